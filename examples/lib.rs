@@ -1,0 +1,1 @@
+//! The examples are the `[[example]]` entries of this package; run one with `cargo run --example counter`.

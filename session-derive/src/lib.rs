@@ -1,0 +1,1 @@
+//! The derive macro of `actix-typed-session`; use it through that crate, which re-exports it.
