@@ -1,0 +1,260 @@
+//! The middleware's settings.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use actix_web::HttpRequest;
+
+use crate::{
+    error::ConfigError,
+    expiry::{Clock, Lifetimes, SystemClock},
+    id::SessionId,
+    middleware::SessionMiddleware,
+    plan::Rules,
+    store::{ErasedStore, SessionStore},
+    transport::{CookieSettings, SameSite},
+};
+
+/// All that a middleware knows before the first request.
+pub(crate) struct Config {
+    pub(crate) store: Arc<dyn ErasedStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rules: Rules,
+    pub(crate) cookie: CookieSettings,
+    pub(crate) id_generator: Option<IdGenerator>,
+    pub(crate) save_on_server_error: bool,
+}
+
+pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
+
+impl Config {
+    pub(crate) fn new(store: impl SessionStore) -> Self {
+        Self {
+            store: Arc::new(store),
+            clock: Arc::new(SystemClock),
+            rules: Rules {
+                lifetimes: Lifetimes {
+                    idle: DEFAULT_MAX_AGE,
+                    absolute: DEFAULT_ABSOLUTE_LIFETIME,
+                    touch_interval: None,
+                },
+                persistent: false,
+                grace: DEFAULT_GRACE,
+            },
+            cookie: CookieSettings::default(),
+            id_generator: None,
+            save_on_server_error: false,
+        }
+    }
+}
+
+/// 20 hours (72 000 000 ms).
+const DEFAULT_MAX_AGE: Duration = Duration::from_secs(72_000);
+const DEFAULT_ABSOLUTE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// Sets up a [`SessionMiddleware`].
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{MemoryStore, SameSite, SessionMiddleware};
+/// use std::time::Duration;
+///
+/// let sessions = SessionMiddleware::builder(MemoryStore::new())
+///     .max_age(Duration::from_secs(30 * 60))
+///     .cookie_name("__Host-shop")
+///     .same_site(SameSite::Strict)
+///     .build()?;
+/// # Ok::<(), actix_typed_session::ConfigError>(())
+/// ```
+#[must_use = "`build` makes the middleware"]
+pub struct SessionMiddlewareBuilder {
+    config: Config,
+}
+
+impl SessionMiddlewareBuilder {
+    pub(crate) fn new(store: impl SessionStore) -> Self {
+        Self { config: Config::new(store) }
+    }
+
+    /// Makes the ids of new and renewed sessions. The default is [`SessionId::random`].
+    ///
+    /// It is called at most once for each request that extracts a session, and again only when an
+    /// id turns out to be taken. It must return a new, unguessable id each time.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionId, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .id_generator(|_request| SessionId::uuid())
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn id_generator(
+        mut self,
+        generator: impl Fn(&HttpRequest) -> SessionId + Send + Sync + 'static,
+    ) -> Self {
+        self.config.id_generator = Some(Box::new(generator));
+        self
+    }
+
+    /// How long a session lives without a request that uses it. The default is 20 hours
+    /// (72 000 000 ms).
+    ///
+    /// A session may set [one of its own](crate::TypedSession::set_max_age).
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.config.rules.lifetimes.idle = max_age;
+        self
+    }
+
+    /// How long a session lives however much it is used. The default is 30 days (NIST SP 800-63B,
+    /// 2.1.3).
+    pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
+        self.config.rules.lifetimes.absolute = lifetime;
+        self
+    }
+
+    /// How much later a session must end before the store, and the client if its cookie is
+    /// persistent, are told that it was used. The default is 1/60 of the session's maximal age.
+    ///
+    /// A longer interval saves writes; a session may end this much earlier than `max_age` after its
+    /// last use.
+    pub fn touch_interval(mut self, interval: Duration) -> Self {
+        self.config.rules.lifetimes.touch_interval = Some(interval);
+        self
+    }
+
+    /// How long requests that still carry the old id are answered after a renewal. They change nothing
+    /// and set no cookie. The default is 10 seconds; zero makes the old id unknown at once.
+    pub fn renewal_grace(mut self, grace: Duration) -> Self {
+        self.config.rules.grace = grace;
+        self
+    }
+
+    /// The cookie's name. The default is `__Host-session`; without
+    /// [`cookie_secure`](Self::cookie_secure) the prefix goes away by itself.
+    pub fn cookie_name(mut self, name: impl Into<String>) -> Self {
+        self.config.cookie.name = name.into();
+        self
+    }
+
+    /// The paths that the cookie is sent to. The default is `/`.
+    pub fn cookie_path(mut self, path: impl Into<String>) -> Self {
+        self.config.cookie.path = path.into();
+        self
+    }
+
+    /// The domain whose hosts all get the cookie. The default is none: only the host that set it.
+    pub fn cookie_domain(mut self, domain: impl Into<String>) -> Self {
+        self.config.cookie.domain = Some(domain.into());
+        self
+    }
+
+    /// Whether the cookie is sent over HTTPS only. The default is `true`; browsers and curl treat
+    /// `http://localhost` and `http://127.0.0.1` as secure.
+    pub fn cookie_secure(mut self, secure: bool) -> Self {
+        self.config.cookie.secure = secure;
+        self
+    }
+
+    /// When the cookie is sent with requests that other sites cause. The default is
+    /// [`SameSite::Lax`].
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.config.cookie.same_site = same_site;
+        self
+    }
+
+    /// Whether scripts are kept from the cookie. The default is `true`.
+    pub fn http_only(mut self, http_only: bool) -> Self {
+        self.config.cookie.http_only = http_only;
+        self
+    }
+
+    /// Whether the cookie is kept apart for each site that embeds this one (CHIPS). The default is
+    /// `false`.
+    pub fn partitioned(mut self, partitioned: bool) -> Self {
+        self.config.cookie.partitioned = partitioned;
+        self
+    }
+
+    /// Whether the cookie outlives the browser. The default is `false`.
+    ///
+    /// A session may [decide for itself](crate::TypedSession::set_persistent): "remember me".
+    pub fn persistent(mut self, persistent: bool) -> Self {
+        self.config.rules.persistent = persistent;
+        self
+    }
+
+    /// Whether the changes of a request are stored although its response is a server error (5xx). The
+    /// default is `false`.
+    pub fn save_on_server_error(mut self, save: bool) -> Self {
+        self.config.save_on_server_error = save;
+        self
+    }
+
+    /// What tells the time. The default is the operating system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.config.clock = Arc::new(clock);
+        self
+    }
+
+    /// Makes the middleware.
+    ///
+    /// # Errors
+    /// The settings contradict each other, or browsers would refuse the cookie.
+    pub fn build(self) -> Result<SessionMiddleware, ConfigError> {
+        let mut config = self.config;
+        let lifetimes = &config.rules.lifetimes;
+        for (name, duration) in
+            [("max_age", lifetimes.idle), ("absolute_lifetime", lifetimes.absolute)]
+        {
+            if duration.as_millis() == 0 {
+                return Err(ConfigError::ZeroDuration(name));
+            }
+        }
+        config.cookie = config.cookie.checked()?;
+        Ok(SessionMiddleware::from(config))
+    }
+}
+
+impl fmt::Debug for SessionMiddlewareBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionMiddlewareBuilder")
+            .field("rules", &self.config.rules)
+            .field("cookie", &self.config.cookie)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    fn builder() -> SessionMiddlewareBuilder {
+        SessionMiddleware::builder(MemoryStore::new())
+    }
+
+    #[test]
+    fn max_age_defaults_to_72_000_000_ms() {
+        assert_eq!(builder().config.rules.lifetimes.idle.as_millis(), 72_000_000);
+    }
+
+    #[test]
+    fn zero_limits_are_refused() {
+        for builder in
+            [builder().max_age(Duration::ZERO), builder().absolute_lifetime(Duration::ZERO)]
+        {
+            assert!(matches!(builder.build(), Err(ConfigError::ZeroDuration(_))));
+        }
+        assert!(builder().renewal_grace(Duration::ZERO).build().is_ok());
+        assert!(builder().touch_interval(Duration::ZERO).build().is_ok());
+    }
+
+    #[test]
+    fn a_cookie_that_browsers_refuse_is_refused() {
+        assert!(builder().cookie_domain("example.com").build().is_err());
+        assert!(builder().cookie_domain("example.com").cookie_name("sid").build().is_ok());
+        assert!(builder().same_site(SameSite::None).cookie_secure(false).build().is_err());
+    }
+}

@@ -1,0 +1,277 @@
+//! What can go wrong, and what the client gets to see of it: a status and nothing else.
+
+use std::{error::Error as StdError, fmt};
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use serde_json::error::Category;
+
+use crate::record::RecordError;
+
+/// A session could not be read or written.
+///
+/// As a response it is opaque: a status and an empty body. The cause is for the log; print the whole
+/// chain of [`source`](StdError::source)s.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// No session middleware is wrapped around this route.
+    #[error(
+        "no session middleware around this route; add `.wrap(SessionMiddleware::new(store))` to the `App` or the scope"
+    )]
+    NoMiddleware,
+    /// No session middleware with the struct's cookie is wrapped around this route.
+    #[error(
+        "`{type_name}` asks for the session cookie `{cookie}`, and no session middleware around this route has it; give one `.cookie_name(\"{cookie}\")` or change `#[session(cookie = …)]`"
+    )]
+    UnknownCookie {
+        /// The struct that names the cookie.
+        type_name: &'static str,
+        /// The cookie's name.
+        cookie: &'static str,
+    },
+    /// The store failed.
+    #[error("the session store failed")]
+    Store(#[from] StoreError),
+    /// A stored value of a `strict` struct does not decode.
+    #[error(
+        "the stored value of `{type_name}::{field}` does not decode; change the type back, give the field another name with `rename`, or drop `strict`"
+    )]
+    Decode {
+        /// The struct.
+        type_name: &'static str,
+        /// The field.
+        field: &'static str,
+        /// Where and why.
+        source: ValueError,
+    },
+    /// A value has no JSON form, so it was not stored and neither was the rest of the request.
+    #[error("the new value of the session field `{field}` cannot be stored")]
+    Encode {
+        /// The field's name in the store.
+        field: &'static str,
+        /// Where and why.
+        source: ValueError,
+    },
+    /// The session was destroyed, renewed or expired while this request held it; its changes are lost.
+    #[error("the session is gone: it was destroyed or renewed by another request, or has expired")]
+    Gone,
+    /// The change needs a new cookie, and the head of the response has left.
+    #[error(
+        "the response head has been sent, so the client cannot be given a new session id; begin, renew or regenerate the session before the response"
+    )]
+    ResponseSent,
+    /// Every id that the generator made was taken.
+    #[error(
+        "the id generator returned ids that are in use; it must return a new random id each time"
+    )]
+    IdsTaken,
+}
+
+impl ResponseError for SessionError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Gone => StatusCode::CONFLICT,
+            Self::NoMiddleware
+            | Self::UnknownCookie { .. }
+            | Self::Store(_)
+            | Self::Decode { .. }
+            | Self::Encode { .. }
+            | Self::ResponseSent
+            | Self::IdsTaken => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+/// A store could not do what it was asked.
+///
+/// A session that is not there is not an error; the calls of [`SessionStore`](crate::SessionStore)
+/// report it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store cannot be reached, is full, or did not answer in time. The client gets a 503.
+    #[error("the session store is not available")]
+    Unavailable(#[source] Cause),
+    /// What is stored under the key is not a session. Other sessions are not affected.
+    #[error("the stored session is damaged")]
+    Damaged(#[source] Cause),
+    /// The session has grown past the store's limit; it is stored as it was before.
+    #[error(
+        "the session takes {bytes} bytes and the store's limit is {limit}; keep large data elsewhere and its key in the session, or raise the limit"
+    )]
+    TooLarge {
+        /// The size that the session would have.
+        bytes: u64,
+        /// The store's limit.
+        limit: u64,
+    },
+    /// The store is at fault. The client gets a 500.
+    #[error("the session store failed")]
+    Internal(#[source] Cause),
+}
+
+impl StoreError {
+    /// The store cannot be reached, is full, or did not answer in time.
+    pub fn unavailable(cause: impl Into<Cause>) -> Self {
+        Self::Unavailable(cause.into())
+    }
+
+    /// What is stored under the key is not a session.
+    pub fn damaged(cause: impl Into<Cause>) -> Self {
+        Self::Damaged(cause.into())
+    }
+
+    /// The store is at fault.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        Self::Internal(cause.into())
+    }
+}
+
+impl From<RecordError> for StoreError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Damaged(_) => Self::damaged(error),
+            // A rolling deploy: the newer release can read it, so it is not damage.
+            RecordError::Version(_) => Self::unavailable(error),
+        }
+    }
+}
+
+/// A JSON value could not be read or written.
+///
+/// It says what was expected and where, never what was found: session values are secrets, and errors
+/// end in logs.
+#[derive(Clone, Debug)]
+pub struct ValueError {
+    category: Category,
+    expected: Option<Box<str>>,
+    column: usize,
+}
+
+impl From<serde_json::Error> for ValueError {
+    fn from(error: serde_json::Error) -> Self {
+        let message = error.to_string();
+        // serde ends a message about an unfit value with what it wanted instead, which comes from the
+        // type. All before it may quote the value.
+        let expected = message
+            .rsplit_once(", expected ")
+            .and_then(|(_, tail)| tail.split(" at line ").next())
+            .map(Into::into);
+        Self { category: error.classify(), expected, column: error.column() }
+    }
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.category {
+            Category::Data => "the value does not fit the type",
+            Category::Syntax => "the text is not JSON",
+            Category::Eof => "the JSON text is cut off",
+            Category::Io => "the JSON text could not be read",
+        })?;
+        if let Some(expected) = &self.expected {
+            write!(f, ": expected {expected}")?;
+        }
+        if self.column > 0 {
+            write!(f, ", at byte {}", self.column)?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for ValueError {}
+
+/// What made a store fail.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// The settings of a middleware contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A time limit is zero.
+    #[error("`{0}` must be longer than zero")]
+    ZeroDuration(&'static str),
+    /// The cookie's name is not a token of RFC 9110.
+    #[error("`{0}` is no cookie name; use letters, digits and `!#$%&'*+-.^_`|~`")]
+    CookieName(String),
+    /// The path or the domain would break the `Set-Cookie` header.
+    #[error("`{value}` is no cookie {attribute}")]
+    CookieAttribute {
+        /// `path` or `domain`.
+        attribute: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// Browsers refuse a `__Host-` cookie with a `Domain` or with a `Path` other than `/`
+    /// (RFC 6265bis, 4.1.3.2).
+    #[error(
+        "a `__Host-` cookie has no `Domain` and the `Path` `/`; give the cookie another name with `cookie_name`, such as `__Secure-session`"
+    )]
+    HostPrefix,
+    /// Browsers refuse `SameSite=None` without `Secure`.
+    #[error("`SameSite=None` needs `Secure`; drop `cookie_secure(false)`")]
+    SameSiteNoneInsecure,
+    /// Browsers refuse `Partitioned` without `Secure`.
+    #[error("`Partitioned` needs `Secure`; drop `cookie_secure(false)`")]
+    PartitionedInsecure,
+}
+
+/// Writes an error and everything that caused it on one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unavailable_store_is_503_and_a_fault_of_ours_is_500() {
+        let status = |error: SessionError| error.status_code().as_u16();
+        assert_eq!(status(StoreError::unavailable("down").into()), 503);
+        assert_eq!(status(StoreError::damaged("half").into()), 500);
+        assert_eq!(status(SessionError::NoMiddleware), 500);
+        assert_eq!(status(SessionError::Gone), 409);
+    }
+
+    #[test]
+    fn the_chain_names_every_cause() {
+        let error = SessionError::from(StoreError::unavailable("connection refused"));
+        assert_eq!(
+            Chain(&error).to_string(),
+            "the session store failed: the session store is not available: connection refused"
+        );
+    }
+
+    #[test]
+    fn a_value_error_tells_the_type_and_not_the_value() {
+        let unfit = |text| ValueError::from(serde_json::from_str::<u8>(text).expect_err("unfit"));
+        let text = unfit(r#""hunter2, expected nothing""#).to_string();
+        assert_eq!(text, "the value does not fit the type: expected u8, at byte 27");
+        assert!(!format!("{:?}", unfit("\"hunter2\"")).contains("hunter2"));
+        assert!(!unfit("4711").to_string().contains("4711"));
+    }
+
+    #[test]
+    fn a_session_id_error_says_what_an_id_is() {
+        assert_eq!(
+            crate::id::InvalidSessionId.to_string(),
+            "a session id has 22 to 128 characters, each a letter, a digit, `-`, `.`, `_` or `~`"
+        );
+    }
+}

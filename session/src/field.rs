@@ -1,0 +1,205 @@
+//! One field of a session struct: what it is called in the store, how it is read and written.
+//!
+//! The derive emits one [`Field`] constant per field. It is the only place where the field's type
+//! meets the traits it must implement, so a missing implementation is reported once, at the field.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::error::ValueError;
+use crate::number::{Counter, Number};
+
+/// What the derive knows about a session struct.
+#[derive(Debug)]
+pub struct Schema {
+    /// The struct's name, for messages.
+    pub type_name: &'static str,
+    /// The cookie of the middleware that this struct belongs to; `None` is the innermost one.
+    pub cookie: Option<&'static str>,
+    /// A stored value that does not decode is an error of the extraction.
+    pub strict: bool,
+}
+
+/// What the derive knows about a stored field.
+#[derive(Debug)]
+pub struct FieldSchema {
+    /// The field's name in the struct, for messages.
+    pub name: &'static str,
+    /// Its name in the store.
+    pub stored: &'static str,
+    /// Names it had in the store before; read when `stored` is absent, removed by the next write.
+    pub aliases: &'static [&'static str],
+    /// A value that does not decode resets this field alone.
+    pub lenient: bool,
+    /// A change renews the session's id.
+    pub privilege: bool,
+}
+
+/// A stored field of the session struct `T`.
+#[derive(Debug)]
+pub struct Field<T: 'static, F: 'static> {
+    pub(crate) schema: &'static FieldSchema,
+    pub(crate) get: fn(&T) -> &F,
+    pub(crate) get_mut: fn(&mut T) -> &mut F,
+    pub(crate) default: fn() -> F,
+    pub(crate) snapshot: fn(&F) -> Snapshot,
+    pub(crate) decode: fn(&RawValue) -> Result<F, serde_json::Error>,
+}
+
+impl<T, F> Field<T, F> {
+    /// A field whose last write wins.
+    pub const fn value(
+        schema: &'static FieldSchema,
+        get: fn(&T) -> &F,
+        get_mut: fn(&mut T) -> &mut F,
+        default: fn() -> F,
+    ) -> Self
+    where
+        F: StoredSerialize + StoredDeserialize,
+    {
+        Self { schema, get, get_mut, default, snapshot: Snapshot::value, decode: F::decode_stored }
+    }
+
+    /// A field whose writes are recorded as differences and add up.
+    pub const fn sum(
+        schema: &'static FieldSchema,
+        get: fn(&T) -> &F,
+        get_mut: fn(&mut T) -> &mut F,
+        default: fn() -> F,
+    ) -> Self
+    where
+        F: Counter,
+    {
+        Self { schema, get, get_mut, default, snapshot: Snapshot::sum, decode: decode_sum }
+    }
+}
+
+/// A field's value at one moment, as it would be stored.
+#[derive(Debug)]
+pub enum Snapshot {
+    /// The value's JSON.
+    Value(Arc<RawValue>),
+    /// The value of a field whose writes add up.
+    Sum(Number),
+    /// The value has no JSON that would read back.
+    Failed(ValueError),
+}
+
+impl Snapshot {
+    fn value<F: StoredSerialize + StoredDeserialize>(value: &F) -> Self {
+        match value.encode_stored() {
+            // serde_json writes NaN and the infinities as `null`, which then does not read back; a
+            // value that would take the whole struct down at the next request must not be stored.
+            Ok(json) if json.get().contains("null") => match F::decode_stored(&json) {
+                Ok(_) => Self::Value(json.into()),
+                Err(error) => Self::Failed(error.into()),
+            },
+            Ok(json) => Self::Value(json.into()),
+            Err(error) => Self::Failed(error.into()),
+        }
+    }
+
+    fn sum<F: Counter>(value: &F) -> Self {
+        match value.to_number().checked() {
+            Ok(number) => Self::Sum(number),
+            Err(error) => Self::Failed(error.into()),
+        }
+    }
+}
+
+fn decode_sum<F: Counter>(json: &RawValue) -> Result<F, serde_json::Error> {
+    Number::parse(json).map(F::from_number)
+}
+
+/// Whether two JSON texts hold the same value.
+///
+/// Maps that iterate in random order write the same content in another order, at the same length.
+pub(crate) fn same_json(a: &RawValue, b: &RawValue) -> bool {
+    let (a, b) = (a.get(), b.get());
+    if a == b {
+        return true;
+    }
+    a.len() == b.len()
+        && a.contains('{')
+        && serde_json::from_str::<serde_json::Value>(a).ok()
+            == serde_json::from_str::<serde_json::Value>(b).ok()
+}
+
+/// What a session field's type needs so that it can be written to the store.
+#[diagnostic::on_unimplemented(
+    message = "the session field type `{Self}` cannot be stored: it does not implement `serde::Serialize`",
+    label = "this field's type does not implement `Serialize`",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or keep the field out of the store with `#[session(skip)]`"
+)]
+pub trait StoredSerialize {
+    /// The value's JSON.
+    fn encode_stored(&self) -> Result<Box<RawValue>, serde_json::Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Serialize> StoredSerialize for F {
+    fn encode_stored(&self) -> Result<Box<RawValue>, serde_json::Error> {
+        to_raw_value(self)
+    }
+}
+
+/// What a session field's type needs so that it can be read from the store.
+#[diagnostic::on_unimplemented(
+    message = "the session field type `{Self}` cannot be read back: it does not implement `serde::de::DeserializeOwned`",
+    label = "this field's type does not implement `Deserialize` for owned data",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or keep the field out of the store with `#[session(skip)]`"
+)]
+pub trait StoredDeserialize: Sized {
+    /// The value of this JSON.
+    fn decode_stored(json: &RawValue) -> Result<Self, serde_json::Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: DeserializeOwned> StoredDeserialize for F {
+    fn decode_stored(json: &RawValue) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json.get())
+    }
+}
+
+/// What a session field's type needs so that a session without a stored value can be read.
+#[diagnostic::on_unimplemented(
+    message = "the session field type `{Self}` has no default value",
+    label = "this field's type does not implement `Default`",
+    note = "implement `Default` for `{Self}`, or write `#[session(default = …)]` with the value of a session that has none stored"
+)]
+pub trait StoredDefault {
+    /// The value of a field that is not stored.
+    fn stored_default() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Default> StoredDefault for F {
+    fn stored_default() -> Self {
+        F::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).expect("a JSON literal")
+    }
+
+    #[test]
+    fn maps_in_another_order_are_the_same_json() {
+        assert!(same_json(&json(r#"{"a":1,"b":2}"#), &json(r#"{"b":2,"a":1}"#)));
+        assert!(!same_json(&json(r#"{"a":1,"b":2}"#), &json(r#"{"b":1,"a":2}"#)));
+        assert!(!same_json(&json("[1,2]"), &json("[2,1]")));
+    }
+
+    #[test]
+    fn a_value_that_would_not_read_back_fails_to_encode() {
+        assert!(matches!(Snapshot::value(&f64::NAN), Snapshot::Failed(_)));
+        assert!(matches!(Snapshot::value(&vec![1.0, f64::INFINITY]), Snapshot::Failed(_)));
+        assert!(matches!(Snapshot::value(&None::<f64>), Snapshot::Value(_)));
+    }
+}

@@ -1,0 +1,439 @@
+//! What a request changed: the one thing that is written back.
+
+use std::{fmt, sync::Arc};
+
+use litemap::LiteMap;
+use serde_json::value::RawValue;
+
+use crate::{
+    expiry::{Limits, Timestamp},
+    number::Number,
+    record::{FieldName, Record},
+};
+
+/// The changes of one request, field by field.
+///
+/// A store applies the whole patch or nothing of it, and leaves the fields alone that it does not
+/// name. [`apply_to`](Self::apply_to) is the meaning of a patch; a store that cannot call it, because
+/// the change happens inside a database, does the same from [`changes`](Self::changes) and its
+/// neighbours.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{Number, Patch, Record, Timestamp};
+///
+/// let record = Record::new(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(1_000));
+/// let mut patch = Patch::default();
+/// patch.add("views".into(), Number::Int(0), Number::Int(2));
+/// let record = patch.apply_to(&record)?;
+/// let record = patch.apply_to(&record)?;
+/// assert_eq!(record.field("views").map(|json| json.get()), Some("4"));
+/// # Ok::<(), actix_typed_session::Refused>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Patch {
+    changes: LiteMap<FieldName, Change>,
+    begins_anew: Option<Timestamp>,
+    expiry: Option<NewExpiry>,
+    limits: Option<Limits>,
+    expected_version: Option<u64>,
+}
+
+/// What happens to one field.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Change {
+    /// The field gets this value.
+    Set(Arc<RawValue>),
+    /// The field is gone afterwards.
+    Remove,
+    /// The field's number grows by `by`. A field that is absent or not a number counts as `from`.
+    Add {
+        /// What an absent field counts as.
+        from: Number,
+        /// What is added.
+        by: Number,
+    },
+}
+
+/// What happens to the session's expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NewExpiry {
+    /// No earlier than this: the session was used.
+    ExtendTo(Timestamp),
+    /// Exactly this: the session's limits were changed.
+    Set(Timestamp),
+}
+
+/// Why a record does not take a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The session's id was renewed; nothing is written through the old one. To a store this is the
+    /// same as a session that is gone.
+    #[error("the session's id was renewed; the old id writes nothing")]
+    Retired,
+    /// The patch expects another version of the record.
+    #[error("the session was changed by another request")]
+    Stale,
+}
+
+impl Patch {
+    /// The record after the patch.
+    ///
+    /// # Errors
+    /// The record does not take the patch, and nothing of it is applied.
+    pub fn apply_to(&self, record: &Record) -> Result<Record, Refused> {
+        if record.is_retired() {
+            return Err(Refused::Retired);
+        }
+        if self.expected_version.is_some_and(|version| version != record.version) {
+            return Err(Refused::Stale);
+        }
+        let anew = self.begins_anew.map(|created_at| Record::new(created_at, record.expires_at));
+        let base = anew.as_ref().unwrap_or(record);
+        let mut fields = Arc::clone(&base.fields);
+        if !self.changes.is_empty() {
+            let fields = Arc::make_mut(&mut fields);
+            for (name, change) in &self.changes {
+                match change.applied_to(fields.get(name)) {
+                    Some(json) => fields.insert(name.clone(), json),
+                    None => fields.remove(name),
+                };
+            }
+        }
+        Ok(Record {
+            created_at: base.created_at,
+            expires_at: match self.expiry {
+                None => record.expires_at,
+                Some(NewExpiry::ExtendTo(expires_at)) => record.expires_at.max(expires_at),
+                Some(NewExpiry::Set(expires_at)) => expires_at,
+            },
+            version: record.version.wrapping_add(1),
+            limits: self.limits.unwrap_or(base.limits),
+            retired: None,
+            fields,
+        })
+    }
+
+    /// The changed fields in the order of their names.
+    pub fn changes(&self) -> impl ExactSizeIterator<Item = (&str, &Change)> {
+        self.changes.iter().map(|(name, change)| (&**name, change))
+    }
+
+    /// When the session begins anew, if it does: the fields that the patch does not set are removed,
+    /// limits that it does not set are lifted, and the session counts as created at that time.
+    pub fn begins_anew(&self) -> Option<Timestamp> {
+        self.begins_anew
+    }
+
+    /// The new expiry, if it changes.
+    pub fn expiry(&self) -> Option<NewExpiry> {
+        self.expiry
+    }
+
+    /// The session's own limits, if they change.
+    pub fn limits(&self) -> Option<&Limits> {
+        self.limits.as_ref()
+    }
+
+    /// The version of the record that the patch is meant for; `None` is any.
+    pub fn expected_version(&self) -> Option<u64> {
+        self.expected_version
+    }
+
+    /// Gives a field a value.
+    pub fn set(&mut self, name: FieldName, json: Arc<RawValue>) {
+        self.changes.insert(name, Change::Set(json));
+    }
+
+    /// Removes a field.
+    pub fn remove(&mut self, name: FieldName) {
+        self.changes.insert(name, Change::Remove);
+    }
+
+    /// Adds to a field's number; an absent field counts as `from`.
+    ///
+    /// Additions to the same field add up, and those that cancel each other out leave no trace.
+    pub fn add(&mut self, name: FieldName, from: Number, by: Number) {
+        let change = match self.changes.get(&name) {
+            None => Change::Add { from, by },
+            Some(Change::Add { from, by: before }) => {
+                Change::Add { from: *from, by: before.add(by) }
+            }
+            Some(Change::Set(json)) => {
+                Change::Set(Number::parse(json).unwrap_or(from).add(by).to_json().into())
+            }
+            Some(Change::Remove) => Change::Set(from.add(by).to_json().into()),
+        };
+        match change {
+            Change::Add { by, .. } if by.is_zero() => self.changes.remove(&name),
+            change => self.changes.insert(name, change),
+        };
+    }
+
+    /// Forgets the change of a field.
+    pub fn cancel(&mut self, name: &str) {
+        self.changes.remove(name);
+    }
+
+    /// Begins the session anew, as one created at this time: nothing of the old one is kept.
+    pub fn begin_anew(&mut self, created_at: Timestamp) {
+        self.begins_anew = Some(created_at);
+    }
+
+    /// Changes when the session expires.
+    pub fn set_expiry(&mut self, expiry: NewExpiry) {
+        self.expiry = Some(expiry);
+    }
+
+    /// Changes the session's own limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = Some(limits);
+    }
+
+    pub(crate) fn keep_limits(&mut self) {
+        self.limits = None;
+    }
+
+    /// Applies the patch to this version of the record only.
+    pub fn expect_version(&mut self, version: u64) {
+        self.expected_version = Some(version);
+    }
+
+    /// Whether the patch changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.begins_anew.is_none()
+            && self.expiry.is_none()
+            && self.limits.is_none()
+    }
+
+    /// Whether the patch changes this field.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.changes.contains_key(name)
+    }
+
+    pub(crate) fn changes_fields(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// What a field reads as when the changes are laid over a record.
+    pub(crate) fn read(&self, record: Option<&Record>, name: &str) -> Option<Arc<RawValue>> {
+        let stored = record.and_then(|record| record.fields.get(name));
+        match self.changes.get(name) {
+            None => stored.cloned(),
+            Some(change) => change.applied_to(stored),
+        }
+    }
+
+    /// Takes away what `saved`, an earlier state of this patch, has already brought to the store.
+    pub(crate) fn subtract(&mut self, saved: &Self) {
+        for (name, done) in &saved.changes {
+            match (self.changes.get_mut(name), done) {
+                (Some(Change::Set(now)), Change::Set(then)) if now.get() == then.get() => {
+                    self.changes.remove(name);
+                }
+                (Some(Change::Remove), Change::Remove) => {
+                    self.changes.remove(name);
+                }
+                (Some(Change::Add { by, .. }), Change::Add { by: then, .. }) => {
+                    *by = by.since(*then);
+                    if by.is_zero() {
+                        self.changes.remove(name);
+                    }
+                }
+                // The field was changed once more meanwhile, or back.
+                _ => {}
+            }
+        }
+        if self.limits == saved.limits {
+            self.limits = None;
+        }
+    }
+}
+
+impl Change {
+    fn applied_to(&self, stored: Option<&Arc<RawValue>>) -> Option<Arc<RawValue>> {
+        match self {
+            Self::Set(json) => Some(Arc::clone(json)),
+            Self::Remove => None,
+            Self::Add { from, by } => {
+                let stored = stored.and_then(|json| Number::parse(json).ok());
+                Some(stored.unwrap_or(*from).add(*by).to_json().into())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Patch {
+    /// Names only: the values are the user's secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patch")
+            .field("changes", &self.changes)
+            .field("begins_anew", &self.begins_anew)
+            .field("expiry", &self.expiry)
+            .field("limits", &self.limits)
+            .field("expected_version", &self.expected_version)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Set(_) => "Set(…)",
+            Self::Remove => "Remove",
+            Self::Add { .. } => "Add(…)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_000);
+    const LATER: Timestamp = Timestamp::from_unix_ms(2_000);
+
+    fn json(text: &str) -> Arc<RawValue> {
+        RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
+    }
+
+    fn record(fields: &[(&'static str, &str)]) -> Record {
+        let mut patch = Patch::default();
+        for (name, text) in fields {
+            patch.set((*name).into(), json(text));
+        }
+        patch.apply_to(&Record::new(NOW, LATER)).expect("a live record takes a patch")
+    }
+
+    fn add(n: i64) -> Patch {
+        let mut patch = Patch::default();
+        patch.add("n".into(), Number::Int(10), Number::Int(n));
+        patch
+    }
+
+    fn read(patch: &Patch, record: &Record, name: &str) -> Option<String> {
+        let after = patch.apply_to(record).expect("a live record takes a patch");
+        let stored = after.field(name).map(|json| json.get().to_owned());
+        let overlaid = patch.read(Some(record), name).map(|json| json.get().to_owned());
+        assert_eq!(stored, overlaid, "what a request reads is what it stores");
+        stored
+    }
+
+    #[test]
+    fn fields_that_the_patch_does_not_name_are_untouched() {
+        let mut patch = Patch::default();
+        patch.set("a".into(), json("2"));
+        let before = record(&[("a", "1"), ("b", "[]")]);
+        assert_eq!(read(&patch, &before, "a").as_deref(), Some("2"));
+        assert_eq!(read(&patch, &before, "b").as_deref(), Some("[]"));
+        assert_eq!(
+            before.field("a").map(RawValue::get),
+            Some("1"),
+            "the record itself is unchanged"
+        );
+    }
+
+    #[test]
+    fn a_removed_field_is_gone() {
+        let mut patch = Patch::default();
+        patch.remove("a".into());
+        assert_eq!(read(&patch, &record(&[("a", "1")]), "a"), None);
+    }
+
+    #[test]
+    fn an_absent_field_counts_from_its_default() {
+        assert_eq!(read(&add(1), &record(&[]), "n").as_deref(), Some("11"));
+        assert_eq!(read(&add(1), &record(&[("n", "5")]), "n").as_deref(), Some("6"));
+        assert_eq!(read(&add(1), &record(&[("n", "\"five\"")]), "n").as_deref(), Some("11"));
+    }
+
+    #[test]
+    fn additions_add_up_and_cancel_out() {
+        let mut patch = add(2);
+        patch.add("n".into(), Number::Int(10), Number::Int(3));
+        assert_eq!(read(&patch, &record(&[("n", "5")]), "n").as_deref(), Some("10"));
+        patch.add("n".into(), Number::Int(10), Number::Int(-5));
+        assert!(patch.is_empty());
+    }
+
+    #[test]
+    fn an_addition_to_a_value_set_before_sets_the_sum() {
+        let mut patch = Patch::default();
+        patch.set("n".into(), json("7"));
+        patch.add("n".into(), Number::Int(10), Number::Int(1));
+        assert_eq!(read(&patch, &record(&[("n", "100")]), "n").as_deref(), Some("8"));
+    }
+
+    #[test]
+    fn a_session_begun_anew_has_only_what_the_patch_sets() {
+        let mut before = record(&[("a", "1"), ("n", "5")]);
+        before.limits.persistent = Some(true);
+        let mut patch = add(1);
+        patch.begin_anew(LATER);
+        let after = patch.apply_to(&before).expect("a live record takes a patch");
+        assert_eq!(after.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["n"]);
+        assert_eq!(after.field("n").map(RawValue::get), Some("11"));
+        assert_eq!(after.created_at(), LATER);
+        assert_eq!(after.limits(), &Limits::default());
+        assert!(after.version() > before.version());
+    }
+
+    #[test]
+    fn each_patch_is_a_new_version() {
+        let before = record(&[]);
+        let after = add(1).apply_to(&before).expect("a live record takes a patch");
+        assert_eq!(after.version(), before.version() + 1);
+    }
+
+    #[test]
+    fn a_patch_for_another_version_is_refused() {
+        let before = record(&[]);
+        let mut patch = add(1);
+        patch.expect_version(before.version() + 1);
+        assert_eq!(patch.apply_to(&before).err(), Some(Refused::Stale));
+        patch.expect_version(before.version());
+        assert!(patch.apply_to(&before).is_ok());
+    }
+
+    #[test]
+    fn a_retired_record_takes_no_patch() {
+        use crate::{
+            id::StoreKey,
+            record::{Grace, OldId},
+        };
+        let grace = Grace { until: LATER, old_id: OldId::ReadsSnapshot };
+        let retired = record(&[]).retire(grace, &StoreKey::from_bytes([1; 32]));
+        assert_eq!(add(1).apply_to(&retired).err(), Some(Refused::Retired));
+    }
+
+    #[test]
+    fn use_only_extends_and_new_limits_may_shorten() {
+        let apply = |expiry| {
+            let mut patch = Patch::default();
+            patch.set_expiry(expiry);
+            patch.apply_to(&record(&[])).expect("a live record takes a patch").expires_at()
+        };
+        assert_eq!(apply(NewExpiry::ExtendTo(NOW)), LATER);
+        assert_eq!(apply(NewExpiry::ExtendTo(Timestamp::from_unix_ms(9_000))).as_unix_ms(), 9_000);
+        assert_eq!(apply(NewExpiry::Set(NOW)), NOW);
+    }
+
+    #[test]
+    fn what_was_saved_is_not_saved_again() {
+        let mut saved = add(2);
+        saved.set("a".into(), json("1"));
+        saved.set("b".into(), json("1"));
+        let mut patch = saved.clone();
+        patch.add("n".into(), Number::Int(10), Number::Int(3));
+        patch.set("b".into(), json("2"));
+        patch.subtract(&saved);
+        let stored = saved.apply_to(&record(&[])).expect("a live record takes a patch");
+        assert!(!patch.names("a"));
+        assert_eq!(read(&patch, &stored, "n").as_deref(), Some("15"));
+        assert_eq!(read(&patch, &stored, "b").as_deref(), Some("2"));
+    }
+}

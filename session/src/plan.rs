@@ -1,0 +1,640 @@
+//! What follows from what a request did to its session: which one store call, and which cookie.
+//!
+//! Nothing here does anything; [`handle`](crate::handle) carries a plan out.
+
+use std::time::Duration;
+
+use crate::{
+    expiry::{Lifetimes, Limits, Timestamp},
+    id::StoreKey,
+    patch::{NewExpiry, Patch},
+    record::{Grace, OldId, Record},
+};
+
+/// What the request found, and what it did.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation<'a> {
+    pub(crate) stored: Stored<'a>,
+    pub(crate) intent: Intent,
+    /// The changed fields and limits.
+    pub(crate) patch: &'a Patch,
+    /// Whether a `privilege` field is among the changed ones.
+    pub(crate) elevated: bool,
+    pub(crate) touch: TouchMode,
+    pub(crate) changes: Changes,
+    pub(crate) head: Head,
+}
+
+/// What the store has for the client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stored<'a> {
+    /// Nothing, and the client did not claim otherwise.
+    Nothing,
+    /// Nothing, but the client presents an id all the same.
+    Unknown,
+    /// A session.
+    Live(StoreKey, &'a Record),
+    /// A session whose id was renewed a moment ago; this request carries the old one.
+    Retired(StoreKey, &'a Record),
+    /// A session that ended while this request held it.
+    Gone,
+}
+
+/// What the handler asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    Keep,
+    /// A new id.
+    Renew,
+    /// A new id and a new, empty session.
+    Regenerate,
+    /// No session.
+    Destroy,
+}
+
+/// When the session's expiry is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TouchMode {
+    /// When enough time has passed since it was last moved.
+    WhenDue,
+    /// At every opportunity: the handler called `touch()`.
+    Now,
+}
+
+/// Whether the request's changes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    Kept,
+    /// The request failed.
+    Discarded,
+}
+
+/// Whether a cookie can still be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    Open,
+    Sent,
+}
+
+/// The middleware's settings that decide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) lifetimes: Lifetimes,
+    /// Whether cookies outlive the browser unless the session says otherwise.
+    pub(crate) persistent: bool,
+    /// How long an old id is answered after a renewal.
+    pub(crate) grace: Duration,
+}
+
+/// What to do. The cookie follows only once the call has succeeded.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) call: Call,
+    pub(crate) cookie: CookieAction,
+    /// The request changed something that this plan does not store, through no fault of its own.
+    pub(crate) loses_changes: bool,
+}
+
+/// The one store call.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Nothing,
+    Create(Record),
+    Update(StoreKey, Patch),
+    /// A new id for the session. `anew` is the record to create instead when the session is gone
+    /// and the new one does not depend on it.
+    Rotate {
+        key: StoreKey,
+        patch: Patch,
+        grace: Grace,
+        anew: Option<Record>,
+    },
+    Touch(StoreKey, Timestamp),
+    Destroy(StoreKey),
+    /// Ends the session; what the request wrote afterwards begins another.
+    DestroyThenCreate(StoreKey, Record),
+}
+
+/// What the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieAction {
+    /// Nothing.
+    Keep,
+    /// The id, to be kept for this long; `None` is until the browser is closed.
+    Issue(Option<Duration>),
+    /// To forget the id.
+    Remove,
+}
+
+/// A cookie would have to be sent after the head of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadSent;
+
+/// Decides.
+///
+/// | stored | intent | changes | call | cookie |
+/// | --- | --- | --- | --- | --- |
+/// | nothing, unknown | any | fields | create | issue |
+/// | nothing | any | none, or limits only | – | – |
+/// | unknown | any | none, or limits only | – | remove |
+/// | live | keep | fields or limits | update | issue if the limits changed, or if it is persistent and the expiry moves |
+/// | live | keep | a privilege field | rotate, old id reads nothing | issue |
+/// | live | keep | none, touch due or asked for | touch | issue if it is persistent |
+/// | live | keep | none | – | – |
+/// | live | renew | any | rotate, old id reads the snapshot | issue |
+/// | live | renew | a privilege field | rotate, old id reads nothing | issue |
+/// | live | regenerate | fields | rotate to an empty session, old id reads nothing | issue |
+/// | live | regenerate, destroy | none | destroy | remove |
+/// | live | destroy | fields | destroy, then create | issue |
+/// | retired, readable | destroy | any | destroy (and the successor with it) | remove |
+/// | retired, hidden | destroy | any | – | remove |
+/// | gone | destroy | any | – | remove |
+/// | retired, gone | other | any | – (changes are lost) | – |
+///
+/// A failed request counts as one without changes and without an intent other than `destroy`. Once
+/// the head is sent, whatever would issue a cookie for a new id is an error, and no other cookie goes
+/// out.
+pub(crate) fn plan(
+    situation: &Situation<'_>,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Plan, HeadSent> {
+    let nothing = Patch::default();
+    let (patch, intent, elevated) = match (situation.changes, situation.intent) {
+        (Changes::Kept, intent) => (situation.patch, intent, situation.elevated),
+        (Changes::Discarded, Intent::Destroy) => (&nothing, Intent::Destroy, false),
+        (Changes::Discarded, _) => (&nothing, Intent::Keep, false),
+    };
+    let plan = match situation.stored {
+        Stored::Nothing if !patch.changes_fields() => Plan::nothing(CookieAction::Keep),
+        Stored::Unknown if !patch.changes_fields() => Plan::nothing(CookieAction::Remove),
+        Stored::Nothing | Stored::Unknown => {
+            let (record, cookie) = begin(patch, rules, now);
+            Plan::new(Call::Create(record), cookie)
+        }
+        Stored::Live(key, record) => match intent {
+            Intent::Keep if !elevated => stay(key, record, patch, situation.touch, rules, now),
+            Intent::Keep | Intent::Renew => {
+                let old_id = if elevated { OldId::ReadsNothing } else { OldId::ReadsSnapshot };
+                renew(key, record, patch, old_id, rules, now)
+            }
+            Intent::Regenerate | Intent::Destroy if !patch.changes_fields() => {
+                Plan::new(Call::Destroy(key), CookieAction::Remove)
+            }
+            Intent::Regenerate => regenerate(key, patch, rules, now),
+            Intent::Destroy => {
+                let (record, cookie) = begin(patch, rules, now);
+                Plan::new(Call::DestroyThenCreate(key, record), cookie)
+            }
+        },
+        Stored::Retired(key, record)
+            if intent == Intent::Destroy && record.successor().is_some() =>
+        {
+            Plan::new(Call::Destroy(key), CookieAction::Remove)
+        }
+        Stored::Retired(..) | Stored::Gone if intent == Intent::Destroy => {
+            Plan::nothing(CookieAction::Remove)
+        }
+        Stored::Retired(..) | Stored::Gone => Plan {
+            loses_changes: !patch.is_empty() || intent != Intent::Keep,
+            ..Plan::nothing(CookieAction::Keep)
+        },
+    };
+    match situation.head {
+        Head::Open => Ok(plan),
+        Head::Sent if plan.call.makes_a_new_id() => Err(HeadSent),
+        Head::Sent => Ok(Plan { cookie: CookieAction::Keep, ..plan }),
+    }
+}
+
+/// The session goes on under its id.
+fn stay(
+    key: StoreKey,
+    record: &Record,
+    patch: &Patch,
+    touch: TouchMode,
+    rules: &Rules,
+    now: Timestamp,
+) -> Plan {
+    let limits = patch.limits().unwrap_or(record.limits());
+    let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
+    let due = match touch {
+        TouchMode::Now => expires_at > record.expires_at(),
+        TouchMode::WhenDue => {
+            rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
+        }
+    };
+    let reissue = CookieAction::Issue(rules.cookie_age(limits, expires_at, now));
+    let moved_with_it = if rules.persistent(limits) { reissue } else { CookieAction::Keep };
+    if patch.is_empty() {
+        return if due {
+            Plan::new(Call::Touch(key, expires_at), moved_with_it)
+        } else {
+            Plan::nothing(CookieAction::Keep)
+        };
+    }
+    let mut patch = patch.clone();
+    let cookie = if patch.limits().is_some_and(|limits| limits != record.limits()) {
+        patch.set_expiry(NewExpiry::Set(expires_at));
+        reissue
+    } else if due {
+        patch.set_expiry(NewExpiry::ExtendTo(expires_at));
+        moved_with_it
+    } else {
+        CookieAction::Keep
+    };
+    Plan::new(Call::Update(key, patch), cookie)
+}
+
+/// The session goes on under a new id.
+fn renew(
+    key: StoreKey,
+    record: &Record,
+    patch: &Patch,
+    old_id: OldId,
+    rules: &Rules,
+    now: Timestamp,
+) -> Plan {
+    let limits = patch.limits().unwrap_or(record.limits());
+    let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
+    let mut patch = patch.clone();
+    patch.set_expiry(match patch.limits() {
+        Some(_) => NewExpiry::Set(expires_at),
+        None => NewExpiry::ExtendTo(expires_at),
+    });
+    Plan::new(
+        Call::Rotate { key, patch, grace: rules.grace(old_id, now), anew: None },
+        CookieAction::Issue(rules.cookie_age(limits, expires_at, now)),
+    )
+}
+
+/// Another session takes the place of this one.
+fn regenerate(key: StoreKey, patch: &Patch, rules: &Rules, now: Timestamp) -> Plan {
+    let (anew, cookie) = begin(patch, rules, now);
+    let mut patch = patch.clone();
+    patch.begin_anew(now);
+    patch.set_expiry(NewExpiry::Set(anew.expires_at()));
+    let grace = rules.grace(OldId::ReadsNothing, now);
+    Plan::new(Call::Rotate { key, patch, grace, anew: Some(anew) }, cookie)
+}
+
+/// A session begins with what the request wrote.
+fn begin(patch: &Patch, rules: &Rules, now: Timestamp) -> (Record, CookieAction) {
+    let limits = patch.limits().copied().unwrap_or_default();
+    let expires_at = rules.lifetimes.expires_at(now, &limits, now);
+    let record = patch
+        .apply_to(&Record::new(now, expires_at))
+        .expect("a new record is not retired, and a request's own patch expects no version");
+    (record, CookieAction::Issue(rules.cookie_age(&limits, expires_at, now)))
+}
+
+impl Plan {
+    fn new(call: Call, cookie: CookieAction) -> Self {
+        Self { call, cookie, loses_changes: false }
+    }
+
+    fn nothing(cookie: CookieAction) -> Self {
+        Self::new(Call::Nothing, cookie)
+    }
+}
+
+impl Call {
+    fn makes_a_new_id(&self) -> bool {
+        match self {
+            Self::Create(_) | Self::Rotate { .. } | Self::DestroyThenCreate(..) => true,
+            Self::Nothing | Self::Update(..) | Self::Touch(..) | Self::Destroy(_) => false,
+        }
+    }
+}
+
+impl Rules {
+    fn persistent(&self, limits: &Limits) -> bool {
+        limits.persistent.unwrap_or(self.persistent)
+    }
+
+    /// How long a cookie is kept; `None` is until the browser is closed.
+    fn cookie_age(
+        &self,
+        limits: &Limits,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        self.persistent(limits).then(|| expires_at.saturating_since(now))
+    }
+
+    fn grace(&self, old_id: OldId, now: Timestamp) -> Grace {
+        Grace { until: now.saturating_add(self.grace), old_id }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    const KEY: StoreKey = StoreKey::from_bytes([7; 32]);
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const RULES: Rules = Rules {
+        lifetimes: Lifetimes {
+            idle: HOUR,
+            absolute: Duration::from_secs(240 * 3600),
+            touch_interval: None,
+        },
+        persistent: false,
+        grace: Duration::from_secs(10),
+    };
+    const START: Timestamp = Timestamp::from_unix_ms(1_000_000_000);
+
+    fn minutes(n: u64) -> Timestamp {
+        START.saturating_add(Duration::from_secs(60 * n))
+    }
+
+    fn json(text: &str) -> Arc<RawValue> {
+        RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
+    }
+
+    /// A session made and last used at the start.
+    fn stored() -> Record {
+        let mut patch = Patch::default();
+        patch.set("old".into(), json("1"));
+        patch.apply_to(&Record::new(START, minutes(60))).expect("a live record takes a patch")
+    }
+
+    fn retired(old_id: OldId) -> Record {
+        stored().retire(Grace { until: minutes(1), old_id }, &StoreKey::from_bytes([1; 32]))
+    }
+
+    fn fields() -> Patch {
+        let mut patch = Patch::default();
+        patch.set("new".into(), json("2"));
+        patch
+    }
+
+    fn limits() -> Patch {
+        let mut patch = Patch::default();
+        patch.set_limits(Limits { max_age: Some(HOUR / 2), persistent: None });
+        patch
+    }
+
+    /// A request that changes nothing, half a minute after the start.
+    fn quiet<'a>(stored: Stored<'a>, patch: &'a Patch) -> Situation<'a> {
+        Situation {
+            stored,
+            intent: Intent::Keep,
+            patch,
+            elevated: false,
+            touch: TouchMode::WhenDue,
+            changes: Changes::Kept,
+            head: Head::Open,
+        }
+    }
+
+    /// The plan as the table writes it: call, cookie, and whether changes are lost.
+    fn decide_at(situation: &Situation<'_>, rules: &Rules, now: Timestamp) -> String {
+        let Ok(plan) = plan(situation, rules, now) else { return "head sent".into() };
+        let call = match &plan.call {
+            Call::Nothing => "nothing",
+            Call::Create(_) => "create",
+            Call::Update(..) => "update",
+            Call::Rotate {
+                grace: Grace { old_id: OldId::ReadsSnapshot, .. }, anew: None, ..
+            } => "rotate, snapshot",
+            Call::Rotate { anew: None, .. } => "rotate, hidden",
+            Call::Rotate { anew: Some(_), .. } => "rotate, hidden, anew",
+            Call::Touch(..) => "touch",
+            Call::Destroy(_) => "destroy",
+            Call::DestroyThenCreate(..) => "destroy, create",
+        };
+        let cookie = match plan.cookie {
+            CookieAction::Keep => "",
+            CookieAction::Issue(None) => "; issue",
+            CookieAction::Issue(Some(_)) => "; issue with age",
+            CookieAction::Remove => "; remove",
+        };
+        let lost = if plan.loses_changes { "; lost" } else { "" };
+        format!("{call}{cookie}{lost}")
+    }
+
+    fn decide(situation: &Situation<'_>) -> String {
+        decide_at(situation, &RULES, START.saturating_add(Duration::from_secs(30)))
+    }
+
+    const INTENTS: [Intent; 4] = [Intent::Keep, Intent::Renew, Intent::Regenerate, Intent::Destroy];
+
+    /// Decides for each intent with no change, changed limits, changed fields, and a changed
+    /// privilege field.
+    fn rows(stored: Stored<'_>, change: impl Fn(&mut Situation<'_>)) -> Vec<String> {
+        let mut rows = Vec::new();
+        for intent in INTENTS {
+            for (patch, elevated) in
+                [(Patch::default(), false), (limits(), false), (fields(), false), (fields(), true)]
+            {
+                let mut situation = Situation { intent, elevated, ..quiet(stored, &patch) };
+                change(&mut situation);
+                rows.push(decide(&situation));
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn without_a_session_only_written_fields_begin_one() {
+        let row = ["nothing", "nothing", "create; issue", "create; issue"];
+        assert_eq!(rows(Stored::Nothing, |_| ()), [row; 4].concat());
+    }
+
+    #[test]
+    fn an_unknown_id_is_removed_or_replaced() {
+        let row = ["nothing; remove", "nothing; remove", "create; issue", "create; issue"];
+        assert_eq!(rows(Stored::Unknown, |_| ()), [row; 4].concat());
+    }
+
+    #[test]
+    fn a_live_session_is_changed_moved_or_ended() {
+        let record = stored();
+        assert_eq!(
+            rows(Stored::Live(KEY, &record), |_| ()),
+            [
+                // keep
+                "nothing",
+                "update; issue",
+                "update",
+                "rotate, hidden; issue",
+                // renew
+                "rotate, snapshot; issue",
+                "rotate, snapshot; issue",
+                "rotate, snapshot; issue",
+                "rotate, hidden; issue",
+                // regenerate
+                "destroy; remove",
+                "destroy; remove",
+                "rotate, hidden, anew; issue",
+                "rotate, hidden, anew; issue",
+                // destroy
+                "destroy; remove",
+                "destroy; remove",
+                "destroy, create; issue",
+                "destroy, create; issue",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failed_request_only_destroys() {
+        let record = stored();
+        let rows = rows(Stored::Live(KEY, &record), |it| it.changes = Changes::Discarded);
+        assert_eq!(rows, [["nothing"; 12].as_slice(), &["destroy; remove"; 4]].concat());
+    }
+
+    #[test]
+    fn a_failed_request_without_a_session_begins_none() {
+        let rows = rows(Stored::Nothing, |it| it.changes = Changes::Discarded);
+        assert_eq!(rows, ["nothing"; 16]);
+    }
+
+    #[test]
+    fn an_old_id_changes_nothing_and_sets_no_cookie() {
+        for (old_id, destroyed) in
+            [(OldId::ReadsSnapshot, "destroy; remove"), (OldId::ReadsNothing, "nothing; remove")]
+        {
+            let record = retired(old_id);
+            let lost = "nothing; lost";
+            let mut expected = vec!["nothing", lost, lost, lost];
+            expected.extend([lost; 8]);
+            expected.extend([destroyed; 4]);
+            assert_eq!(rows(Stored::Retired(KEY, &record), |_| ()), expected);
+        }
+    }
+
+    #[test]
+    fn a_session_that_ended_meanwhile_stays_ended() {
+        let lost = "nothing; lost";
+        let mut expected = vec!["nothing", lost, lost, lost];
+        expected.extend([lost; 8]);
+        expected.extend(["nothing; remove"; 4]);
+        assert_eq!(rows(Stored::Gone, |_| ()), expected);
+    }
+
+    #[test]
+    fn once_the_head_is_sent_no_id_is_made_and_no_cookie_leaves() {
+        let record = stored();
+        let sent = "head sent";
+        let sent_head = |it: &mut Situation<'_>| it.head = Head::Sent;
+        assert_eq!(
+            rows(Stored::Live(KEY, &record), sent_head),
+            [
+                ["nothing", "update", "update", sent],
+                [sent; 4],
+                ["destroy", "destroy", sent, sent],
+                ["destroy", "destroy", sent, sent],
+            ]
+            .concat()
+        );
+        let row = ["nothing", "nothing", sent, sent];
+        assert_eq!(rows(Stored::Nothing, sent_head), [row; 4].concat());
+        assert_eq!(rows(Stored::Unknown, sent_head), [row; 4].concat());
+    }
+
+    #[test]
+    fn a_touch_waits_until_it_is_due() {
+        let (record, none) = (stored(), Patch::default());
+        let situation = quiet(Stored::Live(KEY, &record), &none);
+        let just_before = START.saturating_add(Duration::from_millis(59_999));
+        assert_eq!(decide_at(&situation, &RULES, just_before), "nothing");
+        assert_eq!(decide_at(&situation, &RULES, minutes(1)), "touch");
+        let asked = Situation { touch: TouchMode::Now, ..situation };
+        assert_eq!(decide_at(&asked, &RULES, just_before), "touch");
+        assert_eq!(decide_at(&asked, &RULES, START), "nothing", "there is nothing to win");
+    }
+
+    #[test]
+    fn a_failed_request_is_still_a_sign_of_life() {
+        let (record, none) = (stored(), Patch::default());
+        let failed =
+            Situation { changes: Changes::Discarded, ..quiet(Stored::Live(KEY, &record), &none) };
+        assert_eq!(decide_at(&failed, &RULES, minutes(1)), "touch");
+    }
+
+    #[test]
+    fn a_persistent_cookie_is_issued_again_when_the_expiry_moves_and_only_then() {
+        let rules = Rules { persistent: true, ..RULES };
+        let record = stored();
+        for (patch, early, due) in [
+            (Patch::default(), "nothing", "touch; issue with age"),
+            (fields(), "update", "update; issue with age"),
+        ] {
+            let situation = quiet(Stored::Live(KEY, &record), &patch);
+            assert_eq!(decide_at(&situation, &rules, START), early);
+            assert_eq!(decide_at(&situation, &rules, minutes(1)), due);
+        }
+    }
+
+    #[test]
+    fn an_update_moves_the_expiry_only_when_it_is_due() {
+        let (record, patch) = (stored(), fields());
+        let situation = quiet(Stored::Live(KEY, &record), &patch);
+        let expiry = |now| match plan(&situation, &RULES, now).map(|plan| plan.call) {
+            Ok(Call::Update(_, patch)) => patch.expiry(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(expiry(START), None);
+        assert_eq!(expiry(minutes(1)), Some(NewExpiry::ExtendTo(minutes(61))));
+    }
+
+    #[test]
+    fn a_sessions_own_limits_win_and_may_shorten_it() {
+        let (record, patch) = (stored(), limits());
+        let situation = quiet(Stored::Live(KEY, &record), &patch);
+        let Ok(Plan { call: Call::Update(_, patch), .. }) = plan(&situation, &RULES, START) else {
+            panic!("limits are an update");
+        };
+        assert_eq!(patch.expiry(), Some(NewExpiry::Set(minutes(30))));
+    }
+
+    #[test]
+    fn a_session_that_wants_a_persistent_cookie_gets_one() {
+        let mut patch = fields();
+        patch.set_limits(Limits { max_age: None, persistent: Some(true) });
+        assert_eq!(decide(&quiet(Stored::Nothing, &patch)), "create; issue with age");
+        let record = stored();
+        assert_eq!(decide(&quiet(Stored::Live(KEY, &record), &patch)), "update; issue with age");
+    }
+
+    #[test]
+    fn a_regenerated_session_is_as_old_as_the_request() {
+        let (record, patch) = (stored(), fields());
+        let situation =
+            Situation { intent: Intent::Regenerate, ..quiet(Stored::Live(KEY, &record), &patch) };
+        let Ok(Plan { call: Call::Rotate { patch, anew: Some(anew), grace, .. }, .. }) =
+            plan(&situation, &RULES, minutes(50))
+        else {
+            panic!("a written, regenerated session is rotated");
+        };
+        let moved = patch.apply_to(&record).expect("a live record takes a patch");
+        for record in [&moved, &anew] {
+            assert_eq!(record.created_at(), minutes(50));
+            assert_eq!(record.expires_at(), minutes(110));
+            assert_eq!(record.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["new"]);
+        }
+        assert_eq!(grace.until, minutes(50).saturating_add(RULES.grace));
+    }
+
+    #[test]
+    fn a_renewed_session_keeps_its_age() {
+        let (record, none) = (stored(), Patch::default());
+        let situation =
+            Situation { intent: Intent::Renew, ..quiet(Stored::Live(KEY, &record), &none) };
+        let Ok(Plan { call: Call::Rotate { patch, .. }, .. }) =
+            plan(&situation, &RULES, minutes(50))
+        else {
+            panic!("a renewed session is rotated");
+        };
+        let moved = patch.apply_to(&record).expect("a live record takes a patch");
+        assert_eq!(moved.created_at(), START);
+        assert_eq!(moved.expires_at(), minutes(110));
+    }
+}

@@ -1,0 +1,64 @@
+//! A store behind a pointer, so that neither handlers nor session structs name its type.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+
+use crate::{
+    error::StoreError,
+    expiry::Timestamp,
+    id::StoreKey,
+    patch::Patch,
+    record::{Grace, Record},
+    store::{Created, SessionStore, Updated},
+};
+
+/// [`SessionStore`] with futures that own all they need, so that they outlive the request.
+pub(crate) trait ErasedStore: Send + Sync {
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created>;
+    fn load(self: Arc<Self>, key: StoreKey) -> Answer<Option<Record>>;
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated>;
+    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool>;
+    fn destroy(self: Arc<Self>, key: StoreKey) -> Answer<bool>;
+    fn rotate(
+        self: Arc<Self>,
+        old: StoreKey,
+        new: StoreKey,
+        patch: Patch,
+        grace: Grace,
+    ) -> Answer<Updated>;
+}
+
+pub(crate) type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+impl<S: SessionStore> ErasedStore for S {
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created> {
+        async move { SessionStore::create(&*self, &key, &record).await }.boxed()
+    }
+
+    fn load(self: Arc<Self>, key: StoreKey) -> Answer<Option<Record>> {
+        async move { SessionStore::load(&*self, &key).await }.boxed()
+    }
+
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated> {
+        async move { SessionStore::update(&*self, &key, &patch).await }.boxed()
+    }
+
+    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool> {
+        async move { SessionStore::touch(&*self, &key, expires_at).await }.boxed()
+    }
+
+    fn destroy(self: Arc<Self>, key: StoreKey) -> Answer<bool> {
+        async move { SessionStore::destroy(&*self, &key).await }.boxed()
+    }
+
+    fn rotate(
+        self: Arc<Self>,
+        old: StoreKey,
+        new: StoreKey,
+        patch: Patch,
+        grace: Grace,
+    ) -> Answer<Updated> {
+        async move { SessionStore::rotate(&*self, &old, &new, &patch, grace).await }.boxed()
+    }
+}

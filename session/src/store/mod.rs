@@ -1,0 +1,143 @@
+//! Where sessions are kept: the trait that every store implements, and its laws.
+
+use std::future::Future;
+
+use crate::{
+    error::StoreError,
+    expiry::Timestamp,
+    id::StoreKey,
+    patch::Patch,
+    record::{Grace, Record},
+};
+
+mod erased;
+mod memory;
+mod sweeper;
+
+pub(crate) use erased::ErasedStore;
+pub use memory::{MemoryStore, MemoryStoreBuilder};
+
+/// Keeps sessions.
+///
+/// The middleware talks to a store in six calls, each of which is one step that happens wholly or
+/// not at all. What they promise is the same for every store; the `conformance` feature has a test
+/// for each of these laws:
+///
+/// 1. [`load`](Self::load) of an unknown, expired or destroyed key is `None`. A missing file or row
+///    is a miss, not an error.
+/// 2. [`create`](Self::create) never overwrites: a taken key is reported, and the caller tries another
+///    id. The new key of [`rotate`](Self::rotate) likewise.
+/// 3. [`update`](Self::update) applies the whole patch atomically, or nothing; fields that the patch
+///    does not name are untouched.
+/// 4. `update`, [`touch`](Self::touch) and `rotate` of a key that is gone report it and bring nothing
+///    back, however the calls interleave. A [retired](Record::is_retired) record is gone to them.
+/// 5. [`Change::Add`](crate::Change::Add) is atomic: N concurrent additions of 1 add N.
+/// 6. A patch that [expects a version](Patch::expected_version) is applied only to that version;
+///    otherwise the current record comes back.
+/// 7. [`destroy`](Self::destroy) is idempotent and reports whether something was there. Destroying a
+///    retired record destroys its [successor](Record::successor) too: a logout that a renewal overtook
+///    is still a logout.
+/// 8. `touch` only extends; a slower, older touch never shortens.
+/// 9. After a crash at any point a record is the old one or the new one, never a mixture or half a file.
+/// 10. Damaged bytes are a decode error for that key alone.
+/// 11. A capability that the store lacks is absent from its type, not a run-time surprise. The
+///     capabilities are traits of their own: [`DeleteExpired`].
+pub trait SessionStore: Send + Sync + 'static {
+    /// Stores a new session.
+    ///
+    /// # Errors
+    /// The session was not stored, or the store cannot tell.
+    fn create(
+        &self,
+        key: &StoreKey,
+        record: &Record,
+    ) -> impl Future<Output = Result<Created, StoreError>> + Send;
+
+    /// The session of a key, or `None` if there is none that has not expired.
+    ///
+    /// # Errors
+    /// The store cannot tell, or what it has is damaged.
+    fn load(
+        &self,
+        key: &StoreKey,
+    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+
+    /// Changes a session in place.
+    ///
+    /// # Errors
+    /// The patch was not applied, or the store cannot tell.
+    fn update(
+        &self,
+        key: &StoreKey,
+        patch: &Patch,
+    ) -> impl Future<Output = Result<Updated, StoreError>> + Send;
+
+    /// Lets a session live until `expires_at`, if it would have ended before. Reports whether the
+    /// session was there.
+    ///
+    /// # Errors
+    /// The session was not extended, or the store cannot tell.
+    fn touch(
+        &self,
+        key: &StoreKey,
+        expires_at: Timestamp,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Ends a session. Reports whether it was there.
+    ///
+    /// # Errors
+    /// The session may still be there.
+    fn destroy(&self, key: &StoreKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Moves a session, changed by `patch`, to a new key, and leaves what
+    /// [`Record::retire`] makes of the unchanged one under the old key.
+    ///
+    /// The new record is stored before the old one is retired, so that a crash in between loses
+    /// nothing.
+    ///
+    /// # Errors
+    /// The session is still to be found under the old key; it may also be under the new one.
+    fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> impl Future<Output = Result<Updated, StoreError>> + Send;
+}
+
+/// The capability to delete expired sessions when asked to.
+///
+/// A store whose server forgets expired sessions by itself does not need it.
+pub trait DeleteExpired: SessionStore {
+    /// Deletes every expired session. Returns how many there were.
+    ///
+    /// # Errors
+    /// Some may be left.
+    fn delete_expired(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+/// What [`create`](SessionStore::create) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The session is stored.
+    Stored,
+    /// The key is in use; nothing was changed.
+    Taken,
+}
+
+/// What [`update`](SessionStore::update) or [`rotate`](SessionStore::rotate) did.
+#[derive(Clone, Debug)]
+pub enum Updated {
+    /// The patch is applied, and the record has this version now.
+    Applied {
+        /// The record's version.
+        version: u64,
+    },
+    /// The session is gone: destroyed, expired, retired, or never there.
+    Gone,
+    /// The patch expects another version. This is the current record.
+    Conflict(Record),
+    /// `rotate` only: the new key is in use; nothing was changed.
+    Taken,
+}

@@ -1,0 +1,353 @@
+//! The cookie: the only reader and writer of the client's id.
+
+use std::time::Duration;
+
+use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
+
+use crate::{error::ConfigError, id::SessionId};
+
+/// When a browser sends the cookie along with requests that other sites cause (RFC 6265bis, 5.6.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// When a link is followed, but not with forms, frames, images or scripts.
+    #[default]
+    Lax,
+    /// Always; such a cookie must be `Secure`.
+    None,
+}
+
+/// The cookie's name and attributes.
+#[derive(Clone, Debug)]
+pub(crate) struct CookieSettings {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) domain: Option<String>,
+    pub(crate) secure: bool,
+    pub(crate) http_only: bool,
+    pub(crate) same_site: SameSite,
+    pub(crate) partitioned: bool,
+}
+
+impl Default for CookieSettings {
+    fn default() -> Self {
+        Self {
+            name: "__Host-session".into(),
+            path: "/".into(),
+            domain: None,
+            secure: true,
+            http_only: true,
+            same_site: SameSite::Lax,
+            partitioned: false,
+        }
+    }
+}
+
+/// The ids that a client sent.
+///
+/// A browser may hold several cookies of one name, with different paths or domains, and sends them
+/// all: after a change of the settings, say. The first that names a session counts.
+#[derive(Debug, Default)]
+pub(crate) struct Presented {
+    /// Well-formed ids in the order sent; the bound keeps a forged header from costing many look-ups.
+    pub(crate) ids: Vec<SessionId>,
+    /// Whether there was a cookie of the name at all.
+    pub(crate) any: bool,
+}
+
+/// The most cookies of one name that are looked up.
+const MOST_IDS: usize = 4;
+
+impl CookieSettings {
+    /// Settings that browsers accept.
+    pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
+        if self.name.is_empty() || !self.name.bytes().all(is_token) {
+            return Err(ConfigError::CookieName(self.name));
+        }
+        if !self.path.starts_with('/') || !is_attribute(&self.path) {
+            return Err(ConfigError::CookieAttribute { attribute: "path", value: self.path });
+        }
+        if let Some(domain) = &self.domain
+            && (domain.is_empty() || domain.contains('/') || !is_attribute(domain))
+        {
+            let value = domain.clone();
+            return Err(ConfigError::CookieAttribute { attribute: "domain", value });
+        }
+        if !self.secure {
+            if self.same_site == SameSite::None {
+                return Err(ConfigError::SameSiteNoneInsecure);
+            }
+            if self.partitioned {
+                return Err(ConfigError::PartitionedInsecure);
+            }
+            // Browsers refuse the prefixes without `Secure`.
+            self.name = bare_name(&self.name).to_owned();
+            if self.name.is_empty() {
+                return Err(ConfigError::CookieName(self.name));
+            }
+        } else if has_prefix(&self.name, HOST_PREFIX) && (self.domain.is_some() || self.path != "/")
+        {
+            return Err(ConfigError::HostPrefix);
+        }
+        Ok(self)
+    }
+
+    /// Whether this is the cookie that a struct calls by this name.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        bare_name(&self.name) == bare_name(name)
+    }
+
+    /// Finds the ids in a request.
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Presented {
+        let mut presented = Presented::default();
+        let pairs =
+            headers.get_all(COOKIE).flat_map(|header| header.as_bytes().split(|b| *b == b';'));
+        for pair in pairs {
+            let Some(value) = pair
+                .trim_ascii_start()
+                .strip_prefix(self.name.as_bytes())
+                .and_then(|rest| rest.trim_ascii_start().strip_prefix(b"="))
+            else {
+                continue;
+            };
+            presented.any = true;
+            if presented.ids.len() < MOST_IDS
+                && let Some(id) = SessionId::parse(value.trim_ascii())
+                && !presented.ids.contains(&id)
+            {
+                presented.ids.push(id);
+            }
+        }
+        presented
+    }
+
+    /// The header that gives the client its id, to be kept for this long; `None` is until the browser
+    /// is closed.
+    pub(crate) fn issue(&self, id: &SessionId, max_age: Option<Duration>) -> HeaderValue {
+        let mut cookie = self.cookie(id.as_str());
+        if let Some(max_age) = max_age {
+            let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
+            cookie.set_max_age(cookie::time::Duration::seconds(seconds));
+        }
+        header(&cookie)
+    }
+
+    /// The header that makes the client forget its id.
+    pub(crate) fn removal(&self) -> HeaderValue {
+        let mut cookie = self.cookie("");
+        cookie.make_removal();
+        header(&cookie)
+    }
+
+    /// Set and removal name the same cookie only if all of this is the same.
+    fn cookie<'a>(&'a self, value: &'a str) -> cookie::Cookie<'a> {
+        let mut cookie = cookie::Cookie::new(self.name.as_str(), value);
+        cookie.set_path(self.path.as_str());
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(domain.as_str());
+        }
+        cookie.set_secure(self.secure);
+        cookie.set_http_only(self.http_only);
+        cookie.set_same_site(match self.same_site {
+            SameSite::Strict => cookie::SameSite::Strict,
+            SameSite::Lax => cookie::SameSite::Lax,
+            SameSite::None => cookie::SameSite::None,
+        });
+        cookie.set_partitioned(self.partitioned);
+        cookie
+    }
+}
+
+fn header(cookie: &cookie::Cookie<'_>) -> HeaderValue {
+    HeaderValue::from_str(&cookie.to_string())
+        .expect("checked settings and ids have only characters that headers allow")
+}
+
+const HOST_PREFIX: &str = "__Host-";
+const SECURE_PREFIX: &str = "__Secure-";
+
+/// Browsers compare the prefixes without regard to case (RFC 6265bis, 5.4).
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// The name without the prefix that depends on the attributes.
+fn bare_name(name: &str) -> &str {
+    [HOST_PREFIX, SECURE_PREFIX]
+        .into_iter()
+        .find(|prefix| has_prefix(name, prefix))
+        .map_or(name, |prefix| &name[prefix.len()..])
+}
+
+/// A `tchar` of RFC 9110, 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// An `av-octet` of RFC 6265bis, 4.1.1.
+fn is_attribute(value: &str) -> bool {
+    value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b';')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdefghijklmnop";
+    const OTHER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    fn settings() -> CookieSettings {
+        CookieSettings { name: "sid".into(), ..CookieSettings::default() }
+    }
+
+    fn find(headers: &[&[u8]]) -> (Vec<String>, bool) {
+        let mut map = HeaderMap::new();
+        for header in headers {
+            map.append(COOKIE, HeaderValue::from_bytes(header).expect("a header value"));
+        }
+        let presented = settings().find(&map);
+        (presented.ids.iter().map(|id| id.as_str().to_owned()).collect(), presented.any)
+    }
+
+    #[test]
+    fn the_cookie_is_found_wherever_it_stands() {
+        for header in [
+            format!("sid={ID}"),
+            format!("a=b; sid={ID}"),
+            format!("a=b;sid={ID};c=d"),
+            format!("a; =; ;; sid = {ID} "),
+            format!("xsid={OTHER}; sidx={OTHER}; sid={ID}"),
+            format!("SID={OTHER}; sid={ID}"),
+        ] {
+            assert_eq!(find(&[header.as_bytes()]), (vec![ID.to_owned()], true), "{header}");
+        }
+        assert_eq!(find(&[b"a=b", format!("sid={ID}").as_bytes()]).0, [ID]);
+        let mut junk = b"x=\xff\xfe; sid=".to_vec();
+        junk.extend(ID.as_bytes());
+        assert_eq!(find(&[&junk]).0, [ID]);
+    }
+
+    #[test]
+    fn values_that_are_no_ids_are_noticed_and_dropped() {
+        let long = "a".repeat(1_000_000);
+        for value in [
+            "",
+            "short",
+            "../../etc/passwd",
+            "%2e%2e%2fetc%2fpasswd%00aaaa",
+            &format!("\"{ID}\""),
+            &long,
+        ] {
+            assert_eq!(find(&[format!("sid={value}").as_bytes()]), (vec![], true), "{value:.40}");
+        }
+        assert_eq!(find(&[b"sid=\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]), (vec![], true));
+        assert_eq!(find(&[b"sid"]), (vec![], false));
+        assert_eq!(find(&[]), (vec![], false));
+    }
+
+    #[test]
+    fn doubled_cookies_are_kept_in_order_up_to_a_bound() {
+        assert_eq!(
+            find(&[format!("sid={OTHER}; sid={ID}; sid={OTHER}").as_bytes()]).0,
+            [OTHER, ID]
+        );
+        let many = (0..100).map(|n| format!("sid={n:030}")).collect::<Vec<_>>().join("; ");
+        assert_eq!(find(&[many.as_bytes()]).0.len(), MOST_IDS);
+    }
+
+    fn attributes(header: &HeaderValue) -> Vec<String> {
+        let mut parts: Vec<_> = header
+            .to_str()
+            .expect("an ASCII header")
+            .split("; ")
+            .map(str::to_owned)
+            .filter(|part| !part.starts_with("Max-Age") && !part.starts_with("Expires"))
+            .collect();
+        parts[0].truncate(parts[0].find('=').expect("a name and a value"));
+        parts
+    }
+
+    #[test]
+    fn a_removal_has_the_attributes_of_the_cookie_it_removes() {
+        let id = SessionId::new(ID).expect("an id");
+        let plain = CookieSettings {
+            secure: false,
+            http_only: false,
+            path: "/app".into(),
+            domain: Some("example.com".into()),
+            ..settings()
+        };
+        let full = CookieSettings {
+            partitioned: true,
+            same_site: SameSite::None,
+            ..CookieSettings::default()
+        };
+        for settings in [settings(), plain, full] {
+            let (issue, removal) = (settings.issue(&id, None), settings.removal());
+            assert_eq!(attributes(&issue), attributes(&removal));
+            let removal = removal.to_str().expect("an ASCII header");
+            assert!(removal.contains("Max-Age=0") && removal.contains("Expires="), "{removal}");
+        }
+    }
+
+    #[test]
+    fn the_default_cookie_is_the_safest_kind() {
+        let id = SessionId::new(ID).expect("an id");
+        let issue = CookieSettings::default().issue(&id, None);
+        assert_eq!(
+            issue,
+            format!("__Host-session={ID}; HttpOnly; SameSite=Lax; Secure; Path=/").as_str()
+        );
+    }
+
+    #[test]
+    fn a_persistent_cookie_says_for_how_many_seconds() {
+        let id = SessionId::new(ID).expect("an id");
+        let issue = settings().issue(&id, Some(Duration::from_millis(72_000_999)));
+        assert!(issue.to_str().is_ok_and(|text| text.contains("; Max-Age=72000")), "{issue:?}");
+        let endless = settings().issue(&id, Some(Duration::MAX));
+        assert!(endless.to_str().is_ok_and(|text| text.contains("; Max-Age=")), "{endless:?}");
+    }
+
+    #[test]
+    fn without_secure_the_prefix_goes_away() {
+        for name in ["__Host-sid", "__Secure-sid", "__HOST-sid", "sid"] {
+            let settings = CookieSettings { name: name.into(), secure: false, ..settings() };
+            assert_eq!(settings.checked().expect("a valid cookie").name, "sid");
+        }
+    }
+
+    #[test]
+    fn a_struct_may_leave_out_the_prefix() {
+        let settings = CookieSettings::default();
+        assert!(settings.is_called("__Host-session"));
+        assert!(settings.is_called("session"));
+        assert!(!settings.is_called("sid"));
+    }
+
+    #[test]
+    fn settings_that_browsers_refuse_are_errors() {
+        let host = CookieSettings::default;
+        let plain = || CookieSettings { secure: false, ..settings() };
+        let broken = [
+            CookieSettings { domain: Some("example.com".into()), ..host() },
+            CookieSettings { path: "/app".into(), ..host() },
+            CookieSettings { name: "__host-sid".into(), path: "/app".into(), ..host() },
+            CookieSettings { same_site: SameSite::None, ..plain() },
+            CookieSettings { partitioned: true, ..plain() },
+            CookieSettings { name: String::new(), ..plain() },
+            CookieSettings { name: "__Host-".into(), ..plain() },
+            CookieSettings { name: "a b".into(), ..plain() },
+            CookieSettings { name: "a=b".into(), ..plain() },
+            CookieSettings { path: "app".into(), ..plain() },
+            CookieSettings { path: "/a;b".into(), ..plain() },
+            CookieSettings { domain: Some("a\r\nb".into()), ..plain() },
+            CookieSettings { domain: Some(String::new()), ..plain() },
+        ];
+        for settings in broken {
+            let text = format!("{settings:?}");
+            assert!(settings.checked().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! The session as the user's struct: the trait, the extractor, the guard.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    thread,
+    time::Duration,
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use tracing::{error, warn};
+
+use crate::{
+    error::{Chain, SessionError, ValueError},
+    field::{Field, FieldSchema, Schema, Snapshot, same_json},
+    handle::{Found, SessionHandle, Status},
+    id::SessionId,
+    number::{Counter, Number},
+};
+
+/// A struct that is a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a session",
+    label = "not a session struct",
+    note = "write `#[derive(actix_typed_session::Session)]` above the struct"
+)]
+pub trait Session: Sized + 'static {
+    /// The generated struct with the accessors: `Visitor`'s is `VisitorSession`.
+    type Fields: Deref<Target = Self> + Accessors<Self> + 'static;
+
+    #[doc(hidden)]
+    const SCHEMA: &'static Schema;
+
+    #[doc(hidden)]
+    fn decode(reader: &mut FieldReader<'_>) -> Result<Self, FieldError>;
+
+    #[doc(hidden)]
+    fn fresh() -> Self;
+
+    #[doc(hidden)]
+    fn visit<V: Visit<Self>>(visitor: &mut V);
+}
+
+/// The request's session, as your struct.
+///
+/// Reading is field access: `session.views`. Writing goes through the accessors that the derive
+/// generates, which record what changed: `session.set_views(1)`, `session.cart_mut().push(item)`. At
+/// the end of the request, [`SessionMiddleware`](crate::SessionMiddleware) stores the changed fields
+/// and no others.
+///
+/// A route that has no such extractor costs no store access, and a session that was only read costs
+/// none but the look-up.
+///
+/// `Option<TypedSession<T>>` and `Result<TypedSession<T>, SessionError>` are extractors too, for
+/// handlers that go on without a session.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{Session, TypedSession};
+/// use actix_web::Responder;
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     views: u64,
+///     last_search: Option<String>,
+/// }
+///
+/// async fn index(mut session: TypedSession<Visitor>) -> impl Responder {
+///     session.set_views(session.views + 1);
+///     format!("{} views", session.views)
+/// }
+///
+/// async fn forget(mut session: TypedSession<Visitor>) -> impl Responder {
+///     match session.take_last_search() {
+///         Some(search) => format!("{search:?} is forgotten"),
+///         None => "you searched for nothing".to_owned(),
+///     }
+/// }
+/// ```
+pub struct TypedSession<T: Session>(T::Fields);
+
+impl<T: Session> TypedSession<T> {
+    /// The id that the client has, or gets with this response. `None` if the client has no session,
+    /// or loses it with this response.
+    ///
+    /// A new session has its id from the moment it is stored: at the end of the request, or when
+    /// [`save`](Self::save) returns.
+    pub fn id(&self) -> Option<&SessionId> {
+        self.handle().id()
+    }
+
+    /// Where the session stands.
+    pub fn status(&self) -> Status {
+        self.handle().status()
+    }
+
+    /// Begins a new, empty session under a new id, and destroys the old one. Call it at login, before
+    /// writing who logged in.
+    ///
+    /// The struct is back to its defaults, and the new session exists once something is written to it.
+    /// For a grace period (10 s by default), requests that still carry the old id read as new visitors
+    /// and change nothing.
+    ///
+    /// Source: OWASP ASVS 5.0, 7.2.4.
+    pub fn regenerate(&mut self) {
+        self.tracked_mut().handle.regenerate();
+        self.tracked_mut().empty();
+    }
+
+    /// Gives the session a new id at the end of the request, and keeps its data.
+    ///
+    /// For a grace period (10 s by default), requests that still carry the old id read the session as
+    /// it is now and change nothing. A changed field that is marked `privilege` renews the id by
+    /// itself.
+    pub fn renew(&mut self) {
+        self.tracked_mut().handle.renew();
+    }
+
+    /// Deletes the session from the store at the end of the request, and its cookie from the client.
+    ///
+    /// It is carried out whatever the response is. The struct is back to its defaults; what the
+    /// request writes afterwards begins a new session with a new id.
+    pub fn destroy(&mut self) {
+        self.tracked_mut().handle.destroy();
+        self.tracked_mut().empty();
+    }
+
+    /// Reads the stored session again and drops what this request has changed but not saved.
+    ///
+    /// What [`destroy`](Self::destroy), [`regenerate`](Self::regenerate) and [`renew`](Self::renew)
+    /// asked for stays asked for.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] if the session has ended; [`SessionError::Store`] if the store fails, in
+    /// which case nothing is dropped; [`SessionError::Decode`] if the struct is `strict` and a stored
+    /// value does not decode.
+    pub async fn reload(&mut self) -> Result<(), SessionError> {
+        self.tracked_mut().handle.reload().await?;
+        self.tracked_mut().read_again()
+    }
+
+    /// Stores the changes now, instead of at the end of the request: for streaming bodies, for
+    /// WebSockets, and for code that must know.
+    ///
+    /// When it returns, what was changed is stored and a server error later in the request does not
+    /// take it back. If the future is dropped, the store call runs to its end all the same.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] if the session has ended meanwhile; nothing was stored.
+    /// [`SessionError::ResponseSent`] if the client would need a new id and the response has begun.
+    /// [`SessionError::Encode`] if a value could not be serialised; nothing was stored.
+    /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
+    pub async fn save(&mut self) -> Result<(), SessionError> {
+        self.tracked_mut().handle.save().await
+    }
+
+    /// Extends the session at the end of the request, even if it was extended a moment ago.
+    pub fn touch(&mut self) {
+        self.tracked_mut().handle.touch();
+    }
+
+    /// How long the session lives without a request that uses it.
+    pub fn max_age(&self) -> Duration {
+        self.handle().max_age()
+    }
+
+    /// Lets this session live for another time without a request, now and from now on.
+    ///
+    /// Zero is [`destroy`](Self::destroy). The middleware's absolute lifetime still holds.
+    pub fn set_max_age(&mut self, max_age: Duration) {
+        let handle = &mut self.tracked_mut().handle;
+        handle.set_max_age(max_age);
+        if handle.status() == Status::Destroyed {
+            self.tracked_mut().empty();
+        }
+    }
+
+    /// Whether the session's cookie outlives the browser.
+    pub fn is_persistent(&self) -> bool {
+        self.handle().is_persistent()
+    }
+
+    /// Lets this session's cookie outlive the browser, or not: "remember me".
+    pub fn set_persistent(&mut self, persistent: bool) {
+        self.tracked_mut().handle.set_persistent(persistent);
+    }
+
+    /// Changes several fields at once. What has really changed is found by comparison, field by field.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{Session, TypedSession};
+    /// # #[derive(Session)]
+    /// # struct Settings { theme: String, font_size: u8 }
+    /// # fn handler(session: &mut TypedSession<Settings>) {
+    /// session.modify(|settings| {
+    ///     settings.theme = "dark".to_owned();
+    ///     settings.font_size += 2;
+    /// });
+    /// # }
+    /// ```
+    pub fn modify<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
+        let tracked = self.tracked_mut();
+        let mut before = Before { value: &tracked.value, snapshots: Vec::new() };
+        T::visit(&mut before);
+        let before = before.snapshots.into_iter();
+        let result = change(&mut tracked.value);
+        T::visit(&mut After { value: &tracked.value, before, handle: &tracked.handle });
+        result
+    }
+
+    /// The same session without its struct, for code that ends or renews sessions of any kind.
+    pub fn handle(&self) -> &SessionHandle {
+        &self.0.tracked().handle
+    }
+
+    fn tracked_mut(&mut self) -> &mut Tracked<T> {
+        self.0.tracked_mut()
+    }
+}
+
+impl<T: Session> Deref for TypedSession<T> {
+    type Target = T::Fields;
+
+    fn deref(&self) -> &T::Fields {
+        &self.0
+    }
+}
+
+impl<T: Session> DerefMut for TypedSession<T> {
+    fn deref_mut(&mut self) -> &mut T::Fields {
+        &mut self.0
+    }
+}
+
+impl<T: Session> fmt::Debug for TypedSession<T> {
+    /// The struct's name and the status; the values are the user's secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedSession").field(&T::SCHEMA.type_name).field(&self.status()).finish()
+    }
+}
+
+impl<T: Session> FromRequest for TypedSession<T> {
+    type Error = SessionError;
+    type Future = LocalBoxFuture<'static, Result<Self, SessionError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let found = SessionHandle::find(request, T::SCHEMA.cookie);
+        async move {
+            let handle = loaded(found, T::SCHEMA).await?;
+            let value = read(&handle)?;
+            Ok(Self(T::Fields::new(Tracked { value, handle })))
+        }
+        .boxed_local()
+    }
+}
+
+impl FromRequest for SessionHandle {
+    type Error = SessionError;
+    type Future = LocalBoxFuture<'static, Result<Self, SessionError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        const ANY: &Schema = &Schema { type_name: "SessionHandle", cookie: None, strict: false };
+        let found = Self::find(request, None);
+        async move { loaded(found, ANY).await }.boxed_local()
+    }
+}
+
+async fn loaded(found: Found, schema: &'static Schema) -> Result<SessionHandle, SessionError> {
+    let result = match (found, schema.cookie) {
+        (Found::Handle(handle), _) => handle.load().await.map(|()| handle),
+        (Found::OtherCookies, Some(cookie)) => {
+            Err(SessionError::UnknownCookie { type_name: schema.type_name, cookie })
+        }
+        (Found::NoMiddleware | Found::OtherCookies, _) => Err(SessionError::NoMiddleware),
+    };
+    // Actix answers with the error's response, which says nothing, so the cause is told here.
+    result.inspect_err(|error| error!("{}", Chain(error)))
+}
+
+/// Reads the struct from what is stored and what this request has changed so far.
+fn read<T: Session>(handle: &SessionHandle) -> Result<T, SessionError> {
+    let schema = T::SCHEMA;
+    match T::decode(&mut FieldReader { handle, schema }) {
+        Ok(value) => Ok(value),
+        Err(FieldError { field, source }) if schema.strict => {
+            let error = SessionError::Decode { type_name: schema.type_name, field, source };
+            error!("{}", Chain(&error));
+            Err(error)
+        }
+        Err(FieldError { field, source }) => {
+            warn!(
+                "the stored value of `{}::{field}` does not decode, so the struct reads as fresh: \
+                 {source}",
+                schema.type_name,
+            );
+            Ok(T::fresh())
+        }
+    }
+}
+
+/// Hands the stored fields to generated code.
+#[derive(Debug)]
+pub struct FieldReader<'a> {
+    handle: &'a SessionHandle,
+    schema: &'static Schema,
+}
+
+impl FieldReader<'_> {
+    /// The field's value: as stored, or its default if nothing is.
+    pub fn field<T, F>(&mut self, field: &Field<T, F>) -> Result<F, FieldError> {
+        let Some(json) = self.handle.read(field.schema) else { return Ok((field.default)()) };
+        match (field.decode)(&json) {
+            Ok(value) => Ok(value),
+            Err(error) if field.schema.lenient => {
+                warn!(
+                    "the stored value of `{}::{}` does not decode, so the field reads as fresh: {}",
+                    self.schema.type_name,
+                    field.schema.name,
+                    ValueError::from(error),
+                );
+                Ok((field.default)())
+            }
+            Err(error) => Err(FieldError { field: field.schema.name, source: error.into() }),
+        }
+    }
+}
+
+/// A stored value that does not decode.
+#[derive(Debug)]
+pub struct FieldError {
+    field: &'static str,
+    source: ValueError,
+}
+
+/// What generated structs offer to [`TypedSession`].
+pub trait Accessors<T> {
+    /// Wraps a session.
+    fn new(tracked: Tracked<T>) -> Self;
+    /// The session.
+    fn tracked(&self) -> &Tracked<T>;
+    /// The session.
+    fn tracked_mut(&mut self) -> &mut Tracked<T>;
+}
+
+/// Goes over the stored fields of a session struct.
+pub trait Visit<T> {
+    /// One stored field.
+    fn field<F>(&mut self, field: &Field<T, F>);
+}
+
+/// A session struct whose writes are recorded.
+#[derive(Debug)]
+pub struct Tracked<T> {
+    value: T,
+    handle: SessionHandle,
+}
+
+impl<T> Deref for Tracked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Session> Tracked<T> {
+    /// Gives a field a value, unless that cannot be stored.
+    pub fn set<F>(&mut self, field: &Field<T, F>, value: F) {
+        let current = (field.get_mut)(&mut self.value);
+        let after = (field.snapshot)(&value);
+        // Only a sum is recorded by what it was before; any other field is compared to what is stored.
+        let before = match &after {
+            Snapshot::Sum(_) => Some((field.snapshot)(current)),
+            Snapshot::Value(_) | Snapshot::Failed(_) => None,
+        };
+        if !matches!(after, Snapshot::Failed(_)) {
+            *current = value;
+        }
+        record(&self.handle, field.schema, before, after, || (field.snapshot)(&(field.default)()));
+    }
+
+    /// Lends a field out for changes in place.
+    pub fn edit<F>(&mut self, field: &Field<T, F>) -> FieldMut<'_, F> {
+        FieldMut {
+            value: (field.get_mut)(&mut self.value),
+            tracking: Some(Tracking {
+                handle: &self.handle,
+                schema: field.schema,
+                snapshot: field.snapshot,
+                default: field.default,
+                before: None,
+            }),
+        }
+    }
+
+    /// Adds to a number.
+    pub fn add<F: Counter>(&mut self, field: &Field<T, F>, by: F) {
+        match by.to_number().checked() {
+            Ok(by) => {
+                let current = (field.get_mut)(&mut self.value);
+                *current = F::from_number(current.to_number().add(by));
+                self.handle.add(field.schema, by, || (field.default)().to_number());
+            }
+            Err(error) => self.handle.fail(field.schema, error.into()),
+        }
+    }
+
+    /// Leaves `None` in the place of a field's value.
+    pub fn take<F>(&mut self, field: &Field<T, Option<F>>) -> Option<F> {
+        self.edit(field).take()
+    }
+
+    /// A field that is not stored.
+    pub fn unsaved<F>(&mut self, get_mut: fn(&mut T) -> &mut F) -> &mut F {
+        get_mut(&mut self.value)
+    }
+
+    /// Lends out a field that is not stored.
+    pub fn edit_unsaved<F>(&mut self, get_mut: fn(&mut T) -> &mut F) -> FieldMut<'_, F> {
+        FieldMut { value: get_mut(&mut self.value), tracking: None }
+    }
+
+    fn empty(&mut self) {
+        self.value = T::fresh();
+    }
+
+    fn read_again(&mut self) -> Result<(), SessionError> {
+        self.value = read(&self.handle)?;
+        Ok(())
+    }
+}
+
+/// Records what became of a field's value.
+fn record(
+    handle: &SessionHandle,
+    schema: &'static FieldSchema,
+    before: Option<Snapshot>,
+    after: Snapshot,
+    default: impl FnOnce() -> Snapshot,
+) {
+    match (before, after) {
+        (_, Snapshot::Failed(error)) => handle.fail(schema, error),
+        (Some(Snapshot::Value(before)), Snapshot::Value(after)) if same_json(&before, &after) => {}
+        (_, Snapshot::Value(after)) => handle.set(schema, after, default),
+        (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
+            handle.add(schema, after.since(before), || match default() {
+                Snapshot::Sum(default) => default,
+                Snapshot::Value(_) | Snapshot::Failed(_) => Number::Int(0),
+            });
+        }
+        // The value before was no number that JSON has, which has already failed the request.
+        (_, Snapshot::Sum(_)) => {}
+    }
+}
+
+/// A field, lent out to be changed in place. The change is recorded when this is dropped, if there is
+/// one.
+///
+/// Reading through it costs nothing; the first write makes a copy of the value's JSON to compare with.
+///
+/// # Examples
+/// ```
+/// # use actix_typed_session::{Session, TypedSession};
+/// # #[derive(Session)]
+/// # struct Visitor { cart: Vec<String> }
+/// # fn handler(session: &mut TypedSession<Visitor>) {
+/// session.cart_mut().push("apple".to_owned());
+///
+/// let mut cart = session.cart_mut();
+/// cart.sort();
+/// cart.dedup();
+/// # }
+/// ```
+#[must_use = "a guard that is dropped at once changes nothing"]
+pub struct FieldMut<'a, F: 'static> {
+    value: &'a mut F,
+    tracking: Option<Tracking<'a, F>>,
+}
+
+struct Tracking<'a, F> {
+    handle: &'a SessionHandle,
+    schema: &'static FieldSchema,
+    snapshot: fn(&F) -> Snapshot,
+    default: fn() -> F,
+    /// The value before the first write.
+    before: Option<Snapshot>,
+}
+
+impl<F> Deref for FieldMut<'_, F> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        self.value
+    }
+}
+
+impl<F> DerefMut for FieldMut<'_, F> {
+    fn deref_mut(&mut self) -> &mut F {
+        if let Some(tracking) = &mut self.tracking {
+            tracking.before.get_or_insert_with(|| (tracking.snapshot)(self.value));
+        }
+        self.value
+    }
+}
+
+impl<F> Drop for FieldMut<'_, F> {
+    fn drop(&mut self) {
+        // A handler that panics stores nothing, and its value may be half changed.
+        if thread::panicking() {
+            return;
+        }
+        if let Some(Tracking { handle, schema, snapshot, default, before: Some(before) }) =
+            self.tracking.take()
+        {
+            let after = snapshot(self.value);
+            record(handle, schema, Some(before), after, || snapshot(&default()));
+        }
+    }
+}
+
+impl<F: fmt::Debug> fmt::Debug for FieldMut<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.value, f)
+    }
+}
+
+/// Takes a snapshot of each field.
+struct Before<'a, T> {
+    value: &'a T,
+    snapshots: Vec<Snapshot>,
+}
+
+impl<T> Visit<T> for Before<'_, T> {
+    fn field<F>(&mut self, field: &Field<T, F>) {
+        self.snapshots.push((field.snapshot)((field.get)(self.value)));
+    }
+}
+
+/// Records each field that is no longer as in its snapshot.
+struct After<'a, T> {
+    value: &'a T,
+    before: std::vec::IntoIter<Snapshot>,
+    handle: &'a SessionHandle,
+}
+
+impl<T> Visit<T> for After<'_, T> {
+    fn field<F>(&mut self, field: &Field<T, F>) {
+        let before = self.before.next();
+        let after = (field.snapshot)((field.get)(self.value));
+        record(self.handle, field.schema, before, after, || (field.snapshot)(&(field.default)()));
+    }
+}
