@@ -264,7 +264,8 @@ mod tests {
             .map(str::to_owned)
             .filter(|part| !part.starts_with("Max-Age") && !part.starts_with("Expires"))
             .collect();
-        parts[0].truncate(parts[0].find('=').expect("a name and a value"));
+        let value = parts[0].find('=').expect("a name and a value");
+        parts[0].truncate(value);
         parts
     }
 
