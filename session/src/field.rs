@@ -76,9 +76,16 @@ impl<T, F> Field<T, F> {
     }
 }
 
+impl<T, F> Field<T, F> {
+    /// The value of a session that has none stored.
+    pub fn fresh(&self) -> F {
+        (self.default)()
+    }
+}
+
 /// A field's value at one moment, as it would be stored.
 #[derive(Debug)]
-pub enum Snapshot {
+pub(crate) enum Snapshot {
     /// The value's JSON.
     Value(Arc<RawValue>),
     /// The value of a field whose writes add up.

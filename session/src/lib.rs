@@ -15,6 +15,7 @@ mod store;
 mod transport;
 mod typed;
 
+pub use actix_typed_session_derive::Session;
 #[cfg(any(test, feature = "conformance"))]
 pub use expiry::FakeClock;
 pub use {
@@ -38,7 +39,13 @@ pub mod __private {
     pub use crate::{
         field::{Field, FieldSchema, Schema, StoredDefault, StoredDeserialize, StoredSerialize},
         number::Counter,
-        typed::{Accessors, FieldError, FieldMut, FieldReader, Tracked, Visit},
+        typed::{
+            Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, extract,
+        },
     };
-    pub use std::ops::Deref;
+    pub use actix_web::{FromRequest, HttpRequest, dev::Payload};
+    pub use std::{
+        fmt::{Debug, Formatter, Result as FmtResult},
+        ops::Deref,
+    };
 }

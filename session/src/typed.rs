@@ -15,7 +15,6 @@ use crate::{
     error::{Chain, SessionError, ValueError},
     field::{Field, FieldSchema, Schema, Snapshot, same_json},
     handle::{Found, SessionHandle, Status},
-    id::SessionId,
     number::{Counter, Number},
 };
 
@@ -27,7 +26,7 @@ use crate::{
 )]
 pub trait Session: Sized + 'static {
     /// The generated struct with the accessors: `Visitor`'s is `VisitorSession`.
-    type Fields: Deref<Target = Self> + Accessors<Self> + 'static;
+    type Fields: Deref<Target = Self> + FromRequest<Error = SessionError> + Accessors<Self>;
 
     #[doc(hidden)]
     const SCHEMA: &'static Schema;
@@ -55,6 +54,32 @@ pub trait Session: Sized + 'static {
 /// `Option<TypedSession<T>>` and `Result<TypedSession<T>, SessionError>` are extractors too, for
 /// handlers that go on without a session.
 ///
+/// `TypedSession<Visitor>` is another name for the struct that the derive generates, `VisitorSession`,
+/// which derefs to `Visitor`. That the accessors are its own methods, with no `DerefMut` in between,
+/// is what lets the borrow checker accept `session.set_views(session.views + 1)`.
+///
+/// # Methods
+/// Besides the accessors of its fields, each such struct has these methods, which
+/// [`SessionHandle`] has too and documents in full:
+///
+/// | method | meaning |
+/// | --- | --- |
+/// | [`id()`](SessionHandle::id) | the client's id; `None` until one exists |
+/// | [`status()`](SessionHandle::status) | new, loaded, destroyed, … |
+/// | [`regenerate()`](SessionHandle::regenerate) | new id and new, empty session; the old one is destroyed |
+/// | [`renew()`](SessionHandle::renew) | new id, same data |
+/// | [`destroy()`](SessionHandle::destroy) | deletes the session and its cookie, even on an error response |
+/// | [`reload().await`](SessionHandle::reload) | reads the stored state again, drops unsaved changes |
+/// | [`save().await`](SessionHandle::save) | stores the changes now |
+/// | [`touch()`](SessionHandle::touch) | extends the session at the end of the request |
+/// | [`max_age()`](SessionHandle::max_age), [`set_max_age(…)`](SessionHandle::set_max_age) | how long it lives without a request |
+/// | [`is_persistent()`](SessionHandle::is_persistent), [`set_persistent(…)`](SessionHandle::set_persistent) | whether its cookie outlives the browser |
+/// | `modify(\|t: &mut T\| …)` | changes several fields at once; what really changed is found by comparison |
+/// | `handle()` | the same session as a [`SessionHandle`] |
+///
+/// `regenerate`, `destroy` and `reload` also bring the struct's fields up to date: back to their
+/// defaults, or to what is stored.
+///
 /// # Examples
 /// ```
 /// use actix_typed_session::{Session, TypedSession};
@@ -63,6 +88,7 @@ pub trait Session: Sized + 'static {
 /// #[derive(Session)]
 /// struct Visitor {
 ///     views: u64,
+///     theme: String,
 ///     last_search: Option<String>,
 /// }
 ///
@@ -77,188 +103,151 @@ pub trait Session: Sized + 'static {
 ///         None => "you searched for nothing".to_owned(),
 ///     }
 /// }
+///
+/// async fn make_up(mut session: TypedSession<Visitor>) -> impl Responder {
+///     session.modify(|visitor| {
+///         visitor.theme = "dark".to_owned();
+///         visitor.views = 0;
+///     });
+///     "as new"
+/// }
 /// ```
-pub struct TypedSession<T: Session>(T::Fields);
+///
+/// A write that is not recorded does not compile:
+///
+/// ```compile_fail,E0594
+/// # use actix_typed_session::{Session, TypedSession};
+/// # #[derive(Session)]
+/// # struct Visitor { views: u64 }
+/// async fn index(mut session: TypedSession<Visitor>) -> &'static str {
+///     session.views += 1;
+///     "hello"
+/// }
+/// ```
+pub type TypedSession<T> = <T as Session>::Fields;
 
-impl<T: Session> TypedSession<T> {
-    /// The id that the client has, or gets with this response. `None` if the client has no session,
-    /// or loses it with this response.
-    ///
-    /// A new session has its id from the moment it is stored: at the end of the request, or when
-    /// [`save`](Self::save) returns.
-    pub fn id(&self) -> Option<&SessionId> {
-        self.handle().id()
-    }
+/// The methods of every generated struct, in one place. `$header` is the head of the `impl` block.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __session_methods {
+    ({ $($header:tt)* } $session:ty) => {
+        $($header)* {
+            /// The id that the client has, or gets with this response.
+            ///
+            /// See [`SessionHandle::id`](::actix_typed_session::SessionHandle::id).
+            pub fn id(&self) -> ::core::option::Option<&::actix_typed_session::SessionId> {
+                self.0.handle().id()
+            }
 
-    /// Where the session stands.
-    pub fn status(&self) -> Status {
-        self.handle().status()
-    }
+            /// Where the session stands.
+            pub fn status(&self) -> ::actix_typed_session::Status {
+                self.0.handle().status()
+            }
 
-    /// Begins a new, empty session under a new id, and destroys the old one. Call it at login, before
-    /// writing who logged in.
-    ///
-    /// The struct is back to its defaults, and the new session exists once something is written to it.
-    /// For a grace period (10 s by default), requests that still carry the old id read as new visitors
-    /// and change nothing.
-    ///
-    /// Source: OWASP ASVS 5.0, 7.2.4.
-    pub fn regenerate(&mut self) {
-        self.tracked_mut().handle.regenerate();
-        self.tracked_mut().empty();
-    }
+            /// Begins a new, empty session under a new id, and destroys the old one. Call it at login,
+            /// before writing who logged in.
+            ///
+            /// See [`SessionHandle::regenerate`](::actix_typed_session::SessionHandle::regenerate).
+            pub fn regenerate(&mut self) {
+                self.0.regenerate();
+            }
 
-    /// Gives the session a new id at the end of the request, and keeps its data.
-    ///
-    /// For a grace period (10 s by default), requests that still carry the old id read the session as
-    /// it is now and change nothing. A changed field that is marked `privilege` renews the id by
-    /// itself.
-    pub fn renew(&mut self) {
-        self.tracked_mut().handle.renew();
-    }
+            /// Gives the session a new id at the end of the request, and keeps its data.
+            ///
+            /// See [`SessionHandle::renew`](::actix_typed_session::SessionHandle::renew).
+            pub fn renew(&mut self) {
+                self.0.renew();
+            }
 
-    /// Deletes the session from the store at the end of the request, and its cookie from the client.
-    ///
-    /// It is carried out whatever the response is. The struct is back to its defaults; what the
-    /// request writes afterwards begins a new session with a new id.
-    pub fn destroy(&mut self) {
-        self.tracked_mut().handle.destroy();
-        self.tracked_mut().empty();
-    }
+            /// Deletes the session from the store, and its cookie from the client, whatever the
+            /// response is.
+            ///
+            /// See [`SessionHandle::destroy`](::actix_typed_session::SessionHandle::destroy).
+            pub fn destroy(&mut self) {
+                self.0.destroy();
+            }
 
-    /// Reads the stored session again and drops what this request has changed but not saved.
-    ///
-    /// What [`destroy`](Self::destroy), [`regenerate`](Self::regenerate) and [`renew`](Self::renew)
-    /// asked for stays asked for.
-    ///
-    /// # Errors
-    /// [`SessionError::Gone`] if the session has ended; [`SessionError::Store`] if the store fails, in
-    /// which case nothing is dropped; [`SessionError::Decode`] if the struct is `strict` and a stored
-    /// value does not decode.
-    pub async fn reload(&mut self) -> Result<(), SessionError> {
-        self.tracked_mut().handle.reload().await?;
-        self.tracked_mut().read_again()
-    }
+            /// Reads the stored session again and drops what this request has changed but not saved.
+            ///
+            /// # Errors
+            /// See [`SessionHandle::reload`](::actix_typed_session::SessionHandle::reload); also
+            /// `Decode` if the struct is `strict` and a stored value does not decode.
+            pub async fn reload(
+                &mut self,
+            ) -> ::core::result::Result<(), ::actix_typed_session::SessionError> {
+                self.0.reload().await
+            }
 
-    /// Stores the changes now, instead of at the end of the request: for streaming bodies, for
-    /// WebSockets, and for code that must know.
-    ///
-    /// When it returns, what was changed is stored and a server error later in the request does not
-    /// take it back. If the future is dropped, the store call runs to its end all the same.
-    ///
-    /// # Errors
-    /// [`SessionError::Gone`] if the session has ended meanwhile; nothing was stored.
-    /// [`SessionError::ResponseSent`] if the client would need a new id and the response has begun.
-    /// [`SessionError::Encode`] if a value could not be serialised; nothing was stored.
-    /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
-    pub async fn save(&mut self) -> Result<(), SessionError> {
-        self.tracked_mut().handle.save().await
-    }
+            /// Stores the changes now, instead of at the end of the request.
+            ///
+            /// # Errors
+            /// See [`SessionHandle::save`](::actix_typed_session::SessionHandle::save).
+            pub async fn save(
+                &mut self,
+            ) -> ::core::result::Result<(), ::actix_typed_session::SessionError> {
+                self.0.save().await
+            }
 
-    /// Extends the session at the end of the request, even if it was extended a moment ago.
-    pub fn touch(&mut self) {
-        self.tracked_mut().handle.touch();
-    }
+            /// Extends the session at the end of the request, even if it was extended a moment ago.
+            pub fn touch(&mut self) {
+                self.0.touch();
+            }
 
-    /// How long the session lives without a request that uses it.
-    pub fn max_age(&self) -> Duration {
-        self.handle().max_age()
-    }
+            /// How long the session lives without a request that uses it.
+            pub fn max_age(&self) -> ::core::time::Duration {
+                self.0.handle().max_age()
+            }
 
-    /// Lets this session live for another time without a request, now and from now on.
-    ///
-    /// Zero is [`destroy`](Self::destroy). The middleware's absolute lifetime still holds.
-    pub fn set_max_age(&mut self, max_age: Duration) {
-        let handle = &mut self.tracked_mut().handle;
-        handle.set_max_age(max_age);
-        if handle.status() == Status::Destroyed {
-            self.tracked_mut().empty();
+            /// Lets this session live for another time without a request, now and from now on.
+            ///
+            /// See [`SessionHandle::set_max_age`](::actix_typed_session::SessionHandle::set_max_age).
+            pub fn set_max_age(&mut self, max_age: ::core::time::Duration) {
+                self.0.set_max_age(max_age);
+            }
+
+            /// Whether the session's cookie outlives the browser.
+            pub fn is_persistent(&self) -> bool {
+                self.0.handle().is_persistent()
+            }
+
+            /// Lets this session's cookie outlive the browser, or not: "remember me".
+            pub fn set_persistent(&mut self, persistent: bool) {
+                self.0.set_persistent(persistent);
+            }
+
+            /// Changes several fields at once. What has really changed is found by comparison.
+            pub fn modify<R>(
+                &mut self,
+                change: impl ::core::ops::FnOnce(&mut $session) -> R,
+            ) -> R {
+                self.0.modify(change)
+            }
+
+            /// The same session without its struct, for code that ends or renews sessions of any kind.
+            pub fn handle(&self) -> &::actix_typed_session::SessionHandle {
+                self.0.handle()
+            }
         }
-    }
-
-    /// Whether the session's cookie outlives the browser.
-    pub fn is_persistent(&self) -> bool {
-        self.handle().is_persistent()
-    }
-
-    /// Lets this session's cookie outlive the browser, or not: "remember me".
-    pub fn set_persistent(&mut self, persistent: bool) {
-        self.tracked_mut().handle.set_persistent(persistent);
-    }
-
-    /// Changes several fields at once. What has really changed is found by comparison, field by field.
-    ///
-    /// # Examples
-    /// ```
-    /// # use actix_typed_session::{Session, TypedSession};
-    /// # #[derive(Session)]
-    /// # struct Settings { theme: String, font_size: u8 }
-    /// # fn handler(session: &mut TypedSession<Settings>) {
-    /// session.modify(|settings| {
-    ///     settings.theme = "dark".to_owned();
-    ///     settings.font_size += 2;
-    /// });
-    /// # }
-    /// ```
-    pub fn modify<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
-        let tracked = self.tracked_mut();
-        let mut before = Before { value: &tracked.value, snapshots: Vec::new() };
-        T::visit(&mut before);
-        let before = before.snapshots.into_iter();
-        let result = change(&mut tracked.value);
-        T::visit(&mut After { value: &tracked.value, before, handle: &tracked.handle });
-        result
-    }
-
-    /// The same session without its struct, for code that ends or renews sessions of any kind.
-    pub fn handle(&self) -> &SessionHandle {
-        &self.0.tracked().handle
-    }
-
-    fn tracked_mut(&mut self) -> &mut Tracked<T> {
-        self.0.tracked_mut()
-    }
+    };
 }
 
-impl<T: Session> Deref for TypedSession<T> {
-    type Target = T::Fields;
+/// What an extractor of sessions returns.
+pub type Extraction<S> = LocalBoxFuture<'static, Result<S, SessionError>>;
 
-    fn deref(&self) -> &T::Fields {
-        &self.0
+/// Extracts a generated struct.
+pub fn extract<T: Session>(request: &HttpRequest) -> Extraction<T::Fields> {
+    let found = SessionHandle::find(request, T::SCHEMA.cookie);
+    async move {
+        let handle = loaded(found, T::SCHEMA).await?;
+        let value = read(&handle)?;
+        Ok(T::Fields::new(Tracked { value, handle }))
     }
-}
-
-impl<T: Session> DerefMut for TypedSession<T> {
-    fn deref_mut(&mut self) -> &mut T::Fields {
-        &mut self.0
-    }
-}
-
-impl<T: Session> fmt::Debug for TypedSession<T> {
-    /// The struct's name and the status; the values are the user's secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TypedSession").field(&T::SCHEMA.type_name).field(&self.status()).finish()
-    }
-}
-
-impl<T: Session> FromRequest for TypedSession<T> {
-    type Error = SessionError;
-    type Future = LocalBoxFuture<'static, Result<Self, SessionError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let found = SessionHandle::find(request, T::SCHEMA.cookie);
-        async move {
-            let handle = loaded(found, T::SCHEMA).await?;
-            let value = read(&handle)?;
-            Ok(Self(T::Fields::new(Tracked { value, handle })))
-        }
-        .boxed_local()
-    }
+    .boxed_local()
 }
 
 impl FromRequest for SessionHandle {
     type Error = SessionError;
-    type Future = LocalBoxFuture<'static, Result<Self, SessionError>>;
+    type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         const ANY: &Schema = &Schema { type_name: "SessionHandle", cookie: None, strict: false };
@@ -334,14 +323,10 @@ pub struct FieldError {
     source: ValueError,
 }
 
-/// What generated structs offer to [`TypedSession`].
+/// What generated structs have in common.
 pub trait Accessors<T> {
     /// Wraps a session.
     fn new(tracked: Tracked<T>) -> Self;
-    /// The session.
-    fn tracked(&self) -> &Tracked<T>;
-    /// The session.
-    fn tracked_mut(&mut self) -> &mut Tracked<T>;
 }
 
 /// Goes over the stored fields of a session struct.
@@ -351,7 +336,6 @@ pub trait Visit<T> {
 }
 
 /// A session struct whose writes are recorded.
-#[derive(Debug)]
 pub struct Tracked<T> {
     value: T,
     handle: SessionHandle,
@@ -422,13 +406,63 @@ impl<T: Session> Tracked<T> {
         FieldMut { value: get_mut(&mut self.value), tracking: None }
     }
 
-    fn empty(&mut self) {
+    pub fn handle(&self) -> &SessionHandle {
+        &self.handle
+    }
+
+    pub fn regenerate(&mut self) {
+        self.handle.regenerate();
         self.value = T::fresh();
     }
 
-    fn read_again(&mut self) -> Result<(), SessionError> {
+    pub fn renew(&mut self) {
+        self.handle.renew();
+    }
+
+    pub fn destroy(&mut self) {
+        self.handle.destroy();
+        self.value = T::fresh();
+    }
+
+    pub async fn reload(&mut self) -> Result<(), SessionError> {
+        self.handle.reload().await?;
         self.value = read(&self.handle)?;
         Ok(())
+    }
+
+    pub async fn save(&mut self) -> Result<(), SessionError> {
+        self.handle.save().await
+    }
+
+    pub fn touch(&mut self) {
+        self.handle.touch();
+    }
+
+    pub fn set_max_age(&mut self, max_age: Duration) {
+        self.handle.set_max_age(max_age);
+        if self.handle.status() == Status::Destroyed {
+            self.value = T::fresh();
+        }
+    }
+
+    pub fn set_persistent(&mut self, persistent: bool) {
+        self.handle.set_persistent(persistent);
+    }
+
+    pub fn modify<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut before = Before { value: &self.value, snapshots: Vec::new() };
+        T::visit(&mut before);
+        let before = before.snapshots.into_iter();
+        let result = change(&mut self.value);
+        T::visit(&mut After { value: &self.value, before, handle: &self.handle });
+        result
+    }
+}
+
+impl<T: Session> fmt::Debug for Tracked<T> {
+    /// The struct's name and the status; the values are the user's secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(T::SCHEMA.type_name).field(&self.handle.status()).finish()
     }
 }
 
@@ -465,7 +499,7 @@ fn record(
 /// # use actix_typed_session::{Session, TypedSession};
 /// # #[derive(Session)]
 /// # struct Visitor { cart: Vec<String> }
-/// # fn handler(session: &mut TypedSession<Visitor>) {
+/// # fn handler(mut session: TypedSession<Visitor>) {
 /// session.cart_mut().push("apple".to_owned());
 ///
 /// let mut cart = session.cart_mut();

@@ -1,0 +1,446 @@
+//! A session struct that has been checked: what is in here cannot be wrong.
+
+use std::collections::HashMap;
+
+use proc_macro2::Span;
+use quote::format_ident;
+use syn::{
+    Attribute, Expr, GenericArgument, Generics, Ident, LitStr, PathArguments, Type, Visibility,
+    ext::IdentExt as _, spanned::Spanned as _,
+};
+
+use crate::parse::{Errors, FieldAttributes, Input, InputField, closest, list};
+
+pub(crate) struct Model {
+    pub(crate) ident: Ident,
+    pub(crate) vis: Visibility,
+    pub(crate) generics: Generics,
+    /// The name of the generated struct.
+    pub(crate) accessors: Ident,
+    pub(crate) cookie: Option<String>,
+    pub(crate) strict: bool,
+    pub(crate) fields: Vec<Field>,
+}
+
+pub(crate) struct Field {
+    pub(crate) ident: Ident,
+    pub(crate) vis: Visibility,
+    pub(crate) ty: Type,
+    pub(crate) docs: Vec<Attribute>,
+    pub(crate) default: Option<Expr>,
+    pub(crate) stored: Option<Stored>,
+    pub(crate) methods: Methods,
+}
+
+/// How a field is kept in the store.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) merge: Merge,
+    pub(crate) privilege: bool,
+    pub(crate) lenient: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merge {
+    LastWrite,
+    Add,
+}
+
+/// The names of a field's accessors; those that would clash are left out.
+pub(crate) struct Methods {
+    pub(crate) get: Option<Ident>,
+    pub(crate) set: Option<Ident>,
+    pub(crate) edit: Option<Ident>,
+    pub(crate) take: Option<Ident>,
+    pub(crate) add: Option<Ident>,
+}
+
+/// The methods of `TypedSession`, which hide accessors of the same name.
+const HIDING: &[&str] = &[
+    "id",
+    "status",
+    "regenerate",
+    "renew",
+    "destroy",
+    "reload",
+    "save",
+    "touch",
+    "max_age",
+    "set_max_age",
+    "is_persistent",
+    "set_persistent",
+    "modify",
+    "handle",
+];
+
+const MERGE_RULES: &[&str] = &["last_write", "add"];
+
+/// Checks a struct. What is wrong is reported and left out, so that the rest can still be generated.
+pub(crate) fn check(input: Input, errors: &mut Errors) -> Model {
+    let namespace = input.attributes.namespace.filter(|name| is_name(name, errors));
+    let accessors = match input.attributes.fields.as_ref().map(|name| identifier(name, errors)) {
+        Some(Some(name)) => name,
+        _ => format_ident!("{}Session", input.ident.unraw(), span = input.ident.span()),
+    };
+    let cookie = input.attributes.cookie.filter(|name| is_name(name, errors));
+    let mut methods = MethodNames::default();
+    let mut stored = StoredNames::default();
+    let fields = input
+        .fields
+        .into_iter()
+        .map(|field| self::field(field, namespace.as_ref(), &mut stored, &mut methods, errors))
+        .collect();
+    Model {
+        ident: input.ident,
+        vis: input.vis,
+        generics: input.generics,
+        accessors,
+        cookie: cookie.map(|name| name.value()),
+        strict: input.attributes.strict.is_some(),
+        fields,
+    }
+}
+
+fn field(
+    input: InputField,
+    namespace: Option<&LitStr>,
+    stored_names: &mut StoredNames,
+    method_names: &mut MethodNames,
+    errors: &mut Errors,
+) -> Field {
+    let InputField { ident, vis, ty, docs, attributes } = input;
+    let stored = if attributes.skip.is_some() {
+        refuse_storage(&attributes, errors);
+        None
+    } else {
+        Some(stored(&ident, &attributes, namespace, stored_names, errors))
+    };
+    let base = match attributes.accessor.as_ref().map(|name| (name, identifier(name, errors))) {
+        Some((name, Some(base))) => (name.span(), base),
+        _ => (ident.span(), ident.clone()),
+    };
+    let methods = Methods::new(&base, &ty, stored.as_ref(), method_names, errors);
+    let default = attributes.default.and_then(|(_, default)| default);
+    Field { ident, vis, ty, docs, default, stored, methods }
+}
+
+/// A field that is not stored has no use for what only concerns the store.
+fn refuse_storage(attributes: &FieldAttributes, errors: &mut Errors) {
+    let names = [
+        ("rename", attributes.rename.as_ref().map(LitStr::span)),
+        ("alias", attributes.aliases.first().map(LitStr::span)),
+        ("merge", attributes.merge.as_ref().map(LitStr::span)),
+        ("privilege", attributes.privilege),
+        ("lenient", attributes.lenient),
+    ];
+    for (name, span) in names {
+        if let Some(span) = span {
+            errors.push(
+                span,
+                format_args!("`{name}` has no meaning with `skip`, which keeps the field out of the store; drop one"),
+            );
+        }
+    }
+}
+
+fn stored(
+    ident: &Ident,
+    attributes: &FieldAttributes,
+    namespace: Option<&LitStr>,
+    names: &mut StoredNames,
+    errors: &mut Errors,
+) -> Stored {
+    let full = |name: &str| match namespace {
+        Some(namespace) => format!("{}.{name}", namespace.value()),
+        None => name.to_owned(),
+    };
+    let (name, span) = match attributes.rename.as_ref().filter(|name| is_name(name, errors)) {
+        Some(rename) => (full(&rename.value()), rename.span()),
+        None => (full(&ident.unraw().to_string()), ident.span()),
+    };
+    names.take(&name, ident, span, errors);
+    let mut aliases = Vec::new();
+    for alias in attributes.aliases.iter() {
+        if is_name(alias, errors) {
+            let name = full(&alias.value());
+            if names.take(&name, ident, alias.span(), errors) {
+                aliases.push(name);
+            }
+        }
+    }
+    Stored {
+        name,
+        aliases,
+        merge: attributes.merge.as_ref().map_or(Merge::LastWrite, |rule| merge(rule, errors)),
+        privilege: attributes.privilege.is_some(),
+        lenient: attributes.lenient.is_some(),
+    }
+}
+
+fn merge(rule: &LitStr, errors: &mut Errors) -> Merge {
+    match rule.value().as_str() {
+        "last_write" => Merge::LastWrite,
+        "add" => Merge::Add,
+        other => {
+            errors.push(
+                rule.span(),
+                match closest(other, MERGE_RULES) {
+                    Some(rule) => format!("`{other}` is no merge rule; did you mean `{rule}`?"),
+                    None => {
+                        format!("`{other}` is no merge rule; there are {}", list(MERGE_RULES))
+                    }
+                },
+            );
+            Merge::LastWrite
+        }
+    }
+}
+
+/// Whether a string can name something in the store or in a cookie header.
+fn is_name(name: &LitStr, errors: &mut Errors) -> bool {
+    let value = name.value();
+    let problem = if value.is_empty() {
+        "this name is empty"
+    } else if value.chars().any(char::is_control) {
+        "this name has control characters"
+    } else {
+        return true;
+    };
+    errors.push(name.span(), format_args!("{problem}; write one such as `\"views\"`"));
+    false
+}
+
+fn identifier(name: &LitStr, errors: &mut Errors) -> Option<Ident> {
+    let ident = name.parse_with(Ident::parse_any).ok();
+    // A keyword is an identifier in its raw form only.
+    let ident = ident.filter(|ident| syn::parse_str::<Ident>(&ident.to_string()).is_ok());
+    if ident.is_none() {
+        errors.push(
+            name.span(),
+            format_args!("`{}` is no identifier; write one such as `\"user_name\"`", name.value()),
+        );
+    }
+    ident
+}
+
+/// The names in the store, and the fields that have them.
+#[derive(Default)]
+struct StoredNames(HashMap<String, String>);
+
+impl StoredNames {
+    fn take(&mut self, name: &str, field: &Ident, span: Span, errors: &mut Errors) -> bool {
+        if let Some(other) = self.0.get(name) {
+            errors.push(
+                span,
+                if *field == other.as_str() {
+                    format!("the field has the name `{name}` in the store already; drop this one")
+                } else {
+                    format!(
+                        "the field `{other}` has the name `{name}` in the store already; choose \
+                         another with `#[session(rename = \"…\")]`"
+                    )
+                },
+            );
+            return false;
+        }
+        self.0.insert(name.to_owned(), field.to_string());
+        true
+    }
+}
+
+/// The names of generated methods, and the fields that have them.
+#[derive(Default)]
+struct MethodNames(HashMap<String, Ident>);
+
+impl Methods {
+    fn new(
+        (span, base): &(Span, Ident),
+        ty: &Type,
+        stored: Option<&Stored>,
+        names: &mut MethodNames,
+        errors: &mut Errors,
+    ) -> Self {
+        let bare = base.unraw();
+        let mut reported = false;
+        let mut method = |ident: Ident| {
+            let ident = Ident::new(&ident.to_string(), ident.span());
+            let clash = names.clash(&ident, base);
+            if let Some(clash) = &clash
+                && !reported
+            {
+                reported = true;
+                errors.push(
+                    *span,
+                    format_args!(
+                        "the accessor `{}` {clash}; name this field's accessors otherwise with \
+                         `#[session(accessor = \"…\")]`",
+                        ident.unraw(),
+                    ),
+                );
+            }
+            clash.is_none().then_some(ident)
+        };
+        let sum = stored.is_some_and(|stored| stored.merge == Merge::Add);
+        Self {
+            get: method(base.clone()),
+            set: method(format_ident!("set_{bare}", span = base.span())),
+            edit: method(format_ident!("{bare}_mut", span = base.span())),
+            take: is_option(ty)
+                .then(|| method(format_ident!("take_{bare}", span = base.span())))
+                .flatten(),
+            add: sum.then(|| method(format_ident!("add_{bare}", span = base.span()))).flatten(),
+        }
+    }
+}
+
+impl MethodNames {
+    /// Why a method cannot have this name; takes the name if it can.
+    fn clash(&mut self, method: &Ident, base: &Ident) -> Option<String> {
+        let name = method.unraw().to_string();
+        if HIDING.contains(&name.as_str()) {
+            return Some(format!("is hidden by `TypedSession::{name}`"));
+        }
+        if let Some(other) = self.0.get(&name) {
+            return Some(format!("is also one of the field `{other}`"));
+        }
+        self.0.insert(name, base.clone());
+        None
+    }
+}
+
+/// Whether a type is written as the standard library's `Option<…>`.
+fn is_option(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    if path.qself.is_some() {
+        return false;
+    }
+    let segments: Vec<_> = path.path.segments.iter().collect();
+    let Some((last, modules)) = segments.split_last() else { return false };
+    let modules: Vec<_> = modules.iter().map(|segment| segment.ident.to_string()).collect();
+    let modules: Vec<_> = modules.iter().map(String::as_str).collect();
+    last.ident == "Option"
+        && matches!(&*modules, [] | ["std" | "core", "option"])
+        && matches!(
+            &last.arguments,
+            PathArguments::AngleBracketed(arguments)
+                if matches!(arguments.args.first(), Some(GenericArgument::Type(_)))
+                    && arguments.args.len() == 1
+        )
+}
+
+impl Field {
+    /// Where a mistake about the type is shown.
+    pub(crate) fn type_span(&self) -> Span {
+        self.ty.span()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse;
+
+    fn messages(input: syn::DeriveInput) -> Vec<String> {
+        let (input, mut errors) = parse(input);
+        check(input.expect("a struct with fields"), &mut errors);
+        errors.messages()
+    }
+
+    #[test]
+    fn names_in_the_store_must_differ() {
+        let messages = messages(syn::parse_quote! {
+            struct S {
+                a: u8,
+                #[session(rename = "a")]
+                b: u8,
+                #[session(alias = "b", alias = "a", alias = "c")]
+                c: u8,
+            }
+        });
+        assert_eq!(messages.len(), 3, "{messages:#?}");
+        assert!(messages[0].starts_with("the field `a` has the name `a` in the store already"));
+        assert!(messages[1].starts_with("the field `a` has the name `a` in the store already"));
+        assert!(messages[2].starts_with("the field has the name `c` in the store already"));
+    }
+
+    #[test]
+    fn a_namespace_keeps_names_apart_from_other_structs() {
+        let (input, mut errors) = parse(syn::parse_quote! {
+            #[session(namespace = "shop")]
+            struct S { #[session(alias = "old")] r#type: u8 }
+        });
+        let model = check(input.expect("a struct with fields"), &mut errors);
+        let stored = model.fields[0].stored.as_ref().expect("a stored field");
+        assert_eq!((stored.name.as_str(), stored.aliases[0].as_str()), ("shop.type", "shop.old"));
+    }
+
+    #[test]
+    fn an_accessor_that_would_be_hidden_names_the_way_out() {
+        for hidden in HIDING {
+            let ident = Ident::new(hidden, Span::call_site());
+            let found = messages(syn::parse_quote! { struct S { #ident: u8 } });
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert!(found[0].contains("TypedSession::"), "{found:#?}");
+            assert!(found[0].contains("#[session(accessor = \"…\")]"), "{found:#?}");
+            let way_out = messages(
+                syn::parse_quote! { struct S { #[session(accessor = "other")] #ident: u8 } },
+            );
+            assert!(way_out.is_empty(), "{way_out:#?}");
+        }
+        assert!(
+            messages(syn::parse_quote! { struct S { persistent: bool } })[0]
+                .contains("set_persistent")
+        );
+    }
+
+    #[test]
+    fn generated_methods_must_differ() {
+        let messages = messages(syn::parse_quote! {
+            struct S { a: u8, set_a: u8, b: u8, b_mut: u8, c: Option<u8>, take_c: u8, d: u8, take_d: u8 }
+        });
+        assert_eq!(messages.len(), 3, "{messages:#?}");
+    }
+
+    #[test]
+    fn only_the_standard_option_is_one() {
+        for (ty, is) in [
+            (syn::parse_quote!(Option<u8>), true),
+            (syn::parse_quote!(::std::option::Option<u8>), true),
+            (syn::parse_quote!(core::option::Option<Option<u8>>), true),
+            (syn::parse_quote!(my::Option<u8>), false),
+            (syn::parse_quote!(Option), false),
+            (syn::parse_quote!(Option<u8, u8>), false),
+            (syn::parse_quote!(Vec<Option<u8>>), false),
+        ] {
+            assert_eq!(is_option(&ty), is);
+        }
+    }
+
+    #[test]
+    fn names_that_are_none_are_refused() {
+        let messages = messages(syn::parse_quote! {
+            #[session(namespace = "", fields = "1x", cookie = "a\n")]
+            struct S {
+                #[session(rename = "", accessor = "fn", merge = "ad")]
+                a: u8,
+                #[session(merge = "sometimes")]
+                b: u8,
+            }
+        });
+        assert_eq!(messages.len(), 7, "{messages:#?}");
+    }
+
+    #[test]
+    fn a_field_that_is_not_stored_takes_no_store_attributes() {
+        let messages = messages(syn::parse_quote! {
+            struct S {
+                #[session(skip, rename = "x", alias = "y", merge = "add", privilege, lenient)]
+                a: u8,
+                #[session(skip, default = 3)]
+                b: u8,
+            }
+        });
+        assert_eq!(messages.len(), 5, "{messages:#?}");
+    }
+}
