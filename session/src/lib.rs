@@ -28,7 +28,10 @@ pub use {
     number::{Counter, Number},
     patch::{Change, NewExpiry, Patch, Refused},
     record::{FieldName, Grace, OldId, Record, RecordError},
-    store::{Created, DeleteExpired, MemoryStore, MemoryStoreBuilder, SessionStore, Updated},
+    store::{
+        Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,
+        MemoryStoreBuilder, SessionStore, Updated,
+    },
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},
 };

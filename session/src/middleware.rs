@@ -21,7 +21,7 @@ use crate::{
     config::{Config, SessionMiddlewareBuilder},
     error::Chain,
     handle::{Closing, SessionHandle},
-    store::SessionStore,
+    store::{FileStore, SessionStore},
 };
 
 /// Loads sessions when a handler asks for them, and saves, renews or destroys them with the response.
@@ -55,6 +55,14 @@ impl SessionMiddleware {
     /// Sessions in this store, with settings of your own.
     pub fn builder(store: impl SessionStore) -> SessionMiddlewareBuilder {
         SessionMiddlewareBuilder::new(store)
+    }
+}
+
+impl Default for SessionMiddleware {
+    /// A [`FileStore`] in the folder `sessions` of the working directory; sessions live for 20 hours
+    /// (72 000 000 ms) without a request.
+    fn default() -> Self {
+        Self::new(FileStore::default())
     }
 }
 

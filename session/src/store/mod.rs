@@ -11,10 +11,12 @@ use crate::{
 };
 
 mod erased;
+mod file;
 mod memory;
 mod sweeper;
 
 pub(crate) use erased::ErasedStore;
+pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 
 /// Keeps sessions.
