@@ -1,5 +1,8 @@
 //! Sessions for Actix Web where the session is your own struct.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 mod config;
 mod error;
 mod expiry;
