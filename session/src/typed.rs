@@ -349,6 +349,7 @@ impl<T> Deref for Tracked<T> {
     }
 }
 
+#[allow(missing_docs, reason = "most are documented where the generated structs call them")]
 impl<T: Session> Tracked<T> {
     /// Gives a field a value, unless that cannot be stored.
     pub fn set<F>(&mut self, field: &Field<T, F>, value: F) {
