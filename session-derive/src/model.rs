@@ -264,7 +264,6 @@ impl Methods {
         let bare = base.unraw();
         let mut reported = false;
         let mut method = |ident: Ident| {
-            let ident = Ident::new(&ident.to_string(), ident.span());
             let clash = names.clash(&ident, base);
             if let Some(clash) = &clash
                 && !reported
