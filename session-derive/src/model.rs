@@ -110,12 +110,18 @@ fn field(
     errors: &mut Errors,
 ) -> Field {
     let InputField { ident, vis, ty, docs, attributes } = input;
-    let stored = if attributes.skip.is_some() {
+    let mut kept = attributes.skip.is_none();
+    if let Type::Reference(reference) = &ty {
+        kept = false;
+        errors.push(
+            reference.and_token.span(),
+            "a session owns its data; use `String` for `&str` and `Vec<T>` for `&[T]`",
+        );
+    }
+    if attributes.skip.is_some() {
         refuse_storage(&attributes, errors);
-        None
-    } else {
-        Some(stored(&ident, &attributes, namespace, stored_names, errors))
-    };
+    }
+    let stored = kept.then(|| self::stored(&ident, &attributes, namespace, stored_names, errors));
     let base = match attributes.accessor.as_ref().map(|name| (name, identifier(name, errors))) {
         Some((name, Some(base))) => (name.span(), base),
         _ => (ident.span(), ident.clone()),

@@ -424,20 +424,20 @@ mod shadows {
 
     use actix_typed_session::Session;
 
-    pub struct Result;
-    pub struct Option;
-    pub struct String;
-    pub struct Vec;
-    pub struct Box;
-    pub struct Some;
-    pub struct None;
-    pub struct Ok;
-    pub struct Err;
-    pub trait Default {}
-    pub trait Deref {}
-    pub trait From {}
-    pub trait Fn {}
-    pub trait FnOnce {}
+    struct Result;
+    struct Option;
+    struct String;
+    struct Vec;
+    struct Box;
+    struct Some;
+    struct None;
+    struct Ok;
+    struct Err;
+    trait Default {}
+    trait Deref {}
+    trait From {}
+    trait Fn {}
+    trait FnOnce {}
 
     /// A session among them.
     #[derive(Session)]
