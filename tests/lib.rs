@@ -1,6 +1,8 @@
 //! What the tests share: a site over real sockets whose handler does what the path says, and a browser
 //! that keeps cookies.
 
+pub mod process;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

@@ -192,9 +192,7 @@ const VALUES: &[(&str, &str)] = &[
 pub async fn load_returns_what_was_created_byte_for_byte<H: Harness>(harness: Arc<H>) {
     let store = harness.open().await;
     let mut patch = set(VALUES);
-    let mut limits = Limits::default();
-    limits.max_age = Some(harness.tick() * 7);
-    limits.persistent = Some(true);
+    let limits = Limits { max_age: Some(harness.tick() * 7), persistent: Some(true) };
     patch.set_limits(limits);
     let record = with(&record(&*harness), &patch);
     let key = new_key();
@@ -339,9 +337,8 @@ pub async fn update_stores_limits_and_expiry<H: Harness>(harness: Arc<H>) {
     let key = new_key();
     let mut expected = record(&*harness);
     create(&store, &key, &expected).await;
-    let mut limits = Limits::default();
-    limits.max_age = Some(Duration::from_millis(12_345));
-    limits.persistent = Some(false);
+    let mut limits =
+        Limits { max_age: Some(Duration::from_millis(12_345)), persistent: Some(false) };
     for expiry in [
         NewExpiry::ExtendTo(ticks(&*harness, 2_000)),
         NewExpiry::ExtendTo(ticks(&*harness, 100)),
@@ -366,9 +363,7 @@ pub async fn update_that_begins_anew_keeps_nothing<H: Harness>(harness: Arc<H>) 
     let store = harness.open().await;
     let (key, new) = (new_key(), new_key());
     let mut first = set(VALUES);
-    let mut limits = Limits::default();
-    limits.persistent = Some(true);
-    first.set_limits(limits);
+    first.set_limits(Limits { max_age: None, persistent: Some(true) });
     let before = with(&record(&*harness), &first);
     create(&store, &key, &before).await;
     let mut patch = set(&[("new", "1")]);
@@ -849,9 +844,7 @@ pub async fn sessions_are_there_after_reopening<H: Reopen>(harness: Arc<H>) {
     let (live, touched, destroyed, expired) = (new_key(), new_key(), new_key(), new_key());
     let (old, new) = (new_key(), new_key());
     let mut patch = set(VALUES);
-    let mut limits = Limits::default();
-    limits.max_age = Some(harness.tick() * 3);
-    patch.set_limits(limits);
+    patch.set_limits(Limits { max_age: Some(harness.tick() * 3), persistent: None });
     create(&store, &live, &with(&record(&*harness), &patch)).await;
     for key in [touched, expired] {
         create(&store, &key, &Record::new(harness.now(), ticks(&*harness, 1))).await;
