@@ -90,8 +90,8 @@ impl SessionMiddlewareBuilder {
 
     /// Makes the ids of new and renewed sessions. The default is [`SessionId::random`].
     ///
-    /// It is called at most once for each request that extracts a session, and again only when an
-    /// id turns out to be taken. It must return a new, unguessable id each time.
+    /// It is called once for each request that extracts a session, whether the id is needed or not, and
+    /// again only when a second one is. It must return a new, unguessable id each time.
     ///
     /// # Examples
     /// ```

@@ -297,12 +297,14 @@ impl SessionHandle {
         };
         let Some(handle) = found else { return Found::OtherCookies };
         let inner = &handle.0;
-        inner.presented.get_or_init(|| {
+        if inner.presented.get().is_none() {
+            inner.presented.get_or_init(|| inner.config.cookie.find(request.headers()));
+            // After the cell is set, because the generator may look for the session too.
             if let Some(generator) = &inner.config.id_generator {
-                *inner.spare_id.borrow_mut() = Some(generator(request));
+                let id = generator(request);
+                inner.spare_id.replace(Some(id));
             }
-            inner.config.cookie.find(request.headers())
-        });
+        }
         Found::Handle(handle.clone())
     }
 
@@ -347,8 +349,9 @@ impl SessionHandle {
         }
         let mut state = inner.state.borrow_mut();
         state.head = Head::Sent;
-        if changes == Changes::Discarded {
+        if changes == Changes::Discarded || result.is_err() {
             state.forget_changes();
+            state.intent = Intent::Keep;
         }
         let cookie =
             match (mem::replace(&mut state.cookie, CookieAction::Keep), inner.ids.current()) {
