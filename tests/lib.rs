@@ -159,7 +159,7 @@ async fn act(
         match verb {
             "read" => {}
             "view" => session.set_views(session.views + 1),
-            "unview" => session.set_views(session.views - 1),
+            "unview" => session.set_views(session.views.saturating_sub(1)),
             "views" => session.set_views(value.parse().expect("a number")),
             "name" => session.set_name(value.to_owned()),
             "user" => session.set_user(value.parse().ok()),

@@ -159,10 +159,7 @@ impl SessionHandle {
     /// which case nothing is dropped.
     pub async fn reload(&mut self) -> Result<(), SessionError> {
         let _turn = self.0.turn.lock().await;
-        if let Err(error) = self.0.settle().await {
-            // Its caller went away, and what it wanted to store is dropped now.
-            warn!("an abandoned save failed: {}", Chain(&error));
-        }
+        self.0.settle_abandoned().await;
         let key = self.0.state.borrow().stored.key();
         let record = match key {
             Some(key) => Some((key, self.0.load_record(key).await?)),
@@ -189,7 +186,7 @@ impl SessionHandle {
     /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
     pub async fn save(&mut self) -> Result<(), SessionError> {
         let _turn = self.0.turn.lock().await;
-        self.0.settle().await?;
+        self.0.settle_abandoned().await;
         if let Some(error) = self.0.state.borrow().encode_error() {
             return Err(error);
         }
@@ -327,10 +324,7 @@ impl SessionHandle {
     pub(crate) async fn close(&self, request: Option<&HttpRequest>, status: StatusCode) -> Closing {
         let inner = &self.0;
         let _turn = inner.turn.lock().await;
-        if let Err(error) = inner.settle().await {
-            // Its caller went away. The changes are still there and are tried once more.
-            warn!("an abandoned save failed: {}", Chain(&error));
-        }
+        inner.settle_abandoned().await;
         let encode_error = inner.state.borrow().encode_error();
         let changes = if encode_error.is_some()
             || (status.is_server_error() && !inner.config.save_on_server_error)
@@ -341,11 +335,7 @@ impl SessionHandle {
         };
         let result = inner.carry_out(changes, || inner.new_id(request)).await;
         if let Ok(Fate::Lost) = result {
-            warn!(
-                route = request.and_then(HttpRequest::match_pattern),
-                "the changes of a request are lost: its session was destroyed or renewed by another \
-                 request, or expired, while this one held it",
-            );
+            warn_of_lost_changes(request.and_then(HttpRequest::match_pattern));
         }
         let mut state = inner.state.borrow_mut();
         state.head = Head::Sent;
@@ -361,6 +351,14 @@ impl SessionHandle {
             };
         Closing { cookie, error: encode_error.or(result.err()) }
     }
+}
+
+fn warn_of_lost_changes(route: Option<String>) {
+    warn!(
+        route,
+        "the changes of a request are lost: its session was destroyed or renewed by another request, \
+         or expired, while this one held it",
+    );
 }
 
 /// What [`SessionHandle::find`] found.
@@ -532,6 +530,16 @@ impl Inner {
             }
         }
         Err(SessionError::IdsTaken)
+    }
+
+    /// Waits for the store call of a `save` whose future was dropped. If it fails, its changes are still
+    /// there to be stored. The caller has the turn.
+    async fn settle_abandoned(&self) {
+        match self.settle().await {
+            Ok(Settled::Fate(Fate::Lost)) => warn_of_lost_changes(None),
+            Ok(_) => {}
+            Err(error) => warn!("an abandoned save failed: {}", Chain(&error)),
+        }
     }
 
     /// Waits for the store call that is under way, if one is, and takes over what it did. The caller

@@ -750,3 +750,63 @@ async fn concurrent_requests_that_change_different_fields_lose_nothing() {
     }
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=2 name=ann cart=a");
 }
+
+// Anything in any order.
+
+#[actix_web::test]
+async fn no_order_of_calls_panics_or_leaves_a_cookie_that_points_to_nothing() {
+    const STEPS: [&str; 22] = [
+        "read",
+        "view",
+        "unview",
+        "views=0",
+        "name=ann",
+        "name=",
+        "user=7",
+        "leave",
+        "cart=a",
+        "uncart",
+        "modify=x",
+        "regenerate",
+        "renew",
+        "destroy",
+        "touch",
+        "save",
+        "reload",
+        "age=60000",
+        "age=0",
+        "persist",
+        "persist=no",
+        "status=500",
+    ];
+    let site = Site::start();
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut random = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize % bound
+    };
+    let mut browser = site.browser();
+    for _ in 0..600 {
+        let steps: Vec<_> = (0..=random(6)).map(|_| STEPS[random(STEPS.len())]).collect();
+        let steps = steps.join(",");
+        let before = browser.clone();
+        let response = browser.act(&steps).await;
+        assert!([200, 409, 500].contains(&response.status), "{steps}: {response:?}");
+        assert!(response.all("set-cookie").count() <= 1, "{steps}: {response:?}");
+        if browser.cookies.is_empty() {
+            // Whatever the client had is ended, or was never there.
+            if !before.cookies.is_empty() {
+                let old = before.clone().act("read").await.text();
+                assert!(old == "200 New" || old.starts_with("200 Retired"), "{steps}: {old}");
+            }
+        } else {
+            let read = browser.act("read").await.text();
+            assert!(
+                read.starts_with("200 Loaded"),
+                "{steps}: the cookie points to nothing: {read}"
+            );
+        }
+    }
+}
