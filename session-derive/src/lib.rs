@@ -4,6 +4,7 @@
 mod expand;
 mod model;
 mod parse;
+mod receiver;
 
 use proc_macro::TokenStream;
 
@@ -50,11 +51,9 @@ use proc_macro::TokenStream;
 #[proc_macro_derive(Session, attributes(session))]
 pub fn derive_session(input: TokenStream) -> TokenStream {
     let (input, mut errors) = parse::parse(syn::parse_macro_input!(input));
-    let model = input.map(|input| model::check(input, &mut errors));
-    let mut tokens = errors.into_compile_errors();
-    if let Some(model) = model {
-        // Even after a mistake, so that what uses the struct makes no errors of its own.
-        tokens.extend(expand::expand(&model));
-    }
+    let model = model::check(input, &mut errors);
+    // The code is generated even after a mistake, so that what uses it makes no errors of its own.
+    let mut tokens = expand::expand(&model);
+    tokens.extend(errors.into_compile_errors());
     tokens.into()
 }

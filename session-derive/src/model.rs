@@ -9,12 +9,16 @@ use syn::{
     ext::IdentExt as _, spanned::Spanned as _,
 };
 
-use crate::parse::{Errors, FieldAttributes, Input, InputField, closest, list};
+use crate::{
+    parse::{DefaultValue, Errors, FieldAttributes, Input, InputField, Kind, closest, list},
+    receiver::write_out_self,
+};
 
 pub(crate) struct Model {
     pub(crate) ident: Ident,
     pub(crate) vis: Visibility,
     pub(crate) generics: Generics,
+    pub(crate) kind: Kind,
     /// The name of the generated struct.
     pub(crate) accessors: Ident,
     pub(crate) cookie: Option<String>,
@@ -77,13 +81,15 @@ const HIDING: &[&str] = &[
 const MERGE_RULES: &[&str] = &["last_write", "add"];
 
 /// Checks a struct. What is wrong is reported and left out, so that the rest can still be generated.
-pub(crate) fn check(input: Input, errors: &mut Errors) -> Model {
+pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
+    write_out_self(&mut input);
     let namespace = input.attributes.namespace.filter(|name| is_name(name, errors));
-    let accessors = match input.attributes.fields.as_ref().map(|name| identifier(name, errors)) {
-        Some(Some(name)) => name,
-        _ => format_ident!("{}Session", input.ident.unraw(), span = input.ident.span()),
-    };
-    let cookie = input.attributes.cookie.filter(|name| is_name(name, errors));
+    let accessors = input.attributes.fields.as_ref();
+    let accessors = accessors.and_then(|name| accessors_name(name, &input.ident, errors));
+    let accessors = accessors.unwrap_or_else(|| {
+        format_ident!("{}Session", input.ident.unraw(), span = input.ident.span())
+    });
+    let cookie = input.attributes.cookie.filter(|name| is_cookie_name(name, errors));
     let mut methods = MethodNames::default();
     let mut stored = StoredNames::default();
     let fields = input
@@ -95,6 +101,7 @@ pub(crate) fn check(input: Input, errors: &mut Errors) -> Model {
         ident: input.ident,
         vis: input.vis,
         generics: input.generics,
+        kind: input.kind,
         accessors,
         cookie: cookie.map(|name| name.value()),
         strict: input.attributes.strict.is_some(),
@@ -116,12 +123,14 @@ fn field(
     } else {
         Some(stored(&ident, &attributes, namespace, stored_names, errors))
     };
-    let base = match attributes.accessor.as_ref().map(|name| (name, identifier(name, errors))) {
-        Some((name, Some(base))) => (name.span(), base),
-        _ => (ident.span(), ident.clone()),
+    let accessor = attributes.accessor.as_ref();
+    let accessor = accessor.and_then(|name| identifier(name, "user_name", errors));
+    let base = accessor.as_ref().unwrap_or(&ident);
+    let methods = Methods::new(base, &ident, &ty, stored.as_ref(), method_names, errors);
+    let default = match attributes.default {
+        None | Some(DefaultValue::Trait) => None,
+        Some(DefaultValue::Expr(expr)) => Some(expr),
     };
-    let methods = Methods::new(&base, &ty, stored.as_ref(), method_names, errors);
-    let default = attributes.default.and_then(|(_, default)| default);
     Field { ident, vis, ty, docs, default, stored, methods }
 }
 
@@ -211,14 +220,50 @@ fn is_name(name: &LitStr, errors: &mut Errors) -> bool {
     false
 }
 
-fn identifier(name: &LitStr, errors: &mut Errors) -> Option<Ident> {
-    let ident = name.parse_with(Ident::parse_any).ok();
-    // A keyword is an identifier in its raw form only.
-    let ident = ident.filter(|ident| syn::parse_str::<Ident>(&ident.to_string()).is_ok());
-    if ident.is_none() {
+/// Whether a string is a cookie's name: a `token` of RFC 9110, 5.6.2.
+fn is_cookie_name(name: &LitStr, errors: &mut Errors) -> bool {
+    let value = name.value();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_name = !value.is_empty() && value.bytes().all(is_token);
+    if !is_name {
         errors.push(
             name.span(),
-            format_args!("`{}` is no identifier; write one such as `\"user_name\"`", name.value()),
+            format_args!(
+                "{name:?} is no cookie name; write one of letters, digits and `!#$%&'*+-.^_`|~`, \
+                 such as `\"admin\"`",
+                name = value,
+            ),
+        );
+    }
+    is_name
+}
+
+fn accessors_name(name: &LitStr, session: &Ident, errors: &mut Errors) -> Option<Ident> {
+    let ident = identifier(name, "VisitorSession", errors)?;
+    if ident == *session {
+        errors.push(
+            name.span(),
+            format_args!(
+                "`{ident}` is the session itself; give the generated struct another name, such as \
+                 `\"{ident}Session\"`"
+            ),
+        );
+        return None;
+    }
+    Some(ident)
+}
+
+fn identifier(name: &LitStr, example: &str, errors: &mut Errors) -> Option<Ident> {
+    let ident = name.parse().ok();
+    if ident.is_none() {
+        let value = name.value();
+        let problem = match name.parse_with(Ident::parse_any) {
+            Ok(_) => "is a keyword",
+            Err(_) => "is no identifier",
+        };
+        errors.push(
+            name.span(),
+            format_args!("{value:?} {problem}; write a name such as `{example:?}`"),
         );
     }
     ident
@@ -255,7 +300,8 @@ struct MethodNames(HashMap<String, Ident>);
 
 impl Methods {
     fn new(
-        (span, base): &(Span, Ident),
+        base: &Ident,
+        field: &Ident,
         ty: &Type,
         stored: Option<&Stored>,
         names: &mut MethodNames,
@@ -264,18 +310,16 @@ impl Methods {
         let bare = base.unraw();
         let mut reported = false;
         let mut method = |ident: Ident| {
-            let ident = Ident::new(&ident.to_string(), ident.span());
-            let clash = names.clash(&ident, base);
+            let clash = names.clash(&ident, field);
             if let Some(clash) = &clash
                 && !reported
             {
                 reported = true;
                 errors.push(
-                    *span,
+                    base.span(),
                     format_args!(
-                        "the accessor `{}` {clash}; name this field's accessors otherwise with \
-                         `#[session(accessor = \"…\")]`",
-                        ident.unraw(),
+                        "the accessor `{ident}` of this field {clash}; give the field's accessors \
+                         another name with `#[session(accessor = \"…\")]`",
                     ),
                 );
             }
@@ -296,22 +340,27 @@ impl Methods {
 
 impl MethodNames {
     /// Why a method cannot have this name; takes the name if it can.
-    fn clash(&mut self, method: &Ident, base: &Ident) -> Option<String> {
+    fn clash(&mut self, method: &Ident, field: &Ident) -> Option<String> {
         let name = method.unraw().to_string();
         if HIDING.contains(&name.as_str()) {
-            return Some(format!("is hidden by `TypedSession::{name}`"));
+            return Some(format!("would be hidden by `TypedSession::{name}`"));
         }
         if let Some(other) = self.0.get(&name) {
-            return Some(format!("is also one of the field `{other}`"));
+            return Some(format!("is also an accessor of the field `{other}`"));
         }
-        self.0.insert(name, base.clone());
+        self.0.insert(name, field.clone());
         None
     }
 }
 
 /// Whether a type is written as the standard library's `Option<…>`.
 fn is_option(ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
+    let path = match ty {
+        Type::Path(path) => path,
+        // A type that comes out of a `macro_rules` macro stands in invisible brackets.
+        Type::Group(group) => return is_option(&group.elem),
+        _ => return false,
+    };
     if path.qself.is_some() {
         return false;
     }
@@ -343,7 +392,7 @@ mod tests {
 
     fn messages(input: syn::DeriveInput) -> Vec<String> {
         let (input, mut errors) = parse(input);
-        check(input.expect("a struct with fields"), &mut errors);
+        check(input, &mut errors);
         errors.messages()
     }
 
@@ -370,7 +419,7 @@ mod tests {
             #[session(namespace = "shop")]
             struct S { #[session(alias = "old")] r#type: u8 }
         });
-        let model = check(input.expect("a struct with fields"), &mut errors);
+        let model = check(input, &mut errors);
         let stored = model.fields[0].stored.as_ref().expect("a stored field");
         assert_eq!((stored.name.as_str(), stored.aliases[0].as_str()), ("shop.type", "shop.old"));
     }
