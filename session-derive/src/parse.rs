@@ -145,14 +145,14 @@ fn named_fields(data: Data, ident: &Ident, errors: &mut Errors) -> Option<Fields
             data.enum_token.span,
             format!(
                 "a session is a struct with named fields; make this enum the type of a field: \
-                 `struct Visitor {{ name: {ident} }}`"
+                 `struct MySession {{ field: {ident} }}`"
             ),
         ),
         Data::Union(data) => (
             data.union_token.span,
             format!(
                 "a session is a struct with named fields, and a union cannot be stored; write \
-                 `struct {ident}`, with an enum for a field of several forms"
+                 `struct {ident} {{ … }}`, and an enum for what has several forms"
             ),
         ),
     };
@@ -258,7 +258,11 @@ fn item(input: ParseStream<'_>, errors: &mut Errors) -> Option<Item> {
             None
         }
     };
-    let _: Option<Token![,]> = input.parse().ok();
+    if input.peek(Ident::peek_any) {
+        errors.push(input.span(), "put a comma in front of this");
+    } else {
+        let _: Option<Token![,]> = input.parse().ok();
+    }
     item
 }
 
@@ -270,7 +274,7 @@ fn value(input: ParseStream<'_>) -> Value {
         _ => Ok(Value::Nothing),
     };
     match value {
-        Ok(value) if fork.is_empty() || fork.peek(Token![,]) => {
+        Ok(value) if fork.is_empty() || fork.peek(Token![,]) || fork.peek(Ident::peek_any) => {
             input.advance_to(&fork);
             value
         }
@@ -366,7 +370,7 @@ fn unknown(item: &Item, place: &str, known: &[&str], errors: &mut Errors) {
 }
 
 /// `` `a`, `b` and `c` ``.
-pub(crate) fn list(names: &[&str]) -> String {
+fn list(names: &[&str]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
@@ -458,10 +462,11 @@ mod tests {
             [
                 "an attribute begins with its name, as in `rename = \"…\"`",
                 "an attribute begins with its name, as in `rename = \"…\"`",
+                "put a comma in front of this",
                 "`rename` takes a string: write `rename = \"…\"`",
                 "`default` takes an expression: write `default = …`, or `default`",
                 "`merge` takes a string: write `merge = \"…\"`",
-                "`skip` takes no value: write `skip`, or leave it out",
+                "`skip` is there twice; keep one",
             ]
         );
         assert!(input.fields[0].attributes.lenient.is_some());
@@ -493,8 +498,8 @@ mod tests {
     #[test]
     fn what_is_no_struct_with_named_fields_is_told_what_to_write() {
         for (input, advice) in [
-            (syn::parse_quote! { enum E { A } }, "`struct Visitor { name: E }`"),
-            (syn::parse_quote! { union U { a: u8 } }, "`struct U`"),
+            (syn::parse_quote! { enum E { A } }, "`struct MySession { field: E }`"),
+            (syn::parse_quote! { union U { a: u8 } }, "`struct U { … }`"),
             (syn::parse_quote! { struct T(u8); }, "`struct T { name: Type }`"),
             (syn::parse_quote! { struct N; }, "`struct N {}`"),
             (syn::parse_quote! { struct L<'a> { a: &'a str } }, "`String` instead of `&str`"),

@@ -101,7 +101,7 @@ impl SessionMiddlewareBuilder {
     /// How long a session lives without a request that uses it. The default is 20 hours
     /// (72 000 000 ms).
     ///
-    /// A session may set [one of its own](crate::TypedSession::set_max_age).
+    /// A session may set [one of its own](crate::SessionHandle::set_max_age).
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.config.rules.lifetimes.idle = max_age;
         self
@@ -179,7 +179,7 @@ impl SessionMiddlewareBuilder {
 
     /// Whether the cookie outlives the browser. The default is `false`.
     ///
-    /// A session may [decide for itself](crate::TypedSession::set_persistent): "remember me".
+    /// A session may [decide for itself](crate::SessionHandle::set_persistent): "remember me".
     pub fn persistent(mut self, persistent: bool) -> Self {
         self.config.rules.persistent = persistent;
         self

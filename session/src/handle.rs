@@ -249,7 +249,7 @@ impl fmt::Debug for SessionHandle {
     }
 }
 
-/// Where a session comes from and where it goes, for the extractors and the middleware.
+// Where a session comes from and where it goes, for the extractors and the middleware.
 impl SessionHandle {
     /// Puts a session on a request. `None` if one with this cookie is there already: the middleware
     /// is wrapped twice, and the outer one does the work.
@@ -377,7 +377,7 @@ pub(crate) struct Closing {
 /// The innermost session of a request, in the request's extensions.
 struct Attached(SessionHandle);
 
-/// Reading and writing fields, for [`typed`](crate::typed).
+// Reading and writing fields, for `typed.rs`.
 impl SessionHandle {
     /// A field's JSON: what is stored, overlaid with what this request changed.
     pub(crate) fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {

@@ -1,9 +1,51 @@
 //! Sessions for Actix Web where the session is your own struct.
+//!
+//! ```
+//! use actix_typed_session::{MemoryStore, Session, SessionMiddleware, TypedSession};
+//! use actix_web::{App, Responder, web};
+//!
+//! #[derive(Session)]
+//! struct Visitor {
+//!     #[session(merge = "add")]
+//!     views: u64,
+//! }
+//!
+//! async fn index(mut session: TypedSession<Visitor>) -> impl Responder {
+//!     session.set_views(session.views + 1);
+//!     format!("{} views", session.views)
+//! }
+//!
+//! let sessions = SessionMiddleware::new(MemoryStore::new());
+//! let app = App::new().wrap(sessions.clone()).route("/", web::get().to(index));
+//! ```
+//!
+//! # Map
+//!
+//! | to | look at |
+//! | --- | --- |
+//! | begin | [the guide](guide::getting_started) |
+//! | declare a session | [`derive(Session)`](derive@Session) and its attributes |
+//! | use one in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
+//! | set up the cookie, the limits, the ids | [`SessionMiddleware::builder`] |
+//! | choose a store | [`FileStore`], [`MemoryStore`] |
+//! | know what is guaranteed, and when | [the semantics](guide::semantics) |
+//! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
+//! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
+//!
+//! # Features
+//!
+//! | feature | why it exists |
+//! | --- | --- |
+//! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 mod config;
 mod error;
 mod expiry;
 mod field;
+pub mod guide;
 mod handle;
 mod id;
 mod middleware;
@@ -15,6 +57,7 @@ mod store;
 mod transport;
 mod typed;
 
+#[doc(inline)]
 pub use actix_typed_session_derive::Session;
 #[cfg(any(test, feature = "conformance"))]
 pub use expiry::FakeClock;
@@ -52,3 +95,8 @@ pub mod __private {
         ops::Deref,
     };
 }
+
+/// The code of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -15,7 +15,7 @@ use crate::{
     error::{Chain, SessionError, ValueError},
     field::{Field, FieldSchema, Schema, Snapshot, same_json},
     handle::{Found, SessionHandle, Status},
-    number::{Counter, Number},
+    number::Number,
 };
 
 /// A struct that is a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).
@@ -299,7 +299,7 @@ pub struct FieldReader<'a> {
 impl FieldReader<'_> {
     /// The field's value: as stored, or its default if nothing is.
     pub fn field<T, F>(&mut self, field: &Field<T, F>) -> Result<F, FieldError> {
-        let Some(json) = self.handle.read(field.schema) else { return Ok((field.default)()) };
+        let Some(json) = self.handle.read(field.schema) else { return Ok(field.fresh()) };
         match (field.decode)(&json) {
             Ok(value) => Ok(value),
             Err(error) if field.schema.lenient => {
@@ -309,7 +309,7 @@ impl FieldReader<'_> {
                     field.schema.name,
                     ValueError::from(error),
                 );
-                Ok((field.default)())
+                Ok(field.fresh())
             }
             Err(error) => Err(FieldError { field: field.schema.name, source: error.into() }),
         }
@@ -349,6 +349,7 @@ impl<T> Deref for Tracked<T> {
     }
 }
 
+#[allow(missing_docs, reason = "most are documented where the generated structs call them")]
 impl<T: Session> Tracked<T> {
     /// Gives a field a value, unless that cannot be stored.
     pub fn set<F>(&mut self, field: &Field<T, F>, value: F) {
@@ -362,7 +363,7 @@ impl<T: Session> Tracked<T> {
         if !matches!(after, Snapshot::Failed(_)) {
             *current = value;
         }
-        record(&self.handle, field.schema, before, after, || (field.snapshot)(&(field.default)()));
+        record(&self.handle, field.schema, before, after, || (field.snapshot)(&field.fresh()));
     }
 
     /// Lends a field out for changes in place.
@@ -379,15 +380,21 @@ impl<T: Session> Tracked<T> {
         }
     }
 
-    /// Adds to a number.
-    pub fn add<F: Counter>(&mut self, field: &Field<T, F>, by: F) {
-        match by.to_number().checked() {
-            Ok(by) => {
-                let current = (field.get_mut)(&mut self.value);
-                *current = F::from_number(current.to_number().add(by));
-                self.handle.add(field.schema, by, || (field.default)().to_number());
+    /// Adds to a field whose writes add up.
+    pub fn add<F>(&mut self, field: &Field<T, F>, by: F) {
+        let current = (field.get_mut)(&mut self.value);
+        match ((field.snapshot)(current), (field.snapshot)(&by)) {
+            (Snapshot::Sum(before), Snapshot::Sum(by)) => {
+                if let Ok(sum) = (field.decode)(&before.add(by).to_json()) {
+                    *current = sum;
+                }
+                self.handle.add(field.schema, by, || number(&(field.snapshot)(&field.fresh())));
             }
-            Err(error) => self.handle.fail(field.schema, error.into()),
+            (Snapshot::Failed(error), _) | (_, Snapshot::Failed(error)) => {
+                self.handle.fail(field.schema, error);
+            }
+            // The derive calls this for sums only.
+            (Snapshot::Value(_) | Snapshot::Sum(_), _) => {}
         }
     }
 
@@ -479,13 +486,17 @@ fn record(
         (Some(Snapshot::Value(before)), Snapshot::Value(after)) if same_json(&before, &after) => {}
         (_, Snapshot::Value(after)) => handle.set(schema, after, default),
         (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
-            handle.add(schema, after.since(before), || match default() {
-                Snapshot::Sum(default) => default,
-                Snapshot::Value(_) | Snapshot::Failed(_) => Number::Int(0),
-            });
+            handle.add(schema, after.since(before), || number(&default()));
         }
         // The value before was no number that JSON has, which has already failed the request.
         (_, Snapshot::Sum(_)) => {}
+    }
+}
+
+fn number(snapshot: &Snapshot) -> Number {
+    match snapshot {
+        Snapshot::Sum(number) => *number,
+        Snapshot::Value(_) | Snapshot::Failed(_) => Number::Int(0),
     }
 }
 
@@ -583,6 +594,6 @@ impl<T> Visit<T> for After<'_, T> {
     fn field<F>(&mut self, field: &Field<T, F>) {
         let before = self.before.next();
         let after = (field.snapshot)((field.get)(self.value));
-        record(self.handle, field.schema, before, after, || (field.snapshot)(&(field.default)()));
+        record(self.handle, field.schema, before, after, || (field.snapshot)(&field.fresh()));
     }
 }

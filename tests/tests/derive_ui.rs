@@ -1,11 +1,11 @@
-//! What the derive accepts, and what it says to what it does not.
+//! What the derive says to those who make mistakes, and what it accepts.
 
 #[test]
-fn the_derive_accepts_what_can_be_a_session() {
-    trybuild::TestCases::new().pass("ui/pass/*.rs");
+fn mistakes_are_underlined_and_say_what_to_write_instead() {
+    trybuild::TestCases::new().compile_fail("ui/fail/*.rs");
 }
 
 #[test]
-fn each_mistake_is_explained_where_it_was_made() {
-    trybuild::TestCases::new().compile_fail("ui/fail/*.rs");
+fn correct_structs_compile_without_a_warning() {
+    trybuild::TestCases::new().pass("ui/pass/*.rs");
 }

@@ -24,7 +24,7 @@ where
     map: BTreeMap<K, Vec<V>>,
     #[session(default = [0; 4])]
     array: [u8; 4],
-    marker: PhantomData<(K, V)>,
+    marker: PhantomData<(K, V, &'static str)>,
     #[session(merge = "add")]
     views: u64,
     matrix: Matrix<N>,

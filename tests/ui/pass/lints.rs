@@ -4,7 +4,6 @@
     warnings,
     future_incompatible,
     let_underscore,
-    missing_copy_implementations,
     missing_debug_implementations,
     missing_docs,
     nonstandard_style,
@@ -35,7 +34,7 @@
 use actix_typed_session::{Session, TypedSession};
 
 /// A session nobody uses.
-#[derive(Session)]
+#[derive(Debug, Session)]
 pub struct Public {
     /// Documented.
     ///
@@ -85,7 +84,7 @@ struct odd_case {
 }
 
 /// A session with a deprecated field.
-#[derive(Session)]
+#[derive(Debug, Session)]
 pub struct Deprecated {
     /// Old.
     #[deprecated = "use `new`"]
@@ -95,11 +94,11 @@ pub struct Deprecated {
 }
 
 /// A session that is empty.
-#[derive(Session)]
+#[derive(Debug, Session)]
 pub struct Empty {}
 
 /// A generic session.
-#[derive(Session)]
+#[derive(Debug, Session)]
 pub struct Generic<T: Clone> {
     /// Generic.
     pub value: Vec<T>,

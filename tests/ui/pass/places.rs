@@ -68,7 +68,11 @@ mod outer {
         pub struct Empty {}
     }
 
-    pub fn handler(mut session: ::actix_typed_session::TypedSession<middle::Deep>) {
+    pub(super) fn handler() {
+        let _ = deep;
+    }
+
+    fn deep(mut session: ::actix_typed_session::TypedSession<middle::Deep>) {
         session.set_a(session.a + 1);
         let _: Option<u8> = session.take_b();
     }

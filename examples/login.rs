@@ -1,0 +1,124 @@
+//! A small shop: login, a renewed id, logout, and a cart, with two structs over one session.
+//!
+//! `cargo run --example login`, then open the printed address. `PORT` chooses another port than 8080.
+//! Any name can log in with the password `open sesame`. The cookie keeps its safe defaults, `Secure`
+//! among them: browsers and curl treat `http://127.0.0.1` as secure.
+
+use std::{env, error::Error};
+
+use actix_typed_session::{MemoryStore, Session, SessionMiddleware, TypedSession};
+use actix_web::{
+    App, HttpResponse, HttpServer, Responder, get,
+    http::{StatusCode, header},
+    post, web,
+};
+use serde::{Deserialize, Serialize};
+
+/// Who is logged in.
+#[derive(Session)]
+#[session(namespace = "account")]
+struct Account {
+    #[session(privilege)] // any change gives the session a new id
+    user: Option<String>,
+}
+
+/// What is in the cart. It has nothing to do with the account, so it is a struct of its own.
+#[derive(Session)]
+#[session(namespace = "cart")]
+struct Cart {
+    items: Vec<Item>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Item {
+    name: String,
+    count: u32,
+}
+
+#[get("/")]
+async fn index(account: TypedSession<Account>, cart: TypedSession<Cart>) -> impl Responder {
+    let who = match &account.user {
+        Some(user) => format!(
+            "<p>Hello, {}.</p><form method=post action=/logout><button>Log out</button></form>",
+            escape(user)
+        ),
+        None => "<form method=post action=/login>\
+                 <input name=user placeholder=Name> \
+                 <input name=password type=password placeholder='open sesame'> \
+                 <button>Log in</button></form>"
+            .to_owned(),
+    };
+    let items: String = cart
+        .items
+        .iter()
+        .map(|item| format!("<li>{} × {}</li>", item.count, escape(&item.name)))
+        .collect();
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
+        "<!doctype html><title>Shop</title>{who}<ul>{items}</ul>\
+         <form method=post action=/cart><input name=item placeholder=Item> <button>Add</button></form>"
+    ))
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    user: String,
+    password: String,
+}
+
+#[post("/login")]
+async fn login(mut account: TypedSession<Account>, form: web::Form<Credentials>) -> impl Responder {
+    if form.password != "open sesame" || form.user.is_empty() {
+        return HttpResponse::build(StatusCode::FORBIDDEN).body("Wrong name or password.\n");
+    }
+    // The cart comes along under the new id. `account.regenerate()` would leave it behind.
+    account.set_user(Some(form.into_inner().user));
+    see_the_shop()
+}
+
+#[post("/logout")]
+async fn logout(mut account: TypedSession<Account>) -> impl Responder {
+    account.destroy();
+    see_the_shop()
+}
+
+#[derive(Deserialize)]
+struct Wish {
+    item: String,
+}
+
+#[post("/cart")]
+async fn add(mut cart: TypedSession<Cart>, wish: web::Form<Wish>) -> impl Responder {
+    let name = wish.into_inner().item;
+    // Several changes at once; only what is different afterwards is stored.
+    cart.modify(|cart| match cart.items.iter_mut().find(|item| item.name == name) {
+        Some(item) => item.count += 1,
+        None => cart.items.push(Item { name, count: 1 }),
+    });
+    see_the_shop()
+}
+
+fn see_the_shop() -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, "/")).finish()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let port = match env::var("PORT") {
+        Ok(port) => port.parse().map_err(|error| format!("PORT={port} is no port: {error}"))?,
+        Err(_) => 8080,
+    };
+    let sessions = SessionMiddleware::new(MemoryStore::new());
+    let server = HttpServer::new(move || {
+        App::new().wrap(sessions.clone()).service(index).service(login).service(logout).service(add)
+    })
+    .bind(("127.0.0.1", port))?;
+    for address in server.addrs() {
+        println!("Open http://{address} in a browser.");
+    }
+    server.run().await?;
+    Ok(())
+}

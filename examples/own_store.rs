@@ -1,0 +1,189 @@
+//! A session store of one's own, written against the public API alone, and proven by the conformance
+//! kit: `cargo test --example own_store`.
+//!
+//! It keeps each session as bytes in a map, as a key-value database would. Everything that a change
+//! means is in [`Patch::apply_to`] and [`Record::retire`]; what is left to a store is to make each call
+//! one step, here with a lock, elsewhere with a transaction or a compare-and-swap.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use actix_typed_session::{
+    Clock, Created, DeleteExpired, Grace, Patch, Record, Refused, SessionMiddleware, SessionStore,
+    StoreError, StoreKey, SystemClock, Timestamp, Updated,
+};
+
+type Bytes = BTreeMap<StoreKey, Vec<u8>>;
+
+/// Sessions as bytes in a map.
+struct MapStore {
+    bytes: Mutex<Bytes>,
+    clock: Arc<dyn Clock>,
+}
+
+impl MapStore {
+    fn new(clock: impl Clock) -> Self {
+        Self { bytes: Mutex::default(), clock: Arc::new(clock) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bytes> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The live session of a key. An expired one is a miss, like one that never was (law 1).
+    fn read(&self, bytes: &Bytes, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        let Some(found) = bytes.get(key) else { return Ok(None) };
+        // Damaged bytes become `StoreError::Damaged` by themselves (law 10).
+        let record = Record::from_bytes(found)?;
+        Ok(Some(record).filter(|record| !record.is_expired(self.clock.now())))
+    }
+}
+
+/// Why a patch was refused, as the trait wants it told.
+fn refusal(refused: Refused, current: Record) -> Updated {
+    match refused {
+        // Law 6: the caller merges and tries again, so it gets the current record.
+        Refused::Stale => Updated::Conflict(current),
+        // Law 4: to a change, a retired record is gone.
+        _ => Updated::Gone,
+    }
+}
+
+impl SessionStore for MapStore {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        let mut bytes = self.lock();
+        // Law 2. Without this look, a bad id generator would hand one user's session to another.
+        if self.read(&bytes, key)?.is_some() {
+            return Ok(Created::Taken);
+        }
+        bytes.insert(*key, record.to_bytes());
+        Ok(Created::Stored)
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.read(&self.lock(), key)
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        // One lock around reading and writing: laws 3, 4 and 5.
+        let mut bytes = self.lock();
+        let Some(current) = self.read(&bytes, key)? else { return Ok(Updated::Gone) };
+        match patch.apply_to(&current) {
+            Ok(record) => {
+                bytes.insert(*key, record.to_bytes());
+                Ok(Updated::Applied { version: record.version() })
+            }
+            Err(refused) => Ok(refusal(refused, current)),
+        }
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let mut bytes = self.lock();
+        match self.read(&bytes, key)? {
+            Some(current) if !current.is_retired() => {
+                // `extended_to` never shortens: law 8.
+                bytes.insert(*key, current.extended_to(expires_at).to_bytes());
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let mut bytes = self.lock();
+        let mut there = false;
+        // Law 7: a session that was renewed meanwhile is destroyed under its new key too.
+        let mut next = Some(*key);
+        while let Some(key) = next {
+            let found = self.read(&bytes, &key)?;
+            bytes.remove(&key);
+            there |= found.is_some();
+            next = found.and_then(|record| record.successor().copied());
+        }
+        Ok(there)
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        let mut bytes = self.lock();
+        let Some(current) = self.read(&bytes, old)? else { return Ok(Updated::Gone) };
+        let moved = match patch.apply_to(&current) {
+            Ok(moved) => moved,
+            Err(refused) => return Ok(refusal(refused, current)),
+        };
+        if self.read(&bytes, new)?.is_some() {
+            return Ok(Updated::Taken);
+        }
+        // The new record first, so that a crash in between would lose nothing.
+        bytes.insert(*new, moved.to_bytes());
+        bytes.insert(*old, current.retire(grace, new).to_bytes());
+        Ok(Updated::Applied { version: moved.version() })
+    }
+}
+
+impl DeleteExpired for MapStore {
+    async fn delete_expired(&self) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let mut bytes = self.lock();
+        let before = bytes.len();
+        // What is damaged is kept for somebody to look at.
+        bytes.retain(|_, found| {
+            Record::from_bytes(found).map_or(true, |record| !record.is_expired(now))
+        });
+        Ok((before - bytes.len()) as u64)
+    }
+}
+
+fn main() {
+    let sessions = SessionMiddleware::new(MapStore::new(SystemClock));
+    println!("{sessions:?}");
+    println!("`cargo test --example own_store` holds the store to the laws.");
+}
+
+#[cfg(test)]
+mod conformance {
+    use std::time::Duration;
+
+    use actix_typed_session::{
+        FakeClock,
+        conformance::{Damage, Harness},
+        store_conformance,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Map(FakeClock);
+
+    impl Harness for Map {
+        type Store = MapStore;
+
+        async fn open(&self) -> MapStore {
+            MapStore::new(self.0.clone())
+        }
+
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+
+        async fn advance(&self, by: Duration) {
+            self.0.advance(by);
+        }
+    }
+
+    impl Damage for Map {
+        async fn damage(&self, store: &MapStore, key: &StoreKey, bytes: &[u8]) {
+            store.lock().insert(*key, bytes.to_vec());
+        }
+    }
+
+    // The map is gone with the process, so it does not claim `Reopen`.
+    store_conformance!(Map::default(), DeleteExpired, Damage);
+}

@@ -1,0 +1,222 @@
+//! A store that fails when it is told to.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    error::StoreError,
+    expiry::Timestamp,
+    id::StoreKey,
+    patch::Patch,
+    record::{Grace, Record},
+    store::{Created, SessionStore, Updated},
+};
+
+/// A call of [`SessionStore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// [`create`](SessionStore::create)
+    Create,
+    /// [`load`](SessionStore::load)
+    Load,
+    /// [`update`](SessionStore::update)
+    Update,
+    /// [`touch`](SessionStore::touch)
+    Touch,
+    /// [`destroy`](SessionStore::destroy)
+    Destroy,
+    /// [`rotate`](SessionStore::rotate)
+    Rotate,
+}
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The call fails before it reaches the store: nothing was done.
+    ErrorBefore,
+    /// The call fails after the store has carried it out: the caller cannot know.
+    ErrorAfter,
+    /// The call takes this much longer, before it reaches the store.
+    Delay(Duration),
+}
+
+/// A store around another that fails, or is slow, when it is told to, and counts the calls.
+///
+/// Clones share the store, the faults and the counts: give one to the middleware and keep one.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{
+///     MemoryStore, SessionMiddleware,
+///     conformance::{Fault, FaultyStore, Operation},
+/// };
+///
+/// let store = FaultyStore::new(MemoryStore::new());
+/// let sessions = SessionMiddleware::new(store.clone());
+/// // A request whose session cannot be updated gets a 503 from here on.
+/// store.inject(Operation::Update, Fault::ErrorBefore);
+/// // … requests …
+/// store.heal();
+/// assert_eq!(store.calls(Operation::Load), 0);
+/// ```
+#[derive(Debug)]
+pub struct FaultyStore<S> {
+    shared: Arc<Shared<S>>,
+}
+
+#[derive(Debug)]
+struct Shared<S> {
+    store: S,
+    faults: Mutex<HashMap<Operation, Vec<Fault>>>,
+    calls: Mutex<HashMap<Operation, u64>>,
+    all_calls: AtomicU64,
+}
+
+impl<S> Clone for FaultyStore<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: SessionStore> FaultyStore<S> {
+    /// A store without faults.
+    pub fn new(store: S) -> Self {
+        let shared = Shared {
+            store,
+            faults: Mutex::default(),
+            calls: Mutex::default(),
+            all_calls: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Lets every call of this operation go wrong in this way, until [`heal`](Self::heal). Several
+    /// faults of one operation happen together: a delay and an error, say.
+    pub fn inject(&self, operation: Operation, fault: Fault) {
+        lock(&self.shared.faults).entry(operation).or_default().push(fault);
+    }
+
+    /// Takes all faults away.
+    pub fn heal(&self) {
+        lock(&self.shared.faults).clear();
+    }
+
+    /// How often this operation was called, with or without success.
+    pub fn calls(&self, operation: Operation) -> u64 {
+        lock(&self.shared.calls).get(&operation).copied().unwrap_or(0)
+    }
+
+    /// How often any operation was called.
+    pub fn all_calls(&self) -> u64 {
+        self.shared.all_calls.load(Ordering::SeqCst)
+    }
+
+    /// The store inside.
+    pub fn inner(&self) -> &S {
+        &self.shared.store
+    }
+
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.shared.all_calls.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.shared.calls).entry(operation).or_default() += 1;
+        let faults = lock(&self.shared.faults).get(&operation).cloned().unwrap_or_default();
+        for fault in &faults {
+            if let Fault::Delay(delay) = fault {
+                tokio::time::sleep(*delay).await;
+            }
+        }
+        if faults.contains(&Fault::ErrorBefore) {
+            return Err(StoreError::unavailable("injected before the call"));
+        }
+        let answer = call.await?;
+        if faults.contains(&Fault::ErrorAfter) {
+            return Err(StoreError::unavailable("injected after the call"));
+        }
+        Ok(answer)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: SessionStore> SessionStore for FaultyStore<S> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        self.call(Operation::Create, self.inner().create(key, record)).await
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.call(Operation::Load, self.inner().load(key)).await
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        self.call(Operation::Update, self.inner().update(key, patch)).await
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        self.call(Operation::Touch, self.inner().touch(key, expires_at)).await
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        self.call(Operation::Destroy, self.inner().destroy(key)).await
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        self.call(Operation::Rotate, self.inner().rotate(old, new, patch, grace)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    const KEY: StoreKey = StoreKey::from_bytes([1; 32]);
+
+    fn record() -> Record {
+        Record::new(Timestamp::default(), Timestamp::from_unix_ms(u64::MAX))
+    }
+
+    #[tokio::test]
+    async fn an_error_before_does_nothing_and_an_error_after_does_it_all() {
+        let store = FaultyStore::new(MemoryStore::new());
+        store.inject(Operation::Create, Fault::ErrorBefore);
+        assert!(store.create(&KEY, &record()).await.is_err());
+        assert!(store.inner().is_empty());
+        store.heal();
+        store.inject(Operation::Create, Fault::ErrorAfter);
+        assert!(store.create(&KEY, &record()).await.is_err());
+        assert_eq!(store.inner().len(), 1);
+        store.heal();
+        assert!(store.load(&KEY).await.is_ok_and(|record| record.is_some()));
+        assert_eq!((store.calls(Operation::Create), store.calls(Operation::Load)), (2, 1));
+        assert_eq!(store.all_calls(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_delays() {
+        let store = FaultyStore::new(MemoryStore::new());
+        store.inject(Operation::Load, Fault::Delay(Duration::from_secs(7)));
+        let start = tokio::time::Instant::now();
+        assert!(store.load(&KEY).await.is_ok());
+        assert_eq!(start.elapsed(), Duration::from_secs(7));
+    }
+}

@@ -1,0 +1,1094 @@
+//! Every claim of the kit, one function each. They panic when the store breaks the law.
+
+#![allow(missing_docs, reason = "a claim's name is its description")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+use tokio::{sync::Barrier, task::JoinSet};
+
+use super::{Damage, Harness, Reopen};
+use crate::{
+    error::StoreError,
+    expiry::{Limits, Timestamp},
+    id::{SessionId, StoreKey},
+    number::Number,
+    patch::{NewExpiry, Patch, Refused},
+    record::{FieldName, Grace, OldId, Record},
+    store::{Created, DeleteExpired, SessionStore, Updated},
+};
+
+/// How often two calls are let loose on each other.
+const ROUNDS: u64 = 100;
+
+/// A point in time, so many ticks from now.
+fn ticks<H: Harness>(harness: &H, n: u32) -> Timestamp {
+    harness.now().saturating_add(harness.tick() * n)
+}
+
+fn new_key() -> StoreKey {
+    StoreKey::from(&SessionId::random())
+}
+
+/// A session that outlives the test.
+fn record<H: Harness>(harness: &H) -> Record {
+    Record::new(harness.now(), ticks(harness, 1_000))
+}
+
+fn json(text: &str) -> Arc<RawValue> {
+    RawValue::from_string(text.to_owned()).expect("the kit writes JSON").into()
+}
+
+fn set(fields: &[(&str, &str)]) -> Patch {
+    let mut patch = Patch::default();
+    for (name, text) in fields {
+        patch.set(FieldName::Owned((*name).to_owned()), json(text));
+    }
+    patch
+}
+
+fn add(name: &'static str, by: i64) -> Patch {
+    let mut patch = Patch::default();
+    patch.add(name.into(), Number::Int(0), Number::Int(by));
+    patch
+}
+
+fn with(record: &Record, patch: &Patch) -> Record {
+    patch.apply_to(record).expect("the kit patches live records")
+}
+
+fn grace<H: Harness>(harness: &H, n: u32, old_id: OldId) -> Grace {
+    Grace { until: ticks(harness, n), old_id }
+}
+
+/// All that can be seen of a record.
+fn seen(record: &Record) -> String {
+    let fields: Vec<String> =
+        record.fields().map(|(name, json)| format!("{name:?}={}", json.get())).collect();
+    format!(
+        "created {:?}, expires {:?}, limits {:?}, retired {}, fields {}",
+        record.created_at(),
+        record.expires_at(),
+        record.limits(),
+        record.is_retired(),
+        fields.join(" "),
+    )
+}
+
+/// The answer of a store that does not fail.
+async fn ok<T>(call: impl Future<Output = Result<T, StoreError>>) -> T {
+    match call.await {
+        Ok(answer) => answer,
+        Err(error) => panic!("the store failed: {error} ({error:?})"),
+    }
+}
+
+async fn create<S: SessionStore>(store: &S, key: &StoreKey, record: &Record) {
+    let created = ok(store.create(key, record)).await;
+    assert_eq!(created, Created::Stored, "`create` of a new key stores the session");
+}
+
+async fn load<S: SessionStore>(store: &S, key: &StoreKey) -> Record {
+    ok(store.load(key)).await.expect("the session is there and has not expired")
+}
+
+async fn assert_gone<S: SessionStore>(store: &S, key: &StoreKey, why: &str) {
+    let found = ok(store.load(key)).await;
+    assert!(found.is_none(), "{why}, so `load` is `None`; it was {:?}", found.map(|r| seen(&r)));
+}
+
+fn field(record: &Record, name: &str) -> Option<String> {
+    record.field(name).map(|json| json.get().to_owned())
+}
+
+#[track_caller]
+fn assert_applied(updated: &Updated) -> u64 {
+    match updated {
+        Updated::Applied { version } => *version,
+        other => panic!("the session is live, so the change is applied; the answer was {other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_reports_gone(updated: &Updated) {
+    assert!(
+        matches!(updated, Updated::Gone),
+        "law 4: the session is gone, so the call reports that; the answer was {updated:?}"
+    );
+}
+
+/// Starts tasks at the same moment and returns their answers in order.
+async fn at_once<T: Send + 'static>(
+    tasks: Vec<impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let barrier = Arc::new(Barrier::new(tasks.len()));
+    let mut set = JoinSet::new();
+    for (index, task) in tasks.into_iter().enumerate() {
+        let barrier = Arc::clone(&barrier);
+        set.spawn(async move {
+            barrier.wait().await;
+            (index, task.await)
+        });
+    }
+    let mut answers: Vec<_> = set.join_all().await;
+    answers.sort_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Starts two calls at the same moment.
+async fn both<A: Send + 'static, B: Send + 'static>(
+    a: impl Future<Output = A> + Send + 'static,
+    b: impl Future<Output = B> + Send + 'static,
+) -> (A, B) {
+    let barrier = Arc::new(Barrier::new(2));
+    let other = Arc::clone(&barrier);
+    let a = tokio::spawn(async move {
+        barrier.wait().await;
+        a.await
+    });
+    let b = tokio::spawn(async move {
+        other.wait().await;
+        b.await
+    });
+    (a.await.expect("the call does not panic"), b.await.expect("the call does not panic"))
+}
+
+// Law 1.
+
+pub async fn load_of_an_unknown_key_is_none<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    assert_gone(&store, &new_key(), "law 1: nothing was ever stored under the key").await;
+}
+
+/// Values that stores have been seen to change: empty containers, large numbers, escapes, floats.
+const VALUES: &[(&str, &str)] = &[
+    ("empty list", "[]"),
+    ("empty object", "{}"),
+    ("nested empties", r#"{"a":[],"b":{},"c":[[],{}],"d":null}"#),
+    ("2^53 + 1", "9007199254740993"),
+    ("u64::MAX", "18446744073709551615"),
+    ("i64::MIN", "-9223372036854775808"),
+    ("float", "0.1"),
+    ("small float", "1e-300"),
+    ("integral float", "1.0"),
+    ("null", "null"),
+    ("false", "false"),
+    ("empty string", r#""""#),
+    ("escapes", r#""\u0000\n\"\\\/\ud83e\udd80""#),
+    ("unicode", "\"Grüße, 世界 🦀\""),
+    ("spaces", r#"{ "a" : [ 1 , 2 ] }"#),
+    ("order", r#"{"z":1,"a":2}"#),
+    ("näme 🦀", "1"),
+    ("", "\"a field without a name\""),
+    ("a.b:c/d*{e}'f\"g", "1"),
+    ("__proto__", "1"),
+];
+
+pub async fn load_returns_what_was_created_byte_for_byte<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let mut patch = set(VALUES);
+    let mut limits = Limits::default();
+    limits.max_age = Some(harness.tick() * 7);
+    limits.persistent = Some(true);
+    patch.set_limits(limits);
+    let record = with(&record(&*harness), &patch);
+    let key = new_key();
+    create(&store, &key, &record).await;
+    assert_eq!(seen(&load(&store, &key).await), seen(&record), "law 1: what was stored comes back");
+}
+
+pub async fn load_of_an_expired_session_is_none_from_the_moment_on<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (one, two) = (new_key(), new_key());
+    create(&store, &one, &Record::new(harness.now(), ticks(&*harness, 2))).await;
+    create(&store, &two, &Record::new(harness.now(), ticks(&*harness, 20))).await;
+    harness.advance(harness.tick()).await;
+    load(&store, &one).await;
+    harness.advance(harness.tick()).await;
+    assert_gone(&store, &one, "law 1: `expires_at` is reached").await;
+    load(&store, &two).await;
+}
+
+pub async fn load_of_a_destroyed_session_is_none<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    create(&store, &key, &record(&*harness)).await;
+    ok(store.destroy(&key)).await;
+    assert_gone(&store, &key, "law 1: the session was destroyed").await;
+}
+
+pub async fn sessions_do_not_see_each_other<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let keys: Vec<StoreKey> = (0..50).map(|_| new_key()).collect();
+    for (n, key) in keys.iter().enumerate() {
+        create(&store, key, &with(&record(&*harness), &set(&[("n", &n.to_string())]))).await;
+    }
+    ok(store.destroy(&keys[0])).await;
+    assert_applied(&ok(store.update(&keys[1], &set(&[("n", "-1")]))).await);
+    for (n, key) in keys.iter().enumerate().skip(2) {
+        assert_eq!(field(&load(&store, key).await, "n"), Some(n.to_string()));
+    }
+    let other = harness.open().await;
+    assert_gone(&other, &keys[2], "another store was opened").await;
+}
+
+// Law 2.
+
+pub async fn create_never_overwrites<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    create(&store, &key, &with(&record(&*harness), &set(&[("owner", "1")]))).await;
+    let intruder = with(&record(&*harness), &set(&[("owner", "2")]));
+    let created = ok(store.create(&key, &intruder)).await;
+    assert_eq!(created, Created::Taken, "law 2: `create` reports a taken key");
+    assert_eq!(
+        field(&load(&store, &key).await, "owner").as_deref(),
+        Some("1"),
+        "law 2: `create` never overwrites"
+    );
+}
+
+pub async fn create_takes_the_key_of_an_expired_session<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    let old = Record::new(harness.now(), ticks(&*harness, 1));
+    create(&store, &key, &with(&old, &set(&[("old", "1")]))).await;
+    harness.advance(harness.tick()).await;
+    create(&store, &key, &with(&record(&*harness), &set(&[("new", "2")]))).await;
+    let found = load(&store, &key).await;
+    assert_eq!(field(&found, "old"), None, "nothing of the expired session is left");
+    assert_eq!(field(&found, "new").as_deref(), Some("2"));
+}
+
+pub async fn concurrent_creates_of_one_key_store_one<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    for _ in 0..ROUNDS {
+        let key = new_key();
+        let creates = (0..4).map(|n: u32| {
+            let store = Arc::clone(&store);
+            let record = with(&record(&*harness), &set(&[("n", &n.to_string())]));
+            async move { ok(store.create(&key, &record)).await }
+        });
+        let created = at_once(creates.collect()).await;
+        let winners: Vec<usize> =
+            (0..4).filter(|index| created[*index] == Created::Stored).collect();
+        assert_eq!(winners.len(), 1, "law 2: one of the creates stores: {created:?}");
+        assert_eq!(
+            field(&load(&*store, &key).await, "n"),
+            Some(winners[0].to_string()),
+            "law 2: what is stored is what the one that reported it stored"
+        );
+    }
+}
+
+pub async fn rotate_never_overwrites<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (mine, yours) = (new_key(), new_key());
+    create(&store, &mine, &with(&record(&*harness), &set(&[("owner", "1")]))).await;
+    create(&store, &yours, &with(&record(&*harness), &set(&[("owner", "2")]))).await;
+    let grace = grace(&*harness, 1, OldId::ReadsSnapshot);
+    let updated = ok(store.rotate(&mine, &yours, &set(&[("extra", "1")]), grace)).await;
+    assert!(matches!(updated, Updated::Taken), "law 2: `rotate` reports a taken key: {updated:?}");
+    assert_eq!(field(&load(&store, &yours).await, "owner").as_deref(), Some("2"));
+    let mine = load(&store, &mine).await;
+    assert!(!mine.is_retired(), "law 2: nothing was changed");
+    assert_eq!(field(&mine, "extra"), None, "law 2: nothing was changed");
+}
+
+// Law 3.
+
+pub async fn update_changes_the_named_fields_only<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    let before = with(&record(&*harness), &set(VALUES));
+    create(&store, &key, &before).await;
+    let mut patch = set(&[("set", "[1,2]"), ("float", "\"now a string\""), ("empty list", "[{}]")]);
+    patch.remove("null".into());
+    patch.remove("never there".into());
+    patch.add("2^53 + 1".into(), Number::Int(0), Number::Int(-1));
+    let version = assert_applied(&ok(store.update(&key, &patch)).await);
+    let after = load(&store, &key).await;
+    assert_eq!(seen(&after), seen(&with(&before, &patch)), "law 3: the patch and nothing but it");
+    assert_eq!(after.version(), version, "`update` reports the new version");
+    let again = assert_applied(&ok(store.update(&key, &Patch::default())).await);
+    assert!(again > version, "each update is a new version");
+}
+
+pub async fn update_takes_many_and_large_fields<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    let before = record(&*harness);
+    create(&store, &key, &before).await;
+    let mut patch = Patch::default();
+    for n in 0..1_000 {
+        patch.set(FieldName::Owned(format!("field {n}")), json(&format!("{{\"n\":{n}}}")));
+    }
+    patch.set("large".into(), json(&format!("\"{}\"", "x".repeat(300_000))));
+    assert_applied(&ok(store.update(&key, &patch)).await);
+    let after = load(&store, &key).await;
+    assert!(seen(&after) == seen(&with(&before, &patch)), "law 3: the whole patch is applied");
+}
+
+pub async fn update_stores_limits_and_expiry<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    let mut expected = record(&*harness);
+    create(&store, &key, &expected).await;
+    let mut limits = Limits::default();
+    limits.max_age = Some(Duration::from_millis(12_345));
+    limits.persistent = Some(false);
+    for expiry in [
+        NewExpiry::ExtendTo(ticks(&*harness, 2_000)),
+        NewExpiry::ExtendTo(ticks(&*harness, 100)),
+        NewExpiry::Set(ticks(&*harness, 50)),
+    ] {
+        let mut patch = set(&[("a", "1")]);
+        patch.set_limits(limits);
+        patch.set_expiry(expiry);
+        assert_applied(&ok(store.update(&key, &patch)).await);
+        expected = with(&expected, &patch);
+        assert_eq!(seen(&load(&store, &key).await), seen(&expected), "law 3, after {expiry:?}");
+        limits.persistent = None;
+    }
+    let mut patch = Patch::default();
+    patch.set_expiry(NewExpiry::Set(ticks(&*harness, 1)));
+    assert_applied(&ok(store.update(&key, &patch)).await);
+    harness.advance(harness.tick()).await;
+    assert_gone(&store, &key, "law 3: the expiry was set to an earlier time").await;
+}
+
+pub async fn update_that_begins_anew_keeps_nothing<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (key, new) = (new_key(), new_key());
+    let mut first = set(VALUES);
+    let mut limits = Limits::default();
+    limits.persistent = Some(true);
+    first.set_limits(limits);
+    let before = with(&record(&*harness), &first);
+    create(&store, &key, &before).await;
+    let mut patch = set(&[("new", "1")]);
+    patch.begin_anew(harness.now());
+    patch.set_expiry(NewExpiry::Set(ticks(&*harness, 500)));
+    let expected = with(&before, &patch);
+    let grace = grace(&*harness, 1, OldId::ReadsNothing);
+    assert_applied(&ok(store.rotate(&key, &new, &patch, grace)).await);
+    assert_eq!(seen(&load(&store, &new).await), seen(&expected), "law 3: only what the patch sets");
+    assert_applied(&ok(store.update(&new, &patch)).await);
+    assert_eq!(seen(&load(&store, &new).await), seen(&expected), "law 3: only what the patch sets");
+}
+
+pub async fn concurrent_updates_of_different_fields_all_survive<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    let key = new_key();
+    create(&*store, &key, &record(&*harness)).await;
+    let writers = (0..8).map(|writer: u32| {
+        let store = Arc::clone(&store);
+        async move {
+            for n in 0..25 {
+                let name = format!("{writer}/{n}");
+                assert_applied(&ok(store.update(&key, &set(&[(&name, "1")]))).await);
+            }
+        }
+    });
+    at_once(writers.collect()).await;
+    let count = load(&*store, &key).await.fields().len();
+    assert_eq!(count, 200, "law 3: 8 writers wrote 25 different fields each, and none is lost");
+}
+
+// Law 4.
+
+async fn assert_takes_no_change<H: Harness>(harness: &H, store: &H::Store, key: &StoreKey) {
+    let new = new_key();
+    let grace = grace(harness, 1, OldId::ReadsSnapshot);
+    assert_reports_gone(&ok(store.update(key, &set(&[("a", "1")]))).await);
+    assert_reports_gone(&ok(store.update(key, &Patch::default())).await);
+    assert!(!ok(store.touch(key, ticks(harness, 5_000))).await, "law 4: `touch` reports it");
+    assert_reports_gone(&ok(store.rotate(key, &new, &set(&[("a", "1")]), grace)).await);
+    assert_gone(store, &new, "law 4: `rotate` had nothing to move").await;
+}
+
+pub async fn update_touch_and_rotate_of_a_gone_session_bring_nothing_back<H: Harness>(
+    harness: Arc<H>,
+) {
+    let store = harness.open().await;
+    let (never, destroyed) = (new_key(), new_key());
+    create(&store, &destroyed, &record(&*harness)).await;
+    ok(store.destroy(&destroyed)).await;
+    for key in [never, destroyed] {
+        assert_takes_no_change(&*harness, &store, &key).await;
+        assert_gone(&store, &key, "law 4: nothing brings it back").await;
+    }
+}
+
+pub async fn update_touch_and_rotate_of_an_expired_session_bring_nothing_back<H: Harness>(
+    harness: Arc<H>,
+) {
+    let store = harness.open().await;
+    // A key for each call, since the first one may already make the store forget the session.
+    for call in 0..3 {
+        let key = new_key();
+        create(&store, &key, &Record::new(harness.now(), ticks(&*harness, 1))).await;
+        harness.advance(harness.tick()).await;
+        match call {
+            0 => assert_reports_gone(&ok(store.update(&key, &set(&[("a", "1")]))).await),
+            1 => assert!(!ok(store.touch(&key, ticks(&*harness, 9))).await, "law 4"),
+            _ => {
+                let grace = grace(&*harness, 9, OldId::ReadsSnapshot);
+                let updated = ok(store.rotate(&key, &new_key(), &Patch::default(), grace)).await;
+                assert_reports_gone(&updated);
+            }
+        }
+        assert_gone(&store, &key, "law 4: nothing brings an expired session back").await;
+    }
+}
+
+pub async fn update_against_destroy_does_not_revive<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    for _ in 0..ROUNDS {
+        let key = new_key();
+        create(&*store, &key, &record(&*harness)).await;
+        let (updating, destroying) = (Arc::clone(&store), Arc::clone(&store));
+        let (_, destroyed) = both(
+            async move {
+                for n in 0..5 {
+                    ok(updating.update(&key, &set(&[("n", &n.to_string())]))).await;
+                }
+            },
+            async move { ok(destroying.destroy(&key)).await },
+        )
+        .await;
+        assert!(destroyed, "law 7: the session was there to be destroyed");
+        assert_gone(&*store, &key, "law 4: destroyed stays destroyed, whatever was updated").await;
+    }
+}
+
+pub async fn touch_against_destroy_does_not_revive<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    for _ in 0..ROUNDS {
+        let key = new_key();
+        create(&*store, &key, &record(&*harness)).await;
+        let (touching, destroying) = (Arc::clone(&store), Arc::clone(&store));
+        let later = ticks(&*harness, 5_000);
+        both(
+            async move {
+                for _ in 0..5 {
+                    ok(touching.touch(&key, later)).await;
+                }
+            },
+            async move { ok(destroying.destroy(&key)).await },
+        )
+        .await;
+        assert_gone(&*store, &key, "law 4: destroyed stays destroyed, whatever was touched").await;
+    }
+}
+
+pub async fn rotate_against_destroy_does_not_revive<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    for _ in 0..ROUNDS {
+        let (old, new) = (new_key(), new_key());
+        create(&*store, &old, &record(&*harness)).await;
+        let (rotating, destroying) = (Arc::clone(&store), Arc::clone(&store));
+        let grace = grace(&*harness, 100, OldId::ReadsSnapshot);
+        both(
+            async move { ok(rotating.rotate(&old, &new, &set(&[("a", "1")]), grace)).await },
+            async move { ok(destroying.destroy(&old)).await },
+        )
+        .await;
+        assert_gone(&*store, &old, "law 4: the session was destroyed under its old key").await;
+        assert_gone(&*store, &new, "laws 4 and 7: a renewal does not outrun a destroy").await;
+    }
+}
+
+pub async fn rotate_against_update_loses_no_reported_change<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    for _ in 0..ROUNDS {
+        let (old, new) = (new_key(), new_key());
+        create(&*store, &old, &record(&*harness)).await;
+        let (rotating, updating) = (Arc::clone(&store), Arc::clone(&store));
+        let grace = grace(&*harness, 100, OldId::ReadsSnapshot);
+        let (rotated, reported) = both(
+            async move { ok(rotating.rotate(&old, &new, &set(&[("r", "1")]), grace)).await },
+            async move {
+                let mut reported = BTreeSet::new();
+                for n in 0..5 {
+                    let name = n.to_string();
+                    match ok(updating.update(&old, &set(&[(&name, "1")]))).await {
+                        Updated::Applied { .. } => assert!(reported.insert(name)),
+                        Updated::Gone => {}
+                        other => {
+                            panic!("law 4: an update is applied or the session gone: {other:?}")
+                        }
+                    }
+                }
+                reported
+            },
+        )
+        .await;
+        assert_applied(&rotated);
+        let moved = load(&*store, &new).await;
+        let stored: BTreeSet<String> =
+            moved.fields().map(|(name, _)| name.to_owned()).filter(|name| name != "r").collect();
+        assert_eq!(
+            stored, reported,
+            "laws 3 and 4: an update before the renewal is in the new session, one after it is \
+             reported as gone"
+        );
+        let old = load(&*store, &old).await;
+        assert!(old.is_retired(), "law 4: no update brings the old key back");
+    }
+}
+
+pub async fn concurrent_rotates_have_one_winner<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    for _ in 0..ROUNDS / 4 {
+        let old = new_key();
+        create(&*store, &old, &with(&record(&*harness), &add("n", 1))).await;
+        let new: Vec<StoreKey> = (0..4).map(|_| new_key()).collect();
+        let rotates = new.iter().map(|new| {
+            let (store, new) = (Arc::clone(&store), *new);
+            let grace = grace(&*harness, 100, OldId::ReadsSnapshot);
+            async move { ok(store.rotate(&old, &new, &add("n", 1), grace)).await }
+        });
+        let updated = at_once(rotates.collect()).await;
+        let mut winners = 0;
+        for (new, updated) in new.iter().zip(&updated) {
+            if matches!(updated, Updated::Applied { .. }) {
+                winners += 1;
+                assert_eq!(field(&load(&*store, new).await, "n").as_deref(), Some("2"));
+            } else {
+                assert_reports_gone(updated);
+                assert_gone(&*store, new, "law 4: this renewal was refused").await;
+            }
+        }
+        assert_eq!(winners, 1, "law 4: a session is renewed once: {updated:?}");
+    }
+}
+
+pub async fn rotate_moves_the_session_and_retires_the_old_key<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (old, new) = (new_key(), new_key());
+    let before = with(&record(&*harness), &set(VALUES));
+    create(&store, &old, &before).await;
+    harness.advance(harness.tick()).await;
+    let mut patch = set(&[("new", "1")]);
+    patch.remove("null".into());
+    patch.set_expiry(NewExpiry::ExtendTo(ticks(&*harness, 2_000)));
+    let grace = grace(&*harness, 10, OldId::ReadsSnapshot);
+    let version = assert_applied(&ok(store.rotate(&old, &new, &patch, grace)).await);
+    let moved = load(&store, &new).await;
+    assert_eq!(
+        seen(&moved),
+        seen(&with(&before, &patch)),
+        "the new session is the patched old one"
+    );
+    assert_eq!(moved.version(), version);
+    let retired = load(&store, &old).await;
+    assert_eq!(
+        seen(&retired),
+        seen(&before.retire(grace, &new)),
+        "the old key has what `Record::retire` makes of the unchanged session"
+    );
+    assert_eq!(retired.successor(), Some(&new));
+}
+
+pub async fn rotate_may_leave_nothing_to_read_under_the_old_key<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (old, new) = (new_key(), new_key());
+    let before = with(&record(&*harness), &set(VALUES));
+    create(&store, &old, &before).await;
+    let grace = grace(&*harness, 10, OldId::ReadsNothing);
+    assert_applied(&ok(store.rotate(&old, &new, &Patch::default(), grace)).await);
+    let retired = load(&store, &old).await;
+    assert!(retired.is_retired());
+    assert_eq!(retired.fields().len(), 0, "the old key reads nothing");
+    assert_eq!(retired.successor(), None, "the old key does not lead to the new one");
+    assert_eq!(seen(&load(&store, &new).await), seen(&before));
+}
+
+pub async fn a_retired_session_takes_no_change<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    for old_id in [OldId::ReadsSnapshot, OldId::ReadsNothing] {
+        let (old, new) = (new_key(), new_key());
+        create(&store, &old, &with(&record(&*harness), &set(VALUES))).await;
+        let grace = grace(&*harness, 10, old_id);
+        assert_applied(&ok(store.rotate(&old, &new, &Patch::default(), grace)).await);
+        let (retired, moved) = (seen(&load(&store, &old).await), seen(&load(&store, &new).await));
+        assert_takes_no_change(&*harness, &store, &old).await;
+        assert_eq!(seen(&load(&store, &old).await), retired, "law 4: the old key takes no change");
+        assert_eq!(seen(&load(&store, &new).await), moved, "law 4: nor does it change the new one");
+        let created = ok(store.create(&old, &record(&*harness))).await;
+        assert_eq!(created, Created::Taken, "law 2: a retired key is taken");
+    }
+}
+
+pub async fn a_retired_session_ends_with_its_grace_and_never_later_than_before<H: Harness>(
+    harness: Arc<H>,
+) {
+    let store = harness.open().await;
+    let (short, long) = (new_key(), new_key());
+    create(&store, &short, &Record::new(harness.now(), ticks(&*harness, 1))).await;
+    create(&store, &long, &record(&*harness)).await;
+    let mut patch = Patch::default();
+    patch.set_expiry(NewExpiry::ExtendTo(ticks(&*harness, 1_000)));
+    let new = [new_key(), new_key()];
+    for (old, new) in [short, long].iter().zip(&new) {
+        let grace = grace(&*harness, 2, OldId::ReadsSnapshot);
+        assert_applied(&ok(store.rotate(old, new, &patch, grace)).await);
+    }
+    harness.advance(harness.tick()).await;
+    assert_gone(&store, &short, "the session would have ended by now, renewed or not").await;
+    assert!(load(&store, &long).await.is_retired());
+    harness.advance(harness.tick()).await;
+    assert_gone(&store, &long, "the grace is over").await;
+    for new in &new {
+        load(&store, new).await;
+    }
+}
+
+// Law 5.
+
+pub async fn concurrent_additions_add_up<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    let key = new_key();
+    create(&*store, &key, &record(&*harness)).await;
+    let adders = (0..8).map(|_| {
+        let store = Arc::clone(&store);
+        async move {
+            for _ in 0..50 {
+                assert_applied(&ok(store.update(&key, &add("n", 1))).await);
+            }
+        }
+    });
+    at_once(adders.collect()).await;
+    assert_eq!(
+        field(&load(&*store, &key).await, "n").as_deref(),
+        Some("400"),
+        "law 5: 400 concurrent additions of 1 add 400"
+    );
+}
+
+pub async fn additions_start_from_the_given_number<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    let fields =
+        set(&[("text", "\"x\""), ("float", "1.5"), ("max", "9223372036854775807"), ("n", "5")]);
+    let before = with(&record(&*harness), &fields);
+    create(&store, &key, &before).await;
+    let mut patch = Patch::default();
+    patch.add("absent".into(), Number::Int(10), Number::Int(-3));
+    patch.add("text".into(), Number::Int(100), Number::Int(1));
+    patch.add("float".into(), Number::Float(0.0), Number::Float(0.25));
+    patch.add("max".into(), Number::Int(0), Number::Int(1));
+    patch.add("n".into(), Number::Int(10), Number::Int(-7));
+    assert_applied(&ok(store.update(&key, &patch)).await);
+    assert_eq!(
+        seen(&load(&store, &key).await),
+        seen(&with(&before, &patch)),
+        "law 5: what is absent or no number counts as `from`, and nothing overflows"
+    );
+}
+
+// Law 6.
+
+pub async fn a_patch_for_another_version_is_refused_as_a_whole<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (key, new) = (new_key(), new_key());
+    create(&store, &key, &with(&record(&*harness), &set(&[("a", "1")]))).await;
+    let before = load(&store, &key).await;
+    let mut patch = set(&[("a", "2"), ("b", "1")]);
+    patch.expect_version(before.version() + 1);
+    let grace = grace(&*harness, 1, OldId::ReadsSnapshot);
+    for updated in
+        [ok(store.update(&key, &patch)).await, ok(store.rotate(&key, &new, &patch, grace)).await]
+    {
+        match updated {
+            Updated::Conflict(current) => assert_eq!(
+                (seen(&current), current.version()),
+                (seen(&before), before.version()),
+                "law 6: the current record comes back"
+            ),
+            other => panic!("law 6: the patch is for another version: {other:?}"),
+        }
+    }
+    assert_eq!(seen(&load(&store, &key).await), seen(&before), "law 6: nothing was changed");
+    assert_gone(&store, &new, "law 6: nothing was moved").await;
+    patch.expect_version(before.version());
+    assert_applied(&ok(store.update(&key, &patch)).await);
+    assert_eq!(field(&load(&store, &key).await, "a").as_deref(), Some("2"));
+}
+
+pub async fn of_concurrent_writers_one_gets_each_version<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    let key = new_key();
+    create(&*store, &key, &with(&record(&*harness), &set(&[("n", "0")]))).await;
+    let writers = (0..6).map(|_| {
+        let store = Arc::clone(&store);
+        async move {
+            for _ in 0..10 {
+                let mut current = load(&*store, &key).await;
+                loop {
+                    let n: u64 = field(&current, "n").and_then(|n| n.parse().ok()).unwrap_or(0);
+                    let mut patch = set(&[("n", &(n + 1).to_string())]);
+                    patch.expect_version(current.version());
+                    match ok(store.update(&key, &patch)).await {
+                        Updated::Applied { .. } => break,
+                        Updated::Conflict(record) => current = record,
+                        other => panic!("law 6: applied or a conflict: {other:?}"),
+                    }
+                }
+            }
+        }
+    });
+    at_once(writers.collect()).await;
+    assert_eq!(
+        field(&load(&*store, &key).await, "n").as_deref(),
+        Some("60"),
+        "law 6: 60 compare-and-swap increments count 60"
+    );
+}
+
+// Law 7.
+
+pub async fn destroy_is_idempotent_and_says_whether_something_was_there<H: Harness>(
+    harness: Arc<H>,
+) {
+    let store = harness.open().await;
+    let (key, expired) = (new_key(), new_key());
+    create(&store, &key, &record(&*harness)).await;
+    create(&store, &expired, &Record::new(harness.now(), ticks(&*harness, 1))).await;
+    assert!(ok(store.destroy(&key)).await, "law 7: the session was there");
+    assert!(!ok(store.destroy(&key)).await, "law 7: now it is not");
+    assert!(!ok(store.destroy(&new_key())).await, "law 7: it never was");
+    harness.advance(harness.tick()).await;
+    assert!(!ok(store.destroy(&expired)).await, "law 7: an expired session is not there");
+}
+
+pub async fn destroy_follows_renewals<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let keys: Vec<StoreKey> = (0..4).map(|_| new_key()).collect();
+    create(&store, &keys[0], &record(&*harness)).await;
+    for pair in keys.windows(2) {
+        let grace = grace(&*harness, 10, OldId::ReadsSnapshot);
+        assert_applied(&ok(store.rotate(&pair[0], &pair[1], &Patch::default(), grace)).await);
+    }
+    assert!(ok(store.destroy(&keys[0])).await, "law 7: something was there");
+    for key in &keys {
+        assert_gone(&store, key, "law 7: a logout that renewals overtook is still a logout").await;
+    }
+}
+
+pub async fn destroy_through_a_hidden_old_key_ends_nothing_else<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (old, new) = (new_key(), new_key());
+    create(&store, &old, &record(&*harness)).await;
+    let grace = grace(&*harness, 10, OldId::ReadsNothing);
+    assert_applied(&ok(store.rotate(&old, &new, &Patch::default(), grace)).await);
+    ok(store.destroy(&old)).await;
+    assert_gone(&store, &old, "law 7: it was destroyed").await;
+    load(&store, &new).await;
+}
+
+// Law 8.
+
+pub async fn touch_only_extends<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    let before = with(&Record::new(harness.now(), ticks(&*harness, 4)), &set(VALUES));
+    create(&store, &key, &before).await;
+    let version = load(&store, &key).await.version();
+    let later = ticks(&*harness, 10);
+    assert!(ok(store.touch(&key, later)).await, "law 8: the session was there");
+    let touched = load(&store, &key).await;
+    assert_eq!(
+        seen(&touched),
+        seen(&before.clone().extended_to(later)),
+        "law 8: nothing else changed"
+    );
+    assert_eq!(touched.version(), version, "law 8: a touch is no new version");
+    assert!(ok(store.touch(&key, ticks(&*harness, 1))).await, "law 8: the session was there");
+    assert_eq!(
+        load(&store, &key).await.expires_at(),
+        later,
+        "law 8: an older touch never shortens"
+    );
+    assert_applied(&ok(store.update(&key, &set(&[("a", "1")]))).await);
+    assert_eq!(load(&store, &key).await.expires_at(), later, "law 3: an update keeps the expiry");
+}
+
+pub async fn concurrent_touches_keep_the_latest<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    let key = new_key();
+    create(&*store, &key, &record(&*harness)).await;
+    let base = ticks(&*harness, 1_000);
+    let touches = (0..8).map(|task: u64| {
+        let store = Arc::clone(&store);
+        async move {
+            for n in (0..10).rev() {
+                let later = base.saturating_add(Duration::from_millis(1 + n * 8 + task));
+                assert!(ok(store.touch(&key, later)).await);
+            }
+        }
+    });
+    at_once(touches.collect()).await;
+    assert_eq!(
+        load(&*store, &key).await.expires_at(),
+        base.saturating_add(Duration::from_millis(80)),
+        "law 8: of concurrent touches the latest time counts"
+    );
+}
+
+// Law 9.
+
+pub async fn sessions_are_there_after_reopening<H: Reopen>(harness: Arc<H>) {
+    let mut store = harness.open().await;
+    let (live, touched, destroyed, expired) = (new_key(), new_key(), new_key(), new_key());
+    let (old, new) = (new_key(), new_key());
+    let mut patch = set(VALUES);
+    let mut limits = Limits::default();
+    limits.max_age = Some(harness.tick() * 3);
+    patch.set_limits(limits);
+    create(&store, &live, &with(&record(&*harness), &patch)).await;
+    for key in [touched, expired] {
+        create(&store, &key, &Record::new(harness.now(), ticks(&*harness, 1))).await;
+    }
+    for key in [destroyed, old] {
+        create(&store, &key, &record(&*harness)).await;
+    }
+    assert!(ok(store.touch(&touched, ticks(&*harness, 50))).await);
+    ok(store.destroy(&destroyed)).await;
+    let grace = grace(&*harness, 50, OldId::ReadsSnapshot);
+    assert_applied(&ok(store.rotate(&old, &new, &add("n", 1), grace)).await);
+    let keys = [live, touched, old, new];
+    let mut before = Vec::new();
+    for key in &keys {
+        let record = load(&store, key).await;
+        before.push((seen(&record), record.version(), record.successor().copied()));
+    }
+    harness.advance(harness.tick()).await;
+    store = harness.reopen(store).await;
+    for (key, before) in keys.iter().zip(&before) {
+        let record = load(&store, key).await;
+        let after = (seen(&record), record.version(), record.successor().copied());
+        assert_eq!(&after, before, "law 9: what was stored is there after reopening");
+    }
+    for key in [destroyed, expired] {
+        assert_gone(&store, &key, "law 9: what ended before reopening stays ended").await;
+    }
+}
+
+// Law 10.
+
+pub async fn damaged_bytes_harm_one_session<H: Damage>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let half = record(&*harness).to_bytes();
+    let half = &half[..half.len() / 2];
+    let damages: [&[u8]; 4] = [b"", b"\0\0\0\0", b"{\"views\":1}", half];
+    for bytes in damages {
+        let (damaged, whole) = (new_key(), new_key());
+        for key in [damaged, whole] {
+            create(&store, &key, &with(&record(&*harness), &set(VALUES))).await;
+        }
+        harness.damage(&store, &damaged, bytes).await;
+        match store.load(&damaged).await {
+            Err(StoreError::Damaged(_)) => {}
+            other => panic!("law 10: damaged bytes are a decode error, not {other:?}"),
+        }
+        load(&store, &whole).await;
+        assert_applied(&ok(store.update(&whole, &set(&[("a", "1")]))).await);
+    }
+}
+
+// Law 11.
+
+pub async fn delete_expired_deletes_expired_sessions_only<H: Harness>(harness: Arc<H>)
+where
+    H::Store: DeleteExpired,
+{
+    let store = harness.open().await;
+    assert_eq!(ok(store.delete_expired()).await, 0, "an empty store has nothing to delete");
+    let (expired, live): (Vec<_>, Vec<_>) =
+        ((0..30).map(|_| new_key()).collect(), (0..30).map(|_| new_key()).collect());
+    for key in &expired {
+        create(&store, key, &Record::new(harness.now(), ticks(&*harness, 1))).await;
+    }
+    for key in &live {
+        create(&store, key, &Record::new(harness.now(), ticks(&*harness, 1))).await;
+        assert!(ok(store.touch(key, ticks(&*harness, 100))).await);
+    }
+    harness.advance(harness.tick()).await;
+    assert_eq!(ok(store.delete_expired()).await, 30, "each expired session is deleted and counted");
+    assert_eq!(ok(store.delete_expired()).await, 0, "and only once");
+    for key in &live {
+        load(&store, key).await;
+    }
+    for key in &expired {
+        assert_gone(&store, key, "it was deleted").await;
+    }
+}
+
+// All laws at once.
+
+/// A store as the laws describe it.
+#[derive(Default)]
+struct Model(BTreeMap<StoreKey, Record>);
+
+impl Model {
+    fn live(&self, key: &StoreKey, now: Timestamp) -> Option<&Record> {
+        self.0.get(key).filter(|record| !record.is_expired(now))
+    }
+
+    fn change(&self, key: &StoreKey, patch: &Patch, now: Timestamp) -> Result<Record, &str> {
+        let current = self.live(key, now).ok_or("gone")?;
+        patch.apply_to(current).map_err(|refused| match refused {
+            Refused::Retired => "gone",
+            Refused::Stale => "conflict",
+        })
+    }
+
+    fn destroy(&mut self, key: &StoreKey, now: Timestamp) -> bool {
+        let Some(record) = self.0.remove(key).filter(|record| !record.is_expired(now)) else {
+            return false;
+        };
+        if let Some(successor) = record.successor() {
+            self.destroy(successor, now);
+        }
+        true
+    }
+}
+
+/// Marsaglia's xorshift: the calls are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn patch<H: Harness>(&mut self, harness: &H) -> Patch {
+        const NAMES: [&str; 3] = ["a", "b", "c"];
+        let mut patch = Patch::default();
+        for _ in 0..self.below(3) {
+            let name = NAMES[self.below(3) as usize];
+            let n = self.below(100) as i64 - 50;
+            match self.below(4) {
+                0 => patch.remove(name.into()),
+                1 => patch.add(name.into(), Number::Int(7), Number::Int(n)),
+                2 => patch.set(name.into(), json(&format!("[{n}]"))),
+                _ => patch.set(name.into(), json(&n.to_string())),
+            }
+        }
+        match self.below(8) {
+            0 => patch.set_expiry(NewExpiry::ExtendTo(ticks(harness, self.below(20) as u32 + 1))),
+            1 => patch.set_expiry(NewExpiry::Set(ticks(harness, self.below(9) as u32 + 2))),
+            2 => patch.expect_version(self.below(4)),
+            3 => patch.begin_anew(harness.now()),
+            _ => {}
+        }
+        patch
+    }
+}
+
+fn told(updated: &Updated) -> &str {
+    match updated {
+        Updated::Applied { .. } => "applied",
+        Updated::Gone => "gone",
+        Updated::Conflict(_) => "conflict",
+        Updated::Taken => "taken",
+    }
+}
+
+pub async fn random_calls_agree_with_the_model<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let mut model = Model::default();
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let keys: Vec<StoreKey> = (0..4).map(|_| new_key()).collect();
+    // A clock that has to be waited for lets fewer ticks pass.
+    let tick_every = if harness.tick() < Duration::from_secs(60) { 400 } else { 20 };
+    for step in 0..2_000 {
+        let key = keys[random.below(4) as usize];
+        let now = harness.now();
+        let call = match random.below(tick_every) {
+            0 => 99,
+            _ => random.below(12),
+        };
+        match call {
+            99 => harness.advance(harness.tick()).await,
+            0 | 1 => {
+                let lifetime = random.below(9) as u32 + 2;
+                let record = Record::new(now, ticks(&*harness, lifetime));
+                let created = ok(store.create(&key, &record)).await;
+                let expected = match model.live(&key, now) {
+                    Some(_) => Created::Taken,
+                    None => {
+                        model.0.insert(key, record);
+                        Created::Stored
+                    }
+                };
+                assert_eq!(created, expected, "step {step}: create");
+            }
+            2..=5 => {
+                let patch = random.patch(&*harness);
+                let updated = ok(store.update(&key, &patch)).await;
+                let expected = model.change(&key, &patch, now).map_err(str::to_owned);
+                let expected_answer = expected.as_ref().map_or_else(String::as_str, |_| "applied");
+                assert_eq!(told(&updated), expected_answer, "step {step}: update");
+                if let Ok(record) = expected {
+                    model.0.insert(key, record);
+                }
+            }
+            6 => {
+                let later = ticks(&*harness, random.below(12) as u32);
+                let touched = ok(store.touch(&key, later)).await;
+                let live = model.live(&key, now).filter(|record| !record.is_retired()).cloned();
+                assert_eq!(touched, live.is_some(), "step {step}: touch");
+                if let Some(record) = live {
+                    model.0.insert(key, record.extended_to(later));
+                }
+            }
+            7 => {
+                let destroyed = ok(store.destroy(&key)).await;
+                assert_eq!(destroyed, model.destroy(&key, now), "step {step}: destroy");
+            }
+            8 | 9 => {
+                let new = keys[random.below(4) as usize];
+                if new == key {
+                    continue;
+                }
+                let old_id = match random.below(2) {
+                    0 => OldId::ReadsSnapshot,
+                    _ => OldId::ReadsNothing,
+                };
+                let grace = grace(&*harness, random.below(4) as u32 + 1, old_id);
+                let patch = random.patch(&*harness);
+                let updated = ok(store.rotate(&key, &new, &patch, grace)).await;
+                let expected = model.change(&key, &patch, now).map_err(str::to_owned);
+                let expected_answer = match &expected {
+                    Err(refused) => refused.as_str(),
+                    Ok(_) if model.live(&new, now).is_some() => "taken",
+                    Ok(_) => "applied",
+                };
+                assert_eq!(told(&updated), expected_answer, "step {step}: rotate");
+                if let ("applied", Ok(moved)) = (expected_answer, &expected) {
+                    let retired = model.0[&key].retire(grace, &new);
+                    model.0.insert(key, retired);
+                    model.0.insert(new, moved.clone());
+                }
+            }
+            _ => {}
+        }
+        let (now, found) = (harness.now(), ok(store.load(&key)).await);
+        assert_eq!(
+            found.map(|record| (seen(&record), record.version())),
+            model.live(&key, now).map(|record| (seen(record), record.version())),
+            "step {step}: what is stored after call {call}"
+        );
+    }
+}
