@@ -111,15 +111,11 @@ fn quiet() -> TokenStream {
             clippy::pedantic,
             clippy::restriction,
             dead_code,
-            deprecated,
             non_camel_case_types,
             non_snake_case,
             private_bounds,
             private_interfaces,
-            trivial_bounds,
             unreachable_pub,
-            unused_lifetimes,
-            unused_qualifications,
             unused_variables
         )]
     }
