@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock, Created, DeleteExpired, Grace, Patch, Record, Refused, SessionMiddleware, SessionStore,
+    Clock, Created, DeleteExpired, Grace, Patch, Record, SessionMiddleware, SessionStore,
     StoreError, StoreKey, SystemClock, Timestamp, Updated,
 };
 
@@ -41,16 +41,6 @@ impl MapStore {
     }
 }
 
-/// Why a patch was refused, as the trait wants it told.
-fn refusal(refused: Refused, current: Record) -> Updated {
-    match refused {
-        // Law 6: the caller merges and tries again, so it gets the current record.
-        Refused::Stale => Updated::Conflict(current),
-        // Law 4: to a change, a retired record is gone.
-        _ => Updated::Gone,
-    }
-}
-
 impl SessionStore for MapStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
         let mut bytes = self.lock();
@@ -75,7 +65,7 @@ impl SessionStore for MapStore {
                 bytes.insert(*key, record.to_bytes());
                 Ok(Updated::Applied { version: record.version() })
             }
-            Err(refused) => Ok(refusal(refused, current)),
+            Err(refused) => Ok(Updated::refused(refused, current)),
         }
     }
 
@@ -116,7 +106,7 @@ impl SessionStore for MapStore {
         let Some(current) = self.read(&bytes, old)? else { return Ok(Updated::Gone) };
         let moved = match patch.apply_to(&current) {
             Ok(moved) => moved,
-            Err(refused) => return Ok(refusal(refused, current)),
+            Err(refused) => return Ok(Updated::refused(refused, current)),
         };
         if self.read(&bytes, new)?.is_some() {
             return Ok(Updated::Taken);

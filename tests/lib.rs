@@ -1,6 +1,8 @@
 //! What the tests share: a site over real sockets whose handler does what the path says, and a browser
 //! that keeps cookies.
 
+pub mod process;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -241,6 +243,12 @@ impl Browser {
             false => format!("Cookie: {}\r\n", cookies.join("; ")),
         };
         let response = get(self.address, path, headers.as_bytes()).await;
+        self.keep_cookies(&response);
+        response
+    }
+
+    /// Takes the cookies of a response.
+    pub fn keep_cookies(&mut self, response: &Response) {
         for cookie in response.all("set-cookie") {
             let (name, rest) = cookie.split_once('=').expect("a name and a value");
             let value = rest.split(';').next().unwrap_or_default();
@@ -250,7 +258,6 @@ impl Browser {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        response
     }
 }
 

@@ -1,6 +1,6 @@
 //! The middleware's settings.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 
@@ -22,6 +22,18 @@ pub(crate) struct Config {
     pub(crate) cookie: CookieSettings,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
+}
+
+/// One worker's way to the settings. Requests hold references to this, so that those on different cores
+/// do not count references together.
+pub(crate) struct WorkerConfig(pub(crate) Arc<Config>);
+
+impl Deref for WorkerConfig {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0
+    }
 }
 
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
@@ -78,8 +90,8 @@ impl SessionMiddlewareBuilder {
 
     /// Makes the ids of new and renewed sessions. The default is [`SessionId::random`].
     ///
-    /// It is called at most once for each request that extracts a session, and again only when an
-    /// id turns out to be taken. It must return a new, unguessable id each time.
+    /// It is called once for each request that extracts a session, whether the id is needed or not, and
+    /// again only when a second one is. It must return a new, unguessable id each time.
     ///
     /// # Examples
     /// ```

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::{
-    config::Config,
+    config::WorkerConfig,
     error::{Chain, SessionError, StoreError, ValueError},
     expiry::{Limits, Timestamp, whole_ms},
     field::{FieldSchema, Snapshot, same_json},
@@ -253,7 +253,7 @@ impl fmt::Debug for SessionHandle {
 impl SessionHandle {
     /// Puts a session on a request. `None` if one with this cookie is there already: the middleware
     /// is wrapped twice, and the outer one does the work.
-    pub(crate) fn attach(request: &ServiceRequest, config: &Rc<Arc<Config>>) -> Option<Self> {
+    pub(crate) fn attach(request: &ServiceRequest, config: &Rc<WorkerConfig>) -> Option<Self> {
         let mut extensions = request.extensions_mut();
         let outer = extensions.get::<Attached>().map(|attached| attached.0.clone());
         if let Some(outer) = &outer
@@ -297,12 +297,14 @@ impl SessionHandle {
         };
         let Some(handle) = found else { return Found::OtherCookies };
         let inner = &handle.0;
-        inner.presented.get_or_init(|| {
+        if inner.presented.get().is_none() {
+            inner.presented.get_or_init(|| inner.config.cookie.find(request.headers()));
+            // After the cell is set, because the generator may look for the session too.
             if let Some(generator) = &inner.config.id_generator {
-                *inner.spare_id.borrow_mut() = Some(generator(request));
+                let id = generator(request);
+                inner.spare_id.replace(Some(id));
             }
-            inner.config.cookie.find(request.headers())
-        });
+        }
         Found::Handle(handle.clone())
     }
 
@@ -312,7 +314,8 @@ impl SessionHandle {
 
     /// Reads the session from the store, once per request.
     pub(crate) async fn load(&self) -> Result<(), SessionError> {
-        self.0.loaded.get_or_try_init(|| self.0.load()).await.map(|()| ())
+        self.0.loaded.get_or_try_init(|| self.0.load()).await?;
+        Ok(())
     }
 
     /// Whether an extractor asked for the session.
@@ -346,8 +349,9 @@ impl SessionHandle {
         }
         let mut state = inner.state.borrow_mut();
         state.head = Head::Sent;
-        if changes == Changes::Discarded {
+        if changes == Changes::Discarded || result.is_err() {
             state.forget_changes();
+            state.intent = Intent::Keep;
         }
         let cookie =
             match (mem::replace(&mut state.cookie, CookieAction::Keep), inner.ids.current()) {
@@ -437,8 +441,7 @@ impl SessionHandle {
 
 /// What the handles of a request share.
 struct Inner {
-    /// One `Rc` per worker, so that requests on different cores count no references together.
-    config: Rc<Arc<Config>>,
+    config: Rc<WorkerConfig>,
     outer: Option<SessionHandle>,
     presented: OnceCell<Presented>,
     loaded: tokio::sync::OnceCell<()>,
@@ -521,11 +524,7 @@ impl Inner {
             let call = Effect::of(plan, Arc::clone(&self.config.store), || {
                 new_id().ok_or(SessionError::IdsTaken)
             })?;
-            let mut state = self.state.borrow_mut();
-            let transaction =
-                Transaction { cookie, patch: state.patch.clone(), intent: state.intent };
-            state.under_way = Some(UnderWay { transaction, answer: RunToEnd::Here(call) });
-            drop(state);
+            self.state.borrow_mut().start(cookie, call);
             match self.settle().await? {
                 Settled::Nothing => return Ok(Fate::Stored),
                 Settled::Fate(fate) => return Ok(fate),
@@ -706,6 +705,16 @@ impl State {
             changes,
             head: self.head,
         }
+    }
+
+    /// Puts a store call under way.
+    fn start(
+        &mut self,
+        cookie: CookieAction,
+        call: BoxFuture<'static, Result<Effect, StoreError>>,
+    ) {
+        let transaction = Transaction { cookie, patch: self.patch.clone(), intent: self.intent };
+        self.under_way = Some(UnderWay { transaction, answer: RunToEnd::Here(call) });
     }
 
     /// Takes over what a store call has done.

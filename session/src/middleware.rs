@@ -18,7 +18,7 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use tracing::error;
 
 use crate::{
-    config::{Config, SessionMiddlewareBuilder},
+    config::{Config, SessionMiddlewareBuilder, WorkerConfig},
     error::Chain,
     handle::{Closing, SessionHandle},
     store::{FileStore, SessionStore},
@@ -94,7 +94,10 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(SessionService { service, config: Rc::new(Arc::clone(&self.config)) }))
+        ready(Ok(SessionService {
+            service,
+            config: Rc::new(WorkerConfig(Arc::clone(&self.config))),
+        }))
     }
 }
 
@@ -102,7 +105,7 @@ where
 #[allow(missing_debug_implementations, reason = "Actix names the type and nobody prints it")]
 pub struct SessionService<S> {
     service: S,
-    config: Rc<Arc<Config>>,
+    config: Rc<WorkerConfig>,
 }
 
 impl<S, B> Service<ServiceRequest> for SessionService<S>

@@ -19,7 +19,7 @@ impl Number {
     /// Adds another number; a sum with a floating-point part is floating-point.
     ///
     /// Nothing overflows: a sum past the largest or smallest value is that value.
-    pub fn add(self, other: Self) -> Self {
+    pub fn saturating_add(self, other: Self) -> Self {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => Self::Int(a.saturating_add(b)),
             (a, b) => Self::Float((a.as_f64() + b.as_f64()).clamp(f64::MIN, f64::MAX)),
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_saturate() {
-        assert_eq!(Number::Int(i64::MAX).add(Number::Int(1)), Number::Int(i64::MAX));
+        assert_eq!(Number::Int(i64::MAX).saturating_add(Number::Int(1)), Number::Int(i64::MAX));
         assert_eq!(parse("18446744073709551615"), Some(Number::Int(i64::MAX)));
         assert_eq!(u64::MAX.to_number(), Number::Int(i64::MAX));
     }

@@ -160,12 +160,12 @@ impl Patch {
         let change = match self.changes.get(&name) {
             None => Change::Add { from, by },
             Some(Change::Add { from, by: before }) => {
-                Change::Add { from: *from, by: before.add(by) }
+                Change::Add { from: *from, by: before.saturating_add(by) }
             }
             Some(Change::Set(json)) => {
-                Change::Set(Number::parse(json).unwrap_or(from).add(by).to_json().into())
+                Change::Set(Number::parse(json).unwrap_or(from).saturating_add(by).to_json().into())
             }
-            Some(Change::Remove) => Change::Set(from.add(by).to_json().into()),
+            Some(Change::Remove) => Change::Set(from.saturating_add(by).to_json().into()),
         };
         match change {
             Change::Add { by, .. } if by.is_zero() => self.changes.remove(&name),
@@ -261,7 +261,7 @@ impl Change {
             Self::Remove => None,
             Self::Add { from, by } => {
                 let stored = stored.and_then(|json| Number::parse(json).ok());
-                Some(stored.unwrap_or(*from).add(*by).to_json().into())
+                Some(stored.unwrap_or(*from).saturating_add(*by).to_json().into())
             }
         }
     }

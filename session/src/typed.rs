@@ -385,7 +385,7 @@ impl<T: Session> Tracked<T> {
         let current = (field.get_mut)(&mut self.value);
         match ((field.snapshot)(current), (field.snapshot)(&by)) {
             (Snapshot::Sum(before), Snapshot::Sum(by)) => {
-                if let Ok(sum) = (field.decode)(&before.add(by).to_json()) {
+                if let Ok(sum) = (field.decode)(&before.saturating_add(by).to_json()) {
                     *current = sum;
                 }
                 self.handle.add(field.schema, by, || number(&(field.snapshot)(&field.fresh())));

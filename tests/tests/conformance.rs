@@ -1,4 +1,4 @@
-//! The stores of the library keep the laws, and the kit notices stores that do not.
+//! The stores of the library keep the laws.
 
 use std::time::Duration;
 

@@ -345,9 +345,9 @@ struct Keywords {
     r#type: String,
     #[session(accessor = "identity")]
     id: u32,
-    #[cfg(any())]
+    #[cfg(all(unix, windows))]
     never: NoSuchType,
-    #[cfg(all())]
+    #[cfg(any(unix, windows))]
     always: BTreeMap<String, u8>,
 }
 

@@ -106,7 +106,7 @@ async fn session_values_are_fields_nested_ones_too() {
                     session.address_mut().street = "Main Street".to_owned();
                     session.address_mut().geo = Some((1.5, -2.0));
                     session.tags_mut().entry("a".to_owned()).or_default().extend([1, 2]);
-                    HttpResponse::Ok()
+                    HttpResponse::Ok().finish()
                 })
             )
             .route(

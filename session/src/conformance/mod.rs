@@ -114,7 +114,7 @@ where
 
 /// Tests a store against every law; see [`conformance`](crate::conformance).
 ///
-/// The first argument makes a [`Harness`](conformance::Harness), once for each test. After it
+/// The first argument makes a `Harness`, once for each test. After it
 /// stand the capabilities: `DeleteExpired`, `Reopen`, `Damage`.
 #[macro_export]
 macro_rules! store_conformance {

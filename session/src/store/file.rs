@@ -24,7 +24,7 @@ use crate::{
     error::{Cause, Chain, StoreError},
     expiry::{Clock, SystemClock, Timestamp},
     id::StoreKey,
-    patch::{Patch, Refused},
+    patch::Patch,
     record::{Grace, Record, RecordError},
     store::{Created, DeleteExpired, SessionStore, Updated, sweeper::Sweeper},
 };
@@ -304,19 +304,16 @@ impl Folder {
 
     /// Locks a subfolder for writing, and creates it if it is missing.
     fn lock(&self, subfolder: &Path) -> Result<Lock, StoreError> {
-        match self.try_lock_existing(subfolder, File::lock) {
+        match self.lock_existing(subfolder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create_folder(subfolder)
-                .and_then(|()| self.try_lock_existing(subfolder, File::lock))
+                .and_then(|()| self.sync_folder(&self.path))
+                .and_then(|()| self.lock_existing(subfolder))
                 .map_err(|error| failed("lock the folder", subfolder, error)),
             result => result.map_err(|error| failed("lock the folder", subfolder, error)),
         }
     }
 
-    fn try_lock_existing(
-        &self,
-        subfolder: &Path,
-        lock: fn(&File) -> io::Result<()>,
-    ) -> io::Result<Lock> {
+    fn lock_existing(&self, subfolder: &Path) -> io::Result<Lock> {
         if !fs::symlink_metadata(subfolder)?.is_dir() {
             return Err(not_a_folder());
         }
@@ -324,7 +321,7 @@ impl Folder {
         options.create(true).truncate(false).write(true);
         owner_only(&mut options);
         let file = options.open(subfolder.join(LOCK_FILE))?;
-        lock(&file)?;
+        file.lock()?;
         Ok(Lock { _file: file })
     }
 
@@ -487,7 +484,7 @@ impl Folder {
                 self.write(&place, &record)?;
                 Ok(Updated::Applied { version: record.version() })
             }
-            Err(refused) => Ok(refusal(refused, current)),
+            Err(refused) => Ok(Updated::refused(refused, current)),
         }
     }
 
@@ -536,7 +533,7 @@ impl Folder {
         let Some(current) = self.read(old, &old_place)? else { return Ok(Updated::Gone) };
         let moved = match patch.apply_to(&current) {
             Ok(moved) => moved,
-            Err(refused) => return Ok(refusal(refused, current)),
+            Err(refused) => return Ok(Updated::refused(refused, current)),
         };
         if self.read(new, &new_place)?.is_some() {
             return Ok(Updated::Taken);
@@ -552,7 +549,7 @@ impl Folder {
 
     /// Locks the subfolder of a session that may be there; `None` if the subfolder is not.
     fn lock_if_there(&self, place: &Place) -> Result<Option<Lock>, StoreError> {
-        match self.try_lock_existing(&place.subfolder, File::lock) {
+        match self.lock_existing(&place.subfolder) {
             Ok(lock) => Ok(Some(lock)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("lock the folder", &place.subfolder, error)),
@@ -691,13 +688,6 @@ struct FileError {
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::unavailable(FileError { action, path: path.to_owned(), source })
-}
-
-fn refusal(refused: Refused, current: Record) -> Updated {
-    match refused {
-        Refused::Retired => Updated::Gone,
-        Refused::Stale => Updated::Conflict(current),
-    }
 }
 
 /// A symbolic link in the place of a folder would lead elsewhere.
@@ -1062,6 +1052,31 @@ mod tests {
         assert_eq!(it.folder.delete_expired().expect("a readable folder"), 1);
         assert!(!expired.exists() && !left_behind.exists());
         assert!(foreign.exists() && it.load(2).is_some() && it.load(3).is_some());
+    }
+
+    #[test]
+    fn the_sweep_runs_in_the_background_and_can_be_turned_off() {
+        let sweep = |interval| {
+            let it = fixture();
+            let store = FileStore::builder(&it.folder.path)
+                .clock(it.clock.clone())
+                .sweep_interval(interval)
+                .build()
+                .expect("a writable folder");
+            let file = it.create(1);
+            it.clock.advance(HOUR);
+            (it, store, file)
+        };
+        let (_it, store, _file) = sweep(None);
+        assert!(store._sweeper.is_none());
+        let (_it, _store, file) = sweep(Some(Duration::from_millis(1)));
+        for _ in 0..2_000 {
+            if !file.exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the expired session is still there after 10 s");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     error::StoreError,
     expiry::{Clock, SystemClock, Timestamp},
     id::StoreKey,
-    patch::{Patch, Refused},
+    patch::Patch,
     record::{Grace, Record},
     store::{Created, DeleteExpired, SessionStore, Updated, sweeper::Sweeper},
 };
@@ -169,7 +169,7 @@ impl SessionStore for MemoryStore {
                 entry.record = record;
                 Updated::Applied { version }
             }
-            Err(refused) => refusal(refused, &entry.record),
+            Err(refused) => Updated::refused(refused, entry.record.clone()),
         });
         Ok(updated.unwrap_or(Updated::Gone))
     }
@@ -210,13 +210,6 @@ impl SessionStore for MemoryStore {
 impl DeleteExpired for MemoryStore {
     async fn delete_expired(&self) -> Result<u64, StoreError> {
         Ok(self.sessions.delete_expired())
-    }
-}
-
-fn refusal(refused: Refused, current: &Record) -> Updated {
-    match refused {
-        Refused::Retired => Updated::Gone,
-        Refused::Stale => Updated::Conflict(current.clone()),
     }
 }
 
@@ -352,7 +345,7 @@ impl Sessions {
         };
         let moved = match patch.apply_to(current) {
             Ok(moved) => moved,
-            Err(refused) => return refusal(refused, current),
+            Err(refused) => return Updated::refused(refused, current.clone()),
         };
         let retired = current.retire(grace, new);
         let version = moved.version();

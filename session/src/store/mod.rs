@@ -6,7 +6,7 @@ use crate::{
     error::StoreError,
     expiry::Timestamp,
     id::StoreKey,
-    patch::Patch,
+    patch::{Patch, Refused},
     record::{Grace, Record},
 };
 
@@ -142,4 +142,15 @@ pub enum Updated {
     Conflict(Record),
     /// `rotate` only: the new key is in use; nothing was changed.
     Taken,
+}
+
+impl Updated {
+    /// The answer of a store whose current record refuses the patch.
+    pub fn refused(refused: Refused, current: Record) -> Self {
+        match refused {
+            // To a change, a retired record is gone: law 4.
+            Refused::Retired => Self::Gone,
+            Refused::Stale => Self::Conflict(current),
+        }
+    }
 }

@@ -1,0 +1,134 @@
+//! A process that uses a file store, for tests that need a second one or kill it.
+//!
+//! `store_process FOLDER hammer ROUND`: changes sessions until it is killed, and tells what it begins and
+//! what it has done. `store_process FOLDER add N`: adds 1 to one session, N times. `store_process FOLDER
+//! try`: reads and changes one session once, and tells what happened.
+
+use std::{
+    env,
+    io::{self, Write as _},
+};
+
+use actix_typed_session::{
+    Clock as _, Durability, FileStore, Grace, Number, OldId, Patch, Record, SessionStore as _,
+    SystemClock, Timestamp,
+};
+use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
+
+const NEVER: Timestamp = Timestamp::from_unix_ms(u64::MAX);
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (folder, command) = arguments.split_first().expect("a folder");
+    let durability = match command {
+        // A kill must be survived without the help of any sync.
+        ["hammer", _] => Durability::Process,
+        _ => Durability::Power,
+    };
+    let store = FileStore::builder(*folder).durability(durability).sweep_interval(None);
+    match command {
+        ["hammer", round] => {
+            let store = store.build().expect("a writable folder");
+            hammer(store, round.parse().expect("a number")).await;
+        }
+        ["add", times] => {
+            let store = store.build().expect("a writable folder");
+            add(store, times.parse().expect("a number")).await;
+        }
+        ["try"] => attempt(store.build()).await,
+        other => panic!("unknown command {other:?}"),
+    }
+}
+
+fn tell(line: &str) {
+    // One write, so that a kill leaves no half of a line that looks whole.
+    io::stdout().write_all(format!("{line}\n").as_bytes()).expect("the test reads");
+}
+
+async fn hammer(store: FileStore, round: u64) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for session in 0..SESSIONS {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for n in 1.. {
+                let value = round * 1_000_000 + n;
+                tell(&format!("begin {session} {value}"));
+                let patch = value_patch(value);
+                match store.load(&key(session)).await.expect("a whole session") {
+                    None => {
+                        let record = patch.apply_to(&Record::new(SystemClock.now(), NEVER));
+                        let record = record.expect("a new record takes a patch");
+                        store.create(&key(session), &record).await.expect("a working disk");
+                    }
+                    Some(_) => {
+                        store.update(&key(session), &patch).await.expect("a working disk");
+                    }
+                }
+                tell(&format!("done {session} {value}"));
+            }
+        });
+    }
+    let renewing = store.clone();
+    tasks.spawn(async move {
+        let record = value_patch(round).apply_to(&Record::new(SystemClock.now(), NEVER));
+        let record = record.expect("a new record takes a patch");
+        renewing.create(&chain_key(round, 0), &record).await.expect("a working disk");
+        tell("chain 0");
+        for n in 1.. {
+            let grace = Grace { until: NEVER, old_id: OldId::ReadsSnapshot };
+            let (old, new) = (chain_key(round, n - 1), chain_key(round, n));
+            renewing.rotate(&old, &new, &Patch::default(), grace).await.expect("a working disk");
+            tell(&format!("chain {n}"));
+        }
+    });
+    tasks.spawn(async move {
+        for n in 0.. {
+            let record = Record::new(SystemClock.now(), NEVER);
+            store.create(&doomed_key(round, n), &record).await.expect("a working disk");
+            store.destroy(&doomed_key(round, n)).await.expect("a working disk");
+            tell(&format!("destroyed {n}"));
+        }
+    });
+    tasks.join_all().await;
+}
+
+async fn add(store: FileStore, times: u64) {
+    let record = Record::new(SystemClock.now(), NEVER);
+    store.create(&key(0), &record).await.expect("a working disk");
+    let mut patch = Patch::default();
+    patch.add("n".into(), Number::Int(0), Number::Int(1));
+    for _ in 0..times {
+        store.update(&key(0), &patch).await.expect("a working disk");
+    }
+}
+
+async fn attempt(store: Result<FileStore, actix_typed_session::StoreError>) {
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => return tell(&format!("open: {}", chain(&error))),
+    };
+    match store.load(&key(0)).await {
+        Ok(record) => tell(&format!("load: {}", record.is_some())),
+        Err(error) => tell(&format!("load: {}", chain(&error))),
+    }
+    match store.update(&key(0), &value_patch(7)).await {
+        Ok(updated) => tell(&format!("update: {updated:?}")),
+        Err(error) => tell(&format!("update: {}", chain(&error))),
+    }
+    match store.load(&key(1)).await {
+        Ok(record) => tell(&format!("other: {}", record.is_some())),
+        Err(error) => tell(&format!("other: {}", chain(&error))),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,303 @@
+//! Each law is broken once, to see that the kit notices.
+
+use std::{panic, sync::Arc, time::Duration};
+
+use actix_typed_session::{
+    Change, Clock as _, Created, FakeClock, Grace, MemoryStore, Number, Patch, Record,
+    SessionStore, StoreError, StoreKey, Timestamp, Updated,
+    conformance::{Harness, laws, run},
+};
+
+/// How a store is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    None,
+    LoadsExpired,
+    CreateOverwrites,
+    CreateReportsTheWrongThing,
+    UpdateChecksFirstAndWritesLater,
+    UpdateForgetsOtherFields,
+    UpdateRevives,
+    UpdateIgnoresVersions,
+    UpdateKeepsTheExpiry,
+    AddIsReadAndWritten,
+    AddStartsFromZero,
+    TouchShortens,
+    TouchOfTheGoneSucceeds,
+    DestroyForgetsTheSuccessor,
+    DestroyAlwaysReportsTrue,
+    RotateDeletesTheOldKey,
+    RotateOverwrites,
+    RotateLeavesTheOldKeyAlive,
+    RotateForgetsTheGrace,
+}
+
+use Flaw as F;
+
+#[derive(Clone)]
+struct Broken {
+    store: MemoryStore,
+    clock: FakeClock,
+    flaw: Flaw,
+}
+
+impl Broken {
+    fn is(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    async fn replace(&self, key: &StoreKey, record: &Record) -> Result<(), StoreError> {
+        self.store.destroy(key).await?;
+        self.store.create(key, record).await?;
+        Ok(())
+    }
+}
+
+impl SessionStore for Broken {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        if self.is(F::CreateOverwrites) {
+            self.store.destroy(key).await?;
+        }
+        let mut record = record.clone();
+        if self.is(F::LoadsExpired) {
+            record = record.extended_to(Timestamp::from_unix_ms(u64::MAX));
+        }
+        let created = self.store.create(key, &record).await?;
+        Ok(if self.is(F::CreateReportsTheWrongThing) { Created::Stored } else { created })
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.store.load(key).await
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        let current = self.store.load(key).await?;
+        match (self.flaw, current) {
+            (F::UpdateRevives, None) => {
+                let later = self.clock.now().saturating_add(Duration::from_secs(3600));
+                let record = patch.apply_to(&Record::new(self.clock.now(), later));
+                if let Ok(record) = record {
+                    self.store.create(key, &record).await?;
+                }
+                Ok(Updated::Applied { version: 1 })
+            }
+            (F::UpdateChecksFirstAndWritesLater, Some(record)) => {
+                tokio::task::yield_now().await;
+                match patch.apply_to(&record) {
+                    Ok(record) => {
+                        self.replace(key, &record).await?;
+                        Ok(Updated::Applied { version: record.version() })
+                    }
+                    Err(_) => self.store.update(key, patch).await,
+                }
+            }
+            (F::UpdateForgetsOtherFields, Some(record)) => {
+                let mut patch = patch.clone();
+                patch.begin_anew(record.created_at());
+                self.store.update(key, &patch).await
+            }
+            (F::UpdateIgnoresVersions, Some(_)) if patch.expected_version().is_some() => {
+                let mut blind = Patch::default();
+                copy_changes(patch, &mut blind);
+                self.store.update(key, &blind).await
+            }
+            (F::UpdateKeepsTheExpiry, Some(_)) if patch.expiry().is_some() => {
+                let mut blind = Patch::default();
+                copy_changes(patch, &mut blind);
+                self.store.update(key, &blind).await
+            }
+            (F::AddIsReadAndWritten | F::AddStartsFromZero, Some(record)) => {
+                let mut set = patch.clone();
+                for (name, change) in patch.changes() {
+                    if let Change::Add { from, by } = change {
+                        let from =
+                            if self.is(F::AddStartsFromZero) { Number::Int(0) } else { *from };
+                        let stored = record.field(name).and_then(|json| Number::parse(json).ok());
+                        let sum = stored.unwrap_or(from).saturating_add(*by);
+                        set.set(name.to_owned().into(), sum.to_json().into());
+                    }
+                }
+                if self.is(F::AddIsReadAndWritten) {
+                    tokio::task::yield_now().await;
+                }
+                self.store.update(key, &set).await
+            }
+            _ => self.store.update(key, patch).await,
+        }
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        if self.is(F::TouchShortens) && self.store.load(key).await?.is_some() {
+            let mut patch = Patch::default();
+            patch.set_expiry(actix_typed_session::NewExpiry::Set(expires_at));
+            self.store.update(key, &patch).await?;
+            return Ok(true);
+        }
+        let touched = self.store.touch(key, expires_at).await?;
+        Ok(touched || self.is(F::TouchOfTheGoneSucceeds))
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        if self.is(F::DestroyForgetsTheSuccessor)
+            && let Some(retired) = self.store.load(key).await?.filter(Record::is_retired)
+            && let Some(successor) = retired.successor()
+            && let Some(saved) = self.store.load(successor).await?
+        {
+            let successor = *successor;
+            self.store.destroy(key).await?;
+            self.store.create(&successor, &saved).await?;
+            return Ok(true);
+        }
+        Ok(self.store.destroy(key).await? || self.is(F::DestroyAlwaysReportsTrue))
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        mut grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        if self.is(F::RotateOverwrites) {
+            self.store.destroy(new).await?;
+        }
+        if self.is(F::RotateForgetsTheGrace) {
+            grace.until = Timestamp::from_unix_ms(u64::MAX);
+        }
+        let before = self.store.load(old).await?;
+        let updated = self.store.rotate(old, new, patch, grace).await?;
+        if let (Updated::Applied { .. }, Some(before)) = (&updated, before) {
+            let moved = self.store.load(new).await?;
+            if self.is(F::RotateDeletesTheOldKey) {
+                self.store.destroy(old).await?;
+            }
+            if self.is(F::RotateLeavesTheOldKeyAlive) {
+                self.replace(old, &before).await?;
+            }
+            if let Some(moved) = moved {
+                self.store.create(new, &moved).await?;
+            }
+        }
+        Ok(updated)
+    }
+}
+
+fn copy_changes(from: &Patch, to: &mut Patch) {
+    for (name, change) in from.changes() {
+        let name = name.to_owned().into();
+        match change {
+            Change::Set(json) => to.set(name, Arc::clone(json)),
+            Change::Remove => to.remove(name),
+            Change::Add { from, by } => to.add(name, *from, *by),
+            other => panic!("unknown change {other:?}"),
+        }
+    }
+}
+
+struct Case {
+    clock: FakeClock,
+    flaw: Flaw,
+}
+
+impl Harness for Case {
+    type Store = Broken;
+
+    async fn open(&self) -> Broken {
+        let store = MemoryStore::builder().clock(self.clock.clone()).build();
+        Broken { store, clock: self.clock.clone(), flaw: self.flaw }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+/// Whether a claim notices a flaw.
+macro_rules! notices {
+    ($claim:ident, $flaw:expr) => {
+        panic::catch_unwind(|| run(Case { clock: FakeClock::default(), flaw: $flaw }, laws::$claim))
+            .is_err()
+    };
+}
+
+#[test]
+fn the_kit_notices_each_broken_law() {
+    // The claims are expected to panic; their messages would only be in the way.
+    panic::set_hook(Box::new(|_| ()));
+    macro_rules! check {
+        ($($flaw:ident: $($claim:ident),+;)*) => {
+            ([$($(
+                (notices!($claim, F::$flaw), format!("{} by {}", stringify!($flaw), stringify!($claim))),
+            )+)*]
+            .into_iter()
+            .filter(|(noticed, _)| !noticed)
+            .map(|(_, what)| what)
+            .collect::<Vec<String>>(), [$($(
+                (notices!($claim, F::None), stringify!($claim)),
+            )+)*]
+            .into_iter()
+            .filter(|(noticed, _)| *noticed)
+            .map(|(_, claim)| claim)
+            .collect::<Vec<&str>>())
+        };
+    }
+    let (missed, wrong) = check! {
+        LoadsExpired: load_of_an_expired_session_is_none_from_the_moment_on,
+            create_takes_the_key_of_an_expired_session;
+        CreateOverwrites: create_never_overwrites, concurrent_creates_of_one_key_store_one;
+        CreateReportsTheWrongThing: create_never_overwrites;
+        UpdateChecksFirstAndWritesLater: update_against_destroy_does_not_revive,
+            concurrent_updates_of_different_fields_all_survive;
+        UpdateForgetsOtherFields: update_changes_the_named_fields_only;
+        UpdateRevives: update_touch_and_rotate_of_a_gone_session_bring_nothing_back;
+        UpdateIgnoresVersions: a_patch_for_another_version_is_refused_as_a_whole,
+            of_concurrent_writers_one_gets_each_version;
+        UpdateKeepsTheExpiry: update_stores_limits_and_expiry;
+        AddIsReadAndWritten: concurrent_additions_add_up;
+        AddStartsFromZero: additions_start_from_the_given_number;
+        TouchShortens: touch_only_extends, concurrent_touches_keep_the_latest;
+        TouchOfTheGoneSucceeds: update_touch_and_rotate_of_a_gone_session_bring_nothing_back;
+        DestroyForgetsTheSuccessor: destroy_follows_renewals;
+        DestroyAlwaysReportsTrue: destroy_is_idempotent_and_says_whether_something_was_there;
+        RotateDeletesTheOldKey: rotate_moves_the_session_and_retires_the_old_key;
+        RotateOverwrites: rotate_never_overwrites;
+        RotateLeavesTheOldKeyAlive: a_retired_session_takes_no_change;
+        RotateForgetsTheGrace:
+            a_retired_session_ends_with_its_grace_and_never_later_than_before;
+    };
+    let _ = panic::take_hook();
+    assert!(missed.is_empty(), "not noticed: {missed:#?}");
+    assert!(wrong.is_empty(), "a store without flaws is blamed by {wrong:#?}");
+}
+
+#[test]
+fn the_model_notices_flaws_that_need_no_concurrency() {
+    panic::set_hook(Box::new(|_| ()));
+    let flaws = [
+        F::CreateOverwrites,
+        F::CreateReportsTheWrongThing,
+        F::UpdateForgetsOtherFields,
+        F::UpdateRevives,
+        F::UpdateIgnoresVersions,
+        F::UpdateKeepsTheExpiry,
+        F::AddStartsFromZero,
+        F::TouchShortens,
+        F::TouchOfTheGoneSucceeds,
+        F::DestroyForgetsTheSuccessor,
+        F::DestroyAlwaysReportsTrue,
+        F::RotateDeletesTheOldKey,
+        F::RotateOverwrites,
+        F::RotateLeavesTheOldKeyAlive,
+        F::RotateForgetsTheGrace,
+    ];
+    let missed: Vec<Flaw> = flaws
+        .into_iter()
+        .filter(|flaw| !notices!(random_calls_agree_with_the_model, *flaw))
+        .collect();
+    let _ = panic::take_hook();
+    assert!(missed.is_empty(), "not noticed: {missed:#?}");
+}

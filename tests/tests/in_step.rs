@@ -1,0 +1,55 @@
+//! Facts that stand in two places because they must, held together.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_derive_knows_every_method_that_hides_an_accessor() {
+    let typed = read("session/src/typed.rs");
+    let methods = typed.split("macro_rules! __session_methods").nth(1).expect("the macro");
+    let methods = methods.split("\n}\n").next().expect("its end");
+    let methods: BTreeSet<&str> = methods
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            let rest = line.strip_prefix("pub fn ").or(line.strip_prefix("pub async fn "))?;
+            rest.split(['(', '<']).next()
+        })
+        .collect();
+    let model = read("session-derive/src/model.rs");
+    let hiding = model.split("const HIDING: &[&str] = &[").nth(1).expect("the list");
+    let hiding: BTreeSet<&str> =
+        hiding.split("];").next().expect("its end").split('"').skip(1).step_by(2).collect();
+    assert_eq!(methods, hiding);
+    assert!(methods.len() > 10);
+}
+
+#[test]
+fn the_kit_runs_every_claim() {
+    let laws = read("session/src/conformance/laws.rs");
+    let claims: BTreeSet<&str> = laws
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub async fn ")?.split('<').next())
+        .collect();
+    let kit = read("session/src/conformance/mod.rs");
+    let missing: Vec<_> =
+        claims.iter().filter(|claim| !kit.contains(&format!(" {claim},"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(claims.len() > 30);
+}
+
+#[test]
+fn the_readme_is_short_and_opens_with_the_example_and_the_two_commands() {
+    let readme = read("README.md");
+    assert!(readme.lines().count() <= 150);
+    let places: Vec<_> =
+        ["# actix-typed-session", "```rust", "cargo run --example counter", "./tests/run", "## "]
+            .iter()
+            .map(|text| readme.find(text).unwrap_or_else(|| panic!("{text} is missing")))
+            .collect();
+    assert!(places.is_sorted(), "{places:?}");
+}
