@@ -3,18 +3,24 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Generics, WhereClause, parse_quote, parse_quote_spanned,
+    Generics, Path, Type, WhereClause,
+    ext::IdentExt as _,
+    parse_quote, parse_quote_spanned,
     visit::{self, Visit},
 };
 
-use crate::model::{Field, Merge, Model, Stored};
+use crate::{
+    model::{Field, Merge, Model, Stored},
+    parse::Kind,
+};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let generics = Parameters::new(model);
+    let constants = constants(model, &generics);
     let accessors = accessors(model, &generics);
     let glue = glue(model, &generics);
     let session = session(model, &generics);
-    quote! { #accessors #glue #session }
+    quote! { #constants #accessors #glue #session }
 }
 
 /// The generics of the struct, with what the generated code needs of them.
@@ -30,14 +36,20 @@ impl Parameters {
         let mut owned = model.generics.clone();
         let names: Vec<Ident> =
             owned.type_params().map(|parameter| parameter.ident.clone()).collect();
-        if !names.is_empty() {
+        let lifetimes: Vec<_> =
+            owned.lifetimes().map(|parameter| parameter.lifetime.clone()).collect();
+        if !owned.params.is_empty() {
             let clause = owned.make_where_clause();
             clause.predicates.extend(
                 names.iter().map::<syn::WherePredicate, _>(|name| parse_quote!(#name: 'static)),
             );
+            // A struct with lifetimes has been reported; this keeps the code that uses it quiet.
+            clause.predicates.extend(
+                lifetimes.iter().map::<syn::WherePredicate, _>(|name| parse_quote!(#name: 'static)),
+            );
         }
         let mut stored = owned.clone();
-        for field in &model.fields {
+        for field in model.fields.iter().filter(|_| model.kind == Kind::Session) {
             if mentions(&field.ty, &names) {
                 bound(stored.make_where_clause(), field);
             }
@@ -65,19 +77,22 @@ fn bound(clause: &mut WhereClause, field: &Field) {
 }
 
 /// Whether a type depends on a type parameter.
-fn mentions(ty: &syn::Type, names: &[Ident]) -> bool {
+fn mentions(ty: &Type, names: &[Ident]) -> bool {
     struct Search<'a> {
         names: &'a [Ident],
         found: bool,
     }
 
     impl<'ast> Visit<'ast> for Search<'_> {
-        fn visit_ident(&mut self, ident: &'ast Ident) {
-            self.found |= self.names.contains(ident);
+        fn visit_path(&mut self, path: &'ast Path) {
+            self.found |=
+                path.leading_colon.is_none() && self.names.contains(&path.segments[0].ident);
+            visit::visit_path(self, path);
         }
 
-        fn visit_type(&mut self, ty: &'ast syn::Type) {
-            visit::visit_type(self, ty);
+        fn visit_macro(&mut self, _: &'ast syn::Macro) {
+            // Nobody knows.
+            self.found |= !self.names.is_empty();
         }
     }
 
@@ -86,62 +101,73 @@ fn mentions(ty: &syn::Type, names: &[Ident]) -> bool {
     search.found
 }
 
-/// The generated struct and its methods.
-fn accessors(model: &Model, generics: &Parameters) -> TokenStream {
-    let Model { ident, vis, accessors, .. } = model;
-    let doc = format!("The accessors of the session [`{ident}`].");
-    let parameters = &generics.owned;
-    let (_, ty, clause) = generics.owned.split_for_impl();
-    let definition = quote! {
-        #vis struct #accessors #parameters(
-            ::actix_typed_session::__private::Tracked<#ident #ty>
-        ) #clause;
-    };
-    let (impl_generics, ty, clause) = generics.stored.split_for_impl();
-    let constants = model
-        .fields
-        .iter()
-        .enumerate()
-        .filter_map(|(index, field)| constant(field, index, &quote!(#ident #ty)));
-    let methods = model.fields.iter().enumerate().map(|(index, field)| methods(field, index));
+/// What generated code must not be warned about: it looks as the user's names and types make it look,
+/// and nobody can change it.
+fn quiet() -> TokenStream {
     quote! {
-        #[doc = #doc]
-        #[allow(dead_code, unreachable_pub)]
-        #definition
-
-        #[allow(dead_code, unreachable_pub, private_interfaces)]
-        #[automatically_derived]
-        impl #impl_generics #accessors #ty #clause {
-            #(#constants)*
-            #(#methods)*
-        }
+        #[allow(
+            clippy::all,
+            clippy::nursery,
+            clippy::pedantic,
+            clippy::restriction,
+            dead_code,
+            non_camel_case_types,
+            non_snake_case,
+            private_bounds,
+            private_interfaces,
+            unreachable_pub,
+            unused_variables
+        )]
     }
+}
+
+/// What is known about each field. It stands in an `impl` of the session struct itself, where `Self`
+/// in a default means what its author meant, and it is the one place where the field's type must
+/// fulfil its bounds, so a missing one is reported once, at the type.
+fn constants(model: &Model, generics: &Parameters) -> Option<TokenStream> {
+    if model.kind == Kind::Unfit || model.fields.is_empty() {
+        return None;
+    }
+    let ident = &model.ident;
+    let quiet = quiet();
+    let (impl_generics, ty, clause) = generics.stored.split_for_impl();
+    let constants = model.fields.iter().enumerate().map(|(index, field)| constant(field, index));
+    Some(quote! {
+        #quiet
+        #[automatically_derived]
+        impl #impl_generics #ident #ty #clause {
+            #(#constants)*
+        }
+    })
 }
 
 fn constant_name(index: usize) -> Ident {
     format_ident!("__SESSION_FIELD_{index}")
 }
 
-/// The constant that knows everything about a stored field. It is the one place where the field's type
-/// must fulfil its bounds, so a missing one is reported once, at the type.
-fn constant(field: &Field, index: usize, this: &TokenStream) -> Option<TokenStream> {
-    let Stored { name: stored, aliases, merge, privilege, lenient } = field.stored.as_ref()?;
-    let (ident, ty, name) = (&field.ident, &field.ty, constant_name(index));
-    let label = quote::ToTokens::to_token_stream(ident).to_string();
-    let label = label.trim_start_matches("r#");
-    let span = field.type_span();
-    let constructor = match merge {
-        Merge::LastWrite => {
-            quote_spanned!(span=> ::actix_typed_session::__private::Field::<#this, #ty>::value)
-        }
-        Merge::Add => {
-            quote_spanned!(span=> ::actix_typed_session::__private::Field::<#this, #ty>::sum)
-        }
+fn constant(field: &Field, index: usize) -> TokenStream {
+    let Field { ident, ty, .. } = field;
+    let (name, span) = (constant_name(index), field.type_span());
+    let default = match &field.default {
+        Some(default) => quote!(#default),
+        None => quote_spanned! {span=>
+            <#ty as ::actix_typed_session::__private::StoredDefault>::stored_default()
+        },
     };
-    let default = default(field);
-    Some(quote! {
+    let Some(Stored { name: stored, aliases, merge, privilege, lenient }) = &field.stored else {
+        return quote! {
+            #[doc(hidden)]
+            const #name: fn() -> #ty = || #default;
+        };
+    };
+    let label = ident.unraw().to_string();
+    let constructor = match merge {
+        Merge::LastWrite => quote_spanned!(span=> ::actix_typed_session::__private::Field::value),
+        Merge::Add => quote_spanned!(span=> ::actix_typed_session::__private::Field::sum),
+    };
+    quote! {
         #[doc(hidden)]
-        const #name: ::actix_typed_session::__private::Field<#this, #ty> = #constructor(
+        const #name: ::actix_typed_session::__private::Field<Self, #ty> = #constructor(
             &::actix_typed_session::__private::FieldSchema {
                 name: #label,
                 stored: #stored,
@@ -153,42 +179,68 @@ fn constant(field: &Field, index: usize, this: &TokenStream) -> Option<TokenStre
             |session| &mut session.#ident,
             || #default,
         );
-    })
+    }
 }
 
-fn default(field: &Field) -> TokenStream {
-    match &field.default {
-        Some(default) => quote!(#default),
-        None => {
-            let (ty, span) = (&field.ty, field.type_span());
-            quote_spanned! {span=>
-                <#ty as ::actix_typed_session::__private::StoredDefault>::stored_default()
-            }
+/// The generated struct and its methods.
+fn accessors(model: &Model, generics: &Parameters) -> TokenStream {
+    let Model { ident, vis, accessors, .. } = model;
+    let doc = format!("The accessors of the session [`{ident}`].");
+    let quiet = quiet();
+    let parameters = &generics.owned;
+    let (_, ty, clause) = generics.owned.split_for_impl();
+    let definition = quote! {
+        #vis struct #accessors #parameters(
+            ::actix_typed_session::__private::Tracked<#ident #ty>
+        ) #clause;
+    };
+    let (impl_generics, ty, clause) = generics.stored.split_for_impl();
+    let session = ty.as_turbofish();
+    let methods = model.fields.iter().enumerate().map(|(index, field)| {
+        let constant = constant_name(index);
+        methods(field, model.kind, &quote!(&#ident #session::#constant))
+    });
+    quote! {
+        #[doc = #doc]
+        #quiet
+        #definition
+
+        #quiet
+        #[automatically_derived]
+        impl #impl_generics #accessors #ty #clause {
+            #(#methods)*
         }
     }
 }
 
-fn methods(field: &Field, index: usize) -> TokenStream {
+fn methods(field: &Field, kind: Kind, constant: &TokenStream) -> TokenStream {
     let Field { ident, vis, ty, docs, methods, .. } = field;
-    let constant = constant_name(index);
     let is_stored = field.stored.is_some();
+    let body = |body| match kind {
+        Kind::Session => body,
+        Kind::Unfit => quote!(::core::unimplemented!()),
+    };
+    let edit = match is_stored {
+        true => quote!(self.0.edit(#constant)),
+        false => quote!(self.0.edit_unsaved(|session| &mut session.#ident)),
+    };
     let get = methods.get.as_ref().map(|method| {
         let doc = format!("Reads `{ident}`.");
         let doc = if docs.is_empty() { quote!(#[doc = #doc]) } else { quote!(#(#docs)*) };
+        let body = body(quote!(&self.#ident));
         quote! {
             #doc
             #vis fn #method(&self) -> &#ty {
-                &self.0.#ident
+                #body
             }
         }
     });
     let set = methods.set.as_ref().map(|method| {
         let doc = format!("Writes `{ident}`.");
-        let body = if is_stored {
-            quote!(self.0.set(&Self::#constant, value);)
-        } else {
-            quote!(*self.0.unsaved(|session| &mut session.#ident) = value;)
-        };
+        let body = body(match is_stored {
+            true => quote!(self.0.set(#constant, value);),
+            false => quote!(*self.0.unsaved(|session| &mut session.#ident) = value;),
+        });
         quote! {
             #[doc = #doc]
             #vis fn #method(&mut self, value: #ty) {
@@ -196,13 +248,9 @@ fn methods(field: &Field, index: usize) -> TokenStream {
             }
         }
     });
-    let edit = methods.edit.as_ref().map(|method| {
+    let mutable = methods.edit.as_ref().map(|method| {
         let doc = format!("Lends `{ident}` out to be changed in place.");
-        let body = if is_stored {
-            quote!(self.0.edit(&Self::#constant))
-        } else {
-            quote!(self.0.edit_unsaved(|session| &mut session.#ident))
-        };
+        let body = body(edit.clone());
         quote! {
             #[doc = #doc]
             #vis fn #method(&mut self) -> ::actix_typed_session::__private::FieldMut<'_, #ty> {
@@ -212,11 +260,8 @@ fn methods(field: &Field, index: usize) -> TokenStream {
     });
     let take = methods.take.as_ref().map(|method| {
         let doc = format!("Takes the value of `{ident}` and leaves `None`.");
-        let body = if is_stored {
-            quote!(self.0.take(&Self::#constant))
-        } else {
-            quote!(self.0.unsaved(|session| &mut session.#ident).take())
-        };
+        // And not a method of `Option`: the type may be the user's own of that name.
+        let body = body(quote!(::core::mem::take(&mut *#edit)));
         quote! {
             #[doc = #doc]
             #vis fn #method(&mut self) -> #ty {
@@ -226,22 +271,25 @@ fn methods(field: &Field, index: usize) -> TokenStream {
     });
     let add = methods.add.as_ref().map(|method| {
         let doc = format!("Adds to `{ident}`. What concurrent requests add adds up.");
+        let body = body(quote!(self.0.add(#constant, n);));
         quote! {
             #[doc = #doc]
             #vis fn #method(&mut self, n: #ty) {
-                self.0.add(&Self::#constant, n);
+                #body
             }
         }
     });
-    quote! { #get #set #edit #take #add }
+    quote! { #get #set #mutable #take #add }
 }
 
 /// What makes the generated struct a part of `TypedSession`.
 fn glue(model: &Model, generics: &Parameters) -> TokenStream {
     let Model { ident, accessors, .. } = model;
+    let quiet = quiet();
     let (impl_generics, ty, clause) = generics.owned.split_for_impl();
     let (stored_generics, _, stored_clause) = generics.stored.split_for_impl();
     quote! {
+        #quiet
         #[automatically_derived]
         impl #impl_generics ::actix_typed_session::__private::Deref for #accessors #ty #clause {
             type Target = #ident #ty;
@@ -251,6 +299,7 @@ fn glue(model: &Model, generics: &Parameters) -> TokenStream {
             }
         }
 
+        #quiet
         #[automatically_derived]
         impl #impl_generics ::actix_typed_session::__private::Accessors<#ident #ty>
             for #accessors #ty #clause
@@ -260,6 +309,7 @@ fn glue(model: &Model, generics: &Parameters) -> TokenStream {
             }
         }
 
+        #quiet
         #[automatically_derived]
         impl #stored_generics ::actix_typed_session::__private::FromRequest
             for #accessors #ty #stored_clause
@@ -275,6 +325,7 @@ fn glue(model: &Model, generics: &Parameters) -> TokenStream {
             }
         }
 
+        #quiet
         #[automatically_derived]
         impl #stored_generics ::actix_typed_session::__private::Debug
             for #accessors #ty #stored_clause
@@ -289,7 +340,7 @@ fn glue(model: &Model, generics: &Parameters) -> TokenStream {
 
         ::actix_typed_session::__session_methods! {
             {
-                #[allow(dead_code, unreachable_pub)]
+                #quiet
                 #[automatically_derived]
                 impl #stored_generics #accessors #ty #stored_clause
             }
@@ -300,51 +351,38 @@ fn glue(model: &Model, generics: &Parameters) -> TokenStream {
 
 fn session(model: &Model, generics: &Parameters) -> TokenStream {
     let Model { ident, accessors, strict, .. } = model;
-    let type_name = ident.to_string();
+    let quiet = quiet();
+    let type_name = ident.unraw().to_string();
     let cookie = match &model.cookie {
         Some(cookie) => quote!(::core::option::Option::Some(#cookie)),
         None => quote!(::core::option::Option::None),
     };
     let (impl_generics, ty, clause) = generics.stored.split_for_impl();
-    let turbofish = ty.as_turbofish();
-    let constant = |index| {
-        let name = constant_name(index);
-        quote!(&#accessors #turbofish::#name)
+    let fields =
+        || model.fields.iter().enumerate().map(|(index, field)| (field, constant_name(index)));
+    let [decode, fresh, visit] = match model.kind {
+        Kind::Session => {
+            let decoded = fields().map(|(Field { ident, stored, .. }, constant)| match stored {
+                Some(_) => quote!(#ident: reader.field(&Self::#constant)?),
+                None => quote!(#ident: Self::#constant()),
+            });
+            let fresh = fields().map(|(Field { ident, stored, .. }, constant)| match stored {
+                Some(_) => quote!(#ident: Self::#constant.fresh()),
+                None => quote!(#ident: Self::#constant()),
+            });
+            let visited = fields()
+                .filter(|(field, _)| field.stored.is_some())
+                .map(|(_, constant)| quote!(visitor.field(&Self::#constant);));
+            [
+                quote!(::core::result::Result::Ok(Self { #(#decoded),* })),
+                quote!(Self { #(#fresh),* }),
+                quote!(#(#visited)*),
+            ]
+        }
+        Kind::Unfit => [0; 3].map(|_| quote!(::core::unimplemented!())),
     };
-    let decoded = model.fields.iter().enumerate().map(|(index, field)| {
-        let name = &field.ident;
-        match field.stored {
-            Some(_) => {
-                let constant = constant(index);
-                quote!(#name: reader.field(#constant)?)
-            }
-            None => {
-                let default = default(field);
-                quote!(#name: #default)
-            }
-        }
-    });
-    let fresh = model.fields.iter().enumerate().map(|(index, field)| {
-        let name = &field.ident;
-        match field.stored {
-            Some(_) => {
-                let constant = constant(index);
-                quote!(#name: (#constant).fresh())
-            }
-            None => {
-                let default = default(field);
-                quote!(#name: #default)
-            }
-        }
-    });
-    let visited = model.fields.iter().enumerate().filter(|(_, field)| field.stored.is_some()).map(
-        |(index, _)| {
-            let constant = constant(index);
-            quote!(visitor.field(#constant);)
-        },
-    );
     quote! {
-        #[allow(unused_variables)]
+        #quiet
         #[automatically_derived]
         impl #impl_generics ::actix_typed_session::Session for #ident #ty #clause {
             type Fields = #accessors #ty;
@@ -359,15 +397,16 @@ fn session(model: &Model, generics: &Parameters) -> TokenStream {
             fn decode(
                 reader: &mut ::actix_typed_session::__private::FieldReader<'_>,
             ) -> ::core::result::Result<Self, ::actix_typed_session::__private::FieldError> {
-                ::core::result::Result::Ok(Self { #(#decoded),* })
+                #decode
             }
 
             fn fresh() -> Self {
-                Self { #(#fresh),* }
+                #fresh
             }
 
-            fn visit<V: ::actix_typed_session::__private::Visit<Self>>(visitor: &mut V) {
-                #(#visited)*
+            // The struct may have a parameter `V` of its own.
+            fn visit<__V: ::actix_typed_session::__private::Visit<Self>>(visitor: &mut __V) {
+                #visit
             }
         }
     }

@@ -4,14 +4,15 @@
 mod expand;
 mod model;
 mod parse;
+mod receiver;
 
 use proc_macro::TokenStream;
 
 /// Makes a struct a session: generates its accessors, which record every write.
 ///
 /// For a struct `Visitor` it generates `impl Session for Visitor` and the struct `VisitorSession`,
-/// which [`TypedSession<Visitor>`](https://docs.rs/actix-typed-session) derefs to. Fields are read
-/// directly and written through the accessors, each as visible as its field:
+/// which `TypedSession<Visitor>` is another name for. Fields are read directly and written through the
+/// accessors, each as visible as its field:
 ///
 /// | accessor | for | does |
 /// | --- | --- | --- |
@@ -21,8 +22,29 @@ use proc_macro::TokenStream;
 /// | `take_f() -> F` | `Option` fields | takes the value and leaves `None` |
 /// | `add_f(F)` | `merge = "add"` fields | adds |
 ///
-/// Each stored field needs `Serialize`, `Deserialize` without borrowed data, and `Default` (or
-/// `#[session(default = …)]`).
+/// ```
+/// use actix_typed_session::{Session, TypedSession};
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     #[session(merge = "add")]
+///     views: u64,
+///     search: Option<String>,
+///     cart: Vec<u32>,
+/// }
+///
+/// async fn handler(mut session: TypedSession<Visitor>) -> String {
+///     session.set_views(session.views + 1);
+///     session.add_views(1);
+///     session.cart_mut().push(7);
+///     let search: Option<String> = session.take_search();
+///     format!("{} views, {} items, {search:?}", session.views, session.cart().len())
+/// }
+/// ```
+///
+/// The struct has named fields and owns its data; it may have type and const parameters, and no
+/// lifetimes. Each stored field needs `Serialize`, `Deserialize` without borrowed data, and `Default`
+/// (or `#[session(default = …)]`).
 ///
 /// # Attributes of the struct
 ///
@@ -33,12 +55,38 @@ use proc_macro::TokenStream;
 /// | `strict` | a stored value that does not decode is an error of the extraction; by default the struct reads as fresh |
 /// | `cookie = "admin"` | the session of this cookie, where middlewares are nested |
 ///
+/// ```
+/// use actix_typed_session::{Session, TypedSession};
+///
+/// /// Stored as `shop.cart`. `TypedSession<Shop>` is called `ShopAccessors`.
+/// #[derive(Session)]
+/// #[session(namespace = "shop", fields = "ShopAccessors")]
+/// struct Shop {
+///     cart: Vec<u32>,
+/// }
+///
+/// impl ShopAccessors {
+///     fn put(&mut self, item: u32) {
+///         self.cart_mut().push(item);
+///     }
+/// }
+///
+/// /// The session of the middleware whose cookie is called `admin`. If it does not decode, the
+/// /// administrator gets an error, and not an empty session.
+/// #[derive(Session)]
+/// #[session(cookie = "admin", strict)]
+/// struct Admin {
+///     user_id: Option<i64>,
+/// }
+/// # async fn handler(mut shop: TypedSession<Shop>) { shop.put(1) }
+/// ```
+///
 /// # Attributes of a field
 ///
 /// | `#[session(…)]` | meaning |
 /// | --- | --- |
 /// | `default` | an absent field is `Default::default()`, as without this |
-/// | `default = expression` | an absent field has this value |
+/// | `default = expression` | an absent field has this value; `Self` is the struct |
 /// | `rename = "name"` | the name in the store |
 /// | `alias = "name"` | a name that it had in the store before; may be repeated |
 /// | `skip` | the field is not stored; it has its default in each request |
@@ -47,14 +95,54 @@ use proc_macro::TokenStream;
 /// | `merge = "add"` | the field is a number, and two requests that change it at once add up |
 /// | `privilege` | a change renews the session's id, and nothing of the session is readable under the old one |
 /// | `lenient` | a stored value that does not decode resets this field alone, even in a `strict` struct |
+///
+/// `skip` goes with `default` and `accessor`, and with none of the others, which are about the store.
+///
+/// ```
+/// use actix_typed_session::{Session, TypedSession};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum Theme {
+///     Light,
+///     Dark,
+/// }
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     /// Absent from the store until it is something else than `Light`. A theme that this release
+///     /// does not know reads as `Light`, too.
+///     #[session(default = Theme::Light, lenient)]
+///     theme: Theme,
+///     /// Stored as `uid`. What older releases stored as `user` or `user_id` is read as well.
+///     #[session(rename = "uid", alias = "user", alias = "user_id", privilege)]
+///     user_id: Option<i64>,
+///     /// `session.id()` is the session's id, so the accessor has another name.
+///     #[session(accessor = "order")]
+///     id: Option<u32>,
+///     #[session(merge = "add", default = 100)]
+///     credit: i64,
+///     #[session(merge = "last_write")]
+///     name: String,
+///     /// For this request only.
+///     #[session(skip)]
+///     messages: Vec<String>,
+/// }
+///
+/// async fn handler(mut session: TypedSession<Visitor>) {
+///     session.set_theme(Theme::Dark);
+///     session.set_user_id(Some(7));
+///     session.set_order(session.id.map(|id| id + 1));
+///     session.add_credit(-5);
+///     session.messages_mut().push("welcome".to_owned());
+/// }
+/// ```
 #[proc_macro_derive(Session, attributes(session))]
 pub fn derive_session(input: TokenStream) -> TokenStream {
     let (input, mut errors) = parse::parse(syn::parse_macro_input!(input));
-    let model = input.map(|input| model::check(input, &mut errors));
-    let mut tokens = errors.into_compile_errors();
-    if let Some(model) = model {
-        // Even after a mistake, so that what uses the struct makes no errors of its own.
-        tokens.extend(expand::expand(&model));
-    }
+    let model = model::check(input, &mut errors);
+    // The code is generated even after a mistake, so that what uses it makes no errors of its own.
+    let mut tokens = expand::expand(&model);
+    tokens.extend(errors.into_compile_errors());
     tokens.into()
 }

@@ -5,16 +5,23 @@ use std::collections::HashMap;
 use proc_macro2::Span;
 use quote::format_ident;
 use syn::{
-    Attribute, Expr, GenericArgument, Generics, Ident, LitStr, PathArguments, Type, Visibility,
-    ext::IdentExt as _, spanned::Spanned as _,
+    Attribute, Expr, GenericArgument, Generics, Ident, LitStr, PathArguments, PathSegment, Type,
+    TypeFnPtr, TypeReference, TypeTraitObject, Visibility,
+    ext::IdentExt as _,
+    spanned::Spanned as _,
+    visit::{self, Visit},
 };
 
-use crate::parse::{Errors, FieldAttributes, Input, InputField, closest, list};
+use crate::{
+    parse::{DefaultValue, Errors, FieldAttributes, Input, InputField, Kind, closest},
+    receiver::write_out_self,
+};
 
 pub(crate) struct Model {
     pub(crate) ident: Ident,
     pub(crate) vis: Visibility,
     pub(crate) generics: Generics,
+    pub(crate) kind: Kind,
     /// The name of the generated struct.
     pub(crate) accessors: Ident,
     pub(crate) cookie: Option<String>,
@@ -77,24 +84,27 @@ const HIDING: &[&str] = &[
 const MERGE_RULES: &[&str] = &["last_write", "add"];
 
 /// Checks a struct. What is wrong is reported and left out, so that the rest can still be generated.
-pub(crate) fn check(input: Input, errors: &mut Errors) -> Model {
+pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
+    write_out_self(&mut input);
     let namespace = input.attributes.namespace.filter(|name| is_name(name, errors));
-    let accessors = match input.attributes.fields.as_ref().map(|name| identifier(name, errors)) {
-        Some(Some(name)) => name,
-        _ => format_ident!("{}Session", input.ident.unraw(), span = input.ident.span()),
-    };
-    let cookie = input.attributes.cookie.filter(|name| is_name(name, errors));
-    let mut methods = MethodNames::default();
-    let mut stored = StoredNames::default();
+    let accessors = input.attributes.fields.as_ref();
+    let accessors = accessors.and_then(|name| accessors_name(name, &input.ident, errors));
+    let accessors = accessors.unwrap_or_else(|| {
+        format_ident!("{}Session", input.ident.unraw(), span = input.ident.span())
+    });
+    let cookie = input.attributes.cookie.filter(|name| is_cookie_name(name, errors));
+    let mut names =
+        Names { namespace, stored: StoredNames::default(), methods: MethodNames::default() };
     let fields = input
         .fields
         .into_iter()
-        .map(|field| self::field(field, namespace.as_ref(), &mut stored, &mut methods, errors))
+        .map(|field| self::field(field, input.kind, &mut names, errors))
         .collect();
     Model {
         ident: input.ident,
         vis: input.vis,
         generics: input.generics,
+        kind: input.kind,
         accessors,
         cookie: cookie.map(|name| name.value()),
         strict: input.attributes.strict.is_some(),
@@ -102,32 +112,31 @@ pub(crate) fn check(input: Input, errors: &mut Errors) -> Model {
     }
 }
 
-fn field(
-    input: InputField,
-    namespace: Option<&LitStr>,
-    stored_names: &mut StoredNames,
-    method_names: &mut MethodNames,
-    errors: &mut Errors,
-) -> Field {
+fn field(input: InputField, kind: Kind, names: &mut Names, errors: &mut Errors) -> Field {
     let InputField { ident, vis, ty, docs, attributes } = input;
-    let mut kept = attributes.skip.is_none();
-    if let Type::Reference(reference) = &ty {
-        kept = false;
-        errors.push(
-            reference.and_token.span(),
-            "a session owns its data; use `String` for `&str` and `Vec<T>` for `&[T]`",
-        );
-    }
-    if attributes.skip.is_some() {
-        refuse_storage(&attributes, errors);
-    }
-    let stored = kept.then(|| self::stored(&ident, &attributes, namespace, stored_names, errors));
-    let base = match attributes.accessor.as_ref().map(|name| (name, identifier(name, errors))) {
-        Some((name, Some(base))) => (name.span(), base),
-        _ => (ident.span(), ident.clone()),
+    let stored = match (attributes.skip, reference(&ty)) {
+        (Some(_), _) => {
+            refuse_storage(&attributes, errors);
+            None
+        }
+        // A struct with lifetimes has been reported, and its fields borrow by necessity.
+        (None, Some(reference)) if kind == Kind::Session => {
+            errors.push(
+                reference,
+                "a session owns its data; write `String` instead of `&str`, `Vec<T>` instead of `&[T]`",
+            );
+            None
+        }
+        (None, _) => Some(stored(&ident, &attributes, names, errors)),
     };
-    let methods = Methods::new(&base, &ty, stored.as_ref(), method_names, errors);
-    let default = attributes.default.and_then(|(_, default)| default);
+    let accessor = attributes.accessor.as_ref();
+    let accessor = accessor.and_then(|name| identifier(name, "user_name", errors));
+    let base = accessor.as_ref().unwrap_or(&ident);
+    let methods = Methods::new(base, &ident, &ty, stored.as_ref(), &mut names.methods, errors);
+    let default = match attributes.default {
+        None | Some(DefaultValue::Trait) => None,
+        Some(DefaultValue::Expr(expr)) => Some(expr),
+    };
     Field { ident, vis, ty, docs, default, stored, methods }
 }
 
@@ -153,26 +162,30 @@ fn refuse_storage(attributes: &FieldAttributes, errors: &mut Errors) {
 fn stored(
     ident: &Ident,
     attributes: &FieldAttributes,
-    namespace: Option<&LitStr>,
-    names: &mut StoredNames,
+    names: &mut Names,
     errors: &mut Errors,
 ) -> Stored {
-    let full = |name: &str| match namespace {
+    let full = |name: &str| match &names.namespace {
         Some(namespace) => format!("{}.{name}", namespace.value()),
         None => name.to_owned(),
     };
-    let (name, span) = match attributes.rename.as_ref().filter(|name| is_name(name, errors)) {
-        Some(rename) => (full(&rename.value()), rename.span()),
-        None => (full(&ident.unraw().to_string()), ident.span()),
+    let rename = attributes.rename.as_ref().filter(|name| is_name(name, errors));
+    let (name, span, way_out) = match rename {
+        Some(rename) => (full(&rename.value()), rename.span(), "choose another name"),
+        None => (
+            full(&ident.unraw().to_string()),
+            ident.span(),
+            "give this one another with `#[session(rename = \"…\")]`",
+        ),
     };
-    names.take(&name, ident, span, errors);
+    names.stored.take(&name, ident, span, way_out, errors);
     let mut aliases = Vec::new();
-    for alias in attributes.aliases.iter() {
-        if is_name(alias, errors) {
-            let name = full(&alias.value());
-            if names.take(&name, ident, alias.span(), errors) {
-                aliases.push(name);
-            }
+    for alias in &attributes.aliases {
+        let name = full(&alias.value());
+        if is_name(alias, errors)
+            && names.stored.take(&name, ident, alias.span(), "drop this alias", errors)
+        {
+            aliases.push(name);
         }
     }
     Stored {
@@ -189,15 +202,13 @@ fn merge(rule: &LitStr, errors: &mut Errors) -> Merge {
         "last_write" => Merge::LastWrite,
         "add" => Merge::Add,
         other => {
-            errors.push(
-                rule.span(),
-                match closest(other, MERGE_RULES) {
-                    Some(rule) => format!("`{other}` is no merge rule; did you mean `{rule}`?"),
-                    None => {
-                        format!("`{other}` is no merge rule; there are {}", list(MERGE_RULES))
-                    }
-                },
-            );
+            let rules: Vec<_> = match closest(other, MERGE_RULES) {
+                Some(rule) => vec![rule],
+                None => MERGE_RULES.to_vec(),
+            };
+            let rules: Vec<_> = rules.iter().map(|rule| format!("`merge = {rule:?}`")).collect();
+            let rules = rules.join(" or ");
+            errors.push(rule.span(), format_args!("{other:?} is no merge rule; write {rules}"));
             Merge::LastWrite
         }
     }
@@ -217,41 +228,89 @@ fn is_name(name: &LitStr, errors: &mut Errors) -> bool {
     false
 }
 
-fn identifier(name: &LitStr, errors: &mut Errors) -> Option<Ident> {
-    let ident = name.parse_with(Ident::parse_any).ok();
-    // A keyword is an identifier in its raw form only.
-    let ident = ident.filter(|ident| syn::parse_str::<Ident>(&ident.to_string()).is_ok());
-    if ident.is_none() {
+/// Whether a string is a cookie's name: a `token` of RFC 9110, 5.6.2.
+fn is_cookie_name(name: &LitStr, errors: &mut Errors) -> bool {
+    let value = name.value();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_name = !value.is_empty() && value.bytes().all(is_token);
+    if !is_name {
         errors.push(
             name.span(),
-            format_args!("`{}` is no identifier; write one such as `\"user_name\"`", name.value()),
+            format_args!(
+                "{name:?} is no cookie name; write one of letters, digits and `!#$%&'*+-.^_`|~`, \
+                 such as `\"admin\"`",
+                name = value,
+            ),
+        );
+    }
+    is_name
+}
+
+fn accessors_name(name: &LitStr, session: &Ident, errors: &mut Errors) -> Option<Ident> {
+    let ident = identifier(name, "VisitorSession", errors)?;
+    if ident == *session {
+        errors.push(
+            name.span(),
+            format_args!(
+                "`{ident}` is the session itself; give the generated struct another name, such as \
+                 `\"{ident}Session\"`"
+            ),
+        );
+        return None;
+    }
+    Some(ident)
+}
+
+fn identifier(name: &LitStr, example: &str, errors: &mut Errors) -> Option<Ident> {
+    let ident = name.parse().ok();
+    if ident.is_none() {
+        let value = name.value();
+        let problem = match name.parse_with(Ident::parse_any) {
+            Ok(_) => "is a keyword",
+            Err(_) => "is no identifier",
+        };
+        errors.push(
+            name.span(),
+            format_args!("{value:?} {problem}; write a name such as `{example:?}`"),
         );
     }
     ident
 }
 
+/// The names that are taken already.
+struct Names {
+    namespace: Option<LitStr>,
+    stored: StoredNames,
+    methods: MethodNames,
+}
+
 /// The names in the store, and the fields that have them.
 #[derive(Default)]
-struct StoredNames(HashMap<String, String>);
+struct StoredNames(HashMap<String, Ident>);
 
 impl StoredNames {
-    fn take(&mut self, name: &str, field: &Ident, span: Span, errors: &mut Errors) -> bool {
-        if let Some(other) = self.0.get(name) {
-            errors.push(
-                span,
-                if *field == other.as_str() {
-                    format!("the field has the name `{name}` in the store already; drop this one")
-                } else {
-                    format!(
-                        "the field `{other}` has the name `{name}` in the store already; choose \
-                         another with `#[session(rename = \"…\")]`"
-                    )
-                },
-            );
-            return false;
-        }
-        self.0.insert(name.to_owned(), field.to_string());
-        true
+    /// Takes a name for a field, if it is free.
+    fn take(
+        &mut self,
+        name: &str,
+        field: &Ident,
+        span: Span,
+        way_out: &str,
+        errors: &mut Errors,
+    ) -> bool {
+        let Some(other) = self.0.get(name) else {
+            self.0.insert(name.to_owned(), field.clone());
+            return true;
+        };
+        let owner = match other == field {
+            true => "this field".to_owned(),
+            false => format!("the field `{other}`"),
+        };
+        errors.push(
+            span,
+            format_args!("{owner} has the name `{name}` in the store already; {way_out}"),
+        );
+        false
     }
 }
 
@@ -261,7 +320,8 @@ struct MethodNames(HashMap<String, Ident>);
 
 impl Methods {
     fn new(
-        (span, base): &(Span, Ident),
+        base: &Ident,
+        field: &Ident,
         ty: &Type,
         stored: Option<&Stored>,
         names: &mut MethodNames,
@@ -270,17 +330,16 @@ impl Methods {
         let bare = base.unraw();
         let mut reported = false;
         let mut method = |ident: Ident| {
-            let clash = names.clash(&ident, base);
+            let clash = names.clash(&ident, field);
             if let Some(clash) = &clash
                 && !reported
             {
                 reported = true;
                 errors.push(
-                    *span,
+                    base.span(),
                     format_args!(
-                        "the accessor `{}` {clash}; name this field's accessors otherwise with \
-                         `#[session(accessor = \"…\")]`",
-                        ident.unraw(),
+                        "the accessor `{ident}` of this field {clash}; give the field's accessors \
+                         another name with `#[session(accessor = \"…\")]`",
                     ),
                 );
             }
@@ -301,22 +360,57 @@ impl Methods {
 
 impl MethodNames {
     /// Why a method cannot have this name; takes the name if it can.
-    fn clash(&mut self, method: &Ident, base: &Ident) -> Option<String> {
+    fn clash(&mut self, method: &Ident, field: &Ident) -> Option<String> {
         let name = method.unraw().to_string();
         if HIDING.contains(&name.as_str()) {
-            return Some(format!("is hidden by `TypedSession::{name}`"));
+            return Some(format!("would be hidden by `TypedSession::{name}`"));
         }
         if let Some(other) = self.0.get(&name) {
-            return Some(format!("is also one of the field `{other}`"));
+            return Some(format!("is also an accessor of the field `{other}`"));
         }
-        self.0.insert(name, base.clone());
+        self.0.insert(name, field.clone());
         None
     }
 }
 
+/// Where a value of this type borrows.
+fn reference(ty: &Type) -> Option<Span> {
+    struct Search(Option<Span>);
+
+    impl<'ast> Visit<'ast> for Search {
+        fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
+            self.0.get_or_insert(reference.and_token.span());
+        }
+
+        fn visit_path_segment(&mut self, segment: &'ast PathSegment) {
+            // OK because it holds no value.
+            if segment.ident != "PhantomData" {
+                visit::visit_path_segment(self, segment);
+            }
+        }
+
+        fn visit_type_fn_ptr(&mut self, _: &'ast TypeFnPtr) {
+            // OK because a function that takes references holds none.
+        }
+
+        fn visit_type_trait_object(&mut self, _: &'ast TypeTraitObject) {
+            // OK for the same reason.
+        }
+    }
+
+    let mut search = Search(None);
+    search.visit_type(ty);
+    search.0
+}
+
 /// Whether a type is written as the standard library's `Option<…>`.
 fn is_option(ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
+    let path = match ty {
+        Type::Path(path) => path,
+        // A type that comes out of a `macro_rules` macro stands in invisible brackets.
+        Type::Group(group) => return is_option(&group.elem),
+        _ => return false,
+    };
     if path.qself.is_some() {
         return false;
     }
@@ -348,7 +442,7 @@ mod tests {
 
     fn messages(input: syn::DeriveInput) -> Vec<String> {
         let (input, mut errors) = parse(input);
-        check(input.expect("a struct with fields"), &mut errors);
+        check(input, &mut errors);
         errors.messages()
     }
 
@@ -366,7 +460,7 @@ mod tests {
         assert_eq!(messages.len(), 3, "{messages:#?}");
         assert!(messages[0].starts_with("the field `a` has the name `a` in the store already"));
         assert!(messages[1].starts_with("the field `a` has the name `a` in the store already"));
-        assert!(messages[2].starts_with("the field has the name `c` in the store already"));
+        assert!(messages[2].starts_with("this field has the name `c` in the store already"));
     }
 
     #[test]
@@ -375,7 +469,7 @@ mod tests {
             #[session(namespace = "shop")]
             struct S { #[session(alias = "old")] r#type: u8 }
         });
-        let model = check(input.expect("a struct with fields"), &mut errors);
+        let model = check(input, &mut errors);
         let stored = model.fields[0].stored.as_ref().expect("a stored field");
         assert_eq!((stored.name.as_str(), stored.aliases[0].as_str()), ("shop.type", "shop.old"));
     }
@@ -420,6 +514,23 @@ mod tests {
         ] {
             assert_eq!(is_option(&ty), is);
         }
+    }
+
+    #[test]
+    fn a_stored_field_does_not_borrow() {
+        for (ty, borrows) in [
+            (syn::parse_quote!(&'static str), true),
+            (syn::parse_quote!(Vec<Option<&'static str>>), true),
+            (syn::parse_quote!((u8, [&'static u8; 2])), true),
+            (syn::parse_quote!(Cow<'static, str>), false),
+            (syn::parse_quote!(PhantomData<&'static str>), false),
+            (syn::parse_quote!(Option<fn(&str) -> &str>), false),
+            (syn::parse_quote!(Box<dyn Fn(&str)>), false),
+        ] {
+            assert_eq!(reference(&ty).is_some(), borrows);
+        }
+        let skipped = syn::parse_quote! { struct S { #[session(skip)] a: &'static str } };
+        assert_eq!(messages(skipped), <[&str; 0]>::default());
     }
 
     #[test]

@@ -5,8 +5,25 @@ struct Visitor {
     name: String,
     #[session(rename = "name")]
     nick: String,
-    #[session(alias = "nick", alias = "title", alias = "name")]
+    #[session(alias = "nick", alias = "title", alias = "name", alias = "old", alias = "old")]
     title: String,
+}
+
+#[derive(Session)]
+#[session(namespace = "shop")]
+struct Early {
+    #[session(rename = "type")]
+    kind: String,
+    r#type: String,
+    #[session(alias = "cart")]
+    items: String,
+    cart: String,
+}
+
+#[derive(Session)]
+#[session(fields = "Itself")]
+struct Itself {
+    name: String,
 }
 
 fn main() {}

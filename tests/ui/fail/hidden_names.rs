@@ -3,17 +3,35 @@ use actix_typed_session::{Session, TypedSession};
 #[derive(Session)]
 struct Visitor {
     id: u32,
+    status: u8,
+    regenerate: bool,
+    renew: bool,
+    destroy: bool,
+    reload: bool,
+    touch: u64,
     max_age: u64,
-    persistent: bool,
+    is_persistent: bool,
+    set_max_age: u64,
+    set_persistent: u64,
+    modify: Option<bool>,
+    handle: String,
     #[session(accessor = "save")]
     kept: bool,
-    views: u64,
-    set_views: u64,
 }
 
-async fn handler(mut session: TypedSession<Visitor>) {
-    session.set_views(session.views + 1);
+#[derive(Session)]
+struct Setters {
+    persistent: bool,
+    #[session(accessor = "r#persistent")]
+    other: bool,
+}
+
+async fn handler(mut session: TypedSession<Visitor>, mut setters: TypedSession<Setters>) {
     session.save().await.unwrap();
+    session.touch();
+    let _: Option<_> = session.id();
+    let _: u32 = session.id;
+    setters.set_persistent(*setters.persistent());
 }
 
 fn main() {}

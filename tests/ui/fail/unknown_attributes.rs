@@ -1,16 +1,22 @@
 use actix_typed_session::{Session, TypedSession};
 
 #[derive(Session)]
-#[session(namspace = "shop", lenient, rename_all = "camelCase")]
+#[session(namspace = "shop", lenient, rename_all = "camelCase", crate = "x")]
 struct Visitor {
     #[session(privelege)]
     user: Option<u32>,
     #[session(skip_serializing_if(Option::is_none), strict, flatten)]
     views: u64,
+    #[session(serde::rename = "x", with = a::<b, c>(), index, ttl = "15m", merge_with = f, lenient)]
+    later: u64,
+    #[session(Default)]
+    case: u64,
     #[session]
     name: String,
     #[session = "x"]
     nick: String,
+    #[session[skip]]
+    square: String,
 }
 
 // The use of a struct with mistakes makes no errors of its own.
