@@ -216,10 +216,10 @@ macro_rules! __session_methods {
             }
 
             /// Changes several fields at once. What has really changed is found by comparison.
-            pub fn modify<R>(
+            pub fn modify<__R>(
                 &mut self,
-                change: impl ::core::ops::FnOnce(&mut $session) -> R,
-            ) -> R {
+                change: impl ::core::ops::FnOnce(&mut $session) -> __R,
+            ) -> __R {
                 self.0.modify(change)
             }
 
@@ -396,11 +396,6 @@ impl<T: Session> Tracked<T> {
             // The derive calls this for sums only.
             (Snapshot::Value(_) | Snapshot::Sum(_), _) => {}
         }
-    }
-
-    /// Leaves `None` in the place of a field's value.
-    pub fn take<F>(&mut self, field: &Field<T, Option<F>>) -> Option<F> {
-        self.edit(field).take()
     }
 
     /// A field that is not stored.

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use actix_typed_session::{
-    MemoryStore, Session, SessionError, SessionHandle, SessionMiddleware, Status, TypedSession,
+    FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId, SessionMiddleware,
+    Status, StoreKey, TypedSession,
     conformance::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{Browser, Log, exchange, get, serve};
@@ -385,6 +386,84 @@ async fn code_without_a_struct_can_end_a_session() {
     let response = browser.get("/logout").await;
     assert_eq!(response.body, "Loaded Destroyed None");
     assert!(response.removes_cookie());
+}
+
+#[actix_web::test]
+async fn an_old_id_that_reads_nothing_is_not_told_either() {
+    let sessions = SessionMiddleware::new(store());
+    let address = serve!(
+        App::new()
+            .wrap(sessions.clone())
+            .route("/", web::get().to(view))
+            .route(
+                "/login",
+                web::get().to(async |mut session: TypedSession<Visitor>| {
+                    session.set_user(Some(1));
+                    "hello"
+                })
+            )
+            .route(
+                "/renew",
+                web::get().to(async |mut session: SessionHandle| {
+                    session.renew();
+                    "ok"
+                })
+            )
+            .route(
+                "/id",
+                web::get().to(async |session: SessionHandle| {
+                    format!("{:?} {}", session.status(), session.id().is_some())
+                })
+            )
+    );
+    let mut browser = Browser::new(address);
+    browser.get("/").await;
+    let before = browser.clone();
+    browser.get("/renew").await;
+    assert_eq!(before.clone().get("/id").await.body, "Retired true");
+    let before = browser.clone();
+    browser.get("/login").await;
+    assert_eq!(before.clone().get("/id").await.body, "Retired false");
+    assert_eq!(browser.get("/id").await.body, "Loaded true");
+}
+
+#[actix_web::test]
+async fn a_damaged_session_makes_a_new_visitor_and_one_line_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(Mutex::new(writer)).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let store = FileStore::new(folder.path()).expect("a writable folder");
+    let app = actix_web::test::init_service(
+        App::new().wrap(SessionMiddleware::new(store)).route("/", web::get().to(view)),
+    )
+    .await;
+    let get = async |cookie: Option<&str>| {
+        let mut request = actix_web::test::TestRequest::get().uri("/");
+        if let Some(cookie) = cookie {
+            request = request.insert_header((header::COOKIE, cookie));
+        }
+        let response = actix_web::test::call_service(&app, request.to_request()).await;
+        let set = response.headers().get(header::SET_COOKIE).cloned();
+        let set = set.map(|set| set.to_str().expect("ASCII").to_owned());
+        (set, actix_web::test::read_body(response).await)
+    };
+    let (cookie, _) = get(None).await;
+    let cookie = cookie.expect("a cookie").split(';').next().expect("a pair").to_owned();
+    let id = SessionId::new(cookie.split_once('=').expect("a pair").1).expect("an id");
+    let name = StoreKey::from(&id).to_hex();
+    let file = folder.path().join(&name[..2]).join(&name[2..]);
+    std::fs::write(file, "half a sess").expect("the session's file");
+    for _ in 0..3 {
+        let (set, body) = get(Some(&cookie)).await;
+        assert_eq!(body, "1", "a new visitor");
+        assert!(set.is_some_and(|set| !set.contains(&cookie)), "with another id");
+    }
+    let text = log.text();
+    assert_eq!(text.matches("the stored session is damaged").count(), 1, "{text}");
+    assert!(text.contains("it is kept in"), "{text}");
 }
 
 // After the head of the response.

@@ -142,6 +142,14 @@ async fn regenerate_gives_a_new_id_and_a_new_empty_instance_and_the_old_one_is_g
     site.clock.advance(Duration::from_secs(10));
     assert!(old.clone().act("read").await.removes_cookie());
 
+    browser.act("name=ann").await;
+    assert_eq!(browser.act("regenerate,name=ann").await.text(), "200 Regenerated name=ann");
+    assert_eq!(
+        browser.act("read").await.text(),
+        "200 Loaded name=ann",
+        "what equals the old instance is still new to this one"
+    );
+
     let response = browser.act("regenerate").await;
     assert!(response.removes_cookie(), "an empty session is not stored: {response:?}");
     assert!(site.store.inner().len() <= 1, "only what is in its grace is left");

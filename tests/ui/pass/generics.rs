@@ -35,11 +35,12 @@ struct Matrix<const N: usize>(Vec<u8>);
 
 /// The names that generated code could have chosen for itself.
 #[derive(Session)]
-struct Names<T, F, V, S> {
+struct Names<T, F, V, S, R> {
     a: T,
     b: F,
     c: V,
     d: S,
+    e: R,
 }
 
 #[derive(Session)]
