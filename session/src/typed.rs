@@ -547,7 +547,8 @@ impl<F> DerefMut for FieldMut<'_, F> {
 
 impl<F> Drop for FieldMut<'_, F> {
     fn drop(&mut self) {
-        // A handler that panics stores nothing, and its value may be half changed.
+        // A handler that panics stores nothing, and a `Serialize` that panics too would abort the
+        // process.
         if thread::panicking() {
             return;
         }

@@ -272,23 +272,54 @@ async fn an_error_of_an_inner_middleware_closes_the_session_cookie_included() {
     assert_eq!(browser.get("/").await.body, "1");
 }
 
+/// A value that panics when it is stored half changed.
+#[derive(Default, serde::Deserialize)]
+struct Fragile {
+    half_changed: bool,
+}
+
+impl serde::Serialize for Fragile {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(!self.half_changed, "half changed");
+        serializer.collect_map([("half_changed", self.half_changed)])
+    }
+}
+
+#[derive(Session)]
+struct Hazard {
+    fragile: Fragile,
+}
+
 #[actix_web::test]
 async fn a_panic_in_a_handler_stores_nothing_and_harms_no_other_request() {
+    async fn panicking(mut session: TypedSession<Visitor>) -> &'static str {
+        session.set_views(session.views + 100);
+        let mut views = session.views_mut();
+        *views += 1;
+        panic!("as the test wants it");
+    }
+    // Recording the change while the panic unwinds would be a second panic, which aborts the process.
+    async fn hazardous(mut session: TypedSession<Hazard>) -> &'static str {
+        let mut fragile = session.fragile_mut();
+        fragile.half_changed = true;
+        panic!("as the test wants it");
+    }
     let sessions = SessionMiddleware::new(store());
-    let address = serve!(App::new().wrap(sessions.clone()).route("/", web::get().to(view)).route(
-        "/panic",
-        web::get().to(async |mut session: TypedSession<Visitor>| -> &'static str {
-            session.set_views(session.views + 100);
-            let mut views = session.views_mut();
-            *views += 1;
-            panic!("as the test wants it");
-        })
-    ));
+    let address = serve!(
+        App::new()
+            .wrap(sessions.clone())
+            .route("/", web::get().to(view))
+            .route("/panic", web::get().to(panicking))
+            .route("/hazard", web::get().to(hazardous))
+    );
     let mut browser = Browser::new(address);
     browser.get("/").await;
     let cookie = format!("Cookie: __Host-session={}\r\n", browser.cookie());
-    let request = format!("GET /panic HTTP/1.1\r\nHost: test\r\n{cookie}\r\n");
-    assert!(exchange(address, request.as_bytes()).await.is_empty(), "the connection is closed");
+    for path in ["/panic", "/hazard"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{cookie}\r\n");
+        let responses = exchange(address, request.as_bytes()).await;
+        assert!(responses.is_empty(), "the connection is closed");
+    }
     assert_eq!(browser.get("/").await.body, "2");
 }
 

@@ -93,7 +93,7 @@ where
 
 fn handler(
     mut bounded: TypedSession<Bounded<String>>,
-    mut names: TypedSession<Names<u8, u16, u32, String>>,
+    mut names: TypedSession<Names<u8, u16, u32, String, bool>>,
     mut add: TypedSession<Add<i32>>,
     _: PlainSession<Vec<u8>>,
     _: BoundedAccessors<u8, u8, 3>,
