@@ -46,6 +46,11 @@ impl Broken {
         self.flaw == flaw
     }
 
+    /// Gives other calls the time that a slow store would, so that what can go wrong does.
+    async fn dawdle(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
     async fn replace(&self, key: &StoreKey, record: &Record) -> Result<(), StoreError> {
         self.store.destroy(key).await?;
         self.store.create(key, record).await?;
@@ -82,7 +87,7 @@ impl SessionStore for Broken {
                 Ok(Updated::Applied { version: 1 })
             }
             (F::UpdateChecksFirstAndWritesLater, Some(record)) => {
-                tokio::task::yield_now().await;
+                self.dawdle().await;
                 match patch.apply_to(&record) {
                     Ok(record) => {
                         self.replace(key, &record).await?;
@@ -118,7 +123,7 @@ impl SessionStore for Broken {
                     }
                 }
                 if self.is(F::AddIsReadAndWritten) {
-                    tokio::task::yield_now().await;
+                    self.dawdle().await;
                 }
                 self.store.update(key, &set).await
             }
