@@ -2,7 +2,8 @@
 //!
 //! `store_process FOLDER hammer ROUND`: changes sessions until it is killed, and tells what it begins and
 //! what it has done. `store_process FOLDER add N`: adds 1 to one session, N times. `store_process FOLDER
-//! try`: reads and changes one session once, and tells what happened.
+//! try`: reads and changes one session once, and tells what happened; `try-unchecked` opens the store as
+//! `SessionMiddleware::default()` does, in the working directory.
 
 use std::{
     env,
@@ -38,6 +39,7 @@ async fn main() {
             add(store, times.parse().expect("a number")).await;
         }
         ["try"] => attempt(store.build()).await,
+        ["try-unchecked"] => attempt(Ok(FileStore::default())).await,
         other => panic!("unknown command {other:?}"),
     }
 }

@@ -76,7 +76,14 @@ async fn a_process_killed_at_any_moment_leaves_each_session_old_or_new() {
                 other => panic!("unknown word {other}"),
             }
         }
-        child.wait().expect("the process ends");
+        let status = child.wait().expect("the process ends");
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::ExitStatusExt as _;
+            // Not by an error of its own, which would be a torn read or a refused write.
+            assert_eq!(status.signal(), Some(9), "round {round}: {status}");
+        }
+        assert!(!status.success(), "round {round}: it was killed");
         // A restarted process.
         let store = open(folder.path());
         for session in 0..SESSIONS {
@@ -195,9 +202,9 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
     let allow = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own file");
     };
-    let run = || {
+    let run = |how: &str| {
         let mut command = Command::new(&program);
-        command.arg(&folder).arg("try").current_dir("/");
+        command.arg(&folder).arg(how).current_dir(root.path());
         if is_root {
             command.uid(NOBODY).gid(NOBODY);
         }
@@ -213,11 +220,37 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
     for path in [&folder, file(0).parent().expect("a subfolder"), file(1).parent().expect("one")] {
         allow(path, 0o555);
     }
-    let told = run();
+    let told = run("try");
     assert!(
         told.starts_with("open: the session store is not available: cannot write to the folder"),
         "{told}"
     );
+    // It became so while the store was in use: what can be read is read, and nothing is changed.
+    for session in [0, 1] {
+        allow(&file(session), 0o444);
+        allow(&file(session).with_file_name(".lock"), 0o444);
+    }
+    let told = run("try-unchecked");
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[0], "load: true", "{told}");
+    assert!(
+        lines[1].starts_with("update: the session store is not available: cannot lock the folder"),
+        "{told}"
+    );
+    assert!(lines[1].contains("denied"), "{told}");
+    assert_eq!(lines[2], "other: true", "{told}");
+    // Damage in it is damage, and no outage.
+    let whole = fs::read(file(0)).expect("our own file");
+    allow(&file(0), 0o644);
+    fs::write(file(0), &whole[..20]).expect("our own file");
+    allow(&file(0), 0o444);
+    let told = run("try-unchecked");
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with("load: the stored session is damaged"), "{told}");
+    assert!(lines[0].contains("cannot be moved"), "{told}");
+    assert_eq!(lines[2], "other: true", "{told}");
+    allow(&file(0), 0o644);
+    fs::write(file(0), &whole).expect("our own file");
     // Writable, with one file that is somebody else's: that session alone is affected.
     for path in [&folder, file(0).parent().expect("a subfolder"), file(1).parent().expect("one")] {
         allow(path, 0o755);
@@ -227,9 +260,12 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
             }
         }
     }
+    for session in [0, 1] {
+        allow(&file(session).with_file_name(".lock"), 0o600);
+    }
     allow(&file(0), 0o000);
     allow(&file(1), 0o644);
-    let told = run();
+    let told = run("try");
     let lines: Vec<&str> = told.lines().collect();
     assert!(lines[0].starts_with("load: the stored session is damaged"), "{told}");
     assert!(lines[0].contains("it is kept in"), "{told}");

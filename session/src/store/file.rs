@@ -66,11 +66,12 @@ pub enum Durability {
     /// Nothing is promised for a power cut: recent sessions may be lost or empty. The fastest.
     Process,
     /// After a power cut, too, each session is in its old or in its new state; the last few changes
-    /// may be missing. Costs one `fsync` for each write.
+    /// may be missing, a logout among them. Costs one `fsync` for each write, and a second one, of the
+    /// folder, when an id is renewed.
     #[default]
     Power,
-    /// What was reported as stored survives a power cut. Costs a second `fsync`, of the folder, for each
-    /// write.
+    /// What was reported as stored, extended or destroyed survives a power cut. Costs a second `fsync`,
+    /// of the folder, for each write, and one for each extension and each end of a session.
     PowerAtOnce,
 }
 
@@ -304,25 +305,25 @@ impl Folder {
 
     /// Locks a subfolder for writing, and creates it if it is missing.
     fn lock(&self, subfolder: &Path) -> Result<Lock, StoreError> {
-        match self.lock_existing(subfolder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create_folder(subfolder)
-                .and_then(|()| self.sync_folder(&self.path))
-                .and_then(|()| self.lock_existing(subfolder))
-                .map_err(|error| failed("lock the folder", subfolder, error)),
-            result => result.map_err(|error| failed("lock the folder", subfolder, error)),
+        match lock_existing(subfolder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_subfolder(subfolder).and_then(|()| lock_existing(subfolder))
+            }
+            result => result,
         }
+        .map_err(|error| failed("lock the folder", subfolder, error))
     }
 
-    fn lock_existing(&self, subfolder: &Path) -> io::Result<Lock> {
-        if !fs::symlink_metadata(subfolder)?.is_dir() {
-            return Err(not_a_folder());
+    /// Creates a subfolder, and the folder with it if it is missing, so that they outlast a power cut.
+    fn create_subfolder(&self, subfolder: &Path) -> io::Result<()> {
+        create_folder(subfolder)?;
+        if self.durability != Durability::Process {
+            sync_folder(&self.path)?;
+            // What is above may be closed to us, and then was there before.
+            let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
+            let _ = sync_folder(above.unwrap_or(Path::new(".")));
         }
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        owner_only(&mut options);
-        let file = options.open(subfolder.join(LOCK_FILE))?;
-        file.lock()?;
-        Ok(Lock { _file: file })
+        Ok(())
     }
 
     /// Locks one or two subfolders, in the order of their names, so that no two calls wait for each
@@ -341,10 +342,9 @@ impl Folder {
             Ok(record) => Ok(record.filter(|record| !record.is_expired(self.clock.now()))),
             Err(Unreadable::Elsewhere(error)) => Err(failed("read", &place.subfolder, error)),
             Err(Unreadable::Newer(error)) => Err(error.into()),
-            Err(Unreadable::Damaged(cause)) => match self.set_aside(key, place, cause) {
-                Some(error) => Err(error),
-                None => Ok(None),
-            },
+            Err(Unreadable::Damaged(cause)) => {
+                self.set_aside(key, place, cause).map_or(Ok(None), Err)
+            }
         }
     }
 
@@ -380,34 +380,55 @@ impl Folder {
     }
 
     /// Moves away what is in the place of a session and is none, for somebody to look at. Returns the
-    /// error, unless it is known already.
+    /// error, unless it is known already. The caller has the lock.
     fn set_aside(&self, key: &StoreKey, place: &Place, cause: Cause) -> Option<StoreError> {
-        let damaged = self.path.join("damaged");
-        let moved = || -> io::Result<PathBuf> {
-            create_folder(&damaged)?;
-            // A folder of its own per file, so that nothing is overwritten.
-            let folder = tempfile::Builder::new().prefix("session-").tempdir_in(&damaged)?;
-            fs::rename(&place.file, folder.path().join("file"))?;
-            Ok(folder.keep())
-        };
-        let kept = match moved() {
-            Ok(folder) => Some(folder),
-            Err(_) => {
-                let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-                if reported.len() >= MOST_REPORTED {
-                    reported.clear();
-                }
-                if !reported.insert(*key) {
-                    return None;
-                }
-                None
+        match self.move_aside(place) {
+            Ok(kept) => {
+                let folder = place.subfolder.clone();
+                Some(StoreError::damaged(Damaged { folder, kept: Ok(kept), cause }))
             }
-        };
-        Some(StoreError::damaged(Damaged { folder: place.subfolder.clone(), kept, cause }))
+            Err(error) => self.leave_in_place(key, place, cause, error.into()),
+        }
     }
 
-    /// Puts a record in its place, as a whole. The caller has the lock.
+    fn move_aside(&self, place: &Place) -> io::Result<PathBuf> {
+        let damaged = self.path.join("damaged");
+        create_folder(&damaged)?;
+        if !fs::symlink_metadata(&damaged)?.is_dir() {
+            return Err(not_a_folder());
+        }
+        // A folder of its own per file, so that nothing is overwritten.
+        let folder = tempfile::Builder::new().prefix("session-").tempdir_in(&damaged)?;
+        fs::rename(&place.file, folder.path().join("file"))?;
+        Ok(folder.keep())
+    }
+
+    /// The error for what is no session and cannot be moved away, unless it is known already.
+    fn leave_in_place(
+        &self,
+        key: &StoreKey,
+        place: &Place,
+        cause: Cause,
+        why: Cause,
+    ) -> Option<StoreError> {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() >= MOST_REPORTED {
+            reported.clear();
+        }
+        let folder = place.subfolder.clone();
+        reported
+            .insert(*key)
+            .then(|| StoreError::damaged(Damaged { folder, kept: Err(why), cause }))
+    }
+
+    /// Stores a record in its place. The caller has the lock.
     fn write(&self, place: &Place, record: &Record) -> Result<(), StoreError> {
+        self.replace(place, record)?;
+        self.sync_at_once(place)
+    }
+
+    /// Puts a record in its place, as a whole. After an error the place is as it was.
+    fn replace(&self, place: &Place, record: &Record) -> Result<(), StoreError> {
         let bytes = record.to_bytes();
         if bytes.len() as u64 > self.max_record_bytes {
             return Err(StoreError::TooLarge {
@@ -424,25 +445,23 @@ impl Folder {
                 file.as_file().sync_all()?;
             }
             file.persist(&place.file)?;
-            self.sync_folder(&place.subfolder)
+            Ok(())
         };
         written().map_err(|error| failed("write to the folder", &place.subfolder, error))
     }
 
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        if cfg!(unix) && self.durability == Durability::PowerAtOnce {
-            File::open(folder)?.sync_all()?;
+    /// Makes what was done in a place outlast a power cut, if that is to be certain at once.
+    fn sync_at_once(&self, place: &Place) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Process | Durability::Power => Ok(()),
+            Durability::PowerAtOnce => sync_subfolder(place),
         }
-        Ok(())
     }
 
     /// Removes a file. Reports whether it was there. The caller has the lock.
     fn remove(&self, place: &Place) -> Result<bool, StoreError> {
         match fs::remove_file(&place.file) {
-            Ok(()) => self
-                .sync_folder(&place.subfolder)
-                .map(|()| true)
-                .map_err(|error| failed("sync the folder", &place.subfolder, error)),
+            Ok(()) => self.sync_at_once(place).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed("delete from the folder", &place.subfolder, error)),
         }
@@ -466,10 +485,12 @@ impl Folder {
         // A file that could be replaced while it is moved aside must not be: look again, locked.
         match self.read_file(&place.file) {
             Ok(record) => Ok(record.filter(|record| !record.is_expired(self.clock.now()))),
-            Err(Unreadable::Damaged(_)) => {
-                let _lock = self.lock(&place.subfolder)?;
-                self.read(key, &place)
-            }
+            Err(Unreadable::Damaged(cause)) => match self.lock(&place.subfolder) {
+                Ok(_lock) => self.read(key, &place),
+                Err(error) => {
+                    self.leave_in_place(key, &place, cause, error.into()).map_or(Ok(None), Err)
+                }
+            },
             Err(Unreadable::Elsewhere(error)) => Err(failed("read", &place.subfolder, error)),
             Err(Unreadable::Newer(error)) => Err(error.into()),
         }
@@ -495,28 +516,58 @@ impl Folder {
             return Ok(false);
         };
         if current.expires_at() < expires_at {
-            open_file(&place.file)
-                .and_then(|file| file.set_modified(to_system_time(expires_at)))
-                .map_err(|error| failed("touch a file in", &place.subfolder, error))?;
+            let touched = || -> io::Result<()> {
+                let file = open_file(&place.file)?;
+                file.set_modified(to_system_time(expires_at))?;
+                match self.durability {
+                    Durability::Process | Durability::Power => Ok(()),
+                    Durability::PowerAtOnce => file.sync_all(),
+                }
+            };
+            touched().map_err(|error| failed("touch a file in", &place.subfolder, error))?;
         }
         Ok(true)
     }
 
     fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        // The retired records are removed last, and backwards: whoever calls again after an error or a
+        // crash still finds the way to the session.
+        let mut retired: Vec<StoreKey> = Vec::new();
         let mut there = false;
         let mut next = Some(*key);
         while let Some(key) = next.take() {
             let place = self.place(&key);
             let Some(_lock) = self.lock_if_there(&place)? else { break };
-            let record = match self.read(&key, &place) {
+            let record = match self.read_file(&place.file) {
                 Ok(record) => record,
-                // It has been moved aside, or is removed now: either way the session is gone.
-                Err(StoreError::Damaged(_)) => None,
-                Err(error) => return Err(error),
+                Err(Unreadable::Elsewhere(error)) => {
+                    return Err(failed("read", &place.subfolder, error));
+                }
+                Err(Unreadable::Newer(error)) => return Err(error.into()),
+                Err(Unreadable::Damaged(cause)) => {
+                    // The session is gone, which is what the caller wants; the file is kept.
+                    if let Some(error) = self.set_aside(&key, &place, cause) {
+                        warn!("{}", Chain(&error));
+                    }
+                    break;
+                }
             };
-            self.remove(&place)?;
-            there |= record.is_some();
-            next = record.and_then(|record| record.successor().copied());
+            let live = record.filter(|record| !record.is_expired(self.clock.now()));
+            there |= live.is_some();
+            match live.and_then(|record| record.successor().copied()) {
+                // Files that name each other in a circle are not followed round it.
+                Some(successor) if !retired.contains(&key) => {
+                    retired.push(key);
+                    next = Some(successor);
+                }
+                _ => drop(self.remove(&place)?),
+            }
+        }
+        for key in retired.iter().rev() {
+            let place = self.place(key);
+            if let Some(_lock) = self.lock_if_there(&place)? {
+                self.remove(&place)?;
+            }
         }
         Ok(there)
     }
@@ -538,18 +589,28 @@ impl Folder {
         if self.read(new, &new_place)?.is_some() {
             return Ok(Updated::Taken);
         }
-        self.write(&new_place, &moved)?;
-        if let Err(error) = self.write(&old_place, &current.retire(grace, new)) {
-            // The caller keeps the old id, so nobody would ever present the new one.
-            self.remove(&new_place)?;
+        self.replace(&new_place, &moved)?;
+        let retired = || {
+            // A power cut must not keep the retired record and lose the new one.
+            match self.durability {
+                Durability::Process => {}
+                Durability::Power | Durability::PowerAtOnce => sync_subfolder(&new_place)?,
+            }
+            self.replace(&old_place, &current.retire(grace, new))
+        };
+        if let Err(error) = retired() {
+            // The caller keeps the old id, so nobody would ever present the new one. If it cannot be
+            // removed either, the first error is the one to tell.
+            drop(self.remove(&new_place));
             return Err(error);
         }
+        self.sync_at_once(&old_place)?;
         Ok(Updated::Applied { version: moved.version() })
     }
 
     /// Locks the subfolder of a session that may be there; `None` if the subfolder is not.
     fn lock_if_there(&self, place: &Place) -> Result<Option<Lock>, StoreError> {
-        match self.lock_existing(&place.subfolder) {
+        match lock_existing(&place.subfolder) {
             Ok(lock) => Ok(Some(lock)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("lock the folder", &place.subfolder, error)),
@@ -566,22 +627,29 @@ impl Folder {
         // One process at a time is enough; the others' sweep has nothing left to do.
         let Some(_lock) = self.sweep_lock()? else { return Ok(0) };
         let mut deleted = 0;
+        let mut first_error = None;
         for subfolder in subfolders {
             let subfolder =
                 subfolder.map_err(|error| failed("read the folder", &self.path, error))?;
             let name = subfolder.file_name();
-            let Some(name) = name.to_str().filter(|name| is_hex(name, 2)) else { continue };
-            deleted += self.delete_expired_in(name)?;
+            let Some(name) = name.to_str() else { continue };
+            if name.starts_with(TEMPORARY_PREFIX) {
+                // Made to see whether the folder is writable. Whoever still has it only deletes it.
+                let _ = fs::remove_file(subfolder.path());
+            } else if is_hex(name, 2) {
+                // One subfolder that is amiss must not keep the others from being swept.
+                match self.delete_expired_in(name) {
+                    Ok(more) => deleted += more,
+                    Err(error) => drop(first_error.get_or_insert(error)),
+                }
+            }
         }
-        Ok(deleted)
+        first_error.map_or(Ok(deleted), Err)
     }
 
     fn sweep_lock(&self) -> Result<Option<Lock>, StoreError> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        owner_only(&mut options);
         let path = self.path.join(".sweep");
-        let file = options.open(&path).map_err(|error| failed("open", &path, error))?;
+        let file = open_lock(&path).map_err(|error| failed("open", &path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -591,7 +659,13 @@ impl Folder {
 
     fn delete_expired_in(&self, name: &str) -> Result<u64, StoreError> {
         let subfolder = self.path.join(name);
-        let entries = match fs::read_dir(&subfolder) {
+        let is_folder = fs::symlink_metadata(&subfolder).map(|metadata| metadata.is_dir());
+        let entries = match is_folder {
+            Ok(true) => fs::read_dir(&subfolder),
+            Ok(false) => Err(not_a_folder()),
+            Err(error) => Err(error),
+        };
+        let entries = match entries {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(failed("read the folder", &subfolder, error)),
@@ -619,9 +693,8 @@ impl Folder {
                 Ok(Some(record)) if record.is_expired(now) => {
                     deleted += u64::from(self.remove(&place)?);
                 }
-                Ok(_) => {}
-                // Reported when somebody asks for it; here it is only in the way of nobody.
-                Err(_) => {}
+                // Extended or replaced meanwhile; or unreadable, which is for whoever asks for it.
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(deleted)
@@ -656,7 +729,7 @@ const NOT_A_FILE: &str = "it is a link, a folder or a device";
 #[derive(Debug)]
 struct Damaged {
     folder: PathBuf,
-    kept: Option<PathBuf>,
+    kept: Result<PathBuf, Cause>,
     cause: Cause,
 }
 
@@ -664,8 +737,11 @@ impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "something in `{}` is no session", self.folder.display())?;
         match &self.kept {
-            Some(kept) => write!(f, "; it is kept in `{}`", kept.display()),
-            None => write!(f, " and cannot be moved to the folder `damaged`; it is ignored"),
+            Ok(kept) => write!(f, "; it is kept in `{}`", kept.display()),
+            Err(why) => {
+                let why = Chain(&**why);
+                write!(f, "; it is ignored, and cannot be moved to the folder `damaged` ({why})")
+            }
         }
     }
 }
@@ -708,28 +784,61 @@ fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Makes what was created, renamed or removed in a folder outlast a power cut.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // Elsewhere a folder cannot be opened, and the system does this by itself.
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+fn sync_subfolder(place: &Place) -> Result<(), StoreError> {
+    sync_folder(&place.subfolder)
+        .map_err(|error| failed("sync the folder", &place.subfolder, error))
+}
+
 /// Opens a session's file, and nothing that somebody put in its place.
 fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use rustix::fs::OFlags;
-        // A pipe would block without NONBLOCK.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
-    }
+    // Windows changes the time of a file only through one that is open for writing.
+    options.read(true).write(cfg!(windows));
+    only_what_is_there(&mut options);
     options.open(path)
 }
 
-fn owner_only(options: &mut OpenOptions) {
+/// Opens the file of a lock, which is its owner's only.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    only_what_is_there(&mut options);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Does not follow a symbolic link, and does not wait for the other end of a pipe.
+fn only_what_is_there(options: &mut OpenOptions) {
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
-        std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-        let flags = OFlags::NOFOLLOW;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
     }
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+/// Locks a subfolder that is there.
+fn lock_existing(subfolder: &Path) -> io::Result<Lock> {
+    if !fs::symlink_metadata(subfolder)?.is_dir() {
+        return Err(not_a_folder());
+    }
+    let file = open_lock(&subfolder.join(LOCK_FILE))?;
+    // A signal may cut the waiting short.
+    while let Err(error) = file.lock() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(Lock { _file: file })
 }
 
 /// File systems keep times up to some year; a session that ends later ends then.
@@ -1089,5 +1198,140 @@ mod tests {
         assert_eq!(it.folder.delete_expired().expect("a readable folder"), 0);
         drop(lock);
         assert_eq!(it.folder.delete_expired().expect("a readable folder"), 1);
+    }
+
+    #[test]
+    fn destroying_what_is_damaged_keeps_it_for_somebody_to_look_at() {
+        let it = fixture();
+        let file = it.create(1);
+        fs::write(&file, "half a ses").expect("a file to damage");
+        assert!(!it.folder.destroy(&key(1)).expect("nothing to destroy"));
+        assert_eq!(fs::read(&it.damaged()[0]).expect("the damaged file"), b"half a ses");
+        // It cannot be moved aside: it stays where it is.
+        let it = fixture();
+        let file = it.create(1);
+        fs::write(&file, "half a ses").expect("a file to damage");
+        fs::write(it.folder.path.join("damaged"), "in the way").expect("a file in the way");
+        assert!(!it.folder.destroy(&key(1)).expect("nothing to destroy"));
+        assert_eq!(fs::read(&file).expect("the damaged file"), b"half a ses");
+    }
+
+    #[test]
+    fn damage_in_a_folder_that_cannot_be_locked_is_reported_once() {
+        let it = fixture();
+        let file = it.create(1);
+        fs::write(&file, "half a ses").expect("a file to damage");
+        put_a_folder_in_place_of_the_lock(&it, 1);
+        let error = it.folder.load(&key(1)).expect_err("a damaged session");
+        assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+        assert!(it.load(1).is_none(), "after the report it is a miss");
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn a_destruction_that_failed_half_way_can_be_repeated() {
+        let it = fixture();
+        it.create(1);
+        let grace = Grace {
+            until: it.clock.now().saturating_add(HOUR),
+            old_id: crate::OldId::ReadsSnapshot,
+        };
+        let rotated = it.folder.rotate(&key(1), &key(2), &Patch::default(), grace);
+        assert!(matches!(rotated, Ok(Updated::Applied { .. })));
+        let lock = put_a_folder_in_place_of_the_lock(&it, 2);
+        assert!(it.folder.destroy(&key(1)).is_err());
+        fs::remove_dir(lock).expect("the folder in its place");
+        assert!(it.folder.destroy(&key(1)).expect("a retired session"));
+        assert!(it.load(1).is_none() && it.load(2).is_none());
+    }
+
+    #[test]
+    fn records_that_name_each_other_as_successor_can_be_destroyed() {
+        let it = fixture();
+        let grace = Grace {
+            until: it.clock.now().saturating_add(HOUR),
+            old_id: crate::OldId::ReadsSnapshot,
+        };
+        for (n, successor) in [(1, 2), (2, 1)] {
+            let retired = it.record().retire(grace, &key(successor));
+            it.folder.create(&key(n), &retired).expect("a writable folder");
+        }
+        assert!(it.folder.destroy(&key(1)).expect("a retired session"));
+        assert!(it.load(1).is_none() && it.load(2).is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn damaged_files_do_not_leave_through_a_planted_link() {
+        let it = fixture();
+        let elsewhere = it.root.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("a folder elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, it.folder.path.join("damaged")).expect("a link");
+        let file = it.create(1);
+        fs::write(&file, "half a ses").expect("a file to damage");
+        assert!(matches!(it.folder.load(&key(1)), Err(StoreError::Damaged(_))));
+        assert_eq!(fs::read_dir(&elsewhere).expect("the folder elsewhere").count(), 0);
+        assert!(file.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_a_lock_blocks_nobody() {
+        let it = fixture();
+        let file = it.create(1);
+        let lock = file.parent().expect("a subfolder").join(LOCK_FILE);
+        fs::remove_file(&lock).expect("the lock's file");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &lock, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("a pipe in its place");
+        assert!(matches!(it.folder.destroy(&key(1)), Err(StoreError::Unavailable(_))));
+        assert!(it.load(1).is_some(), "reading needs no lock");
+    }
+
+    #[test]
+    fn a_subfolder_that_cannot_be_swept_keeps_no_other_from_it() {
+        let it = fixture();
+        let files: Vec<PathBuf> = (1..=9).map(|n| it.create(n)).collect();
+        fs::remove_dir_all(it.folder.place(&key(5)).subfolder).expect("a subfolder");
+        fs::write(it.folder.place(&key(5)).subfolder, "in the way").expect("a file in the way");
+        put_a_folder_in_place_of_the_lock(&it, 3);
+        it.clock.advance(HOUR);
+        assert!(it.folder.delete_expired().is_err(), "some are left");
+        let left: Vec<bool> = files.iter().map(|file| file.exists()).collect();
+        assert_eq!(left, [false, false, true, false, false, false, false, false, false]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_sweep_does_not_follow_a_planted_link() {
+        let it = fixture();
+        let elsewhere = it.root.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("a folder elsewhere");
+        fs::write(elsewhere.join(".new-mine"), "mine").expect("a file elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, it.folder.path.join("00")).expect("a link");
+        let expired = it.create(1);
+        it.clock.advance(HOUR);
+        drop(it.folder.delete_expired());
+        assert!(!expired.exists());
+        assert!(elsewhere.join(".new-mine").exists() && !elsewhere.join(LOCK_FILE).exists());
+    }
+
+    #[test]
+    fn what_a_kill_while_opening_left_behind_is_swept() {
+        let it = fixture();
+        let left_behind = it.folder.path.join(".new-left-behind");
+        fs::write(&left_behind, "").expect("a left-over");
+        let foreign = it.folder.path.join("README");
+        fs::write(&foreign, "mine").expect("a foreign file");
+        it.folder.delete_expired().expect("a readable folder");
+        assert!(!left_behind.exists() && foreign.exists());
+    }
+
+    /// The lock of a session's subfolder can no longer be taken, by nobody, not even root.
+    fn put_a_folder_in_place_of_the_lock(it: &Fixture, n: u8) -> PathBuf {
+        let lock = it.folder.place(&key(n)).subfolder.join(LOCK_FILE);
+        fs::remove_file(&lock).expect("the lock's file");
+        fs::create_dir(&lock).expect("a folder in its place");
+        lock
     }
 }
