@@ -189,10 +189,14 @@ impl StdError for ValueError {}
 /// What made a store fail.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
-/// The settings of a middleware contradict each other.
+/// The settings of a middleware or a store contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// A [`RedisStore`](crate::RedisStore) cannot be made from these URLs.
+    #[cfg(feature = "redis")]
+    #[error("the settings of the Redis store do not work")]
+    Redis(#[source] Cause),
     /// A time limit is zero.
     #[error("`{0}` must be longer than zero")]
     ZeroDuration(&'static str),

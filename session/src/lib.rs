@@ -27,7 +27,7 @@
 //! | declare a session | [`derive(Session)`](derive@Session) and its attributes |
 //! | use one in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
 //! | set up the cookie, the limits, the ids | [`SessionMiddleware::builder`] |
-//! | choose a store | [`FileStore`], [`MemoryStore`] |
+//! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
@@ -36,6 +36,7 @@
 //!
 //! | feature | why it exists |
 //! | --- | --- |
+//! | `redis` | [`RedisStore`], for several processes or machines; it brings the `redis` and `rustls` crates |
 //! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
 
 #[cfg(feature = "conformance")]
@@ -61,6 +62,8 @@ mod typed;
 pub use actix_typed_session_derive::Session;
 #[cfg(any(test, feature = "conformance"))]
 pub use expiry::FakeClock;
+#[cfg(feature = "redis")]
+pub use store::{RedisStore, RedisStoreBuilder};
 pub use {
     config::SessionMiddlewareBuilder,
     error::{Cause, ConfigError, SessionError, StoreError, ValueError},

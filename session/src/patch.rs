@@ -37,6 +37,7 @@ pub struct Patch {
     expiry: Option<NewExpiry>,
     limits: Option<Limits>,
     expected_version: Option<u64>,
+    basis: Option<Record>,
 }
 
 /// What happens to one field.
@@ -143,6 +144,12 @@ impl Patch {
         self.expected_version
     }
 
+    /// The session as the request has read it, if [`rotate`](crate::SessionStore::rotate) may be glad of
+    /// it. It may be outdated: a store that saves itself a look-up with it compares its version.
+    pub fn basis(&self) -> Option<&Record> {
+        self.basis.as_ref()
+    }
+
     /// Gives a field a value.
     pub fn set(&mut self, name: FieldName, json: Arc<RawValue>) {
         self.changes.insert(name, Change::Set(json));
@@ -191,6 +198,11 @@ impl Patch {
     /// Changes the session's own limits.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = Some(limits);
+    }
+
+    /// Tells the store what the request has read, see [`basis`](Self::basis).
+    pub fn set_basis(&mut self, record: Record) {
+        self.basis = Some(record);
     }
 
     pub(crate) fn keep_limits(&mut self) {

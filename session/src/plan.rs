@@ -181,7 +181,7 @@ pub(crate) fn plan(
             Intent::Regenerate | Intent::Destroy if !patch.changes_fields() => {
                 Plan::new(Call::Destroy(key), CookieAction::Remove)
             }
-            Intent::Regenerate => regenerate(key, patch, rules, now),
+            Intent::Regenerate => regenerate(key, record, patch, rules, now),
             Intent::Destroy => {
                 let (record, cookie) = begin(patch, rules, now);
                 Plan::new(Call::DestroyThenCreate(key, record), cookie)
@@ -262,6 +262,7 @@ fn renew(
         Some(_) => NewExpiry::Set(expires_at),
         None => NewExpiry::ExtendTo(expires_at),
     });
+    patch.set_basis(record.clone());
     Plan::new(
         Call::Rotate { key, patch, grace: rules.grace(old_id, now), anew: None },
         CookieAction::Issue(rules.cookie_age(limits, expires_at, now)),
@@ -269,9 +270,16 @@ fn renew(
 }
 
 /// Another session takes the place of this one.
-fn regenerate(key: StoreKey, patch: &Patch, rules: &Rules, now: Timestamp) -> Plan {
+fn regenerate(
+    key: StoreKey,
+    record: &Record,
+    patch: &Patch,
+    rules: &Rules,
+    now: Timestamp,
+) -> Plan {
     let (anew, cookie) = begin(patch, rules, now);
     let mut patch = patch.clone();
+    patch.set_basis(record.clone());
     patch.begin_anew(now);
     patch.set_expiry(NewExpiry::Set(anew.expires_at()));
     let grace = rules.grace(OldId::ReadsNothing, now);

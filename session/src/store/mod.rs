@@ -13,11 +13,15 @@ use crate::{
 mod erased;
 mod file;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod sweeper;
 
 pub(crate) use erased::ErasedStore;
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder};
 
 /// Keeps sessions.
 ///

@@ -1,0 +1,226 @@
+//! How a session is kept: one hash, with a field for each field of the session that holds its JSON, and
+//! fields for what must be known about the session as a whole.
+//!
+//! | field | holds |
+//! | --- | --- |
+//! | `@c` | when the session began, ms since 1970 |
+//! | `@e` | when it ends, ms since 1970; the key's own expiry is the same |
+//! | `@v` | the version |
+//! | `@m` | its own `max_age`, ms; absent if it has none |
+//! | `@p` | its own `persistent`, 0 or 1; absent if it has none |
+//! | `@r` | only if its id was renewed: the successor's key, or nothing if that is a secret |
+//! | `@@…` | a field of the session whose name begins with `@`, without the first one |
+//! | … | a field of the session |
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use redis::Value;
+use serde_json::value::RawValue;
+
+use crate::{
+    error::{StoreError, ValueError},
+    expiry::{Limits, Timestamp, whole_ms},
+    id::StoreKey,
+    patch::{Change, NewExpiry, Patch},
+    record::{FieldName, Fields, Grace, OldId, Record, RecordError, Retired},
+};
+
+const CREATED: &str = "@c";
+const VERSION: &str = "@v";
+const MAX_AGE: &str = "@m";
+const PERSISTENT: &str = "@p";
+const RETIRED: &str = "@r";
+const EXPIRES: &str = "@e";
+
+/// The key of a session, after the prefix.
+pub(super) fn key_name(key: &StoreKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.as_bytes())
+}
+
+/// The key that [`key_name`] wrote.
+pub(super) fn parse_key_name(name: &[u8]) -> Option<StoreKey> {
+    let bytes = URL_SAFE_NO_PAD.decode(name).ok()?;
+    Some(StoreKey::from_bytes(bytes.try_into().ok()?))
+}
+
+/// The arguments that store a record: when it expires, then the hash.
+pub(super) fn record_arguments(record: &Record) -> Vec<Vec<u8>> {
+    let mut arguments = vec![ms(record.expires_at())];
+    let mut field = |name: &str, value: Vec<u8>| {
+        arguments.push(name.as_bytes().to_vec());
+        arguments.push(value);
+    };
+    field(CREATED, ms(record.created_at()));
+    field(VERSION, record.version().to_string().into());
+    let limits = record.limits();
+    if let Some(max_age) = limits.max_age {
+        field(MAX_AGE, whole_ms(max_age).to_string().into());
+    }
+    if let Some(persistent) = limits.persistent {
+        field(PERSISTENT, u8::from(persistent).to_string().into());
+    }
+    if record.is_retired() {
+        let successor = record.successor().map(key_name);
+        field(RETIRED, successor.unwrap_or_default().into());
+    }
+    for (name, json) in record.fields() {
+        field(&escaped(name), json.get().into());
+    }
+    arguments
+}
+
+/// What a script must know of a patch besides the changes: tokens of a letter and a value.
+///
+/// Everything that is not there costs nothing, because each update sends it.
+pub(super) fn patch_head(patch: &Patch) -> Vec<u8> {
+    let mut tokens = Vec::new();
+    if let Some(version) = patch.expected_version() {
+        tokens.push(format!("v{version}"));
+    }
+    if let Some(created_at) = patch.begins_anew() {
+        tokens.push(format!("a{}", created_at.as_unix_ms()));
+    }
+    if let Some(limits) = patch.limits() {
+        tokens.push("l".to_owned());
+        tokens.extend(limits.max_age.map(|max_age| format!("m{}", whole_ms(max_age))));
+        tokens.extend(limits.persistent.map(|persistent| format!("p{}", u8::from(persistent))));
+    }
+    match patch.expiry() {
+        None => {}
+        Some(NewExpiry::ExtendTo(at)) => tokens.push(format!("x{}", at.as_unix_ms())),
+        Some(NewExpiry::Set(at)) => tokens.push(format!("s{}", at.as_unix_ms())),
+    }
+    tokens.join(" ").into()
+}
+
+/// The changes of a patch: `=name value`, `-name`, and `+name by first`, where `first` is what an absent
+/// field becomes.
+pub(super) fn patch_changes(patch: &Patch) -> impl Iterator<Item = Vec<u8>> {
+    patch.changes().flat_map(|(name, change)| {
+        let name = escaped(name);
+        match change {
+            Change::Set(json) => vec![format!("={name}").into(), json.get().into()],
+            Change::Remove => vec![format!("-{name}").into()],
+            Change::Add { from, by } => vec![
+                format!("+{name}").into(),
+                by.to_json().get().into(),
+                from.saturating_add(*by).to_json().get().into(),
+            ],
+        }
+    })
+}
+
+/// What a script must know to retire a record: when the grace is over, and its mark.
+pub(super) fn grace_arguments(grace: Grace, successor: &StoreKey) -> [Vec<u8>; 2] {
+    let mark = match grace.old_id {
+        OldId::ReadsSnapshot => key_name(successor),
+        OldId::ReadsNothing => String::new(),
+    };
+    [ms(grace.until), mark.into()]
+}
+
+/// The record of a hash; `None` if it is empty, that is, not there.
+pub(super) fn parse_record(hash: Value) -> Result<Option<Record>, StoreError> {
+    let pairs = pairs(hash)?;
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let mut created = None;
+    let mut expires = None;
+    let mut version = None;
+    let mut limits = Limits::default();
+    let mut retired = None;
+    let mut fields = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        match name.as_str() {
+            CREATED => created = Some(number(value)?),
+            EXPIRES => expires = Some(number(value)?),
+            VERSION => version = Some(number(value)?),
+            MAX_AGE => limits.max_age = Some(Duration::from_millis(number(value)?)),
+            PERSISTENT => limits.persistent = Some(number(value)? != 0),
+            RETIRED => retired = Some(Arc::new(Retired { successor: successor(&value)? })),
+            _ => fields.push((unescaped(name)?, raw_json(value)?)),
+        }
+    }
+    let (Some(created), Some(expires), Some(version)) = (created, expires, version) else {
+        return Err(StoreError::damaged("the hash lacks `@c`, `@e` or `@v`"));
+    };
+    Ok(Some(Record {
+        created_at: Timestamp::from_unix_ms(created),
+        expires_at: Timestamp::from_unix_ms(expires),
+        version,
+        limits,
+        retired,
+        fields: Fields::new(fields.into_iter().collect()),
+    }))
+}
+
+/// The pairs of a hash: a map from `HGETALL`, a list from a script.
+fn pairs(hash: Value) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let pair = |name, value| match (name, value) {
+        (Value::BulkString(name), Value::BulkString(value)) => Ok((text(name)?, value)),
+        _ => Err(unexpected()),
+    };
+    match hash {
+        Value::Nil => Ok(Vec::new()),
+        Value::Map(pairs) => pairs.into_iter().map(|(name, value)| pair(name, value)).collect(),
+        Value::Array(list) => {
+            let mut list = list.into_iter();
+            let mut pairs = Vec::with_capacity(list.len() / 2);
+            while let (Some(name), Some(value)) = (list.next(), list.next()) {
+                pairs.push(pair(name, value)?);
+            }
+            Ok(pairs)
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// An answer that is of no use.
+pub(super) fn unexpected() -> StoreError {
+    StoreError::internal("Redis gave an answer of another kind than was asked for")
+}
+
+fn number(text: Vec<u8>) -> Result<u64, StoreError> {
+    std::str::from_utf8(&text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| StoreError::damaged("the hash has metadata that is no number"))
+}
+
+fn successor(name: &[u8]) -> Result<Option<StoreKey>, StoreError> {
+    match (name, parse_key_name(name)) {
+        (b"", _) => Ok(None),
+        (_, Some(key)) => Ok(Some(key)),
+        (_, None) => Err(StoreError::damaged("the successor is no key")),
+    }
+}
+
+fn raw_json(value: Vec<u8>) -> Result<Arc<RawValue>, StoreError> {
+    RawValue::from_string(text(value)?)
+        .map(Into::into)
+        .map_err(|error| StoreError::damaged(ValueError::from(error)))
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
+    // The error of the conversion would hold the bytes.
+    String::from_utf8(bytes).map_err(|_| StoreError::damaged("the hash has bytes that are no text"))
+}
+
+fn ms(at: Timestamp) -> Vec<u8> {
+    at.as_unix_ms().to_string().into()
+}
+
+fn escaped(name: &str) -> Cow<'_, str> {
+    if name.starts_with('@') { format!("@{name}").into() } else { name.into() }
+}
+
+fn unescaped(name: String) -> Result<FieldName, StoreError> {
+    match name.strip_prefix('@') {
+        None => Ok(name.into()),
+        Some(name) if name.starts_with('@') => Ok(name.to_owned().into()),
+        // A rolling deploy: the later release can read it, so it is not damage.
+        Some(_) => Err(StoreError::unavailable(RecordError::Version(2))),
+    }
+}

@@ -1,0 +1,4 @@
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+store(KEYS[1], 2)
+expire(KEYS[1], ARGV[1])
+return 1

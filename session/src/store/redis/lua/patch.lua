@@ -1,0 +1,80 @@
+local MAX, MIN = '9223372036854775807', '-9223372036854775808'
+
+-- Whether `text` is longer, or later in the order of texts: for digits, whether it is the larger number.
+local function past(text, bound)
+  return #text > #bound or (#text == #bound and text > bound)
+end
+
+-- Whether a JSON number counts as whole: it has no fraction and fits into 64 bits.
+local function is_whole(text)
+  if not string.find(text, '^%-?%d+$') then return false end
+  if string.sub(text, 1, 1) == '-' then return not past(text, MIN) end
+  return not past(text, '18446744073709551615')
+end
+
+-- The shortest text that reads back as this number, and never as a whole one.
+local function float(n)
+  n = math.max(math.min(n, 1.7976931348623157e308), -1.7976931348623157e308)
+  local text
+  for digits = 15, 17 do
+    text = string.format('%.' .. digits .. 'g', n)
+    if tonumber(text) == n then break end
+  end
+  if not string.find(text, '[.e]') then text = text .. '.0' end
+  return text
+end
+
+-- Adds to a number; what is absent or no number becomes `first`.
+local function add(key, name, by, first)
+  local text = redis.call('HGET', key, name)
+  local n = text and tonumber(text)
+  if not n then
+    redis.call('HSET', key, name, first)
+  elseif not (is_whole(text) and is_whole(by)) then
+    redis.call('HSET', key, name, float(n + tonumber(by)))
+  else
+    if text == '-0' then redis.call('HSET', key, name, '0') end
+    if n > 0 and past(text, MAX) then redis.call('HSET', key, name, MAX) end
+    local sum = redis.pcall('HINCRBY', key, name, by)
+    if type(sum) == 'table' then
+      redis.call('HSET', key, name, string.sub(by, 1, 1) == '-' and MIN or MAX)
+    end
+  end
+end
+
+-- Applies the patch with this head, whose changes stand in ARGV from `first` on, to a session that ends
+-- at `expires`. Returns the new version.
+local function apply(key, expires, head, first)
+  for what, value in string.gmatch(head, '(%a)(%S*)') do
+    if what == 'a' then
+      local version = redis.call('HGET', key, '@v')
+      redis.call('DEL', key)
+      redis.call('HSET', key, '@c', value, '@v', version)
+      expire(key, expires)
+    elseif what == 'l' then
+      redis.call('HDEL', key, '@m', '@p')
+    elseif what == 'm' then
+      redis.call('HSET', key, '@m', value)
+    elseif what == 'p' then
+      redis.call('HSET', key, '@p', value)
+    elseif what == 's' or (what == 'x' and tonumber(value) > tonumber(expires)) then
+      expire(key, value)
+    end
+  end
+  local i = first
+  while i <= #ARGV do
+    local what, name = string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2)
+    if what == '=' then
+      redis.call('HSET', key, name, ARGV[i + 1])
+      i = i + 2
+    elseif what == '+' then
+      add(key, name, ARGV[i + 1], ARGV[i + 2])
+      i = i + 3
+    else
+      redis.call('HDEL', key, name)
+      i = i + 1
+    end
+  end
+  return redis.call('HINCRBY', key, '@v', 1)
+end
+

@@ -1,0 +1,13 @@
+-- Leaves under the key what readers of the old id may see until the grace period is over.
+local function retire(key, expires, grace_until, successor)
+  if successor == '' then
+    local kept = redis.call('HMGET', key, '@c', '@v', '@m', '@p')
+    redis.call('DEL', key)
+    redis.call('HSET', key, '@c', kept[1], '@v', kept[2])
+    if kept[3] then redis.call('HSET', key, '@m', kept[3]) end
+    if kept[4] then redis.call('HSET', key, '@p', kept[4]) end
+  end
+  redis.call('HSET', key, '@r', successor)
+  expire(key, tonumber(grace_until) < tonumber(expires) and grace_until or expires)
+end
+

@@ -1,0 +1,521 @@
+//! Sessions in Redis or Valkey.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use redis::{Cmd, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates, Value, cmd};
+use tokio::time::sleep;
+
+use crate::{
+    error::{ConfigError, StoreError},
+    expiry::Timestamp,
+    id::StoreKey,
+    patch::Patch,
+    record::{Grace, Record},
+    store::{Created, SessionStore, Updated},
+};
+
+use self::{
+    link::{Background, Failure, Peer, Repeat, Target, Timeouts},
+    script::Script,
+    topology::{Cluster, Node, Settings, Topology},
+};
+
+mod layout;
+mod link;
+mod script;
+mod topology;
+
+/// Sessions in Redis or Valkey: one hash for each, one round trip for each call.
+///
+/// Works with Redis 6.2 or later and Valkey: one server, a master that Sentinel chooses, or a cluster.
+/// See [the guide](crate::guide::redis) for what to set up for production.
+///
+/// Nothing is connected before the first request, so the application starts while Redis is down.
+/// A few connections are shared by all requests. A call that finds none waits for at most one
+/// attempt; while Redis is down, requests that need a session are answered with 503 within the time
+/// limits, and the first one after it is back finds it.
+///
+/// A clone is the same store.
+///
+/// # Examples
+/// ```no_run
+/// use actix_typed_session::{RedisStore, SessionMiddleware};
+///
+/// let sessions = SessionMiddleware::new(RedisStore::new("redis://127.0.0.1:6379")?);
+/// # Ok::<(), actix_typed_session::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    topology: Topology,
+    prefix: String,
+}
+
+impl RedisStore {
+    /// The sessions in the Redis at this URL: `redis://[user[:password]@]host[:port][/database]`, with
+    /// `rediss:` for TLS.
+    ///
+    /// # Errors
+    /// The URL cannot be understood. Whether a server is there shows with the first request.
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        Self::builder(url).build()
+    }
+
+    /// Sets up a store in the Redis at this URL.
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(Place::Server, [url])
+    }
+
+    /// Sets up a store in a cluster, some of whose nodes are at these URLs; the others are found.
+    pub fn cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(Place::Cluster, urls)
+    }
+
+    /// Sets up a store in the Redis that Sentinel calls the master of this name. The sentinels are at
+    /// these URLs.
+    ///
+    /// Credentials and the database are those of [`credentials`](RedisStoreBuilder::credentials) and
+    /// [`database`](RedisStoreBuilder::database); what the URLs say concerns the sentinels.
+    pub fn sentinel<'a>(
+        urls: impl IntoIterator<Item = &'a str>,
+        master_name: &str,
+    ) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(Place::Master(master_name.to_owned()), urls)
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("prefix", &self.0.prefix).finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`RedisStore`].
+///
+/// # Examples
+/// ```no_run
+/// use actix_typed_session::RedisStore;
+/// use std::time::Duration;
+///
+/// let nodes = ["rediss://10.0.0.1:6379", "rediss://10.0.0.2:6379"];
+/// let store = RedisStore::cluster(nodes)
+///     .credentials("sessions", "secret")
+///     .prefix("shop:")
+///     .answer_timeout(Duration::from_millis(500))
+///     .build()?;
+/// # Ok::<(), actix_typed_session::ConfigError>(())
+/// ```
+#[must_use = "`build` makes the store"]
+pub struct RedisStoreBuilder {
+    place: Place,
+    urls: Vec<String>,
+    prefix: String,
+    connections: usize,
+    timeouts: Timeouts,
+    credentials: Option<(String, String)>,
+    database: Option<u32>,
+    root_certificate: Option<Vec<u8>>,
+}
+
+enum Place {
+    Server,
+    Master(String),
+    Cluster,
+}
+
+impl RedisStoreBuilder {
+    fn new<'a>(place: Place, urls: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            place,
+            urls: urls.into_iter().map(str::to_owned).collect(),
+            prefix: "session:".to_owned(),
+            connections: 1,
+            timeouts: Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(1) },
+            credentials: None,
+            database: None,
+            root_certificate: None,
+        }
+    }
+
+    /// What all keys begin with. The default is `session:`.
+    ///
+    /// In a cluster, braces in it would put all sessions on one node.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How many connections are shared by all requests, per server. The default is one, which carries
+    /// more than 100 000 requests per second; zero counts as one.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// How long a request waits for a connection. The default is 2 seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.connect = timeout;
+        self
+    }
+
+    /// How long a request waits for an answer. The default is 1 second.
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.answer = timeout;
+        self
+    }
+
+    /// The user and the password, instead of what the URL says. Without an ACL, the user is `default`.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Some((user.into(), password.into()));
+        self
+    }
+
+    /// The database's number, instead of what the URL says. A cluster has 0 only.
+    pub fn database(mut self, number: u32) -> Self {
+        self.database = Some(number);
+        self
+    }
+
+    /// The certificate, as PEM, of the authority that has signed the servers' certificates. The default
+    /// are the authorities that the operating system trusts.
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificate = Some(pem.into());
+        self
+    }
+
+    /// Makes the store.
+    ///
+    /// # Errors
+    /// A URL cannot be understood, there is none, or a limit is zero.
+    pub fn build(self) -> Result<RedisStore, ConfigError> {
+        for (name, limit) in
+            [("connect_timeout", self.timeouts.connect), ("answer_timeout", self.timeouts.answer)]
+        {
+            if limit.is_zero() {
+                return Err(ConfigError::ZeroDuration(name));
+            }
+        }
+        let peers = self.urls.iter().map(|url| self.peer(url)).collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = peers.first().cloned() else {
+            return Err(ConfigError::Redis("no URL is given; name at least one server".into()));
+        };
+        let settings = Settings {
+            connections: self.connections,
+            timeouts: self.timeouts,
+            background: Background::start()
+                .map_err(|error| ConfigError::Redis(error.into()))?
+                .into(),
+        };
+        let topology = match self.place {
+            Place::Server => {
+                Topology::Server(Node::new(Target::Server(self.own(first)), &settings))
+            }
+            Place::Cluster => {
+                let peers = peers.into_iter().map(|peer| self.own(peer)).collect();
+                Topology::Cluster(Arc::new(Cluster::new(peers, settings)))
+            }
+            Place::Master(ref name) => {
+                let target = Target::Master {
+                    sentinels: peers,
+                    name: name.clone(),
+                    node: self.own(without_credentials(first)),
+                };
+                Topology::Server(Node::new(target, &settings))
+            }
+        };
+        Ok(RedisStore(Arc::new(Inner { topology, prefix: self.prefix })))
+    }
+
+    fn peer(&self, url: &str) -> Result<Peer, ConfigError> {
+        // The error names what is wrong and does not quote the URL, which may hold a password.
+        let info = url.into_connection_info().map_err(|error| ConfigError::Redis(error.into()))?;
+        // RESP3, because with it the client library tells when the connection is lost.
+        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let root_cert = self.root_certificate.clone();
+        Ok(Peer {
+            info: info.set_redis_settings(redis).set_tcp_settings(tcp),
+            tls: TlsCertificates { client_tls: None, root_cert },
+        })
+    }
+
+    /// With the settings for the servers that hold the sessions.
+    fn own(&self, mut peer: Peer) -> Peer {
+        let mut redis = peer.info.redis_settings().clone();
+        if let Some((user, password)) = &self.credentials {
+            redis = redis.set_username(user).set_password(password);
+        }
+        if let Some(database) = self.database {
+            redis = redis.set_db(database.into());
+        }
+        peer.info = peer.info.set_redis_settings(redis);
+        peer
+    }
+}
+
+/// What a sentinel's URL says about users concerns the sentinel.
+fn without_credentials(mut peer: Peer) -> Peer {
+    let redis = redis::RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+    peer.info = peer.info.set_redis_settings(redis);
+    peer
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("prefix", &self.prefix)
+            .field("connections", &self.connections)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often a renewal in a cluster begins again because another request changed the session.
+const ROTATE_ATTEMPTS: u32 = 30;
+
+impl SessionStore for RedisStore {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        let arguments = layout::record_arguments(record);
+        match self.run(&script::CREATE, key, &arguments, Repeat::Never).await? {
+            Value::Int(1) => Ok(Created::Stored),
+            Value::Int(0) => Ok(Created::Taken),
+            _ => Err(layout::unexpected()),
+        }
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        let key = self.name(key);
+        let mut command = cmd("HGETALL");
+        command.arg(&key);
+        layout::parse_record(self.call(&key, &command, Repeat::Harmless).await?)
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        let mut arguments = vec![layout::patch_head(patch)];
+        arguments.extend(layout::patch_changes(patch));
+        updated(self.run(&script::UPDATE, key, &arguments, Repeat::Never).await?)
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let arguments = [expires_at.as_unix_ms().to_string().into()];
+        is_one(&self.run(&script::TOUCH, key, &arguments, Repeat::Harmless).await?)
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        match &self.0.topology {
+            Topology::Server(_) => {
+                let arguments = [self.0.prefix.clone().into()];
+                is_one(&self.run(&script::DESTROY, key, &arguments, Repeat::Harmless).await?)
+            }
+            Topology::Cluster(_) => self.destroy_across_slots(key).await,
+        }
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        if let Topology::Cluster(_) = &self.0.topology {
+            return self.rotate_across_slots(old, new, patch, grace).await;
+        }
+        let mut arguments = vec![layout::patch_head(patch)];
+        arguments.extend(layout::grace_arguments(grace, new));
+        arguments.extend(layout::patch_changes(patch));
+        let keys = [self.name(old), self.name(new)];
+        let keys = [keys[0].as_bytes(), keys[1].as_bytes()];
+        updated(self.run_on(&script::ROTATE, &keys, &arguments, Repeat::Never).await?)
+    }
+}
+
+fn updated(answer: Value) -> Result<Updated, StoreError> {
+    match answer {
+        Value::Nil => Ok(Updated::Gone),
+        Value::Int(-1) => Ok(Updated::Taken),
+        Value::Int(version) => Ok(Updated::Applied {
+            version: u64::try_from(version).map_err(|_| layout::unexpected())?,
+        }),
+        hash => match layout::parse_record(hash)? {
+            Some(record) => Ok(Updated::Conflict(record)),
+            None => Ok(Updated::Gone),
+        },
+    }
+}
+
+fn is_one(answer: &Value) -> Result<bool, StoreError> {
+    match answer {
+        Value::Int(n) => Ok(*n == 1),
+        _ => Err(layout::unexpected()),
+    }
+}
+
+// In a cluster, a script reaches the keys of one slot, and a session and what it is renewed into are in
+// different ones.
+impl RedisStore {
+    /// Ends the session that was renewed into before the mark that leads to it, so that a crash in between
+    /// leaves nothing that a second try does not find.
+    async fn destroy_across_slots(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let mut path = vec![*key];
+        let mut there = false;
+        loop {
+            let key = path.last().expect("the path begins with a key");
+            match self.run(&script::DESTROY_ALONE, key, &[], Repeat::Harmless).await? {
+                Value::BulkString(name) => match layout::parse_key_name(&name) {
+                    // A mark that leads in a circle was not made by this store.
+                    Some(next) if !path.contains(&next) => path.push(next),
+                    _ => return Err(StoreError::damaged("the successor is no key")),
+                },
+                answer => {
+                    there |= is_one(&answer)?;
+                    path.pop();
+                    break;
+                }
+            }
+        }
+        for key in path.iter().rev() {
+            let key = self.name(key);
+            let mut command = cmd("DEL");
+            command.arg(&key);
+            there |= is_one(&self.call(&key, &command, Repeat::Harmless).await?)?;
+        }
+        Ok(there)
+    }
+
+    /// Stores the new record first and then retires the old one, if it still is what the new one was made
+    /// of. The new id is known to nobody before that, so what a crash leaves behind ends by itself.
+    async fn rotate_across_slots(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        // What the request has read is as good as what is there, if the version says so in the end.
+        let known = patch.basis().filter(|basis| patch.apply_to(basis).is_ok()).cloned();
+        let mut basis = match known {
+            Some(basis) => basis,
+            None => match self.load(old).await? {
+                Some(basis) => basis,
+                None => return Ok(Updated::Gone),
+            },
+        };
+        let mut store: &Script = &script::CREATE;
+        for attempt in 0..ROTATE_ATTEMPTS {
+            let moved = match patch.apply_to(&basis) {
+                Ok(moved) => moved,
+                Err(refused) => {
+                    self.delete(new).await?;
+                    return Ok(Updated::refused(refused, basis));
+                }
+            };
+            let arguments = layout::record_arguments(&moved);
+            if !is_one(&self.run(store, new, &arguments, Repeat::Never).await?)? {
+                return self.taken(old).await;
+            }
+            store = &script::REPLACE;
+            let mut arguments = vec![format!("v{}", basis.version()).into()];
+            arguments.extend(layout::grace_arguments(grace, new));
+            basis = match self.run(&script::RETIRE, old, &arguments, Repeat::Never).await? {
+                Value::Int(_) => return Ok(Updated::Applied { version: moved.version() }),
+                current => match layout::parse_record(current)? {
+                    Some(current) => current,
+                    None => {
+                        self.delete(new).await?;
+                        return Ok(Updated::Gone);
+                    }
+                },
+            };
+            sleep(Duration::from_millis(u64::from(attempt))).await;
+        }
+        self.delete(new).await?;
+        Err(StoreError::unavailable("other requests changed the session again and again"))
+    }
+
+    /// The answer when the new key is in use: that the session is gone counts more.
+    async fn taken(&self, old: &StoreKey) -> Result<Updated, StoreError> {
+        let current = self.load(old).await?.filter(|record| !record.is_retired());
+        Ok(current.map_or(Updated::Gone, |_| Updated::Taken))
+    }
+
+    async fn delete(&self, key: &StoreKey) -> Result<(), StoreError> {
+        let key = self.name(key);
+        let mut command = cmd("DEL");
+        command.arg(&key);
+        self.call(&key, &command, Repeat::Harmless).await.map(drop)
+    }
+}
+
+impl RedisStore {
+    fn name(&self, key: &StoreKey) -> String {
+        format!("{}{}", self.0.prefix, layout::key_name(key))
+    }
+
+    async fn run(
+        &self,
+        script: &Script,
+        key: &StoreKey,
+        arguments: &[Vec<u8>],
+        repeat: Repeat,
+    ) -> Result<Value, StoreError> {
+        self.run_on(script, &[self.name(key).as_bytes()], arguments, repeat).await
+    }
+
+    /// Runs a script on keys, of which the first says where.
+    async fn run_on(
+        &self,
+        script: &Script,
+        keys: &[&[u8]],
+        arguments: &[Vec<u8>],
+        repeat: Repeat,
+    ) -> Result<Value, StoreError> {
+        let topology = &self.0.topology;
+        match topology.call(keys[0], &script.by_hash(keys, arguments), repeat).await {
+            Err(Failure::Refused(error)) if error.code() == Some("NOSCRIPT") => {
+                topology.call(keys[0], &script.by_text(keys, arguments), repeat).await
+            }
+            answer => answer,
+        }
+        .map_err(store_error)
+    }
+
+    async fn call(&self, key: &str, command: &Cmd, repeat: Repeat) -> Result<Value, StoreError> {
+        self.0.topology.call(key.as_bytes(), command, repeat).await.map_err(store_error)
+    }
+}
+
+/// What a failed call means to the request.
+fn store_error(failure: Failure) -> StoreError {
+    /// What Redis says when it is full, starting, failing over, or cut in two.
+    const PASSING: [&str; 10] = [
+        "OOM",
+        "LOADING",
+        "BUSY",
+        "CLUSTERDOWN",
+        "MASTERDOWN",
+        "READONLY",
+        "TRYAGAIN",
+        "NOREPLICAS",
+        "MISCONF",
+        "UNKILLABLE",
+    ];
+    let error = match failure {
+        Failure::Unreachable(cause) | Failure::Unanswered(cause) => {
+            return StoreError::unavailable(cause);
+        }
+        Failure::Refused(error) => error,
+    };
+    // Before Redis 7, the error of a command in a script stands within the script's own error.
+    let code = error.code().unwrap_or_default().to_owned();
+    let detail = error.detail().unwrap_or_default();
+    let says = |word: &str| code == word || detail.split([' ', ':', '-']).any(|part| part == word);
+    if says("WRONGTYPE") {
+        StoreError::damaged("the key holds something else than a hash")
+    } else if PASSING.into_iter().any(says) {
+        StoreError::unavailable(error)
+    } else {
+        StoreError::internal(error)
+    }
+}

@@ -1,0 +1,94 @@
+//! The Lua scripts: each call of the store that looks before it writes is one of them, so that nothing
+//! comes in between.
+//!
+//! A script never reads the JSON of a field, because Redis' cjson turns `[]` into `{}` and rounds large
+//! numbers. It moves texts, and adds to numbers.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, cmd};
+
+/// A script, which servers know by its hash once they have seen it.
+pub(super) struct Script(redis::Script, &'static str);
+
+impl Script {
+    fn new(body: &'static str) -> Self {
+        let text = body;
+        Self(redis::Script::new(text), text)
+    }
+
+    /// The call of the script by its hash.
+    pub(super) fn by_hash(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Cmd {
+        Self::call("EVALSHA", self.0.get_hash(), keys, arguments)
+    }
+
+    /// The call of the script by its text, for a server that does not know it.
+    pub(super) fn by_text(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Cmd {
+        Self::call("EVAL", self.1, keys, arguments)
+    }
+
+    fn call(verb: &str, script: &str, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Cmd {
+        let mut call = cmd(verb);
+        call.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+        call
+    }
+}
+
+/// Stores a new session. `ARGV`: when it expires, then the hash.
+pub(super) static CREATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/create.lua"),))
+});
+
+/// Stores a session whatever is under the key. `ARGV` as for [`CREATE`].
+pub(super) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/replace.lua"),))
+});
+
+/// Loads a session and extends it, if that is worth it. `ARGV`: the time now, the idle time, the absolute
+/// lifetime, and the least that must be won.
+pub(super) static LOAD_AND_EXTEND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/load_and_extend.lua"),))
+});
+
+/// Applies a patch. `ARGV`: its head, then its changes.
+pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/common.lua"),
+        include_str!("lua/patch.lua"),
+        include_str!("lua/update.lua"),
+    ))
+});
+
+/// Extends a session. `ARGV`: until when.
+pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/touch.lua"),))
+});
+
+/// Ends a session and what it was renewed into. `ARGV`: the prefix of all keys.
+pub(super) static DESTROY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/destroy.lua")));
+
+/// Ends a session; if it was renewed, leaves it and tells into which. For a cluster, where one script
+/// reaches one session.
+pub(super) static DESTROY_ALONE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/destroy_alone.lua")));
+
+/// Moves a session to another key. `ARGV`: the head of the patch, the end of the grace period, the
+/// successor as the old record tells it, then the changes.
+pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/common.lua"),
+        include_str!("lua/patch.lua"),
+        include_str!("lua/retire.lua"),
+        include_str!("lua/rotate.lua"),
+    ))
+});
+
+/// Retires a session of one version. `ARGV`: as the first three of [`ROTATE`].
+pub(super) static RETIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/common.lua"),
+        include_str!("lua/retire.lua"),
+        include_str!("lua/retire_alone.lua"),
+    ))
+});

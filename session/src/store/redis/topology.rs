@@ -1,0 +1,335 @@
+//! One server, one of several that a sentinel chooses, or the nodes of a cluster: which of them is asked.
+//!
+//! The client library's cluster connection sends a request again when the connection breaks, writes
+//! too. Here only what is harmless, or was refused, is sent again.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::future::{self, FutureExt as _};
+use redis::{Cmd, Value, cmd};
+use tokio::time::timeout;
+
+use super::link::{Background, Failure, Link, Peer, Repeat, Request, Target, Timeouts};
+
+/// Where the sessions are.
+pub(super) enum Topology {
+    /// All in one place.
+    Server(Node),
+    /// In the place that the hash of the key says.
+    Cluster(Arc<Cluster>),
+}
+
+impl Topology {
+    /// Sends a request about one key and waits for its answer.
+    pub(super) async fn call(
+        &self,
+        key: &[u8],
+        command: &Cmd,
+        repeat: Repeat,
+    ) -> Result<Value, Failure> {
+        match self {
+            Self::Server(node) => node.call(&Request { command, repeat, asking: false }).await,
+            Self::Cluster(cluster) => Cluster::call(cluster, slot(key), command, repeat).await,
+        }
+    }
+}
+
+/// A server and the connections to it.
+pub(super) struct Node {
+    links: Vec<Link>,
+    next: AtomicUsize,
+}
+
+impl Node {
+    pub(super) fn new(target: Target, settings: &Settings) -> Self {
+        let target = Arc::new(target);
+        let link = || {
+            let background = Arc::clone(&settings.background);
+            Link::new(Arc::clone(&target), settings.timeouts, background)
+        };
+        let links = (0..settings.connections).map(|_| link()).collect();
+        Self { links, next: AtomicUsize::new(0) }
+    }
+
+    async fn call(&self, request: &Request<'_>) -> Result<Value, Failure> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.links[next % self.links.len()].call(request).await
+    }
+}
+
+/// What all connections have in common.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) connections: usize,
+    pub(super) timeouts: Timeouts,
+    pub(super) background: Arc<Background>,
+}
+
+/// The nodes of a cluster, as far as they are known.
+pub(super) struct Cluster {
+    seeds: Vec<Peer>,
+    settings: Settings,
+    map: RwLock<Map>,
+    /// Held by whoever looks for the nodes anew.
+    refresh: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Map {
+    nodes: HashMap<Address, Arc<Node>>,
+    /// The master of each slot.
+    slots: Vec<Option<Address>>,
+    /// How often the map was drawn.
+    generation: u64,
+}
+
+type Address = (Arc<str>, u16);
+
+const SLOTS: usize = 16_384;
+/// How often a request follows the cluster's redirections.
+const REDIRECTIONS: usize = 5;
+
+impl Cluster {
+    pub(super) fn new(seeds: Vec<Peer>, settings: Settings) -> Self {
+        Self { seeds, settings, map: RwLock::default(), refresh: tokio::sync::Mutex::default() }
+    }
+
+    async fn call(
+        self: &Arc<Self>,
+        slot: usize,
+        command: &Cmd,
+        repeat: Repeat,
+    ) -> Result<Value, Failure> {
+        let mut detour = None;
+        let mut tried_again = false;
+        for _ in 0..REDIRECTIONS {
+            let (generation, node) = match self.master(slot) {
+                (generation, Some(node)) => (generation, node),
+                (generation, None) => {
+                    self.draw(generation).await?;
+                    match self.master(slot) {
+                        (generation, Some(node)) => (generation, node),
+                        (_, None) => {
+                            return Err(unreachable("no node of the cluster has the slot"));
+                        }
+                    }
+                }
+            };
+            let asking = detour.is_some();
+            let node = detour.take().unwrap_or(node);
+            let failure = match node.call(&Request { command, repeat, asking }).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Refused(error) => match (error.code(), error.redirect_node()) {
+                    (Some("MOVED"), Some((address, _))) => {
+                        self.move_slot(slot, address);
+                        self.draw_in_background(generation);
+                    }
+                    (Some("ASK"), Some((address, _))) => {
+                        detour = parse_address(address).map(|address| self.node(address));
+                    }
+                    (Some("CLUSTERDOWN" | "MASTERDOWN"), _) => {
+                        self.draw_in_background(generation);
+                        return Err(Failure::Refused(error));
+                    }
+                    _ => return Err(Failure::Refused(error)),
+                },
+                // Its replica may have taken over.
+                Failure::Unreachable(_) if !tried_again => {
+                    tried_again = true;
+                    self.draw(generation).await?;
+                }
+                Failure::Unanswered(cause) => {
+                    self.draw_in_background(generation);
+                    return Err(Failure::Unanswered(cause));
+                }
+                Failure::Unreachable(cause) => return Err(Failure::Unreachable(cause)),
+            }
+        }
+        Err(unreachable("the nodes of the cluster do not agree on who has the slot"))
+    }
+
+    fn master(&self, slot: usize) -> (u64, Option<Arc<Node>>) {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let address = map.slots.get(slot).and_then(Option::as_ref);
+        (map.generation, address.and_then(|address| map.nodes.get(address)).cloned())
+    }
+
+    fn node(&self, address: Address) -> Arc<Node> {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        map.node(address, self)
+    }
+
+    /// Takes over what a node has said about a slot.
+    fn move_slot(&self, slot: usize, address: &str) {
+        let Some(address) = parse_address(address) else { return };
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        map.node(address.clone(), self);
+        if let Some(entry) = map.slots.get_mut(slot) {
+            *entry = Some(address);
+        }
+    }
+
+    fn draw_in_background(self: &Arc<Self>, generation: u64) {
+        if self.refresh.try_lock().is_ok() {
+            let cluster = Arc::clone(self);
+            self.settings.background.handle.spawn(async move {
+                let _ = cluster.draw(generation).await;
+            });
+        }
+    }
+
+    /// Asks all nodes that are known who has which slot, and takes the first answer. Does nothing if
+    /// that was done since the given generation.
+    async fn draw(&self, generation: u64) -> Result<(), Failure> {
+        let limit = self.settings.timeouts.connect;
+        let draw = async {
+            let _turn = self.refresh.lock().await;
+            if self.map.read().unwrap_or_else(PoisonError::into_inner).generation > generation {
+                return Ok(());
+            }
+            let nodes: Vec<_> = {
+                let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+                for seed in &self.seeds {
+                    if let redis::ConnectionAddr::Tcp(host, port)
+                    | redis::ConnectionAddr::TcpTls { host, port, .. } = seed.info.addr()
+                    {
+                        map.node((host.as_str().into(), *port), self);
+                    }
+                }
+                map.nodes
+                    .iter()
+                    .map(|(address, node)| (address.clone(), Arc::clone(node)))
+                    .collect()
+            };
+            let answers = nodes.into_iter().map(|(address, node)| {
+                async move {
+                    let command = &slots_command();
+                    let request = Request { command, repeat: Repeat::Harmless, asking: false };
+                    let slots = parse_slots(node.call(&request).await?, &address.0);
+                    slots.ok_or_else(|| unreachable("the node is not part of a cluster"))
+                }
+                .boxed()
+            });
+            let (slots, _) = future::select_ok(answers).await?;
+            let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            let mut drawn = Map { generation: map.generation + 1, ..Map::default() };
+            drawn.slots = vec![None; SLOTS];
+            for (first, last, address) in slots {
+                // A node that is known keeps its connections.
+                let node = map.node(address.clone(), self);
+                drawn.nodes.insert(address.clone(), node);
+                drawn.slots[first..=last].fill(Some(address));
+            }
+            *map = drawn;
+            Ok(())
+        };
+        match timeout(limit, draw).await {
+            Ok(drawn) => drawn,
+            Err(_) => Err(unreachable("no node of the cluster has answered in time")),
+        }
+    }
+}
+
+impl Map {
+    fn node(&mut self, address: Address, cluster: &Cluster) -> Arc<Node> {
+        let node = self.nodes.entry(address).or_insert_with_key(|(host, port)| {
+            // All nodes are spoken with as the first one is.
+            let peer = cluster.seeds[0].at((host.to_string(), *port));
+            Arc::new(Node::new(Target::Server(peer), &cluster.settings))
+        });
+        Arc::clone(node)
+    }
+}
+
+fn unreachable(why: &'static str) -> Failure {
+    Failure::Unreachable(io::Error::other(why).into())
+}
+
+fn slots_command() -> Cmd {
+    let mut command = cmd("CLUSTER");
+    command.arg("SLOTS");
+    command
+}
+
+/// The ranges of slots and their masters. A node that does not know its own name is where it was asked.
+fn parse_slots(answer: Value, asked: &Arc<str>) -> Option<Vec<(usize, usize, Address)>> {
+    let Value::Array(ranges) = answer else { return None };
+    let range = |range: Value| {
+        let Value::Array(range) = range else { return None };
+        let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = &range[..] else {
+            return None;
+        };
+        let [host, Value::Int(port), ..] = &master[..] else { return None };
+        let host = match host {
+            Value::BulkString(host) if !host.is_empty() => std::str::from_utf8(host).ok()?.into(),
+            _ => Arc::clone(asked),
+        };
+        let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
+        (first <= last && last < SLOTS).then_some((first, last, (host, u16::try_from(*port).ok()?)))
+    };
+    ranges.into_iter().map(range).collect()
+}
+
+/// The address in a redirection. An IPv6 address has colons too.
+fn parse_address(address: &str) -> Option<Address> {
+    let (host, port) = address.rsplit_once(':')?;
+    (!host.is_empty()).then_some((host.into(), port.parse().ok()?))
+}
+
+/// The slot of a key, by the cluster's specification.
+fn slot(key: &[u8]) -> usize {
+    let tagged = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let tag = &key[open + 1..];
+        let close = tag.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then_some(&tag[..close])
+    });
+    usize::from(crc16::State::<crc16::XMODEM>::calculate(tagged.unwrap_or(key))) % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(slot(b"123456789"), 0x31c3 % SLOTS);
+        assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
+        assert_eq!(slot(b"foo{}{bar}"), slot(b"foo{}{bar}"));
+        assert_ne!(slot(b"foo{}{bar}"), slot(b"bar"));
+        assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
+    }
+
+    #[test]
+    fn addresses_may_be_those_of_ipv6() {
+        assert_eq!(parse_address("10.0.0.1:7000"), Some(("10.0.0.1".into(), 7000)));
+        assert_eq!(parse_address("::1:7000"), Some(("::1".into(), 7000)));
+        assert_eq!(parse_address(":7000"), None);
+        assert_eq!(parse_address("10.0.0.1"), None);
+    }
+
+    #[test]
+    fn a_node_without_a_name_is_where_it_was_asked() {
+        let node = |host| Value::Array(vec![host, Value::Int(7000)]);
+        let range = |host| Value::Array(vec![Value::Int(0), Value::Int(16_383), node(host)]);
+        let asked: Arc<str> = "here".into();
+        for (host, name) in [
+            (Value::Nil, "here"),
+            (Value::BulkString(Vec::new()), "here"),
+            (Value::BulkString(b"there".to_vec()), "there"),
+        ] {
+            let slots = parse_slots(Value::Array(vec![range(host)]), &asked);
+            assert_eq!(slots, Some(vec![(0, 16_383, (name.into(), 7000))]));
+        }
+        assert_eq!(parse_slots(Value::Okay, &asked), None);
+    }
+}
