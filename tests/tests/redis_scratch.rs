@@ -2,7 +2,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix_typed_session::{RedisStore, StoreKey, Timestamp, conformance::{Damage, Harness, Reopen}, store_conformance, Clock as _, SystemClock};
+use actix_typed_session::{
+    Clock as _, RedisStore, StoreKey, SystemClock, Timestamp,
+    conformance::{Damage, Harness, Reopen},
+    store_conformance,
+};
 
 static N: AtomicUsize = AtomicUsize::new(0);
 
@@ -19,10 +23,22 @@ impl Harness for H {
             RedisStore::builder("redis://127.0.0.1:17001").prefix(prefix).build().expect("url")
         }
     }
-    fn now(&self) -> Timestamp { SystemClock.now() }
-    async fn advance(&self, by: Duration) { tokio::time::sleep(by).await }
-    fn tick(&self) -> Duration { Duration::from_millis(300) }
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+    async fn advance(&self, by: Duration) {
+        tokio::time::sleep(by).await
+    }
+    fn tick(&self) -> Duration {
+        Duration::from_millis(300)
+    }
 }
 
-mod standalone { use super::*; store_conformance!(H(false)); }
-mod cluster { use super::*; store_conformance!(H(true)); }
+mod standalone {
+    use super::*;
+    store_conformance!(H(false));
+}
+mod cluster {
+    use super::*;
+    store_conformance!(H(true));
+}

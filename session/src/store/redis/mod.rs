@@ -402,20 +402,23 @@ impl RedisStore {
                 None => return Ok(Updated::Gone),
             },
         };
-        let mut store: &Script = &script::CREATE;
+        let mut is_stored = false;
         for attempt in 0..ROTATE_ATTEMPTS {
             let moved = match patch.apply_to(&basis) {
                 Ok(moved) => moved,
                 Err(refused) => {
-                    self.delete(new).await?;
+                    if is_stored {
+                        self.delete(new).await?;
+                    }
                     return Ok(Updated::refused(refused, basis));
                 }
             };
             let arguments = layout::record_arguments(&moved);
+            let store = if is_stored { &script::REPLACE } else { &script::CREATE };
             if !is_one(&self.run(store, new, &arguments, Repeat::Never).await?)? {
                 return self.taken(old).await;
             }
-            store = &script::REPLACE;
+            is_stored = true;
             let mut arguments = vec![format!("v{}", basis.version()).into()];
             arguments.extend(layout::grace_arguments(grace, new));
             basis = match self.run(&script::RETIRE, old, &arguments, Repeat::Never).await? {
