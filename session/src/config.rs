@@ -9,7 +9,7 @@ use crate::{
     expiry::{Clock, Lifetimes, SystemClock},
     id::SessionId,
     middleware::SessionMiddleware,
-    plan::Rules,
+    plan::{OnOutage, Rules},
     store::{ErasedStore, SessionStore},
     transport::{CookieSettings, SameSite},
 };
@@ -51,6 +51,7 @@ impl Config {
                 },
                 persistent: false,
                 grace: DEFAULT_GRACE,
+                on_outage: OnOutage::default(),
             },
             cookie: CookieSettings::default(),
             id_generator: None,
@@ -201,6 +202,13 @@ impl SessionMiddlewareBuilder {
     /// default is `false`.
     pub fn save_on_server_error(mut self, save: bool) -> Self {
         self.config.save_on_server_error = save;
+        self
+    }
+
+    /// What becomes of requests while the store is not available. The default is
+    /// [`OnOutage::FailClosed`]: those that need it are answered with 503.
+    pub fn on_outage(mut self, on_outage: OnOutage) -> Self {
+        self.config.rules.on_outage = on_outage;
         self
     }
 

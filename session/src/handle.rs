@@ -38,8 +38,8 @@ use crate::{
     number::Number,
     patch::Patch,
     plan::{
-        Call, Changes, CookieAction, Head, HeadSent, Intent, Plan, Situation, Stored, TouchMode,
-        plan,
+        Call, Changes, CookieAction, Head, Impossible, Intent, OnOutage, Plan, Situation, Stored,
+        TouchMode, plan, tolerates_outage,
     },
     record::Record,
     store::{Created, ErasedStore, Updated},
@@ -83,6 +83,9 @@ pub enum Status {
     Retired,
     /// The session was destroyed or renewed by another request, or expired, while this one held it.
     Gone,
+    /// The store was not available, and [`OnOutage::Anonymous`] lets the request pass; what it changes is
+    /// not stored.
+    Unavailable,
 }
 
 impl SessionHandle {
@@ -96,7 +99,7 @@ impl SessionHandle {
             Status::New | Status::Loaded | Status::Renewed | Status::Retired => {
                 self.0.ids.current()
             }
-            Status::Regenerated | Status::Destroyed | Status::Gone => None,
+            Status::Regenerated | Status::Destroyed | Status::Gone | Status::Unavailable => None,
         }
     }
 
@@ -109,6 +112,7 @@ impl SessionHandle {
             (Base::Nothing { .. }, _) if state.destroyed => Status::Destroyed,
             (Base::Nothing { .. }, _) => Status::New,
             (Base::Retired { .. }, _) => Status::Retired,
+            (Base::Unavailable { .. }, _) => Status::Unavailable,
             (Base::Live { .. }, Intent::Keep) => Status::Loaded,
             (Base::Live { .. }, Intent::Renew) => Status::Renewed,
             (Base::Live { .. }, Intent::Regenerate) => Status::Regenerated,
@@ -160,7 +164,14 @@ impl SessionHandle {
     pub async fn reload(&mut self) -> Result<(), SessionError> {
         let _turn = self.0.turn.lock().await;
         self.0.settle_abandoned().await;
-        let key = self.0.state.borrow().stored.key();
+        let (key, was_unavailable) = match self.0.state.borrow().stored {
+            Base::Live { key, .. } | Base::Retired { key, .. } => (Some(key), false),
+            Base::Nothing { .. } | Base::Gone => (None, false),
+            Base::Unavailable { .. } => (None, true),
+        };
+        if was_unavailable {
+            self.0.look_up().await?;
+        }
         let record = match key {
             Some(key) => Some((key, self.0.load_record(key).await?)),
             None => None,
@@ -333,9 +344,20 @@ impl SessionHandle {
         } else {
             Changes::Kept
         };
-        let result = inner.carry_out(changes, || inner.new_id(request)).await;
+        let tolerates_outage =
+            tolerates_outage(&inner.state.borrow().situation(changes), &inner.config.rules);
+        let mut result = inner.carry_out(changes, || inner.new_id(request)).await;
         if let Ok(Fate::Lost) = result {
             warn_of_lost_changes(request.and_then(HttpRequest::match_pattern));
+        }
+        if tolerates_outage && let Err(SessionError::Store(StoreError::Unavailable(_))) = &result {
+            warn!(
+                route = request.and_then(HttpRequest::match_pattern),
+                "what a request changed or extended is lost, because its session's store is not \
+                 available",
+            );
+            inner.state.borrow_mut().forget_changes();
+            result = Ok(Fate::Lost);
         }
         let mut state = inner.state.borrow_mut();
         state.head = Head::Sent;
@@ -465,9 +487,23 @@ const ID_ATTEMPTS: usize = 3;
 
 impl Inner {
     async fn load(&self) -> Result<(), SessionError> {
+        match self.look_up().await {
+            Err(SessionError::Store(error @ StoreError::Unavailable(_)))
+                if self.config.rules.on_outage == OnOutage::Anonymous =>
+            {
+                warn!("a session is not loaded: {}", Chain(&error));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Finds the session that the client means. If the store fails, nobody knows.
+    async fn look_up(&self) -> Result<(), SessionError> {
         let presented = self.presented.get().expect("a handle is only given out once this is set");
         for id in &presented.ids {
             let key = StoreKey::from(id);
+            self.state.borrow_mut().stored = Base::Unavailable { key };
             if let Some(record) = self.load_record(key).await? {
                 if !record.is_retired() || record.successor().is_some() {
                     self.ids.push(Some(id.clone()));
@@ -517,7 +553,13 @@ impl Inner {
         for _ in 0..ID_ATTEMPTS {
             let now = self.config.clock.now();
             let plan = plan(&self.state.borrow().situation(changes), &self.config.rules, now)
-                .map_err(|HeadSent| SessionError::ResponseSent)?;
+                .map_err(|impossible| match impossible {
+                    Impossible::HeadSent => SessionError::ResponseSent,
+                    Impossible::Unavailable => StoreError::unavailable(
+                        "the session could not be loaded when the request began",
+                    )
+                    .into(),
+                })?;
             let cookie = plan.cookie;
             let call = Effect::of(plan, Arc::clone(&self.config.store), || {
                 new_id().ok_or(SessionError::IdsTaken)
@@ -603,18 +645,12 @@ enum Base {
     Live { key: StoreKey, record: Record },
     Retired { key: StoreKey, record: Record },
     Gone,
+    Unavailable { key: StoreKey },
 }
 
 impl Base {
     fn of(key: StoreKey, record: Record) -> Self {
         if record.is_retired() { Self::Retired { key, record } } else { Self::Live { key, record } }
-    }
-
-    fn key(&self) -> Option<StoreKey> {
-        match self {
-            Self::Live { key, .. } | Self::Retired { key, .. } => Some(*key),
-            Self::Nothing { .. } | Self::Gone => None,
-        }
     }
 }
 
@@ -641,7 +677,7 @@ impl State {
         match (&self.stored, self.intent) {
             (_, Intent::Regenerate | Intent::Destroy) => None,
             (Base::Live { record, .. } | Base::Retired { record, .. }, _) => Some(record),
-            (Base::Nothing { .. } | Base::Gone, _) => None,
+            (Base::Nothing { .. } | Base::Gone | Base::Unavailable { .. }, _) => None,
         }
     }
 
@@ -665,7 +701,9 @@ impl State {
         match &self.stored {
             Base::Gone => true,
             Base::Nothing { .. } => self.destroyed,
-            Base::Live { .. } | Base::Retired { .. } => self.intent == Intent::Destroy,
+            Base::Live { .. } | Base::Retired { .. } | Base::Unavailable { .. } => {
+                self.intent == Intent::Destroy
+            }
         }
     }
 
@@ -705,6 +743,7 @@ impl State {
                 Base::Live { key, record } => Stored::Live(*key, record),
                 Base::Retired { key, record } => Stored::Retired(*key, record),
                 Base::Gone => Stored::Gone,
+                Base::Unavailable { key } => Stored::Unavailable(*key),
             },
             intent: self.intent,
             patch: &self.patch,

@@ -73,6 +73,7 @@ pub use {
     middleware::{SessionMiddleware, SessionService},
     number::{Counter, Number},
     patch::{Change, NewExpiry, Patch, Refused},
+    plan::OnOutage,
     record::{FieldName, Grace, OldId, Record, RecordError},
     store::{
         Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,

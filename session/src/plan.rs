@@ -38,6 +38,8 @@ pub(crate) enum Stored<'a> {
     Retired(StoreKey, &'a Record),
     /// A session that ended while this request held it.
     Gone,
+    /// Nobody knows: the store was not available, and the middleware lets such requests pass.
+    Unavailable(StoreKey),
 }
 
 /// What the handler asked for.
@@ -84,6 +86,24 @@ pub(crate) struct Rules {
     pub(crate) persistent: bool,
     /// How long an old id is answered after a renewal.
     pub(crate) grace: Duration,
+    pub(crate) on_outage: OnOutage,
+}
+
+/// What a middleware does with requests while its store is [not
+/// available](crate::StoreError::Unavailable).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnOutage {
+    /// A request that needs the store and cannot have it is answered with 503.
+    #[default]
+    FailClosed,
+    /// A request whose session cannot be loaded is handled like one of a visitor without a session, whose
+    /// changes are not kept. It sets and removes no cookie, so that the session is there again when the
+    /// store is.
+    ///
+    /// What must not be lost still fails with 503: [`save`](crate::SessionHandle::save), a change of a
+    /// `privilege` field, `renew`, `regenerate`, `destroy`, and changes of a session that was loaded.
+    Anonymous,
 }
 
 /// What to do. The cookie follows only once the call has succeeded.
@@ -126,9 +146,30 @@ pub(crate) enum CookieAction {
     Remove,
 }
 
-/// A cookie would have to be sent after the head of the response.
+/// What was asked for cannot be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeadSent;
+pub(crate) enum Impossible {
+    /// A cookie would have to be sent after the head of the response.
+    HeadSent,
+    /// What is stored would have to be known, and the store was not available.
+    Unavailable,
+}
+
+/// Whether the request may be answered as the handler wanted although the store is not available, with
+/// its changes lost.
+pub(crate) fn tolerates_outage(situation: &Situation<'_>, rules: &Rules) -> bool {
+    let kept = situation.intent == Intent::Keep && !situation.elevated;
+    rules.on_outage == OnOutage::Anonymous
+        && kept
+        && match situation.stored {
+            Stored::Nothing | Stored::Unknown | Stored::Unavailable(_) => true,
+            // A touch that fails costs nothing yet.
+            Stored::Live(..) => {
+                situation.changes == Changes::Discarded || situation.patch.is_empty()
+            }
+            Stored::Retired(..) | Stored::Gone => false,
+        }
+}
 
 /// Decides.
 ///
@@ -149,6 +190,9 @@ pub(crate) struct HeadSent;
 /// | retired, readable | destroy | any | destroy (and the successor with it) | remove |
 /// | retired, hidden | destroy | any | – | remove |
 /// | gone | destroy | any | – | remove |
+/// | unavailable | destroy | any | destroy | remove |
+/// | unavailable | keep | none | – | – |
+/// | unavailable | other | any | impossible | |
 /// | retired, gone | other | any | – (changes are lost) | – |
 ///
 /// A failed request counts as one without changes and without an intent other than `destroy`. Once
@@ -158,7 +202,7 @@ pub(crate) fn plan(
     situation: &Situation<'_>,
     rules: &Rules,
     now: Timestamp,
-) -> Result<Plan, HeadSent> {
+) -> Result<Plan, Impossible> {
     let nothing = Patch::default();
     let (patch, intent, elevated) = match (situation.changes, situation.intent) {
         (Changes::Kept, intent) => (situation.patch, intent, situation.elevated),
@@ -199,10 +243,23 @@ pub(crate) fn plan(
             loses_changes: !patch.is_empty() || intent != Intent::Keep,
             ..Plan::nothing(CookieAction::Keep)
         },
+        Stored::Unavailable(key) => match intent {
+            Intent::Destroy if !patch.changes_fields() => {
+                Plan::new(Call::Destroy(key), CookieAction::Remove)
+            }
+            Intent::Destroy => {
+                let (record, cookie) = begin(patch, rules, now);
+                Plan::new(Call::DestroyThenCreate(key, record), cookie)
+            }
+            Intent::Keep if patch.is_empty() => Plan::nothing(CookieAction::Keep),
+            Intent::Keep | Intent::Renew | Intent::Regenerate => {
+                return Err(Impossible::Unavailable);
+            }
+        },
     };
     match situation.head {
         Head::Open => Ok(plan),
-        Head::Sent if plan.call.makes_a_new_id() => Err(HeadSent),
+        Head::Sent if plan.call.makes_a_new_id() => Err(Impossible::HeadSent),
         Head::Sent => Ok(Plan { cookie: CookieAction::Keep, ..plan }),
     }
 }
@@ -354,6 +411,7 @@ mod tests {
         },
         persistent: false,
         grace: Duration::from_secs(10),
+        on_outage: OnOutage::FailClosed,
     };
     const START: Timestamp = Timestamp::from_unix_ms(1_000_000_000);
 
@@ -403,7 +461,11 @@ mod tests {
 
     /// The plan as the table writes it: call, cookie, and whether changes are lost.
     fn decide_at(situation: &Situation<'_>, rules: &Rules, now: Timestamp) -> String {
-        let Ok(plan) = plan(situation, rules, now) else { return "head sent".into() };
+        let plan = match plan(situation, rules, now) {
+            Ok(plan) => plan,
+            Err(Impossible::HeadSent) => return "head sent".into(),
+            Err(Impossible::Unavailable) => return "unavailable".into(),
+        };
         let call = match &plan.call {
             Call::Nothing => "nothing",
             Call::Create(_) => "create",
@@ -525,6 +587,41 @@ mod tests {
         expected.extend([lost; 8]);
         expected.extend(["nothing; remove"; 4]);
         assert_eq!(rows(Stored::Gone, |_| ()), expected);
+    }
+
+    #[test]
+    fn a_session_that_could_not_be_loaded_is_not_written_but_may_be_ended() {
+        let impossible = "unavailable";
+        let mut expected = vec!["nothing", impossible, impossible, impossible];
+        expected.extend([impossible; 8]);
+        expected.extend(["destroy; remove"; 2]);
+        expected.extend(["destroy, create; issue"; 2]);
+        assert_eq!(rows(Stored::Unavailable(KEY), |_| ()), expected);
+        let failed = rows(Stored::Unavailable(KEY), |it| it.changes = Changes::Discarded);
+        assert_eq!(failed, [["nothing"; 12].as_slice(), &["destroy; remove"; 4]].concat());
+    }
+
+    #[test]
+    fn an_outage_is_tolerated_where_nothing_is_lost_that_counts() {
+        let rules = Rules { on_outage: OnOutage::Anonymous, ..RULES };
+        let (record, none, fields) = (stored(), Patch::default(), fields());
+        let live = Stored::Live(KEY, &record);
+        for (stored, patch, tolerated) in [
+            (Stored::Nothing, &fields, true),
+            (Stored::Unknown, &fields, true),
+            (Stored::Unavailable(KEY), &fields, true),
+            (live, &none, true),
+            (live, &fields, false),
+        ] {
+            let situation = quiet(stored, patch);
+            assert_eq!(tolerates_outage(&situation, &rules), tolerated, "{stored:?}");
+            assert!(!tolerates_outage(&situation, &RULES));
+            let elevated = Situation { elevated: true, ..situation.clone() };
+            assert!(!tolerates_outage(&elevated, &rules));
+            for intent in [Intent::Renew, Intent::Regenerate, Intent::Destroy] {
+                assert!(!tolerates_outage(&Situation { intent, ..situation.clone() }, &rules));
+            }
+        }
     }
 
     #[test]
