@@ -148,6 +148,11 @@ impl Lifetimes {
         now.saturating_add(self.max_age(limits)).min(self.deadline(created_at))
     }
 
+    /// Whether sessions are touched so often that it is worth to do it while they are loaded.
+    pub(crate) fn touches_often(&self) -> bool {
+        self.touch_interval.is_some_and(|interval| interval < self.idle / 60)
+    }
+
     /// Whether an extension from `from` to `to` is worth a write.
     pub(crate) fn worth_touching(&self, limits: &Limits, from: Timestamp, to: Timestamp) -> bool {
         let interval = self.touch_interval.unwrap_or(self.max_age(limits) / 60);

@@ -42,7 +42,7 @@ use crate::{
         TouchMode, plan, tolerates_outage,
     },
     record::Record,
-    store::{Created, ErasedStore, Updated},
+    store::{Created, ErasedStore, Renewal, Updated},
     transport::Presented,
 };
 
@@ -517,7 +517,10 @@ impl Inner {
     }
 
     async fn load_record(&self, key: StoreKey) -> Result<Option<Record>, SessionError> {
-        let record = match Arc::clone(&self.config.store).load(key).await {
+        let now = self.config.clock.now();
+        let lifetimes = self.config.rules.lifetimes;
+        let renewal = lifetimes.touches_often().then_some(Renewal { lifetimes, now });
+        let record = match Arc::clone(&self.config.store).load(key, renewal).await {
             Ok(record) => record,
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a session.
@@ -527,10 +530,14 @@ impl Inner {
             Err(error) => return Err(error.into()),
         };
         let now = self.config.clock.now();
-        let lifetimes = &self.config.rules.lifetimes;
-        Ok(record.filter(|record| {
+        let record = record.filter(|record| {
             !record.is_expired(now) && lifetimes.deadline(record.created_at()) > now
-        }))
+        });
+        if let (Some(Renewal { now, .. }), Some(record)) = (renewal, &record) {
+            let renewed = lifetimes.expires_at(record.created_at(), record.limits(), now);
+            self.state.borrow_mut().touched_by_load |= record.expires_at() == renewed;
+        }
+        Ok(record)
     }
 
     /// An id for a new or renewed session; `None` if only the request could make one and it is gone.
@@ -629,6 +636,8 @@ struct State {
     /// The stored names of `privilege` fields that were changed, and perhaps changed back.
     privileged: Vec<&'static str>,
     touch: TouchMode,
+    /// Whether the session was extended while it was loaded.
+    touched_by_load: bool,
     head: Head,
     /// What the client must be told with the head.
     cookie: CookieAction,
@@ -662,6 +671,7 @@ impl Default for State {
             patch: Patch::default(),
             privileged: Vec::new(),
             touch: TouchMode::WhenDue,
+            touched_by_load: false,
             head: Head::Open,
             cookie: CookieAction::Keep,
             failed: None,
@@ -749,6 +759,7 @@ impl State {
             patch: &self.patch,
             elevated: self.privileged.iter().any(|name| self.patch.names(name)),
             touch: self.touch,
+            touched_by_load: self.touched_by_load,
             changes,
             head: self.head,
         }
@@ -814,6 +825,7 @@ impl State {
         }
         self.patch.subtract(&patch);
         self.touch = TouchMode::WhenDue;
+        self.touched_by_load = false;
         if self.intent == intent {
             self.intent = Intent::Keep;
         }

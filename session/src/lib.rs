@@ -77,7 +77,7 @@ pub use {
     record::{FieldName, Grace, OldId, Record, RecordError},
     store::{
         Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,
-        MemoryStoreBuilder, SessionStore, Updated,
+        MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},

@@ -21,6 +21,8 @@ pub(crate) struct Situation<'a> {
     /// Whether a `privilege` field is among the changed ones.
     pub(crate) elevated: bool,
     pub(crate) touch: TouchMode,
+    /// Whether the session was extended while it was loaded.
+    pub(crate) touched_by_load: bool,
     pub(crate) changes: Changes,
     pub(crate) head: Head,
 }
@@ -181,6 +183,7 @@ pub(crate) fn tolerates_outage(situation: &Situation<'_>, rules: &Rules) -> bool
 /// | live | keep | fields or limits | update | issue if the limits changed, or if it is persistent and the expiry moves |
 /// | live | keep | a privilege field | rotate, old id reads nothing | issue |
 /// | live | keep | none, touch due or asked for | touch | issue if it is persistent |
+/// | live | keep | none, touched by the load | – | issue if it is persistent |
 /// | live | keep | none | – | – |
 /// | live | renew | any | rotate, old id reads the snapshot | issue |
 /// | live | renew | a privilege field | rotate, old id reads nothing | issue |
@@ -217,7 +220,7 @@ pub(crate) fn plan(
             Plan::new(Call::Create(record), cookie)
         }
         Stored::Live(key, record) => match intent {
-            Intent::Keep if !elevated => stay(key, record, patch, situation.touch, rules, now),
+            Intent::Keep if !elevated => stay(key, record, patch, situation, rules, now),
             Intent::Keep | Intent::Renew => {
                 let old_id = if elevated { OldId::ReadsNothing } else { OldId::ReadsSnapshot };
                 renew(key, record, patch, old_id, rules, now)
@@ -269,25 +272,30 @@ fn stay(
     key: StoreKey,
     record: &Record,
     patch: &Patch,
-    touch: TouchMode,
+    situation: &Situation<'_>,
     rules: &Rules,
     now: Timestamp,
 ) -> Plan {
     let limits = patch.limits().unwrap_or(record.limits());
     let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
-    let due = match touch {
+    let due = match situation.touch {
         TouchMode::Now => expires_at > record.expires_at(),
         TouchMode::WhenDue => {
-            rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
+            !situation.touched_by_load
+                && rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
         }
     };
     let reissue = CookieAction::Issue(rules.cookie_age(limits, expires_at, now));
     let moved_with_it = if rules.persistent(limits) { reissue } else { CookieAction::Keep };
+    let moved_before = match situation.touched_by_load {
+        true => moved_with_it,
+        false => CookieAction::Keep,
+    };
     if patch.is_empty() {
         return if due {
             Plan::new(Call::Touch(key, expires_at), moved_with_it)
         } else {
-            Plan::nothing(CookieAction::Keep)
+            Plan::nothing(moved_before)
         };
     }
     let mut patch = patch.clone();
@@ -298,7 +306,7 @@ fn stay(
         patch.set_expiry(NewExpiry::ExtendTo(expires_at));
         moved_with_it
     } else {
-        CookieAction::Keep
+        moved_before
     };
     Plan::new(Call::Update(key, patch), cookie)
 }
@@ -454,6 +462,7 @@ mod tests {
             patch,
             elevated: false,
             touch: TouchMode::WhenDue,
+            touched_by_load: false,
             changes: Changes::Kept,
             head: Head::Open,
         }
@@ -675,6 +684,19 @@ mod tests {
             let situation = quiet(Stored::Live(KEY, &record), &patch);
             assert_eq!(decide_at(&situation, &rules, START), early);
             assert_eq!(decide_at(&situation, &rules, minutes(1)), due);
+        }
+    }
+
+    #[test]
+    fn a_persistent_cookie_is_issued_again_when_the_load_has_moved_the_expiry() {
+        let rules = Rules { persistent: true, ..RULES };
+        let record = stored();
+        for (patch, decision) in
+            [(Patch::default(), "nothing; issue with age"), (fields(), "update; issue with age")]
+        {
+            let mut situation = quiet(Stored::Live(KEY, &record), &patch);
+            situation.touched_by_load = true;
+            assert_eq!(decide_at(&situation, &rules, minutes(2)), decision);
         }
     }
 

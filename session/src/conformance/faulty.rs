@@ -15,7 +15,7 @@ use crate::{
     id::StoreKey,
     patch::Patch,
     record::{Grace, Record},
-    store::{Created, SessionStore, Updated},
+    store::{Created, Renewal, SessionStore, Updated},
 };
 
 /// A call of [`SessionStore`].
@@ -24,7 +24,7 @@ use crate::{
 pub enum Operation {
     /// [`create`](SessionStore::create)
     Create,
-    /// [`load`](SessionStore::load)
+    /// [`load`](SessionStore::load) and [`load_and_touch`](SessionStore::load_and_touch)
     Load,
     /// [`update`](SessionStore::update)
     Update,
@@ -159,6 +159,14 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         self.call(Operation::Load, self.inner().load(key)).await
+    }
+
+    async fn load_and_touch(
+        &self,
+        key: &StoreKey,
+        renewal: &Renewal,
+    ) -> Result<Option<Record>, StoreError> {
+        self.call(Operation::Load, self.inner().load_and_touch(key, renewal)).await
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {

@@ -15,12 +15,12 @@ use tokio::{sync::Barrier, task::JoinSet};
 use super::{Damage, Harness, Reopen};
 use crate::{
     error::StoreError,
-    expiry::{Limits, Timestamp},
+    expiry::{Lifetimes, Limits, Timestamp},
     id::{SessionId, StoreKey},
     number::Number,
     patch::{NewExpiry, Patch, Refused},
     record::{FieldName, Grace, OldId, Record},
-    store::{Created, DeleteExpired, SessionStore, Updated},
+    store::{Created, DeleteExpired, Renewal, SessionStore, Updated},
 };
 
 /// How often two calls are let loose on each other.
@@ -842,6 +842,59 @@ pub async fn touch_only_extends<H: Harness>(harness: Arc<H>) {
     );
     assert_applied(&ok(store.update(&key, &set(&[("a", "1")]))).await);
     assert_eq!(load(&store, &key).await.expires_at(), later, "law 3: an update keeps the expiry");
+}
+
+pub async fn load_and_touch_extends_as_told_or_not_at_all<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (tick, zero) = (harness.tick(), Duration::ZERO);
+    for (own, idle, absolute, touch_interval) in [
+        (None, 20, 100, Some(zero)),
+        (None, 20, 100, None),
+        (None, 20, 15, Some(zero)),
+        (None, 20, 100, Some(tick * 11)),
+        (None, 20, 100, Some(tick * 9)),
+        (None, 5, 100, Some(zero)),
+        (Some(30), 5, 100, Some(zero)),
+    ] {
+        let lifetimes = Lifetimes { idle: tick * idle, absolute: tick * absolute, touch_interval };
+        let renewal = Renewal { lifetimes, now: harness.now() };
+        let mut record = with(&record(&*harness), &set(&[("a", "1")]));
+        record.expires_at = ticks(&*harness, 10);
+        record.limits.max_age = own.map(|own| tick * own);
+        let key = new_key();
+        create(&store, &key, &record).await;
+        let loaded = ok(store.load_and_touch(&key, &renewal)).await.expect("it is there");
+        let told = renewal.expires_at(&record).unwrap_or(record.expires_at());
+        assert!(
+            [record.expires_at(), told].contains(&loaded.expires_at()),
+            "{loaded:?} instead of {told:?}"
+        );
+        assert_eq!(seen(&loaded), seen(&load(&store, &key).await), "what it says is stored");
+        assert_eq!(loaded.version(), record.version());
+    }
+    let gone = ok(store.load_and_touch(&new_key(), &often(&*harness))).await;
+    assert!(gone.is_none(), "and nothing comes from nothing");
+}
+
+pub async fn load_and_touch_does_not_extend_a_retired_session<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (old, new) = (new_key(), new_key());
+    create(&store, &old, &record(&*harness)).await;
+    let grace = grace(&*harness, 2, OldId::ReadsSnapshot);
+    ok(store.rotate(&old, &new, &Patch::default(), grace)).await;
+    let loaded = ok(store.load_and_touch(&old, &often(&*harness))).await.expect("it is there");
+    assert_eq!(loaded.expires_at(), grace.until);
+    assert_eq!(load(&store, &old).await.expires_at(), grace.until);
+}
+
+/// A renewal that is always worth it.
+fn often<H: Harness>(harness: &H) -> Renewal {
+    let lifetimes = Lifetimes {
+        idle: harness.tick() * 50,
+        absolute: harness.tick() * 500,
+        touch_interval: Some(Duration::ZERO),
+    };
+    Renewal { lifetimes, now: harness.now() }
 }
 
 pub async fn concurrent_touches_keep_the_latest<H: Harness>(harness: Arc<H>) {

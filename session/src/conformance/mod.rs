@@ -153,6 +153,8 @@ macro_rules! store_conformance {
             destroy_follows_renewals,
             destroy_through_a_hidden_old_key_ends_nothing_else,
             touch_only_extends,
+            load_and_touch_extends_as_told_or_not_at_all,
+            load_and_touch_does_not_extend_a_retired_session,
             concurrent_touches_keep_the_latest,
             random_calls_agree_with_the_model,
         }

@@ -10,13 +10,13 @@ use crate::{
     id::StoreKey,
     patch::Patch,
     record::{Grace, Record},
-    store::{Created, SessionStore, Updated},
+    store::{Created, Renewal, SessionStore, Updated},
 };
 
 /// [`SessionStore`] with futures that own all they need, so that they outlive the request.
 pub(crate) trait ErasedStore: Send + Sync {
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created>;
-    fn load(self: Arc<Self>, key: StoreKey) -> Answer<Option<Record>>;
+    fn load(self: Arc<Self>, key: StoreKey, renewal: Option<Renewal>) -> Answer<Option<Record>>;
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated>;
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool>;
     fn destroy(self: Arc<Self>, key: StoreKey) -> Answer<bool>;
@@ -36,8 +36,14 @@ impl<S: SessionStore> ErasedStore for S {
         async move { SessionStore::create(&*self, &key, &record).await }.boxed()
     }
 
-    fn load(self: Arc<Self>, key: StoreKey) -> Answer<Option<Record>> {
-        async move { SessionStore::load(&*self, &key).await }.boxed()
+    fn load(self: Arc<Self>, key: StoreKey, renewal: Option<Renewal>) -> Answer<Option<Record>> {
+        async move {
+            match renewal {
+                None => SessionStore::load(&*self, &key).await,
+                Some(renewal) => self.load_and_touch(&key, &renewal).await,
+            }
+        }
+        .boxed()
     }
 
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated> {

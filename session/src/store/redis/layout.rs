@@ -24,6 +24,7 @@ use crate::{
     id::StoreKey,
     patch::{Change, NewExpiry, Patch},
     record::{FieldName, Fields, Grace, OldId, Record, RecordError, Retired},
+    store::Renewal,
 };
 
 const CREATED: &str = "@c";
@@ -109,6 +110,18 @@ pub(super) fn patch_changes(patch: &Patch) -> impl Iterator<Item = Vec<u8>> {
             ],
         }
     })
+}
+
+/// What a script must know to extend a session: the time, and the middleware's limits.
+pub(super) fn renewal_arguments(renewal: &Renewal) -> Vec<Vec<u8>> {
+    let Renewal { lifetimes, now } = renewal;
+    [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval]
+        .into_iter()
+        .flatten()
+        .fold(vec![ms(*now)], |mut arguments, duration| {
+            arguments.push(whole_ms(duration).to_string().into());
+            arguments
+        })
 }
 
 /// What a script must know to retire a record: when the grace is over, and its mark.

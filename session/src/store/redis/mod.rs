@@ -11,7 +11,7 @@ use crate::{
     id::StoreKey,
     patch::Patch,
     record::{Grace, Record},
-    store::{Created, SessionStore, Updated},
+    store::{Created, Renewal, SessionStore, Updated},
 };
 
 use self::{
@@ -289,6 +289,16 @@ impl SessionStore for RedisStore {
         let mut command = cmd("HGETALL");
         command.arg(&key);
         layout::parse_record(self.call(&key, &command, Repeat::Harmless).await?)
+    }
+
+    async fn load_and_touch(
+        &self,
+        key: &StoreKey,
+        renewal: &Renewal,
+    ) -> Result<Option<Record>, StoreError> {
+        let arguments = layout::renewal_arguments(renewal);
+        let answer = self.run(&script::LOAD_AND_TOUCH, key, &arguments, Repeat::Harmless).await?;
+        layout::parse_record(answer)
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {

@@ -45,9 +45,9 @@ pub(super) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Loads a session and extends it, if that is worth it. `ARGV`: the time now, the idle time, the absolute
-/// lifetime, and the least that must be won.
-pub(super) static LOAD_AND_EXTEND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/load_and_extend.lua"),))
+/// lifetime, and the least that must be won; if that is not given, it is 1/60 of the idle time.
+pub(super) static LOAD_AND_TOUCH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/load_and_touch.lua"),))
 });
 
 /// Applies a patch. `ARGV`: its head, then its changes.

@@ -3,9 +3,7 @@ local m = redis.call('HMGET', key, '@r', '@e', '@c', '@m')
 if not m[1] and m[2] and m[3] then
   local idle = tonumber(m[4] or ARGV[2])
   local at = math.min(tonumber(ARGV[1]) + idle, tonumber(m[3]) + tonumber(ARGV[3]))
-  local least = tonumber(ARGV[4])
-  if at - tonumber(m[2]) > 0 and at - tonumber(m[2]) >= least then
-    expire(key, string.format('%.0f', at))
-  end
+  local won, least = at - tonumber(m[2]), tonumber(ARGV[4] or math.floor(idle / 60))
+  if won > 0 and won >= least then expire(key, string.format('%.0f', at)) end
 end
 return redis.call('HGETALL', key)
