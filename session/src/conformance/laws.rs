@@ -717,6 +717,63 @@ pub async fn additions_start_from_the_given_number<H: Harness>(harness: Arc<H>) 
 
 // Law 6.
 
+pub async fn additions_work_on_every_number<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    create(&store, &key, &record(&*harness)).await;
+    let stored = [
+        "0",
+        "-0",
+        "7",
+        "-7",
+        "1.5",
+        "-1.5e3",
+        "1e3",
+        "0.1",
+        "1e308",
+        "1e-7",
+        "9007199254740993",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+        "null",
+        "true",
+        "\"12\"",
+        "[1]",
+        "{}",
+    ];
+    let additions = [
+        Number::Int(1),
+        Number::Int(-1),
+        Number::Int(i64::MAX),
+        Number::Int(i64::MIN),
+        Number::Float(0.1),
+        Number::Float(-2.0),
+        Number::Float(f64::MAX),
+        Number::Float(1e-9),
+    ];
+    for text in stored {
+        for by in additions {
+            let mut patch = Patch::default();
+            patch.add("n".into(), Number::Int(10), by);
+            let start = set(&[("n", text)]);
+            assert_applied(&ok(store.update(&key, &start)).await);
+            let expected = with(&with(&record(&*harness), &start), &patch);
+            assert_applied(&ok(store.update(&key, &patch)).await);
+            let number = |record: &Record| record.field("n").and_then(|n| Number::parse(n).ok());
+            assert_eq!(
+                number(&load(&store, &key).await),
+                number(&expected),
+                "{text} and {by:?}, as `Patch::apply_to` adds them",
+            );
+        }
+    }
+}
+
 pub async fn a_patch_for_another_version_is_refused_as_a_whole<H: Harness>(harness: Arc<H>) {
     let store = harness.open().await;
     let (key, new) = (new_key(), new_key());

@@ -147,6 +147,7 @@ macro_rules! store_conformance {
             a_retired_session_ends_with_its_grace_and_never_later_than_before,
             concurrent_additions_add_up,
             additions_start_from_the_given_number,
+            additions_work_on_every_number,
             a_patch_for_another_version_is_refused_as_a_whole,
             of_concurrent_writers_one_gets_each_version,
             destroy_is_idempotent_and_says_whether_something_was_there,

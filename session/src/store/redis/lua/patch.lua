@@ -12,6 +12,11 @@ local function is_whole(text)
   return not past(text, '18446744073709551615')
 end
 
+-- Whether a whole number counts as the largest one of 64 bits.
+local function past_max(text)
+  return string.sub(text, 1, 1) ~= '-' and past(text, MAX)
+end
+
 -- The shortest text that reads back as this number, and never as a whole one.
 local function float(n)
   n = math.max(math.min(n, 1.7976931348623157e308), -1.7976931348623157e308)
@@ -27,18 +32,21 @@ end
 -- Adds to a number; what is absent or no number becomes `first`.
 local function add(key, name, by, first)
   local text = redis.call('HGET', key, name)
-  local n = text and tonumber(text)
-  if not n then
+  if not (text and tonumber(text)) then
     redis.call('HSET', key, name, first)
-  elseif not (is_whole(text) and is_whole(by)) then
-    redis.call('HSET', key, name, float(n + tonumber(by)))
-  else
+    return
+  end
+  if is_whole(text) and is_whole(by) then
+    -- What Redis does not take for a number of 64 bits.
     if text == '-0' then redis.call('HSET', key, name, '0') end
-    if n > 0 and past(text, MAX) then redis.call('HSET', key, name, MAX) end
+    if past_max(text) then redis.call('HSET', key, name, MAX) end
     local sum = redis.pcall('HINCRBY', key, name, by)
     if type(sum) == 'table' then
       redis.call('HSET', key, name, string.sub(by, 1, 1) == '-' and MIN or MAX)
     end
+  else
+    if is_whole(text) and past_max(text) then text = MAX end
+    redis.call('HSET', key, name, float(tonumber(text) + tonumber(by)))
   end
 end
 
