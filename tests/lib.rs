@@ -2,6 +2,8 @@
 //! that keeps cookies.
 
 pub mod process;
+pub mod proxy;
+pub mod servers;
 
 use std::{
     collections::BTreeMap,
