@@ -64,11 +64,18 @@ fn bound(clause: &mut WhereClause, field: &Field) {
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
     match &field.stored {
         None => {}
-        Some(Stored { merge: Merge::LastWrite, .. }) => clause.predicates.push(
-            parse_quote_spanned!(span=> #ty: #private::StoredSerialize + #private::StoredDeserialize),
-        ),
         Some(Stored { merge: Merge::Add, .. }) => {
             clause.predicates.push(parse_quote_spanned!(span=> #ty: #private::Counter));
+        }
+        Some(Stored { merge, .. }) => {
+            let rule = match merge {
+                Merge::Max | Merge::Min => Some(quote_spanned!(span=> + #private::Ordered)),
+                Merge::Union => Some(quote_spanned!(span=> + ::actix_typed_session::Union)),
+                Merge::LastWrite | Merge::Add | Merge::Reject | Merge::With(_) => None,
+            };
+            clause.predicates.push(parse_quote_spanned! {span=>
+                #ty: #private::StoredSerialize + #private::StoredDeserialize #rule
+            });
         }
     }
     if field.default.is_none() {
@@ -161,9 +168,20 @@ fn constant(field: &Field, index: usize) -> TokenStream {
         };
     };
     let label = ident.unraw().to_string();
-    let constructor = match merge {
-        Merge::LastWrite => quote_spanned!(span=> ::actix_typed_session::__private::Field::value),
-        Merge::Add => quote_spanned!(span=> ::actix_typed_session::__private::Field::sum),
+    let private = quote_spanned!(span=> ::actix_typed_session::__private);
+    let rule = match merge {
+        Merge::LastWrite | Merge::Add => None,
+        Merge::Max => Some(quote_spanned!(span=> .max())),
+        Merge::Min => Some(quote_spanned!(span=> .min())),
+        Merge::Union => Some(quote_spanned!(span=> .union())),
+        Merge::Reject => Some(quote_spanned!(span=> .reject())),
+        Merge::With(path) => Some(quote!(.merge_with(#path))),
+    };
+    let constructor = match (merge, &rule) {
+        (Merge::Add, _) => quote_spanned!(span=> #private::Field::sum),
+        (_, None) => quote_spanned!(span=> #private::Field::value),
+        // With nothing after it to infer them from, the types have to be named.
+        (_, Some(_)) => quote_spanned!(span=> #private::Field::<Self, #ty>::value),
     };
     quote! {
         #[doc(hidden)]
@@ -178,7 +196,7 @@ fn constant(field: &Field, index: usize) -> TokenStream {
             |session| &session.#ident,
             |session| &mut session.#ident,
             || #default,
-        );
+        ) #rule;
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use proc_macro2::Span;
 use quote::format_ident;
 use syn::{
-    Attribute, Expr, GenericArgument, Generics, Ident, LitStr, PathArguments, PathSegment, Type,
-    TypeFnPtr, TypeReference, TypeTraitObject, Visibility,
+    Attribute, Expr, ExprPath, GenericArgument, Generics, Ident, LitStr, PathArguments,
+    PathSegment, Type, TypeFnPtr, TypeReference, TypeTraitObject, Visibility,
     ext::IdentExt as _,
     spanned::Spanned as _,
     visit::{self, Visit},
@@ -48,10 +48,15 @@ pub(crate) struct Stored {
     pub(crate) lenient: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What becomes of a field that two requests change at once.
 pub(crate) enum Merge {
     LastWrite,
     Add,
+    Max,
+    Min,
+    Union,
+    Reject,
+    With(ExprPath),
 }
 
 /// The names of a field's accessors; those that would clash are left out.
@@ -81,7 +86,7 @@ const HIDING: &[&str] = &[
     "handle",
 ];
 
-const MERGE_RULES: &[&str] = &["last_write", "add"];
+const MERGE_RULES: &[&str] = &["last_write", "add", "max", "min", "union", "reject"];
 
 /// Checks a struct. What is wrong is reported and left out, so that the rest can still be generated.
 pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
@@ -146,6 +151,7 @@ fn refuse_storage(attributes: &FieldAttributes, errors: &mut Errors) {
         ("rename", attributes.rename.as_ref().map(LitStr::span)),
         ("alias", attributes.aliases.first().map(LitStr::span)),
         ("merge", attributes.merge.as_ref().map(LitStr::span)),
+        ("merge_with", attributes.merge_with.as_ref().map(|path| path.span())),
         ("privilege", attributes.privilege),
         ("lenient", attributes.lenient),
     ];
@@ -191,22 +197,42 @@ fn stored(
     Stored {
         name,
         aliases,
-        merge: attributes.merge.as_ref().map_or(Merge::LastWrite, |rule| merge(rule, errors)),
+        merge: merge(attributes, errors),
         privilege: attributes.privilege.is_some(),
         lenient: attributes.lenient.is_some(),
     }
 }
 
-fn merge(rule: &LitStr, errors: &mut Errors) -> Merge {
+fn merge(attributes: &FieldAttributes, errors: &mut Errors) -> Merge {
+    let rule = match (&attributes.merge, &attributes.merge_with) {
+        (None, None) => return Merge::LastWrite,
+        (None, Some(path)) => return Merge::With(path.clone()),
+        (Some(rule), None) => rule,
+        (Some(rule), Some(_)) => {
+            errors.push(
+                rule.span(),
+                "`merge` names a rule and `merge_with` a function; a field has one of them",
+            );
+            rule
+        }
+    };
     match rule.value().as_str() {
         "last_write" => Merge::LastWrite,
         "add" => Merge::Add,
+        "max" => Merge::Max,
+        "min" => Merge::Min,
+        "union" => Merge::Union,
+        "reject" => Merge::Reject,
         other => {
             let rules: Vec<_> = match closest(other, MERGE_RULES) {
                 Some(rule) => vec![rule],
                 None => MERGE_RULES.to_vec(),
             };
-            let rules: Vec<_> = rules.iter().map(|rule| format!("`merge = {rule:?}`")).collect();
+            let mut rules: Vec<_> =
+                rules.iter().map(|rule| format!("`merge = {rule:?}`")).collect();
+            if rules.len() > 1 {
+                rules.push("`merge_with = function`".to_owned());
+            }
             let rules = rules.join(" or ");
             errors.push(rule.span(), format_args!("{other:?} is no merge rule; write {rules}"));
             Merge::LastWrite
@@ -345,7 +371,7 @@ impl Methods {
             }
             clash.is_none().then_some(ident)
         };
-        let sum = stored.is_some_and(|stored| stored.merge == Merge::Add);
+        let sum = stored.is_some_and(|stored| matches!(stored.merge, Merge::Add));
         Self {
             get: method(base.clone()),
             set: method(format_ident!("set_{bare}", span = base.span())),

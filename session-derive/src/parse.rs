@@ -2,8 +2,8 @@
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::{
-    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, FieldsNamed, Generics, Ident, Lit,
-    LitStr, MacroDelimiter, Meta, Token, Type, Visibility,
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, ExprPath, Fields, FieldsNamed, Generics,
+    Ident, Lit, LitStr, MacroDelimiter, Meta, Token, Type, Visibility,
     ext::IdentExt as _,
     parse::{ParseStream, Parser as _, discouraged::Speculative as _},
     spanned::Spanned as _,
@@ -71,6 +71,7 @@ pub(crate) struct FieldAttributes {
     pub(crate) skip: Option<Span>,
     pub(crate) accessor: Option<LitStr>,
     pub(crate) merge: Option<LitStr>,
+    pub(crate) merge_with: Option<ExprPath>,
     pub(crate) privilege: Option<Span>,
     pub(crate) lenient: Option<Span>,
 }
@@ -84,8 +85,17 @@ pub(crate) enum DefaultValue {
 }
 
 const STRUCT_ATTRIBUTES: &[&str] = &["namespace", "fields", "strict", "cookie"];
-const FIELD_ATTRIBUTES: &[&str] =
-    &["default", "rename", "alias", "skip", "accessor", "merge", "privilege", "lenient"];
+const FIELD_ATTRIBUTES: &[&str] = &[
+    "default",
+    "rename",
+    "alias",
+    "skip",
+    "accessor",
+    "merge",
+    "merge_with",
+    "privilege",
+    "lenient",
+];
 
 /// Reads what the derive stands on.
 pub(crate) fn parse(input: DeriveInput) -> (Input, Errors) {
@@ -188,6 +198,7 @@ fn field_attributes(attributes: &[Attribute], errors: &mut Errors) -> FieldAttri
             "skip" => once(&mut found.skip, &item, word, errors),
             "accessor" => once(&mut found.accessor, &item, string, errors),
             "merge" => once(&mut found.merge, &item, string, errors),
+            "merge_with" => once(&mut found.merge_with, &item, path, errors),
             "privilege" => once(&mut found.privilege, &item, word, errors),
             "lenient" => once(&mut found.lenient, &item, word, errors),
             name if STRUCT_ATTRIBUTES.contains(&name) => errors.push(
@@ -322,6 +333,25 @@ fn string(item: &Item, errors: &mut Errors) -> Option<LitStr> {
     let name = item.name();
     let example = example.as_deref().unwrap_or("…");
     errors.push(span, format_args!("`{name}` takes a string: write `{name} = \"{example}\"`"));
+    None
+}
+
+/// The path in `name = path`.
+fn path(item: &Item, errors: &mut Errors) -> Option<ExprPath> {
+    let (span, example) = match &item.value {
+        Value::Expr(expr) => match ungroup(expr) {
+            Expr::Path(path) => return Some(path.clone()),
+            Expr::Lit(ExprLit { lit: Lit::Str(string), .. }) => (string.span(), string.value()),
+            expr => (expr.span(), "merge_carts".to_owned()),
+        },
+        Value::Nothing => (item.span(), "merge_carts".to_owned()),
+        Value::Other(span) => (*span, "merge_carts".to_owned()),
+    };
+    let name = item.name();
+    errors.push(
+        span,
+        format_args!("`{name}` takes the path of a function: write `{name} = {example}`"),
+    );
     None
 }
 

@@ -55,6 +55,15 @@ pub enum SessionError {
     /// The session was destroyed, renewed or expired while this request held it; its changes are lost.
     #[error("the session is gone: it was destroyed or renewed by another request, or has expired")]
     Gone,
+    /// Another request has changed a field whose merge rule is `reject`; nothing of this request's changes is
+    /// stored. The client gets a 409.
+    #[error(
+        "another request has changed the session field `{field}`, whose merge rule is `reject`; read the session again, or let the client repeat the request"
+    )]
+    Conflict {
+        /// The field's name in the store.
+        field: &'static str,
+    },
     /// The change needs a new cookie, and the head of the response has left.
     #[error(
         "the response head has been sent, so the client cannot be given a new session id; begin, renew or regenerate the session before the response"
@@ -71,7 +80,7 @@ impl ResponseError for SessionError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Gone => StatusCode::CONFLICT,
+            Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
             | Self::Store(_)

@@ -3,13 +3,19 @@
 //! The derive emits one [`Field`] constant per field. It is the only place where the field's type
 //! meets the traits it must implement, so a missing implementation is reported once, at the field.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::error::ValueError;
-use crate::number::{Counter, Number};
+use tracing::warn;
+
+use crate::{
+    error::ValueError,
+    merge::{MergeError, MergeRule, MergedField, Ordered, Union, larger, smaller},
+    number::{Counter, Number},
+    record::Record,
+};
 
 /// What the derive knows about a session struct.
 #[derive(Debug)]
@@ -37,8 +43,16 @@ pub struct FieldSchema {
     pub privilege: bool,
 }
 
+impl FieldSchema {
+    /// The field's JSON in a record. A write removes the aliases, so what is left under one is the value.
+    pub(crate) fn find<'a>(&self, record: &'a Record) -> Option<&'a RawValue> {
+        record
+            .field(self.stored)
+            .or_else(|| self.aliases.iter().find_map(|alias| record.field(alias)))
+    }
+}
+
 /// A stored field of the session struct `T`.
-#[derive(Debug)]
 pub struct Field<T: 'static, F: 'static> {
     pub(crate) schema: &'static FieldSchema,
     pub(crate) get: fn(&T) -> &F,
@@ -46,6 +60,7 @@ pub struct Field<T: 'static, F: 'static> {
     pub(crate) default: fn() -> F,
     pub(crate) snapshot: fn(&F) -> Snapshot,
     pub(crate) decode: fn(&RawValue) -> Result<F, serde_json::Error>,
+    rule: MergeRule<F>,
 }
 
 impl<T, F> Field<T, F> {
@@ -59,7 +74,15 @@ impl<T, F> Field<T, F> {
     where
         F: StoredSerialize + StoredDeserialize,
     {
-        Self { schema, get, get_mut, default, snapshot: Snapshot::value, decode: F::decode_stored }
+        Self {
+            schema,
+            get,
+            get_mut,
+            default,
+            snapshot: Snapshot::value,
+            decode: F::decode_stored,
+            rule: MergeRule::Native,
+        }
     }
 
     /// A field whose writes are recorded as differences and add up.
@@ -72,7 +95,49 @@ impl<T, F> Field<T, F> {
     where
         F: Counter,
     {
-        Self { schema, get, get_mut, default, snapshot: Snapshot::sum, decode: decode_sum }
+        Self {
+            schema,
+            get,
+            get_mut,
+            default,
+            snapshot: Snapshot::sum,
+            decode: decode_sum,
+            rule: MergeRule::Native,
+        }
+    }
+
+    /// The same field; of two concurrent values, the larger one stays.
+    pub const fn max(self) -> Self
+    where
+        F: Ordered,
+    {
+        Self { rule: MergeRule::Merge(larger), ..self }
+    }
+
+    /// The same field; of two concurrent values, the smaller one stays.
+    pub const fn min(self) -> Self
+    where
+        F: Ordered,
+    {
+        Self { rule: MergeRule::Merge(smaller), ..self }
+    }
+
+    /// The same field; what concurrent requests add and remove is added and removed.
+    pub const fn union(self) -> Self
+    where
+        F: Union,
+    {
+        Self { rule: MergeRule::Merge(F::three_way), ..self }
+    }
+
+    /// The same field; the second of two concurrent requests fails.
+    pub const fn reject(self) -> Self {
+        Self { rule: MergeRule::Reject, ..self }
+    }
+
+    /// The same field; this function decides.
+    pub const fn merge_with(self, merge: fn(base: &F, theirs: F, ours: F) -> F) -> Self {
+        Self { rule: MergeRule::Merge(merge), ..self }
     }
 }
 
@@ -80,6 +145,56 @@ impl<T, F> Field<T, F> {
     /// The value of a session that has none stored.
     pub fn fresh(&self) -> F {
         (self.default)()
+    }
+}
+
+impl<T, F> fmt::Debug for Field<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Field")
+            .field("schema", &self.schema)
+            .field("rule", &self.rule)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T, F> MergedField for Field<T, F> {
+    fn schema(&self) -> &'static FieldSchema {
+        self.schema
+    }
+
+    fn is_merged(&self) -> bool {
+        !matches!(self.rule, MergeRule::Native)
+    }
+
+    fn merge(
+        &self,
+        base: Option<&RawValue>,
+        theirs: Option<&RawValue>,
+        ours: &RawValue,
+    ) -> Result<Arc<RawValue>, MergeError> {
+        let merge = match self.rule {
+            MergeRule::Native => return Ok(ours.to_owned().into()),
+            MergeRule::Reject => return Err(MergeError::Rejected),
+            MergeRule::Merge(merge) => merge,
+        };
+        let value = |json: Option<&RawValue>| match json.map(self.decode) {
+            None => self.fresh(),
+            Some(Ok(value)) => value,
+            Some(Err(error)) => {
+                warn!(
+                    "a stored value of `{}` does not decode, so it is merged as the default: {}",
+                    self.schema.name,
+                    ValueError::from(error),
+                );
+                self.fresh()
+            }
+        };
+        let merged = merge(&value(base), value(theirs), value(Some(ours)));
+        match (self.snapshot)(&merged) {
+            Snapshot::Value(json) => Ok(json),
+            Snapshot::Sum(number) => Ok(number.to_json().into()),
+            Snapshot::Failed(error) => Err(MergeError::Encode(error)),
+        }
     }
 }
 

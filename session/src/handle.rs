@@ -26,7 +26,7 @@ use futures_util::{
     future::{self, BoxFuture, FutureExt as _},
 };
 use serde_json::value::RawValue;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::sleep};
 use tracing::{error, warn};
 
 use crate::{
@@ -35,6 +35,7 @@ use crate::{
     expiry::{Limits, Timestamp, whole_ms},
     field::{FieldSchema, Snapshot, same_json},
     id::{SessionId, StoreKey},
+    merge::{MergedField, merge},
     number::Number,
     patch::Patch,
     plan::{
@@ -42,7 +43,7 @@ use crate::{
         TouchMode, plan, tolerates_outage,
     },
     record::Record,
-    store::{Created, ErasedStore, Renewal, Updated},
+    store::{Answer, Created, ErasedStore, Renewal, Updated},
     transport::Presented,
 };
 
@@ -192,6 +193,8 @@ impl SessionHandle {
     ///
     /// # Errors
     /// [`SessionError::Gone`] if the session has ended meanwhile; nothing was stored.
+    /// [`SessionError::Conflict`] if another request has changed a `merge = "reject"` field that this one
+    /// changes; nothing was stored, and [`reload`](Self::reload) shows what is.
     /// [`SessionError::ResponseSent`] if the client would need a new id and the response has begun.
     /// [`SessionError::Encode`] if a value could not be serialised; nothing was stored.
     /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
@@ -414,20 +417,21 @@ impl SessionHandle {
     /// Records a field's new value. `default` is what the field reads as when it is not stored.
     pub(crate) fn set(
         &self,
-        field: &'static FieldSchema,
+        field: &'static dyn MergedField,
         json: Arc<RawValue>,
         default: impl FnOnce() -> Snapshot,
     ) {
-        let stored = self.0.state.borrow().stored_json(field);
+        let schema = field.schema();
+        let stored = self.0.state.borrow().stored_json(schema);
         let same = match &stored {
             Some(stored) => same_json(stored, &json),
             None => matches!(default(), Snapshot::Value(default) if same_json(&default, &json)),
         };
         let mut state = self.0.state.borrow_mut();
         if same {
-            state.cancel(field);
+            state.cancel(schema);
         } else {
-            state.patch.set(field.stored.into(), json);
+            state.patch.set(schema.stored.into(), json);
             state.changed(field);
         }
     }
@@ -435,21 +439,22 @@ impl SessionHandle {
     /// Records an addition to a field. `default` is what the field reads as when it is not stored.
     pub(crate) fn add(
         &self,
-        field: &'static FieldSchema,
+        field: &'static dyn MergedField,
         by: Number,
         default: impl FnOnce() -> Number,
     ) {
         if by.is_zero() {
             return;
         }
-        let stored = self.0.state.borrow().stored_json(field);
+        let schema = field.schema();
+        let stored = self.0.state.borrow().stored_json(schema);
         let from = stored.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
         let mut state = self.0.state.borrow_mut();
-        state.patch.add(field.stored.into(), from, by);
-        if state.patch.names(field.stored) {
+        state.patch.add(schema.stored.into(), from, by);
+        if state.patch.names(schema.stored) {
             state.changed(field);
         } else {
-            state.cancel(field);
+            state.cancel(schema);
         }
     }
 
@@ -559,16 +564,19 @@ impl Inner {
     ) -> Result<Fate, SessionError> {
         for _ in 0..ID_ATTEMPTS {
             let now = self.config.clock.now();
-            let plan = plan(&self.state.borrow().situation(changes), &self.config.rules, now)
-                .map_err(|impossible| match impossible {
-                    Impossible::HeadSent => SessionError::ResponseSent,
-                    Impossible::Unavailable => StoreError::unavailable(
-                        "the session could not be loaded when the request began",
-                    )
-                    .into(),
-                })?;
+            let (plan, merger) = {
+                let state = self.state.borrow();
+                (plan(&state.situation(changes), &self.config.rules, now), state.merger())
+            };
+            let plan = plan.map_err(|impossible| match impossible {
+                Impossible::HeadSent => SessionError::ResponseSent,
+                Impossible::Unavailable => StoreError::unavailable(
+                    "the session could not be loaded when the request began",
+                )
+                .into(),
+            })?;
             let cookie = plan.cookie;
-            let call = Effect::of(plan, Arc::clone(&self.config.store), || {
+            let call = Effect::of(plan, Arc::clone(&self.config.store), merger, || {
                 new_id().ok_or(SessionError::IdsTaken)
             })?;
             self.state.borrow_mut().start(cookie, call);
@@ -635,6 +643,8 @@ struct State {
     patch: Patch,
     /// The stored names of `privilege` fields that were changed, and perhaps changed back.
     privileged: Vec<&'static str>,
+    /// The fields with a merge rule of their own that were changed, and perhaps changed back.
+    merged: Vec<&'static dyn MergedField>,
     touch: TouchMode,
     /// Whether the session was extended while it was loaded.
     touched_by_load: bool,
@@ -670,6 +680,7 @@ impl Default for State {
             intent: Intent::Keep,
             patch: Patch::default(),
             privileged: Vec::new(),
+            merged: Vec::new(),
             touch: TouchMode::WhenDue,
             touched_by_load: false,
             head: Head::Open,
@@ -722,14 +733,20 @@ impl State {
     }
 
     /// A field has a new value in the patch.
-    fn changed(&mut self, field: &'static FieldSchema) {
-        for alias in field.aliases {
+    fn changed(&mut self, field: &'static dyn MergedField) {
+        let schema = field.schema();
+        for alias in schema.aliases {
             if self.record().is_some_and(|record| record.field(alias).is_some()) {
                 self.patch.remove((*alias).into());
             }
         }
-        if field.privilege && !self.privileged.contains(&field.stored) {
-            self.privileged.push(field.stored);
+        if schema.privilege && !self.privileged.contains(&schema.stored) {
+            self.privileged.push(schema.stored);
+        }
+        // Where two structs have a field of the same name, the one that wrote last decides.
+        self.merged.retain(|other| other.schema().stored != schema.stored);
+        if field.is_merged() {
+            self.merged.push(field);
         }
     }
 
@@ -758,6 +775,7 @@ impl State {
             intent: self.intent,
             patch: &self.patch,
             elevated: self.privileged.iter().any(|name| self.patch.names(name)),
+            merged: self.merged.iter().any(|field| self.patch.names(field.schema().stored)),
             touch: self.touch,
             touched_by_load: self.touched_by_load,
             changes,
@@ -765,11 +783,15 @@ impl State {
         }
     }
 
+    fn merger(&self) -> Merger {
+        Merger { base: self.record().cloned(), fields: self.merged.clone() }
+    }
+
     /// Puts a store call under way.
     fn start(
         &mut self,
         cookie: CookieAction,
-        call: BoxFuture<'static, Result<Effect, StoreError>>,
+        call: BoxFuture<'static, Result<Effect, SessionError>>,
     ) {
         let transaction = Transaction { cookie, patch: self.patch.clone(), intent: self.intent };
         self.under_way = Some(UnderWay { transaction, answer: RunToEnd::Here(call) });
@@ -847,7 +869,7 @@ fn patch_snapshot(record: &mut Record, patch: &Patch) {
 /// A store call under way, and what it was made for.
 struct UnderWay {
     transaction: Transaction,
-    answer: RunToEnd<Result<Effect, StoreError>>,
+    answer: RunToEnd<Result<Effect, SessionError>>,
 }
 
 struct Transaction {
@@ -898,8 +920,9 @@ impl Effect {
     fn of(
         plan: Plan,
         store: Arc<dyn ErasedStore>,
+        merger: Merger,
         new_id: impl FnOnce() -> Result<SessionId, SessionError>,
-    ) -> Result<BoxFuture<'static, Result<Self, StoreError>>, SessionError> {
+    ) -> Result<BoxFuture<'static, Result<Self, SessionError>>, SessionError> {
         let new = || new_id().map(|id| (StoreKey::from(&id), id));
         Ok(match plan.call {
             Call::Nothing => {
@@ -911,10 +934,11 @@ impl Effect {
                 Self::begin(store, id, key, record).boxed()
             }
             Call::Update(key, patch) => async move {
-                match store.update(key, patch.clone()).await? {
+                let call = |patch| Arc::clone(&store).update(key, patch);
+                match merger.apply(&patch, call).await? {
                     Updated::Applied { .. } => Ok(Self::Updated { patch }),
                     Updated::Gone => Ok(Self::Gone),
-                    Updated::Conflict(_) | Updated::Taken => Err(no_answer("update")),
+                    Updated::Conflict(_) | Updated::Taken => Err(no_answer("update").into()),
                 }
             }
             .boxed(),
@@ -925,7 +949,9 @@ impl Effect {
                 }
             }
             .boxed(),
-            Call::Destroy(key) => store.destroy(key).map_ok(|_| Self::Ended).boxed(),
+            Call::Destroy(key) => {
+                store.destroy(key).map_ok(|_| Self::Ended).map_err(SessionError::from).boxed()
+            }
             Call::DestroyThenCreate(old, record) => {
                 let (key, id) = new()?;
                 async move {
@@ -937,14 +963,14 @@ impl Effect {
             Call::Rotate { key: old, patch, grace, anew } => {
                 let (key, id) = new()?;
                 async move {
-                    let updated = Arc::clone(&store).rotate(old, key, patch.clone(), grace).await?;
-                    match (updated, anew) {
+                    let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
+                    match (merger.apply(&patch, call).await?, anew) {
                         (Updated::Applied { .. }, _) => Ok(Self::Renewed { id, key, patch }),
                         (Updated::Taken, _) => Ok(Self::IdTaken),
                         (Updated::Gone, None) => Ok(Self::Gone),
                         // The new session takes nothing from the old one, so it begins all the same.
                         (Updated::Gone, Some(anew)) => Self::begin(store, id, key, anew).await,
-                        (Updated::Conflict(_), _) => Err(no_answer("rotate")),
+                        (Updated::Conflict(_), _) => Err(no_answer("rotate").into()),
                     }
                 }
                 .boxed()
@@ -957,11 +983,48 @@ impl Effect {
         id: SessionId,
         key: StoreKey,
         record: Record,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, SessionError> {
         match store.create(key, record.clone()).await? {
             Created::Stored => Ok(Self::Began { id, key, record }),
             Created::Taken => Ok(Self::IdTaken),
         }
+    }
+}
+
+/// What is needed to lay a request's changes over what other requests have stored meanwhile.
+struct Merger {
+    /// What the request has read.
+    base: Option<Record>,
+    fields: Vec<&'static dyn MergedField>,
+}
+
+/// How often a change is laid over what is stored, and finds that it has changed once more.
+const MERGE_ATTEMPTS: u32 = 30;
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+
+impl Merger {
+    /// Makes the call with the patch; while another version than expected is stored, with the patch merged
+    /// into that one.
+    async fn apply(
+        &self,
+        patch: &Patch,
+        call: impl Fn(Patch) -> Answer<Updated>,
+    ) -> Result<Updated, SessionError> {
+        let mut next = patch.clone();
+        for attempt in 0..MERGE_ATTEMPTS {
+            let current = match (call(next).await?, patch.expected_version()) {
+                (Updated::Conflict(current), Some(_)) => current,
+                (updated, _) => return Ok(updated),
+            };
+            let base = self.base.as_ref().ok_or_else(|| no_answer("update"))?;
+            next = merge(patch, &self.fields, base, &current)?;
+            // With jitter, so that those who met once do not meet again.
+            let longest = Duration::from_millis(1 << attempt.min(16)).min(LONGEST_PAUSE);
+            sleep(longest.mul_f64(rand::random())).await;
+        }
+        let why =
+            "other requests changed the session again and again while this one merged its changes";
+        Err(StoreError::unavailable(why).into())
     }
 }
 
@@ -977,8 +1040,8 @@ enum RunToEnd<T> {
     Spawned(JoinHandle<T>),
 }
 
-impl<T: Send + 'static> RunToEnd<Result<T, StoreError>> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, StoreError>> {
+impl<T: Send + 'static> RunToEnd<Result<T, SessionError>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, SessionError>> {
         if let Self::Here(call) = self {
             // A store in memory is done at once and needs no task.
             if let Poll::Ready(answer) = call.as_mut().poll(context) {
@@ -994,7 +1057,7 @@ impl<T: Send + 'static> RunToEnd<Result<T, StoreError>> {
             Self::Here(_) => Poll::Pending,
             Self::Spawned(task) => match Pin::new(task).poll(context) {
                 Poll::Ready(Ok(answer)) => Poll::Ready(answer),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(StoreError::internal(error))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(StoreError::internal(error).into())),
                 Poll::Pending => Poll::Pending,
             },
         }

@@ -49,6 +49,7 @@ mod field;
 pub mod guide;
 mod handle;
 mod id;
+mod merge;
 mod middleware;
 mod number;
 mod patch;
@@ -70,6 +71,7 @@ pub use {
     expiry::{Clock, Limits, SystemClock, Timestamp},
     handle::{SessionHandle, Status},
     id::{InvalidSessionId, SessionId, StoreKey},
+    merge::Union,
     middleware::{SessionMiddleware, SessionService},
     number::{Counter, Number},
     patch::{Change, NewExpiry, Patch, Refused},
@@ -88,6 +90,7 @@ pub use {
 pub mod __private {
     pub use crate::{
         field::{Field, FieldSchema, Schema, StoredDefault, StoredDeserialize, StoredSerialize},
+        merge::Ordered,
         number::Counter,
         typed::{
             Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, extract,

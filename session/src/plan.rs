@@ -20,6 +20,9 @@ pub(crate) struct Situation<'a> {
     pub(crate) patch: &'a Patch,
     /// Whether a `privilege` field is among the changed ones.
     pub(crate) elevated: bool,
+    /// Whether a field that is merged by code of its type is among the changed ones, so that the change
+    /// must meet the version that was read.
+    pub(crate) merged: bool,
     pub(crate) touch: TouchMode,
     /// Whether the session was extended while it was loaded.
     pub(crate) touched_by_load: bool,
@@ -212,6 +215,7 @@ pub(crate) fn plan(
         (Changes::Discarded, Intent::Destroy) => (&nothing, Intent::Destroy, false),
         (Changes::Discarded, _) => (&nothing, Intent::Keep, false),
     };
+    let merged = situation.merged;
     let plan = match situation.stored {
         Stored::Nothing if !patch.changes_fields() => Plan::nothing(CookieAction::Keep),
         Stored::Unknown if !patch.changes_fields() => Plan::nothing(CookieAction::Remove),
@@ -223,7 +227,7 @@ pub(crate) fn plan(
             Intent::Keep if !elevated => stay(key, record, patch, situation, rules, now),
             Intent::Keep | Intent::Renew => {
                 let old_id = if elevated { OldId::ReadsNothing } else { OldId::ReadsSnapshot };
-                renew(key, record, patch, old_id, rules, now)
+                renew(key, record, patch, merged, old_id, rules, now)
             }
             Intent::Regenerate | Intent::Destroy if !patch.changes_fields() => {
                 Plan::new(Call::Destroy(key), CookieAction::Remove)
@@ -299,6 +303,9 @@ fn stay(
         };
     }
     let mut patch = patch.clone();
+    if situation.merged {
+        patch.expect_version(record.version());
+    }
     let cookie = if patch.limits().is_some_and(|limits| limits != record.limits()) {
         patch.set_expiry(NewExpiry::Set(expires_at));
         reissue
@@ -316,6 +323,7 @@ fn renew(
     key: StoreKey,
     record: &Record,
     patch: &Patch,
+    merged: bool,
     old_id: OldId,
     rules: &Rules,
     now: Timestamp,
@@ -328,6 +336,9 @@ fn renew(
         None => NewExpiry::ExtendTo(expires_at),
     });
     patch.set_basis(record.clone());
+    if merged {
+        patch.expect_version(record.version());
+    }
     Plan::new(
         Call::Rotate { key, patch, grace: rules.grace(old_id, now), anew: None },
         CookieAction::Issue(rules.cookie_age(limits, expires_at, now)),
@@ -461,6 +472,7 @@ mod tests {
             intent: Intent::Keep,
             patch,
             elevated: false,
+            merged: false,
             touch: TouchMode::WhenDue,
             touched_by_load: false,
             changes: Changes::Kept,
@@ -596,6 +608,26 @@ mod tests {
         expected.extend([lost; 8]);
         expected.extend(["nothing; remove"; 4]);
         assert_eq!(rows(Stored::Gone, |_| ()), expected);
+    }
+
+    #[test]
+    fn a_merged_field_must_meet_the_version_that_was_read() {
+        let (record, patch) = (stored(), fields());
+        for merged in [true, false] {
+            let expected = merged.then_some(record.version());
+            let stays = Situation { merged, ..quiet(Stored::Live(KEY, &record), &patch) };
+            let version = |situation: &Situation<'_>| match plan(situation, &RULES, START)
+                .map(|plan| plan.call)
+            {
+                Ok(Call::Update(_, patch) | Call::Rotate { patch, .. }) => patch.expected_version(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(version(&stays), expected);
+            assert_eq!(version(&Situation { intent: Intent::Renew, ..stays.clone() }), expected);
+            assert_eq!(version(&Situation { elevated: true, ..stays.clone() }), expected);
+            // The new session takes nothing from the old one.
+            assert_eq!(version(&Situation { intent: Intent::Regenerate, ..stays }), None);
+        }
     }
 
     #[test]

@@ -13,8 +13,9 @@ use tracing::{error, warn};
 
 use crate::{
     error::{Chain, SessionError, ValueError},
-    field::{Field, FieldSchema, Schema, Snapshot, same_json},
+    field::{Field, Schema, Snapshot, same_json},
     handle::{Found, SessionHandle, Status},
+    merge::MergedField,
     number::Number,
 };
 
@@ -332,7 +333,7 @@ pub trait Accessors<T> {
 /// Goes over the stored fields of a session struct.
 pub trait Visit<T> {
     /// One stored field.
-    fn field<F>(&mut self, field: &Field<T, F>);
+    fn field<F>(&mut self, field: &'static Field<T, F>);
 }
 
 /// A session struct whose writes are recorded.
@@ -352,7 +353,7 @@ impl<T> Deref for Tracked<T> {
 #[allow(missing_docs, reason = "most are documented where the generated structs call them")]
 impl<T: Session> Tracked<T> {
     /// Gives a field a value, unless that cannot be stored.
-    pub fn set<F>(&mut self, field: &Field<T, F>, value: F) {
+    pub fn set<F>(&mut self, field: &'static Field<T, F>, value: F) {
         let current = (field.get_mut)(&mut self.value);
         let after = (field.snapshot)(&value);
         // Only a sum is recorded by what it was before; any other field is compared to what is stored.
@@ -363,16 +364,16 @@ impl<T: Session> Tracked<T> {
         if !matches!(after, Snapshot::Failed(_)) {
             *current = value;
         }
-        record(&self.handle, field.schema, before, after, || (field.snapshot)(&field.fresh()));
+        record(&self.handle, field, before, after, || (field.snapshot)(&field.fresh()));
     }
 
     /// Lends a field out for changes in place.
-    pub fn edit<F>(&mut self, field: &Field<T, F>) -> FieldMut<'_, F> {
+    pub fn edit<F>(&mut self, field: &'static Field<T, F>) -> FieldMut<'_, F> {
         FieldMut {
             value: (field.get_mut)(&mut self.value),
             tracking: Some(Tracking {
                 handle: &self.handle,
-                schema: field.schema,
+                field,
                 snapshot: field.snapshot,
                 default: field.default,
                 before: None,
@@ -381,14 +382,14 @@ impl<T: Session> Tracked<T> {
     }
 
     /// Adds to a field whose writes add up.
-    pub fn add<F>(&mut self, field: &Field<T, F>, by: F) {
+    pub fn add<F>(&mut self, field: &'static Field<T, F>, by: F) {
         let current = (field.get_mut)(&mut self.value);
         match ((field.snapshot)(current), (field.snapshot)(&by)) {
             (Snapshot::Sum(before), Snapshot::Sum(by)) => {
                 if let Ok(sum) = (field.decode)(&before.saturating_add(by).to_json()) {
                     *current = sum;
                 }
-                self.handle.add(field.schema, by, || number(&(field.snapshot)(&field.fresh())));
+                self.handle.add(field, by, || number(&(field.snapshot)(&field.fresh())));
             }
             (Snapshot::Failed(error), _) | (_, Snapshot::Failed(error)) => {
                 self.handle.fail(field.schema, error);
@@ -471,17 +472,17 @@ impl<T: Session> fmt::Debug for Tracked<T> {
 /// Records what became of a field's value.
 fn record(
     handle: &SessionHandle,
-    schema: &'static FieldSchema,
+    field: &'static dyn MergedField,
     before: Option<Snapshot>,
     after: Snapshot,
     default: impl FnOnce() -> Snapshot,
 ) {
     match (before, after) {
-        (_, Snapshot::Failed(error)) => handle.fail(schema, error),
+        (_, Snapshot::Failed(error)) => handle.fail(field.schema(), error),
         (Some(Snapshot::Value(before)), Snapshot::Value(after)) if same_json(&before, &after) => {}
-        (_, Snapshot::Value(after)) => handle.set(schema, after, default),
+        (_, Snapshot::Value(after)) => handle.set(field, after, default),
         (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
-            handle.add(schema, after.since(before), || number(&default()));
+            handle.add(field, after.since(before), || number(&default()));
         }
         // The value before was no number that JSON has, which has already failed the request.
         (_, Snapshot::Sum(_)) => {}
@@ -521,7 +522,7 @@ pub struct FieldMut<'a, F: 'static> {
 
 struct Tracking<'a, F> {
     handle: &'a SessionHandle,
-    schema: &'static FieldSchema,
+    field: &'static dyn MergedField,
     snapshot: fn(&F) -> Snapshot,
     default: fn() -> F,
     /// The value before the first write.
@@ -552,11 +553,11 @@ impl<F> Drop for FieldMut<'_, F> {
         if thread::panicking() {
             return;
         }
-        if let Some(Tracking { handle, schema, snapshot, default, before: Some(before) }) =
+        if let Some(Tracking { handle, field, snapshot, default, before: Some(before) }) =
             self.tracking.take()
         {
             let after = snapshot(self.value);
-            record(handle, schema, Some(before), after, || snapshot(&default()));
+            record(handle, field, Some(before), after, || snapshot(&default()));
         }
     }
 }
@@ -574,7 +575,7 @@ struct Before<'a, T> {
 }
 
 impl<T> Visit<T> for Before<'_, T> {
-    fn field<F>(&mut self, field: &Field<T, F>) {
+    fn field<F>(&mut self, field: &'static Field<T, F>) {
         self.snapshots.push((field.snapshot)((field.get)(self.value)));
     }
 }
@@ -587,9 +588,9 @@ struct After<'a, T> {
 }
 
 impl<T> Visit<T> for After<'_, T> {
-    fn field<F>(&mut self, field: &Field<T, F>) {
+    fn field<F>(&mut self, field: &'static Field<T, F>) {
         let before = self.before.next();
         let after = (field.snapshot)((field.get)(self.value));
-        record(self.handle, field.schema, before, after, || (field.snapshot)(&field.fresh()));
+        record(self.handle, field, before, after, || (field.snapshot)(&field.fresh()));
     }
 }

@@ -17,7 +17,7 @@ mod memory;
 mod redis;
 mod sweeper;
 
-pub(crate) use erased::ErasedStore;
+pub(crate) use erased::{Answer, ErasedStore};
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
