@@ -169,23 +169,25 @@ fn constant(field: &Field, index: usize) -> TokenStream {
     };
     let label = ident.unraw().to_string();
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
+    let constructor = match merge {
+        Merge::Add => quote_spanned!(span=> #private::Field::sum),
+        _ => quote_spanned!(span=> #private::Field::value),
+    };
+    // Functions and not methods, all at the type, where a bound that it misses is shown.
     let rule = match merge {
         Merge::LastWrite | Merge::Add => None,
-        Merge::Max => Some(quote_spanned!(span=> .max())),
-        Merge::Min => Some(quote_spanned!(span=> .min())),
-        Merge::Union => Some(quote_spanned!(span=> .union())),
-        Merge::Reject => Some(quote_spanned!(span=> .reject())),
-        Merge::With(path) => Some(quote!(.merge_with(#path))),
+        Merge::Max => Some(quote_spanned!(span=> #private::Field::max)),
+        Merge::Min => Some(quote_spanned!(span=> #private::Field::min)),
+        Merge::Union => Some(quote_spanned!(span=> #private::Field::union)),
+        Merge::Reject => Some(quote_spanned!(span=> #private::Field::reject)),
+        Merge::With(_) => Some(quote_spanned!(span=> #private::Field::merge_with)),
     };
-    let constructor = match (merge, &rule) {
-        (Merge::Add, _) => quote_spanned!(span=> #private::Field::sum),
-        (_, None) => quote_spanned!(span=> #private::Field::value),
-        // With nothing after it to infer them from, the types have to be named.
-        (_, Some(_)) => quote_spanned!(span=> #private::Field::<Self, #ty>::value),
+    let function = match merge {
+        Merge::With(path) => Some(quote!(, #path)),
+        _ => None,
     };
-    quote! {
-        #[doc(hidden)]
-        const #name: ::actix_typed_session::__private::Field<Self, #ty> = #constructor(
+    let field = quote_spanned! {span=>
+        #constructor(
             &::actix_typed_session::__private::FieldSchema {
                 name: #label,
                 stored: #stored,
@@ -196,7 +198,15 @@ fn constant(field: &Field, index: usize) -> TokenStream {
             |session| &session.#ident,
             |session| &mut session.#ident,
             || #default,
-        ) #rule;
+        )
+    };
+    let field = match rule {
+        None => field,
+        Some(rule) => quote!(#rule(#field #function)),
+    };
+    quote! {
+        #[doc(hidden)]
+        const #name: ::actix_typed_session::__private::Field<Self, #ty> = #field;
     }
 }
 

@@ -228,12 +228,9 @@ fn merge(attributes: &FieldAttributes, errors: &mut Errors) -> Merge {
                 Some(rule) => vec![rule],
                 None => MERGE_RULES.to_vec(),
             };
-            let mut rules: Vec<_> =
-                rules.iter().map(|rule| format!("`merge = {rule:?}`")).collect();
-            if rules.len() > 1 {
-                rules.push("`merge_with = function`".to_owned());
-            }
-            let rules = rules.join(" or ");
+            let rules: Vec<_> = rules.iter().map(|rule| format!("`merge = {rule:?}`")).collect();
+            let or_function = if rules.len() > 1 { " or `merge_with = function`" } else { "" };
+            let rules = rules.join(", ") + or_function;
             errors.push(rule.span(), format_args!("{other:?} is no merge rule; write {rules}"));
             Merge::LastWrite
         }

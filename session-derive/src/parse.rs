@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(closest("flatten", FIELD_ATTRIBUTES), None);
         assert_eq!(closest("index", FIELD_ATTRIBUTES), None);
         assert_eq!(closest("ttl", FIELD_ATTRIBUTES), None);
-        assert_eq!(closest("merge_with", FIELD_ATTRIBUTES), None);
+        assert_eq!(closest("merge_width", FIELD_ATTRIBUTES), Some("merge_with"));
     }
 
     #[test]

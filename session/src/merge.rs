@@ -138,7 +138,7 @@ pub(crate) fn smaller<F: Ordered>(_: &F, theirs: F, ours: F) -> F {
 /// assert_eq!(both, BTreeSet::from(["apple", "cherry", "plum"]));
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`merge = \"union\"` needs a set or a map, and `{Self}` is none",
+    message = "`merge = \"union\"` needs a set or a map, and `{Self}` is neither",
     label = "not a `BTreeSet`, `BTreeMap`, `HashSet` or `HashMap`",
     note = "make the field one of these, implement `actix_typed_session::Union` for `{Self}`, or write `merge_with = …` with a function of your own"
 )]
