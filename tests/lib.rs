@@ -1,6 +1,7 @@
 //! What the tests share: a site over real sockets whose handler does what the path says, and a browser
 //! that keeps cookies.
 
+pub mod concurrency;
 pub mod process;
 pub mod proxy;
 pub mod servers;
@@ -132,7 +133,8 @@ impl Default for Gate {
 }
 
 impl Gate {
-    async fn pass(&self) {
+    /// Waits at the gate.
+    pub async fn pass(&self) {
         self.arrived.add_permits(1);
         self.open.acquire().await.expect("the gate is never closed").forget();
     }
@@ -214,7 +216,8 @@ pub fn show(session: &TypedSession<Visitor>) -> String {
 /// A browser: keeps cookies and sends them.
 #[derive(Clone, Debug)]
 pub struct Browser {
-    address: SocketAddr,
+    /// The server that it asks.
+    pub address: SocketAddr,
     /// The cookies by name.
     pub cookies: BTreeMap<String, String>,
 }

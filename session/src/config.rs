@@ -12,6 +12,7 @@ use crate::{
     plan::{OnOutage, Rules},
     store::{ErasedStore, SessionStore},
     transport::{CookieSettings, SameSite},
+    turns::Turns,
 };
 
 /// All that a middleware knows before the first request.
@@ -22,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) cookie: CookieSettings,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
+    pub(crate) turns: Turns,
 }
 
 /// One worker's way to the settings. Requests hold references to this, so that those on different cores
@@ -56,6 +58,7 @@ impl Config {
             cookie: CookieSettings::default(),
             id_generator: None,
             save_on_server_error: false,
+            turns: Turns::default(),
         }
     }
 }

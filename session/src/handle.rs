@@ -26,11 +26,14 @@ use futures_util::{
     future::{self, BoxFuture, FutureExt as _},
 };
 use serde_json::value::RawValue;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tracing::{error, warn};
 
 use crate::{
-    config::WorkerConfig,
+    config::{Config, WorkerConfig},
     error::{Chain, SessionError, StoreError, ValueError},
     expiry::{Limits, Timestamp, whole_ms},
     field::{FieldSchema, Snapshot, same_json},
@@ -566,7 +569,12 @@ impl Inner {
             let now = self.config.clock.now();
             let (plan, merger) = {
                 let state = self.state.borrow();
-                (plan(&state.situation(changes), &self.config.rules, now), state.merger())
+                let merger = Merger {
+                    base: state.record().cloned(),
+                    fields: state.merged.clone(),
+                    config: Arc::clone(&self.config.0),
+                };
+                (plan(&state.situation(changes), &self.config.rules, now), merger)
             };
             let plan = plan.map_err(|impossible| match impossible {
                 Impossible::HeadSent => SessionError::ResponseSent,
@@ -783,10 +791,6 @@ impl State {
         }
     }
 
-    fn merger(&self) -> Merger {
-        Merger { base: self.record().cloned(), fields: self.merged.clone() }
-    }
-
     /// Puts a store call under way.
     fn start(
         &mut self,
@@ -935,7 +939,7 @@ impl Effect {
             }
             Call::Update(key, patch) => async move {
                 let call = |patch| Arc::clone(&store).update(key, patch);
-                match merger.apply(&patch, call).await? {
+                match merger.apply(&key, &patch, call).await? {
                     Updated::Applied { .. } => Ok(Self::Updated { patch }),
                     Updated::Gone => Ok(Self::Gone),
                     Updated::Conflict(_) | Updated::Taken => Err(no_answer("update").into()),
@@ -964,7 +968,7 @@ impl Effect {
                 let (key, id) = new()?;
                 async move {
                     let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
-                    match (merger.apply(&patch, call).await?, anew) {
+                    match (merger.apply(&old, &patch, call).await?, anew) {
                         (Updated::Applied { .. }, _) => Ok(Self::Renewed { id, key, patch }),
                         (Updated::Taken, _) => Ok(Self::IdTaken),
                         (Updated::Gone, None) => Ok(Self::Gone),
@@ -996,31 +1000,44 @@ struct Merger {
     /// What the request has read.
     base: Option<Record>,
     fields: Vec<&'static dyn MergedField>,
+    config: Arc<Config>,
 }
 
 /// How often a change is laid over what is stored, and finds that it has changed once more.
-const MERGE_ATTEMPTS: u32 = 30;
-const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+const MERGE_ATTEMPTS: u32 = 50;
+/// After how many of them a pause is made. Not after each: what the store has just told is out of date after
+/// any pause, and another try at once is the likeliest to succeed.
+const ATTEMPTS_IN_A_ROW: u32 = 10;
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// How long a request waits for its turn to merge.
+const MERGE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Merger {
     /// Makes the call with the patch; while another version than expected is stored, with the patch merged
     /// into that one.
     async fn apply(
         &self,
+        key: &StoreKey,
         patch: &Patch,
         call: impl Fn(Patch) -> Answer<Updated>,
     ) -> Result<Updated, SessionError> {
-        let mut next = patch.clone();
+        let mut current = match (call(patch.clone()).await?, patch.expected_version()) {
+            (Updated::Conflict(current), Some(_)) => current,
+            (updated, _) => return Ok(updated),
+        };
+        let base = self.base.as_ref().ok_or_else(|| no_answer("update"))?;
+        let turn = timeout(MERGE_PATIENCE, self.config.turns.wait(key)).await;
+        let _turn = turn.map_err(StoreError::unavailable)?;
         for attempt in 0..MERGE_ATTEMPTS {
-            let current = match (call(next).await?, patch.expected_version()) {
-                (Updated::Conflict(current), Some(_)) => current,
-                (updated, _) => return Ok(updated),
+            let merged = merge(patch, &self.fields, base, &current)?;
+            current = match call(merged).await? {
+                Updated::Conflict(current) => current,
+                updated => return Ok(updated),
             };
-            let base = self.base.as_ref().ok_or_else(|| no_answer("update"))?;
-            next = merge(patch, &self.fields, base, &current)?;
-            // With jitter, so that those who met once do not meet again.
-            let longest = Duration::from_millis(1 << attempt.min(16)).min(LONGEST_PAUSE);
-            sleep(longest.mul_f64(rand::random())).await;
+            if attempt % ATTEMPTS_IN_A_ROW == ATTEMPTS_IN_A_ROW - 1 {
+                // Random, so that the processes that compete do not meet again.
+                sleep(LONGEST_PAUSE.mul_f64(rand::random())).await;
+            }
         }
         let why =
             "other requests changed the session again and again while this one merged its changes";

@@ -57,6 +57,7 @@ mod plan;
 mod record;
 mod store;
 mod transport;
+mod turns;
 mod typed;
 
 #[doc(inline)]

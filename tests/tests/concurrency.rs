@@ -1,0 +1,424 @@
+//! Requests that get in each other's way, over real HTTP: nothing is lost, nothing is revived, on every
+//! store.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_typed_session::{
+    Durability, FileStore, MemoryStore, RedisStore, SessionMiddleware, SessionStore,
+};
+use actix_typed_session_tests::{
+    Browser, Gate, Response,
+    concurrency::routes,
+    serve,
+    servers::{ClusterSetup, RedisServer, Server},
+};
+use actix_web::{App, web};
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::sleep};
+
+/// How often a race is run on each store.
+const REPEATS: usize = 20;
+const REQUESTS: usize = 200;
+const AT_ONCE: usize = 32;
+
+/// A site on a store.
+struct Site {
+    addresses: Vec<SocketAddr>,
+    gate: Gate,
+    _processes: Vec<Process>,
+}
+
+impl Site {
+    fn on(store: impl SessionStore) -> Self {
+        let sessions = SessionMiddleware::builder(store).build().expect("good settings");
+        let gate = Gate::default();
+        let data = web::Data::new(gate.clone());
+        let address =
+            serve!(App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes));
+        Self { addresses: vec![address], gate, _processes: Vec::new() }
+    }
+
+    fn browser(&self) -> Browser {
+        Browser::new(self.addresses[0])
+    }
+
+    /// A browser whose session is there already.
+    async fn visitor(&self, steps: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.act(steps).await;
+        assert_eq!(browser.cookies.len(), 1, "a session began");
+        browser
+    }
+
+    /// Sends a request that stops at the gate; the test goes on when it is there.
+    async fn held(&self, browser: &Browser, steps: &str) -> tokio::task::JoinHandle<Response> {
+        let (mut browser, path) = (browser.clone(), format!("/do/{steps}"));
+        let request = actix_web::rt::spawn(async move { browser.get(&path).await });
+        self.gate.arrival().await;
+        request
+    }
+
+    /// Lets a held request go on to its end.
+    async fn release(&self, request: tokio::task::JoinHandle<Response>) -> Response {
+        self.gate.open();
+        request.await.expect("a response")
+    }
+
+    /// Sends requests of one browser, so many at once, spread over all servers.
+    async fn storm(&self, browser: &Browser, path: impl Fn(usize) -> String) -> Vec<Response> {
+        let mut requests = JoinSet::new();
+        let mut responses = Vec::new();
+        for n in 0..REQUESTS {
+            if requests.len() == AT_ONCE {
+                responses.extend(requests.join_next().await);
+            }
+            let mut browser = browser.clone();
+            browser.address = self.addresses[n % self.addresses.len()];
+            let path = path(n);
+            requests.spawn_local(async move { browser.get(&path).await });
+        }
+        while let Some(response) = requests.join_next().await {
+            responses.push(response);
+        }
+        responses.into_iter().map(|response| response.expect("a response")).collect()
+    }
+}
+
+/// A server process, killed when it is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn field(body: &str, name: &str) -> String {
+    let field = body.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    field.unwrap_or_else(|| panic!("`{name}` is not in {body:?}")).to_owned()
+}
+
+/// Whatever a response's cookie points to is there.
+async fn assert_cookies_lead_somewhere(site: &Site, responses: &[Response]) {
+    for response in responses.iter().filter(|response| response.set_cookie().is_some()) {
+        let mut browser = site.browser();
+        browser.keep_cookies(response);
+        if browser.cookies.is_empty() {
+            continue;
+        }
+        let found = browser.act("read").await;
+        assert!(!found.removes_cookie(), "a cookie that points to nothing: {response:?}");
+    }
+}
+
+async fn every_increment_survives(site: Site) {
+    for repeat in 0..REPEATS {
+        let mut browser = site.visitor("name=x").await;
+        let responses = site.storm(&browser, |_| "/do/count".to_owned()).await;
+        assert!(responses.iter().all(|response| response.status == 200));
+        let count = field(&browser.act("read").await.body, "count");
+        assert_eq!(count, REQUESTS.to_string(), "repeat {repeat}");
+    }
+}
+
+async fn every_field_survives(site: Site) {
+    for repeat in 0..REPEATS {
+        let mut browser = site.visitor("name=x").await;
+        let responses = site.storm(&browser, |n| format!("/wide/{n}")).await;
+        assert!(responses.iter().all(|response| response.status == 200));
+        let fields = browser.get("/wide").await.body;
+        assert_eq!(fields, ["1"; REQUESTS].join(" "), "repeat {repeat}");
+    }
+}
+
+async fn every_member_of_a_union_survives(site: Site) {
+    let mut browser = site.visitor("tag=a,tag=b").await;
+    let responses = site
+        .storm(&browser, |n| match n {
+            0 => "/do/untag=a,sleep=5".to_owned(),
+            n => format!("/do/sleep=5,tag=t{n}"),
+        })
+        .await;
+    let failed = responses.iter().filter(|response| response.status != 200).count();
+    assert_eq!(failed, 0, "none had to give up");
+    let tags = field(&browser.act("read").await.body, "tags");
+    let tags: Vec<&str> = tags.split('+').collect();
+    assert_eq!(tags.len(), REQUESTS, "all that were added, and `b`: {tags:?}");
+    assert!(!tags.contains(&"a"), "what one has removed is not there");
+}
+
+async fn the_largest_value_of_all_stays(site: Site) {
+    let mut browser = site.visitor("best=1").await;
+    let responses =
+        site.storm(&browser, |n| format!("/do/sleep=5,beat={}", n * 7 % REQUESTS)).await;
+    assert!(responses.iter().all(|response| response.status == 200));
+    let body = browser.act("read").await.body;
+    assert_eq!(field(&body, "best"), (REQUESTS - 1).to_string());
+    assert_eq!(field(&body, "least"), "0");
+}
+
+async fn two_requests_get_what_the_rule_says(site: Site) {
+    for (begin, ours, theirs, name, expected) in [
+        ("name=x", "name=ours", "name=theirs", "name", "ours"),
+        ("best=1", "best=5", "best=7", "best", "7"),
+        ("best=1", "best=7", "best=5", "best", "7"),
+        ("least=9", "least=5", "least=7", "least", "5"),
+        ("least=9", "least=7", "least=5", "least", "5"),
+        ("note=a", "note=bbb", "note=cc", "note", "bbb"),
+        ("note=a", "note=cc", "note=bbb", "note", "bbb"),
+        ("tag=a,tag=b", "untag=a,tag=c", "untag=b,tag=d", "tags", "c+d"),
+        ("tag=a", "tag=b,save,tag=c", "untag=a,tag=d", "tags", "b+c+d"),
+        // What only one of them has changed needs no rule.
+        ("best=9", "best=3", "name=x", "best", "3"),
+        ("step,name=x", "step", "name=y", "step", "2"),
+        // A renewal is merged too.
+        ("tag=a", "tag=b,renew", "tag=c", "tags", "a+b+c"),
+        ("tag=a", "tag=b,user=7", "tag=c", "tags", "a+b+c"),
+    ] {
+        let mut browser = site.visitor(begin).await;
+        let held = site.held(&browser, &format!("gate,{ours}")).await;
+        assert_eq!(browser.act(theirs).await.status, 200);
+        let response = site.release(held).await;
+        assert_eq!(response.status, 200, "{ours} against {theirs}");
+        browser.keep_cookies(&response);
+        let found = field(&browser.act("read").await.body, name);
+        assert_eq!(found, expected, "{ours} against {theirs}");
+    }
+}
+
+async fn a_merged_field_that_is_saved_twice_is_merged_twice(site: Site) {
+    let mut browser = site.visitor("tag=a").await;
+    let held = site.held(&browser, "tag=b,gate,save,gate,tag=c,save").await;
+    browser.act("tag=d").await;
+    site.gate.open();
+    site.gate.arrival().await;
+    browser.act("untag=a,tag=e").await;
+    assert_eq!(site.release(held).await.status, 200);
+    assert_eq!(field(&browser.act("read").await.body, "tags"), "b+c+d+e");
+}
+
+async fn a_rejected_request_gets_409_and_stores_nothing(site: Site) {
+    let mut browser = site.visitor("name=x").await;
+    let held = site.held(&browser, "gate,step,name=ours,count").await;
+    browser.act("step,name=theirs").await;
+    let refused = site.release(held).await;
+    assert_eq!((refused.status, refused.body.as_str()), (409, ""));
+    assert_eq!(refused.set_cookie(), None);
+    let body = browser.act("read").await.body;
+    assert_eq!(field(&body, "step"), "1");
+    assert_eq!(field(&body, "name"), "theirs");
+    assert_eq!(field(&body, "count"), "0");
+    // Who reads again may write again.
+    let held = site.held(&browser, "gate,reload,step").await;
+    browser.act("step").await;
+    assert_eq!(site.release(held).await.status, 200);
+    assert_eq!(field(&browser.act("read").await.body, "step"), "3");
+}
+
+/// A session that was destroyed before a slow request read it, while it held it, and after it wrote it.
+async fn a_destroyed_session_stays_destroyed(site: Site) {
+    for repeat in 0..REPEATS {
+        let mut slow_steps = ["gate,name=late", "gate,count,best=3", "gate,tag=late", "gate,step"]
+            .into_iter()
+            .cycle()
+            .skip(repeat);
+        let steps = slow_steps.next().expect("it never ends");
+
+        // Between its read and its write.
+        let mut browser = site.visitor("name=x,tag=a").await;
+        let old = browser.clone();
+        let held = site.held(&browser, steps).await;
+        assert!(browser.act("destroy").await.removes_cookie());
+        let late = site.release(held).await;
+        assert_eq!(late.status, 200, "the response stays");
+        assert_eq!(late.set_cookie(), None, "and sets no cookie");
+        assert!(old.clone().act("read").await.removes_cookie(), "the session is gone");
+
+        // Before its read: the visitor begins a session of its own, with nothing of the old one.
+        let mut late = old.clone();
+        let response = late.act(steps.trim_start_matches("gate,")).await;
+        assert_ne!(late.cookies, old.cookies);
+        assert_ne!(field(&response.body, "name"), "x");
+        assert!(old.clone().act("read").await.removes_cookie(), "the session is gone");
+
+        // After its write.
+        let mut browser = site.visitor("name=x").await;
+        let old = browser.clone();
+        let held = site.held(&browser, steps).await;
+        assert_eq!(site.release(held).await.status, 200);
+        browser.act("destroy").await;
+        assert!(old.clone().act("read").await.removes_cookie(), "the session is gone");
+    }
+}
+
+async fn a_storm_does_not_revive_a_destroyed_session(site: Site) {
+    for repeat in 0..REPEATS / 4 {
+        let browser = site.visitor("name=x").await;
+        let old = browser.clone();
+        let responses = site
+            .storm(&browser, |n| match n {
+                100 => "/do/destroy".to_owned(),
+                n if n % 3 == 0 => "/do/count".to_owned(),
+                n if n % 3 == 1 => format!("/do/tag=t{n}"),
+                n => format!("/do/touch,name=n{n}"),
+            })
+            .await;
+        assert!(old.clone().act("read").await.removes_cookie(), "repeat {repeat}");
+        let statuses: Vec<_> = responses.iter().map(|response| response.status).collect();
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        // Those that came after it began sessions of their own.
+        assert_cookies_lead_somewhere(&site, &responses).await;
+        for response in &responses {
+            let mut browser = site.browser();
+            browser.keep_cookies(response);
+            assert_ne!(browser.cookies, old.cookies, "nobody is sent back to the old id");
+        }
+    }
+}
+
+async fn a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie(site: Site) {
+    for renewal in ["renew", "user=7", "regenerate,name=new"] {
+        let mut browser = site.visitor("name=x,tag=a").await;
+        let held = site.held(&browser, "gate,name=late,tag=late,user=9").await;
+        let renewed = browser.act(renewal).await;
+        assert!(renewed.set_cookie().is_some());
+        let late = site.release(held).await;
+        assert_eq!((late.status, late.set_cookie()), (200, None), "{renewal}");
+        let body = browser.act("read").await.body;
+        assert_ne!(field(&body, "name"), "late", "{renewal}");
+        assert!(!field(&body, "tags").contains("late"), "{renewal}");
+        assert_ne!(field(&body, "user"), "9", "{renewal}");
+    }
+}
+
+async fn a_session_that_expired_meanwhile_stays_expired(site: Site) {
+    let browser = site.visitor("name=x,age=400").await;
+    let held = site.held(&browser, "gate,name=late,touch").await;
+    sleep(Duration::from_millis(500)).await;
+    let late = site.release(held).await;
+    assert_eq!((late.status, late.set_cookie()), (200, None));
+    assert!(browser.clone().act("read").await.removes_cookie());
+}
+
+async fn two_first_requests_begin_two_sessions(site: Site) {
+    let browser = site.browser();
+    let first = site.held(&browser, "gate,name=first").await;
+    let second = site.held(&browser, "gate,name=second").await;
+    site.gate.open();
+    let responses = [site.release(first).await, second.await.expect("a response")];
+    let mut cookies = Vec::new();
+    for (response, name) in responses.iter().zip(["first", "second"]) {
+        let mut browser = site.browser();
+        browser.keep_cookies(response);
+        assert_eq!(field(&browser.act("read").await.body, "name"), name);
+        cookies.push(browser.cookie().to_owned());
+    }
+    assert_ne!(cookies[0], cookies[1]);
+}
+
+macro_rules! on {
+    ($module:ident, $site:expr) => {
+        mod $module {
+            use super::*;
+
+            on!(@ $site;
+                every_increment_survives,
+                every_field_survives,
+                every_member_of_a_union_survives,
+                the_largest_value_of_all_stays,
+                two_requests_get_what_the_rule_says,
+                a_merged_field_that_is_saved_twice_is_merged_twice,
+                a_rejected_request_gets_409_and_stores_nothing,
+                a_destroyed_session_stays_destroyed,
+                a_storm_does_not_revive_a_destroyed_session,
+                a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie,
+                a_session_that_expired_meanwhile_stays_expired,
+                two_first_requests_begin_two_sessions,
+            );
+        }
+    };
+    (@ $site:expr; $($claim:ident,)*) => {
+        $(
+            #[actix_web::test]
+            async fn $claim() {
+                super::$claim($site).await;
+            }
+        )*
+    };
+}
+
+on!(memory, Site::on(MemoryStore::new()));
+on!(file, Site::on(files()));
+on!(redis, Site::on(RedisStore::builder(&redis().url()).prefix(prefix()).build().expect("a URL")));
+on!(redis_cluster, {
+    let urls = cluster().urls();
+    let builder = RedisStore::cluster(urls.iter().map(String::as_str));
+    Site::on(builder.prefix(prefix()).build().expect("URLs"))
+});
+
+/// What needs no gate, over three server processes.
+mod redis_processes {
+    use super::*;
+
+    on!(@ processes();
+        every_increment_survives,
+        every_field_survives,
+        every_member_of_a_union_survives,
+        the_largest_value_of_all_stays,
+        a_storm_does_not_revive_a_destroyed_session,
+    );
+}
+
+fn files() -> FileStore {
+    static ROOT: OnceLock<TempDir> = OnceLock::new();
+    let root = ROOT.get_or_init(|| TempDir::new().expect("a temporary folder"));
+    FileStore::builder(root.path().join(prefix()))
+        // The power does not fail here.
+        .durability(Durability::Process)
+        .build()
+        .expect("a writable folder")
+}
+
+fn redis() -> &'static RedisServer {
+    static SERVER: OnceLock<RedisServer> = OnceLock::new();
+    SERVER.get_or_init(|| RedisServer::start(Server::Redis))
+}
+
+fn cluster() -> &'static ClusterSetup {
+    static CLUSTER: OnceLock<ClusterSetup> = OnceLock::new();
+    CLUSTER.get_or_init(|| ClusterSetup::start(Server::Redis))
+}
+
+/// What keeps the sessions of one test apart from all others.
+fn prefix() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("test-{}-", NEXT.fetch_add(1, Ordering::SeqCst))
+}
+
+fn processes() -> Site {
+    let prefix = prefix();
+    let mut site = Site { addresses: Vec::new(), gate: Gate::default(), _processes: Vec::new() };
+    for _ in 0..3 {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_site_process"))
+            .args([&redis().url(), &prefix])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        let mut port = String::new();
+        let output = child.stdout.take().expect("it is piped");
+        BufReader::new(output).read_line(&mut port).expect("it prints its port");
+        site._processes.push(Process(child));
+        site.addresses.push(([127, 0, 0, 1], port.trim().parse().expect("a port")).into());
+    }
+    site
+}
