@@ -93,6 +93,13 @@ struct State {
 /// A connection that is being made, or was.
 type Attempt = Shared<BoxFuture<'static, Result<Wire, Failed>>>;
 
+/// When an attempt that a request waits for has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    Before,
+    Now,
+}
+
 /// Why there is no connection.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("no connection to Redis")]
@@ -120,8 +127,8 @@ struct TooSlow {
     limit: Duration,
 }
 
-/// The longest pause before another attempt to connect. A request waits for at most one attempt, so this
-/// is also how much later than the server the first request can be back.
+/// The longest pause before another attempt to connect. A request waits for an attempt that begins after
+/// it, so this is also how much later than the server the first request can be back.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -185,9 +192,18 @@ impl Link {
     }
 
     async fn wire(&self) -> Result<Wire, Failure> {
-        let attempt = self.attempt();
+        let wire = async {
+            match self.attempt() {
+                (attempt, Begun::Now) => attempt.await,
+                // It may have begun before the server was back.
+                (attempt, Begun::Before) => match attempt.await {
+                    Ok(wire) => Ok(wire),
+                    Err(_) => self.attempt().0.await,
+                },
+            }
+        };
         let limit = self.timeouts.connect;
-        match timeout(limit, attempt).await {
+        match timeout(limit, wire).await {
             Ok(Ok(wire)) => Ok(wire),
             Ok(Err(failed)) => Err(Failure::Unreachable(Box::new(failed))),
             Err(_) => Err(Failure::Unreachable(Box::new(TooSlow { what: "connect", limit }))),
@@ -195,7 +211,7 @@ impl Link {
     }
 
     /// The connection that is there or under way; a new one if there is none, or a broken one.
-    fn attempt(&self) -> Attempt {
+    fn attempt(&self) -> (Attempt, Begun) {
         // OK because nothing that runs under the lock leaves the state half changed.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = match state.latest.as_ref().map(Shared::peek) {
@@ -205,13 +221,13 @@ impl Link {
             Some(Some(Ok(_))) | None => Some(Duration::ZERO),
         };
         match (&state.latest, pause) {
-            (Some(attempt), None) => attempt.clone(),
+            (Some(attempt), None) => (attempt.clone(), Begun::Before),
             (latest, pause) => {
                 let has_failed = latest.as_ref().and_then(Shared::peek).is_some_and(Result::is_err);
                 let attempt = self.start(pause.unwrap_or_default());
                 state.failures = if has_failed { state.failures.saturating_add(1) } else { 0 };
                 state.latest = Some(attempt.clone());
-                attempt
+                (attempt, Begun::Now)
             }
         }
     }
