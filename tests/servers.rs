@@ -360,8 +360,18 @@ pub struct ClusterSetup {
 impl ClusterSetup {
     /// Starts the nodes and waits until they agree.
     pub fn start(server: Server) -> Self {
-        let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
-        let nodes = [(); 3].map(|()| RedisServer::start_with(server, &settings));
+        Self::start_with(server, &[])
+    }
+
+    /// A cluster whose nodes have their sessions again when they are started again.
+    pub fn start_persistent(server: Server) -> Self {
+        Self::start_with(server, &["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    fn start_with(server: Server, settings: &[&str]) -> Self {
+        let mut all = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+        all.extend(settings);
+        let nodes = [(); 3].map(|()| RedisServer::start_with(server, &all));
         for (node, slots) in nodes.iter().zip([0..5461_u16, 5461..10_923, 10_923..16_384]) {
             let slots: Vec<String> = slots.map(|slot| slot.to_string()).collect();
             let mut command = vec!["CLUSTER", "ADDSLOTS"];
@@ -373,7 +383,13 @@ impl ClusterSetup {
             nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
         }
         let setup = Self { nodes };
-        for node in &setup.nodes {
+        setup.wait_until_whole();
+        setup
+    }
+
+    /// Waits until all nodes see each other and all slots.
+    pub fn wait_until_whole(&self) {
+        for node in &self.nodes {
             node.wait_until("the cluster is whole", || {
                 let info = node.command(&["CLUSTER", "INFO"]);
                 let info: String = redis::from_redis_value(info).expect("a text");
@@ -382,7 +398,6 @@ impl ClusterSetup {
                     .all(|line| info.contains(line))
             });
         }
-        setup
     }
 
     /// The URLs of the nodes.

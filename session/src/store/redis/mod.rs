@@ -431,7 +431,13 @@ impl RedisStore {
             is_stored = true;
             let mut arguments = vec![format!("v{}", basis.version()).into()];
             arguments.extend(layout::grace_arguments(grace, new));
-            basis = match self.run(&script::RETIRE, old, &arguments, Repeat::Never).await? {
+            let retired = self.run(&script::RETIRE, old, &arguments, Repeat::Never).await;
+            if retired.is_err() {
+                // The client stays with the old id, so nobody needs the new one, whatever became of the old.
+                // OK because without this it ends by itself.
+                let _ = self.delete(new).await;
+            }
+            basis = match retired? {
                 Value::Int(_) => return Ok(Updated::Applied { version: moved.version() }),
                 current => match layout::parse_record(current)? {
                     Some(current) => current,
