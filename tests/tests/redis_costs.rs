@@ -1,0 +1,195 @@
+//! What a request costs Redis: round trips and bytes, as the server counts them.
+
+use std::time::Duration;
+
+use actix_typed_session::{RedisStore, SessionMiddleware, SessionMiddlewareBuilder};
+use actix_typed_session_tests::{
+    Browser, Gate,
+    concurrency::routes,
+    serve,
+    servers::{ClusterSetup, RedisServer, Server},
+};
+use actix_web::{App, web};
+use redis::Value;
+
+fn site(
+    store: RedisStore,
+    settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+) -> Browser {
+    let sessions = settings(SessionMiddleware::builder(store)).build().expect("good settings");
+    let gate = web::Data::new(Gate::default());
+    let app = move || App::new().app_data(gate.clone()).wrap(sessions.clone()).configure(routes);
+    Browser::new(serve!(app()))
+}
+
+/// How often the servers were asked since the counts were set to zero. What scripts do inside the server
+/// is no round trip, and the only commands that are sent outside of scripts are these.
+fn round_trips(servers: &[RedisServer]) -> u64 {
+    let calls = |server: &RedisServer, command: &str| {
+        let line = server.info("commandstats", &format!("cmdstat_{command}"))?;
+        line.strip_prefix("calls=")?.split(',').next()?.parse::<u64>().ok()
+    };
+    let commands = ["evalsha", "eval", "hgetall"];
+    let count =
+        |server| commands.into_iter().filter_map(|command| calls(server, command)).sum::<u64>();
+    servers.iter().map(count).sum()
+}
+
+fn reset(servers: &[RedisServer]) {
+    for server in servers {
+        assert_eq!(server.command(&["CONFIG", "RESETSTAT"]), Value::Okay);
+    }
+}
+
+/// Lets the servers know all scripts, so that no call is made twice.
+async fn warm_up(browser: &Browser) {
+    let mut browser = browser.clone();
+    for steps in ["name=x", "name=y", "touch", "renew", "destroy", "name=x", "regenerate,name=y"] {
+        assert_eq!(browser.act(steps).await.status, 200);
+    }
+    browser.act("destroy").await;
+}
+
+/// Requests, and the round trips each may cost.
+async fn assert_costs(browser: &Browser, servers: &[RedisServer], rows: &[(&str, u64)]) {
+    for (steps, expected) in rows {
+        let mut browser = browser.clone();
+        browser.act("name=begin,tag=a").await;
+        reset(servers);
+        let path = if *steps == "plain" { "/plain".to_owned() } else { format!("/do/{steps}") };
+        assert_eq!(browser.get(&path).await.status, 200);
+        let cost = round_trips(servers);
+        assert_eq!(cost, *expected, "round trips of `{steps}`");
+        println!("{steps}: {cost} round trips");
+    }
+}
+
+#[actix_web::test]
+async fn a_request_costs_no_round_trip_more_than_it_must() {
+    let redis = RedisServer::start(Server::Redis);
+    let browser = site(RedisStore::new(&redis.url()).expect("a good URL"), |it| it);
+    warm_up(&browser).await;
+    assert_costs(
+        &browser,
+        std::slice::from_ref(&redis),
+        &[
+            ("plain", 0),
+            ("read", 1),
+            ("name=begin", 1),
+            ("name=x", 2),
+            ("count,name=x,tag=b,best=3", 2),
+            ("touch", 2),
+            ("renew", 2),
+            ("user=7,name=x", 2),
+            ("regenerate,name=x", 2),
+            ("destroy", 2),
+            ("destroy,name=bye", 3),
+        ],
+    )
+    .await;
+    // A visitor without a cookie is looked up nowhere.
+    reset(std::slice::from_ref(&redis));
+    browser.clone().act("read").await;
+    assert_eq!(round_trips(std::slice::from_ref(&redis)), 0);
+}
+
+#[actix_web::test]
+async fn in_a_cluster_a_renewal_costs_three() {
+    let cluster = ClusterSetup::start(Server::Redis);
+    let urls = cluster.urls();
+    let store = RedisStore::cluster(urls.iter().map(String::as_str)).build().expect("good URLs");
+    let browser = site(store, |it| it);
+    // Each node has to know the scripts.
+    for _ in 0..20 {
+        warm_up(&browser).await;
+    }
+    assert_costs(
+        &browser,
+        &cluster.nodes,
+        &[
+            ("plain", 0),
+            ("read", 1),
+            ("name=x", 2),
+            ("renew", 3),
+            ("user=7,name=x", 3),
+            ("regenerate,name=x", 3),
+            ("destroy", 2),
+        ],
+    )
+    .await;
+}
+
+#[actix_web::test]
+async fn a_merge_costs_one_round_trip_more_for_each_conflict() {
+    let redis = RedisServer::start(Server::Redis);
+    let store = RedisStore::new(&redis.url()).expect("a good URL");
+    let sessions = SessionMiddleware::builder(store).build().expect("good settings");
+    let gate = Gate::default();
+    let data = web::Data::new(gate.clone());
+    let mut browser = Browser::new(serve!(
+        App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes)
+    ));
+    warm_up(&browser).await;
+    browser.act("tag=a").await;
+    let mut held = browser.clone();
+    let request = actix_web::rt::spawn(async move { held.act("gate,tag=b").await });
+    gate.arrival().await;
+    browser.act("tag=c").await;
+    reset(std::slice::from_ref(&redis));
+    gate.open();
+    assert_eq!(request.await.expect("a response").status, 200);
+    let evaluated = redis.info("commandstats", "cmdstat_evalsha").expect("two scripts");
+    assert!(evaluated.starts_with("calls=2,"), "{evaluated}");
+}
+
+#[actix_web::test]
+async fn a_site_that_touches_at_each_request_pays_no_second_round_trip_for_it() {
+    let redis = RedisServer::start(Server::Redis);
+    let store = RedisStore::new(&redis.url()).expect("a good URL");
+    let mut browser = site(store, |it| it.touch_interval(Duration::ZERO).persistent(true));
+    warm_up(&browser).await;
+    redis.command(&["FLUSHALL"]);
+    browser.act("name=x").await;
+    let expiry = || {
+        let keys = redis.command(&["KEYS", "session:*"]);
+        let keys: Vec<String> = redis::from_redis_value(keys).expect("names");
+        assert_eq!(keys.len(), 1, "one session is left");
+        match redis.command(&["PEXPIRETIME", &keys[0]]) {
+            Value::Int(at) => at,
+            other => panic!("{other:?}"),
+        }
+    };
+    browser.act("read").await;
+    for _ in 0..3 {
+        let before = expiry();
+        actix_web::rt::time::sleep(Duration::from_millis(5)).await;
+        reset(std::slice::from_ref(&redis));
+        let response = browser.act("read").await;
+        let evaluated = redis.info("commandstats", "cmdstat_evalsha").expect("one script");
+        assert!(evaluated.starts_with("calls=1,"), "{evaluated}");
+        assert!(response.set_cookie().is_some(), "the cookie lives on with the session");
+        assert!(expiry() > before);
+    }
+}
+
+#[actix_web::test]
+async fn writing_a_small_field_of_a_large_session_sends_less_than_300_bytes() {
+    let redis = RedisServer::start(Server::Redis);
+    let mut browser = site(RedisStore::new(&redis.url()).expect("a good URL"), |it| it);
+    warm_up(&browser).await;
+    browser.act(&format!("note={},name=begin", "x".repeat(8 * 1024))).await;
+    let received = || -> u64 {
+        let bytes = redis.info("stats", "total_net_input_bytes").expect("a number");
+        bytes.parse().expect("a number")
+    };
+    // What counting itself sends.
+    let (first, second) = (received(), received());
+    let own = second - first;
+    for (steps, most) in [("read", 90), ("name=small", 300), ("count", 300), ("best=42", 300)] {
+        let before = received();
+        assert_eq!(browser.act(steps).await.status, 200);
+        let bytes = received() - before - own;
+        println!("{steps}: {bytes} bytes into Redis");
+        assert!(bytes <= most, "{steps}: {bytes} bytes");
+    }
+}
