@@ -5,6 +5,7 @@ pub mod concurrency;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod stores;
 
 use std::{
     collections::BTreeMap,
@@ -120,7 +121,7 @@ impl Site {
 }
 
 /// Holds requests back until the test lets them go on.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Gate {
     arrived: Arc<Semaphore>,
     open: Arc<Semaphore>,

@@ -1,112 +1,17 @@
 //! Requests that get in each other's way, over real HTTP: nothing is lost, nothing is revived, on every
 //! store.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
-use actix_typed_session::{
-    Durability, FileStore, MemoryStore, RedisStore, SessionMiddleware, SessionStore,
-};
 use actix_typed_session_tests::{
-    Browser, Gate, Response,
-    concurrency::routes,
-    serve,
-    servers::{ClusterSetup, RedisServer, Server},
+    Response,
+    concurrency::{REQUESTS, Site, field},
+    on, on_every_store, stores,
 };
-use actix_web::{App, web};
-use tempfile::TempDir;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
 /// How often a race is run on each store.
 const REPEATS: usize = 20;
-const REQUESTS: usize = 200;
-const AT_ONCE: usize = 32;
-
-/// A site on a store.
-struct Site {
-    addresses: Vec<SocketAddr>,
-    gate: Gate,
-    _processes: Vec<Process>,
-}
-
-impl Site {
-    fn on(store: impl SessionStore) -> Self {
-        let sessions = SessionMiddleware::builder(store).build().expect("good settings");
-        let gate = Gate::default();
-        let data = web::Data::new(gate.clone());
-        let address =
-            serve!(App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes));
-        Self { addresses: vec![address], gate, _processes: Vec::new() }
-    }
-
-    fn browser(&self) -> Browser {
-        Browser::new(self.addresses[0])
-    }
-
-    /// A browser whose session is there already.
-    async fn visitor(&self, steps: &str) -> Browser {
-        let mut browser = self.browser();
-        browser.act(steps).await;
-        assert_eq!(browser.cookies.len(), 1, "a session began");
-        browser
-    }
-
-    /// Sends a request that stops at the gate; the test goes on when it is there.
-    async fn held(&self, browser: &Browser, steps: &str) -> tokio::task::JoinHandle<Response> {
-        let (mut browser, path) = (browser.clone(), format!("/do/{steps}"));
-        let request = actix_web::rt::spawn(async move { browser.get(&path).await });
-        self.gate.arrival().await;
-        request
-    }
-
-    /// Lets a held request go on to its end.
-    async fn release(&self, request: tokio::task::JoinHandle<Response>) -> Response {
-        self.gate.open();
-        request.await.expect("a response")
-    }
-
-    /// Sends requests of one browser, so many at once, spread over all servers.
-    async fn storm(&self, browser: &Browser, path: impl Fn(usize) -> String) -> Vec<Response> {
-        let mut requests = JoinSet::new();
-        let mut responses = Vec::new();
-        for n in 0..REQUESTS {
-            if requests.len() == AT_ONCE {
-                responses.extend(requests.join_next().await);
-            }
-            let mut browser = browser.clone();
-            browser.address = self.addresses[n % self.addresses.len()];
-            let path = path(n);
-            requests.spawn_local(async move { browser.get(&path).await });
-        }
-        while let Some(response) = requests.join_next().await {
-            responses.push(response);
-        }
-        responses.into_iter().map(|response| response.expect("a response")).collect()
-    }
-}
-
-/// A server process, killed when it is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn field(body: &str, name: &str) -> String {
-    let field = body.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
-    field.unwrap_or_else(|| panic!("`{name}` is not in {body:?}")).to_owned()
-}
 
 /// Whatever a response's cookie points to is there.
 async fn assert_cookies_lead_somewhere(site: &Site, responses: &[Response]) {
@@ -326,51 +231,26 @@ async fn two_first_requests_begin_two_sessions(site: Site) {
     assert_ne!(cookies[0], cookies[1]);
 }
 
-macro_rules! on {
-    ($module:ident, $site:expr) => {
-        mod $module {
-            use super::*;
+on_every_store!(
+    every_increment_survives,
+    every_field_survives,
+    every_member_of_a_union_survives,
+    the_largest_value_of_all_stays,
+    two_requests_get_what_the_rule_says,
+    a_merged_field_that_is_saved_twice_is_merged_twice,
+    a_rejected_request_gets_409_and_stores_nothing,
+    a_destroyed_session_stays_destroyed,
+    a_storm_does_not_revive_a_destroyed_session,
+    a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie,
+    a_session_that_expired_meanwhile_stays_expired,
+    two_first_requests_begin_two_sessions,
+);
 
-            on!(@ $site;
-                every_increment_survives,
-                every_field_survives,
-                every_member_of_a_union_survives,
-                the_largest_value_of_all_stays,
-                two_requests_get_what_the_rule_says,
-                a_merged_field_that_is_saved_twice_is_merged_twice,
-                a_rejected_request_gets_409_and_stores_nothing,
-                a_destroyed_session_stays_destroyed,
-                a_storm_does_not_revive_a_destroyed_session,
-                a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie,
-                a_session_that_expired_meanwhile_stays_expired,
-                two_first_requests_begin_two_sessions,
-            );
-        }
-    };
-    (@ $site:expr; $($claim:ident,)*) => {
-        $(
-            #[actix_web::test]
-            async fn $claim() {
-                super::$claim($site).await;
-            }
-        )*
-    };
-}
-
-on!(memory, Site::on(MemoryStore::new()));
-on!(file, Site::on(files()));
-on!(redis, Site::on(RedisStore::builder(&redis().url()).prefix(prefix()).build().expect("a URL")));
-on!(redis_cluster, {
-    let urls = cluster().urls();
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str));
-    Site::on(builder.prefix(prefix()).build().expect("URLs"))
-});
-
-/// What needs no gate, over three server processes.
+/// What needs no gate, over three server processes on one Redis.
 mod redis_processes {
     use super::*;
 
-    on!(@ processes();
+    on!(processes();
         every_increment_survives,
         every_field_survives,
         every_member_of_a_union_survives,
@@ -379,46 +259,12 @@ mod redis_processes {
     );
 }
 
-fn files() -> FileStore {
-    static ROOT: OnceLock<TempDir> = OnceLock::new();
-    let root = ROOT.get_or_init(|| TempDir::new().expect("a temporary folder"));
-    FileStore::builder(root.path().join(prefix()))
-        // The power does not fail here.
-        .durability(Durability::Process)
-        .build()
-        .expect("a writable folder")
-}
-
-fn redis() -> &'static RedisServer {
-    static SERVER: OnceLock<RedisServer> = OnceLock::new();
-    SERVER.get_or_init(|| RedisServer::start(Server::Redis))
-}
-
-fn cluster() -> &'static ClusterSetup {
-    static CLUSTER: OnceLock<ClusterSetup> = OnceLock::new();
-    CLUSTER.get_or_init(|| ClusterSetup::start(Server::Redis))
-}
-
-/// What keeps the sessions of one test apart from all others.
-fn prefix() -> String {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    format!("test-{}-", NEXT.fetch_add(1, Ordering::SeqCst))
-}
-
 fn processes() -> Site {
-    let prefix = prefix();
-    let mut site = Site { addresses: Vec::new(), gate: Gate::default(), _processes: Vec::new() };
-    for _ in 0..3 {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_site_process"))
-            .args([&redis().url(), &prefix])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program was built");
-        let mut port = String::new();
-        let output = child.stdout.take().expect("it is piped");
-        BufReader::new(output).read_line(&mut port).expect("it prints its port");
-        site._processes.push(Process(child));
-        site.addresses.push(([127, 0, 0, 1], port.trim().parse().expect("a port")).into());
-    }
-    site
+    let prefix = stores::prefix();
+    let arguments = [stores::redis_url(), prefix];
+    Site::of_processes((0..3).map(|_| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_site_process"));
+        command.args(&arguments);
+        command
+    }))
 }

@@ -1,0 +1,102 @@
+//! One store of each kind, on servers that all tests of a program share.
+
+use std::{
+    process,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix_typed_session::{Durability, FileStore, RedisStore};
+use tempfile::TempDir;
+
+use crate::servers::{ClusterSetup, RedisServer, Server};
+
+/// What keeps the sessions of one test apart from all others.
+pub fn prefix() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("test-{}-{}-", process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
+}
+
+/// An empty file store.
+pub fn files() -> FileStore {
+    static ROOT: OnceLock<TempDir> = OnceLock::new();
+    let root = ROOT.get_or_init(|| TempDir::new().expect("a temporary folder"));
+    FileStore::builder(root.path().join(prefix()))
+        // The power does not fail here.
+        .durability(Durability::Process)
+        .build()
+        .expect("a writable folder")
+}
+
+/// The URL of a Redis.
+pub fn redis_url() -> String {
+    static SERVER: OnceLock<RedisServer> = OnceLock::new();
+    SERVER.get_or_init(|| RedisServer::start(Server::Redis)).url()
+}
+
+/// An empty store in a Redis.
+pub fn redis() -> RedisStore {
+    RedisStore::builder(&redis_url()).prefix(prefix()).build().expect("a good URL")
+}
+
+/// An empty store in a cluster.
+pub fn redis_cluster() -> RedisStore {
+    static CLUSTER: OnceLock<ClusterSetup> = OnceLock::new();
+    let urls = CLUSTER.get_or_init(|| ClusterSetup::start(Server::Redis)).urls();
+    let builder = RedisStore::cluster(urls.iter().map(String::as_str));
+    builder.prefix(prefix()).build().expect("good URLs")
+}
+
+/// Makes a test of each claim, on each kind of store. A claim is an async function that takes a
+/// [`Site`](crate::concurrency::Site).
+#[macro_export]
+macro_rules! on_every_store {
+    ($($claim:ident,)*) => {
+        $crate::on_every_store!(settings = |builder| builder; $($claim,)*);
+    };
+    (settings = $settings:expr; $($claim:ident,)*) => {
+        mod memory {
+            use super::*;
+            $crate::on!({
+                let store = ::actix_typed_session::MemoryStore::new();
+                $crate::concurrency::Site::with(store, $settings)
+            }; $($claim,)*);
+        }
+
+        mod file {
+            use super::*;
+            $crate::on!({
+                $crate::concurrency::Site::with($crate::stores::files(), $settings)
+            }; $($claim,)*);
+        }
+
+        mod redis {
+            use super::*;
+            $crate::on!({
+                $crate::concurrency::Site::with($crate::stores::redis(), $settings)
+            }; $($claim,)*);
+        }
+
+        mod redis_cluster {
+            use super::*;
+            $crate::on!({
+                $crate::concurrency::Site::with($crate::stores::redis_cluster(), $settings)
+            }; $($claim,)*);
+        }
+    };
+}
+
+/// Makes a test of each claim, on one site.
+#[macro_export]
+macro_rules! on {
+    ($site:expr; $($claim:ident,)*) => {
+        $(
+            #[::actix_web::test]
+            async fn $claim() {
+                super::$claim($site).await;
+            }
+        )*
+    };
+}
