@@ -5,7 +5,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -1233,5 +1236,147 @@ pub async fn random_calls_agree_with_the_model<H: Harness>(harness: Arc<H>) {
             model.live(&key, now).map(|record| (seen(record), record.version())),
             "step {step}: what is stored after call {call}"
         );
+    }
+}
+
+/// One session that several tasks use at random, and what they were told.
+struct Crowd<S> {
+    store: S,
+    /// The keys that the session has had; the last one is its key.
+    keys: Mutex<Vec<StoreKey>>,
+    /// How many additions were applied.
+    added: AtomicU64,
+    /// Whether a call that has destroyed the session has returned.
+    ended: AtomicBool,
+}
+
+impl<S> Crowd<S> {
+    fn key(&self) -> StoreKey {
+        *self.keys.lock().expect("no task panics with it").last().expect("it begins with one")
+    }
+}
+
+/// What one task does. Gives the last value of its own field that was applied.
+async fn jostle<H: Harness>(
+    harness: Arc<H>,
+    crowd: Arc<Crowd<H::Store>>,
+    task: usize,
+    mut random: Random,
+) -> Option<i64> {
+    let own = ["own0", "own1", "own2", "own3", "own4", "own5"][task];
+    let mut applied = None;
+    for n in 0..15 {
+        let had_ended = crowd.ended.load(Ordering::SeqCst);
+        let key = crowd.key();
+        let store = &crowd.store;
+        // Only one task renews, so that it knows where the session is.
+        let call = random.below(if task == 0 { 40 } else { 34 });
+        let was_there = match call {
+            0..10 => {
+                let mut patch = add("n", 1);
+                patch.set(own.into(), json(&n.to_string()));
+                match ok(store.update(&key, &patch)).await {
+                    Updated::Applied { .. } => {
+                        crowd.added.fetch_add(1, Ordering::SeqCst);
+                        applied = Some(n);
+                        true
+                    }
+                    Updated::Gone => false,
+                    other => panic!("nobody asked for a version: {other:?}"),
+                }
+            }
+            10..18 => match ok(store.load(&key)).await {
+                None => false,
+                Some(record) => {
+                    let mut patch = add("n", 1);
+                    patch.expect_version(record.version());
+                    let updated = ok(store.update(&key, &patch)).await;
+                    match &updated {
+                        Updated::Applied { version } => {
+                            crowd.added.fetch_add(1, Ordering::SeqCst);
+                            assert_eq!(*version, record.version() + 1);
+                        }
+                        Updated::Conflict(current) => {
+                            assert!(current.version() > record.version(), "versions only grow");
+                        }
+                        Updated::Gone => {}
+                        Updated::Taken => panic!("`update` takes no new key"),
+                    }
+                    !record.is_retired()
+                }
+            },
+            18..26 => ok(store.load(&key)).await.is_some_and(|record| !record.is_retired()),
+            26..33 => ok(store.touch(&key, ticks(&*harness, 2_000 + n as u32))).await,
+            // Seldom enough that many rounds end with a session.
+            33 if random.below(6) > 0 => continue,
+            33 => {
+                let destroyed = ok(store.destroy(&key)).await;
+                if destroyed {
+                    crowd.ended.store(true, Ordering::SeqCst);
+                }
+                destroyed
+            }
+            _ => {
+                let new = new_key();
+                let grace = grace(&*harness, 500, OldId::ReadsSnapshot);
+                match ok(store.rotate(&key, &new, &add("n", 1), grace)).await {
+                    Updated::Applied { .. } => {
+                        crowd.added.fetch_add(1, Ordering::SeqCst);
+                        crowd.keys.lock().expect("no task panics with it").push(new);
+                        true
+                    }
+                    Updated::Gone => false,
+                    other => panic!("the key is new and no version is asked for: {other:?}"),
+                }
+            }
+        };
+        assert!(!(had_ended && was_there), "law 4: call {call} found a session that had ended");
+        if random.below(4) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    applied
+}
+
+pub async fn random_interleavings_keep_the_laws<H: Harness>(harness: Arc<H>) {
+    const TASKS: usize = 6;
+    for round in 1..=40 {
+        let crowd = Arc::new(Crowd {
+            store: harness.open().await,
+            keys: Mutex::new(vec![new_key()]),
+            added: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        });
+        create(&crowd.store, &crowd.key(), &record(&*harness)).await;
+        let mut tasks = JoinSet::new();
+        for task in 0..TASKS {
+            let random =
+                Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(round * 31 + task as u64 + 1));
+            let (harness, crowd) = (Arc::clone(&harness), Arc::clone(&crowd));
+            tasks.spawn(async move { (task, jostle(harness, crowd, task, random).await) });
+        }
+        let mut applied = [None; TASKS];
+        while let Some(result) = tasks.join_next().await {
+            let (task, last) = result.expect("the task keeps the laws");
+            applied[task] = last;
+        }
+        let keys = crowd.keys.lock().expect("all tasks have ended").clone();
+        let mut live = Vec::new();
+        for key in &keys {
+            live.extend(ok(crowd.store.load(key)).await.filter(|record| !record.is_retired()));
+        }
+        if crowd.ended.load(Ordering::SeqCst) {
+            assert!(live.is_empty(), "round {round}: a destroyed session stays destroyed");
+            continue;
+        }
+        let [record] = &live[..] else {
+            panic!("round {round}: a session is live under one key, and not {}", live.len());
+        };
+        let added = crowd.added.load(Ordering::SeqCst);
+        assert_eq!(field(record, "n"), (added > 0).then(|| added.to_string()), "round {round}");
+        for (task, last) in applied.iter().enumerate() {
+            let stored = field(record, &format!("own{task}"));
+            assert_eq!(stored, last.map(|n: i64| n.to_string()), "round {round}: task {task}");
+        }
     }
 }

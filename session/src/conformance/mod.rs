@@ -158,6 +158,7 @@ macro_rules! store_conformance {
             load_and_touch_does_not_extend_a_retired_session,
             concurrent_touches_keep_the_latest,
             random_calls_agree_with_the_model,
+            random_interleavings_keep_the_laws,
         }
         $( $crate::__store_capability! { $harness; $capability } )*
     };
