@@ -3,10 +3,12 @@
 use std::{panic, sync::Arc, time::Duration};
 
 use actix_typed_session::{
-    Change, Clock as _, Created, FakeClock, Grace, MemoryStore, Number, Patch, Record,
-    SessionStore, StoreError, StoreKey, Timestamp, Updated,
+    Change, Clock as _, Created, FakeClock, Grace, MemoryStore, NewExpiry, Number, Patch, Record,
+    Renewal, SessionStore, StoreError, StoreKey, Timestamp, Updated,
     conformance::{Harness, laws, run},
 };
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// How a store is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,10 @@ enum Flaw {
     UpdateKeepsTheExpiry,
     AddIsReadAndWritten,
     AddStartsFromZero,
+    AddRounds,
+    LoadAndTouchOnlySaysSo,
+    LoadAndTouchShortens,
+    LoadAndTouchExtendsTheRetired,
     TouchShortens,
     TouchOfTheGoneSucceeds,
     DestroyForgetsTheSuccessor,
@@ -75,6 +81,30 @@ impl SessionStore for Broken {
         self.store.load(key).await
     }
 
+    async fn load_and_touch(
+        &self,
+        key: &StoreKey,
+        renewal: &Renewal,
+    ) -> Result<Option<Record>, StoreError> {
+        let found = self.store.load(key).await?;
+        let Some(record) = &found else { return Ok(None) };
+        let later = renewal.expires_at(record).unwrap_or(record.expires_at());
+        match self.flaw {
+            F::LoadAndTouchOnlySaysSo => return Ok(found.map(|record| record.extended_to(later))),
+            F::LoadAndTouchShortens => {
+                let mut patch = Patch::default();
+                patch.set_expiry(NewExpiry::Set(self.clock.now().saturating_add(HOUR)));
+                self.store.update(key, &patch).await?;
+            }
+            F::LoadAndTouchExtendsTheRetired if record.is_retired() => {
+                let longer = record.clone().extended_to(record.expires_at().saturating_add(HOUR));
+                self.replace(key, &longer).await?;
+            }
+            _ => {}
+        }
+        self.store.load(key).await
+    }
+
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
         let current = self.store.load(key).await?;
         match (self.flaw, current) {
@@ -111,14 +141,17 @@ impl SessionStore for Broken {
                 copy_changes(patch, &mut blind);
                 self.store.update(key, &blind).await
             }
-            (F::AddIsReadAndWritten | F::AddStartsFromZero, Some(record)) => {
+            (F::AddIsReadAndWritten | F::AddStartsFromZero | F::AddRounds, Some(record)) => {
                 let mut set = patch.clone();
                 for (name, change) in patch.changes() {
                     if let Change::Add { from, by } = change {
                         let from =
                             if self.is(F::AddStartsFromZero) { Number::Int(0) } else { *from };
                         let stored = record.field(name).and_then(|json| Number::parse(json).ok());
-                        let sum = stored.unwrap_or(from).saturating_add(*by);
+                        let mut sum = stored.unwrap_or(from).saturating_add(*by);
+                        if let (Number::Int(n), true) = (sum, self.is(F::AddRounds)) {
+                            sum = Number::Int(n as f64 as i64);
+                        }
                         set.set(name.to_owned().into(), sum.to_json().into());
                     }
                 }
@@ -256,13 +289,17 @@ fn the_kit_notices_each_broken_law() {
         CreateOverwrites: create_never_overwrites, concurrent_creates_of_one_key_store_one;
         CreateReportsTheWrongThing: create_never_overwrites;
         UpdateChecksFirstAndWritesLater: update_against_destroy_does_not_revive,
-            concurrent_updates_of_different_fields_all_survive;
+            concurrent_updates_of_different_fields_all_survive, random_interleavings_keep_the_laws;
         UpdateForgetsOtherFields: update_changes_the_named_fields_only;
         UpdateRevives: update_touch_and_rotate_of_a_gone_session_bring_nothing_back;
         UpdateIgnoresVersions: a_patch_for_another_version_is_refused_as_a_whole,
             of_concurrent_writers_one_gets_each_version;
         UpdateKeepsTheExpiry: update_stores_limits_and_expiry;
-        AddIsReadAndWritten: concurrent_additions_add_up;
+        AddIsReadAndWritten: concurrent_additions_add_up, random_interleavings_keep_the_laws;
+        AddRounds: additions_work_on_every_number;
+        LoadAndTouchOnlySaysSo: load_and_touch_extends_as_told_or_not_at_all;
+        LoadAndTouchShortens: load_and_touch_extends_as_told_or_not_at_all;
+        LoadAndTouchExtendsTheRetired: load_and_touch_does_not_extend_a_retired_session;
         AddStartsFromZero: additions_start_from_the_given_number;
         TouchShortens: touch_only_extends, concurrent_touches_keep_the_latest;
         TouchOfTheGoneSucceeds: update_touch_and_rotate_of_a_gone_session_bring_nothing_back;
@@ -270,7 +307,8 @@ fn the_kit_notices_each_broken_law() {
         DestroyAlwaysReportsTrue: destroy_is_idempotent_and_says_whether_something_was_there;
         RotateDeletesTheOldKey: rotate_moves_the_session_and_retires_the_old_key;
         RotateOverwrites: rotate_never_overwrites;
-        RotateLeavesTheOldKeyAlive: a_retired_session_takes_no_change;
+        RotateLeavesTheOldKeyAlive: a_retired_session_takes_no_change,
+            random_interleavings_keep_the_laws;
         RotateForgetsTheGrace:
             a_retired_session_ends_with_its_grace_and_never_later_than_before;
     };
