@@ -1,6 +1,6 @@
 //! From a checked struct to code. Nothing can fail here.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
     Generics, Path, Type, WhereClause,
@@ -186,8 +186,10 @@ fn constant(field: &Field, index: usize) -> TokenStream {
         Merge::With(path) => Some(quote!(, #path)),
         _ => None,
     };
-    let field = quote_spanned! {span=>
-        #constructor(
+    // The whole call stands at the type, and what is in it does not: lints would go into it there.
+    let mut arguments = Group::new(
+        Delimiter::Parenthesis,
+        quote! {
             &::actix_typed_session::__private::FieldSchema {
                 name: #label,
                 stored: #stored,
@@ -198,8 +200,10 @@ fn constant(field: &Field, index: usize) -> TokenStream {
             |session| &session.#ident,
             |session| &mut session.#ident,
             || #default,
-        )
-    };
+        },
+    );
+    arguments.set_span(span);
+    let field = quote!(#constructor #arguments);
     let field = match rule {
         None => field,
         Some(rule) => quote!(#rule(#field #function)),
