@@ -93,6 +93,10 @@ use proc_macro::TokenStream;
 /// | `accessor = "name"` | the accessors are `name()`, `set_name(…)` and so on |
 /// | `merge = "last_write"` | of two requests that change the field at once, the later one wins; so without this |
 /// | `merge = "add"` | the field is a number, and two requests that change it at once add up |
+/// | `merge = "max"`, `merge = "min"` | the larger or the smaller of both values stays |
+/// | `merge = "union"` | the field is a set or a map, and what either request has added or removed is added or removed |
+/// | `merge = "reject"` | the later request fails with 409, and nothing of it is stored |
+/// | `merge_with = function` | `fn(base: &F, theirs: F, ours: F) -> F` decides; `base` is what both have read |
 /// | `privilege` | a change renews the session's id, and nothing of the session is readable under the old one |
 /// | `lenient` | a stored value that does not decode resets this field alone, even in a `strict` struct |
 ///
@@ -101,6 +105,11 @@ use proc_macro::TokenStream;
 /// ```
 /// use actix_typed_session::{Session, TypedSession};
 /// use serde::{Deserialize, Serialize};
+/// use std::collections::BTreeSet;
+///
+/// fn longer(_base: &String, theirs: String, ours: String) -> String {
+///     if theirs.len() > ours.len() { theirs } else { ours }
+/// }
 ///
 /// #[derive(Serialize, Deserialize)]
 /// enum Theme {
@@ -124,6 +133,10 @@ use proc_macro::TokenStream;
 ///     credit: i64,
 ///     #[session(merge = "last_write")]
 ///     name: String,
+///     #[session(merge = "union")]
+///     seen: BTreeSet<u32>,
+///     #[session(merge_with = longer)]
+///     draft: String,
 ///     /// For this request only.
 ///     #[session(skip)]
 ///     messages: Vec<String>,

@@ -1,11 +1,14 @@
-//! The guide: how to begin, what is guaranteed, how to write a store, and where to find what other
-//! libraries call otherwise.
+//! The guide: how to begin, what is guaranteed, how to run it on Redis, how to write a store, and where to
+//! find what other libraries call otherwise.
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
 
 #[doc = include_str!("semantics.md")]
 pub mod semantics {}
+
+#[doc = include_str!("concurrent_requests.md")]
+pub mod concurrent_requests {}
 
 #[doc = include_str!("writing_a_store.md")]
 pub mod writing_a_store {}

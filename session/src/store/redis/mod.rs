@@ -54,7 +54,8 @@ struct Inner {
 
 impl RedisStore {
     /// The sessions in the Redis at this URL: `redis://[user[:password]@]host[:port][/database]`, with
-    /// `rediss:` for TLS.
+    /// `rediss:` for TLS. TLS is that of rustls, with the cryptography that the application has installed
+    /// for it, or ring.
     ///
     /// # Errors
     /// The URL cannot be understood. Whether a server is there shows with the first request.

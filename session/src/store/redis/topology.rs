@@ -108,7 +108,6 @@ impl Cluster {
         repeat: Repeat,
     ) -> Result<Value, Failure> {
         let mut detour = None;
-        let mut tried_again = false;
         for _ in 0..REDIRECTIONS {
             let (generation, node) = match self.master(slot) {
                 (generation, Some(node)) => (generation, node),
@@ -123,7 +122,7 @@ impl Cluster {
                 }
             };
             let asking = detour.is_some();
-            let node = detour.take().unwrap_or(node);
+            let node: Arc<Node> = detour.take().unwrap_or(node);
             let failure = match node.call(&Request { command, repeat, asking }).await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
@@ -143,16 +142,19 @@ impl Cluster {
                     }
                     _ => return Err(Failure::Refused(error)),
                 },
-                // Its replica may have taken over.
-                Failure::Unreachable(_) if !tried_again => {
-                    tried_again = true;
+                Failure::Unreachable(cause) => {
                     self.draw(generation).await?;
+                    let has_moved =
+                        self.master(slot).1.is_some_and(|now| !Arc::ptr_eq(&now, &node));
+                    if !has_moved {
+                        return Err(Failure::Unreachable(cause));
+                    }
+                    // Its replica has taken over.
                 }
                 Failure::Unanswered(cause) => {
                     self.draw_in_background(generation);
                     return Err(Failure::Unanswered(cause));
                 }
-                Failure::Unreachable(cause) => return Err(Failure::Unreachable(cause)),
             }
         }
         Err(unreachable("the nodes of the cluster do not agree on who has the slot"))
