@@ -8,11 +8,11 @@ use crate::{
     error::ConfigError,
     expiry::{Clock, Lifetimes, SystemClock},
     id::SessionId,
+    merger::Turns,
     middleware::SessionMiddleware,
     plan::{OnOutage, Rules},
     store::{ErasedStore, SessionStore},
     transport::{CookieSettings, SameSite},
-    turns::Turns,
 };
 
 /// All that a middleware knows before the first request.

@@ -26,19 +26,17 @@ use futures_util::{
     future::{self, BoxFuture, FutureExt as _},
 };
 use serde_json::value::RawValue;
-use tokio::{
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::{
-    config::{Config, WorkerConfig},
+    config::WorkerConfig,
     error::{Chain, SessionError, StoreError, ValueError},
     expiry::{Limits, Timestamp, whole_ms},
     field::{FieldSchema, Snapshot, same_json},
     id::{SessionId, StoreKey},
-    merge::{MergedField, merge},
+    merge::MergedField,
+    merger::Merger,
     number::Number,
     patch::Patch,
     plan::{
@@ -46,7 +44,7 @@ use crate::{
         TouchMode, plan, tolerates_outage,
     },
     record::Record,
-    store::{Answer, Created, ErasedStore, Renewal, Updated},
+    store::{Created, ErasedStore, Renewal, Updated},
     transport::Presented,
 };
 
@@ -569,12 +567,14 @@ impl Inner {
             let now = self.config.clock.now();
             let (plan, merger) = {
                 let state = self.state.borrow();
-                let merger = Merger {
-                    base: state.record().cloned(),
+                let situation = state.situation(changes);
+                // Only who needs it pays for it.
+                let merger = state.record().filter(|_| situation.merged).map(|base| Merger {
+                    base: base.clone(),
                     fields: state.merged.clone(),
                     config: Arc::clone(&self.config.0),
-                };
-                (plan(&state.situation(changes), &self.config.rules, now), merger)
+                });
+                (plan(&situation, &self.config.rules, now), merger)
             };
             let plan = plan.map_err(|impossible| match impossible {
                 Impossible::HeadSent => SessionError::ResponseSent,
@@ -924,7 +924,7 @@ impl Effect {
     fn of(
         plan: Plan,
         store: Arc<dyn ErasedStore>,
-        merger: Merger,
+        merger: Option<Merger>,
         new_id: impl FnOnce() -> Result<SessionId, SessionError>,
     ) -> Result<BoxFuture<'static, Result<Self, SessionError>>, SessionError> {
         let new = || new_id().map(|id| (StoreKey::from(&id), id));
@@ -939,7 +939,7 @@ impl Effect {
             }
             Call::Update(key, patch) => async move {
                 let call = |patch| Arc::clone(&store).update(key, patch);
-                match merger.apply(&key, &patch, call).await? {
+                match Merger::write(merger, &key, &patch, call).await? {
                     Updated::Applied { .. } => Ok(Self::Updated { patch }),
                     Updated::Gone => Ok(Self::Gone),
                     Updated::Conflict(_) | Updated::Taken => Err(no_answer("update").into()),
@@ -968,7 +968,7 @@ impl Effect {
                 let (key, id) = new()?;
                 async move {
                     let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
-                    match (merger.apply(&old, &patch, call).await?, anew) {
+                    match (Merger::write(merger, &old, &patch, call).await?, anew) {
                         (Updated::Applied { .. }, _) => Ok(Self::Renewed { id, key, patch }),
                         (Updated::Taken, _) => Ok(Self::IdTaken),
                         (Updated::Gone, None) => Ok(Self::Gone),
@@ -992,56 +992,6 @@ impl Effect {
             Created::Stored => Ok(Self::Began { id, key, record }),
             Created::Taken => Ok(Self::IdTaken),
         }
-    }
-}
-
-/// What is needed to lay a request's changes over what other requests have stored meanwhile.
-struct Merger {
-    /// What the request has read.
-    base: Option<Record>,
-    fields: Vec<&'static dyn MergedField>,
-    config: Arc<Config>,
-}
-
-/// How often a change is laid over what is stored, and finds that it has changed once more.
-const MERGE_ATTEMPTS: u32 = 50;
-/// After how many of them a pause is made. Not after each: what the store has just told is out of date after
-/// any pause, and another try at once is the likeliest to succeed.
-const ATTEMPTS_IN_A_ROW: u32 = 10;
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// How long a request waits for its turn to merge.
-const MERGE_PATIENCE: Duration = Duration::from_secs(5);
-
-impl Merger {
-    /// Makes the call with the patch; while another version than expected is stored, with the patch merged
-    /// into that one.
-    async fn apply(
-        &self,
-        key: &StoreKey,
-        patch: &Patch,
-        call: impl Fn(Patch) -> Answer<Updated>,
-    ) -> Result<Updated, SessionError> {
-        let mut current = match (call(patch.clone()).await?, patch.expected_version()) {
-            (Updated::Conflict(current), Some(_)) => current,
-            (updated, _) => return Ok(updated),
-        };
-        let base = self.base.as_ref().ok_or_else(|| no_answer("update"))?;
-        let turn = timeout(MERGE_PATIENCE, self.config.turns.wait(key)).await;
-        let _turn = turn.map_err(StoreError::unavailable)?;
-        for attempt in 0..MERGE_ATTEMPTS {
-            let merged = merge(patch, &self.fields, base, &current)?;
-            current = match call(merged).await? {
-                Updated::Conflict(current) => current,
-                updated => return Ok(updated),
-            };
-            if attempt % ATTEMPTS_IN_A_ROW == ATTEMPTS_IN_A_ROW - 1 {
-                // Random, so that the processes that compete do not meet again.
-                sleep(LONGEST_PAUSE.mul_f64(rand::random())).await;
-            }
-        }
-        let why =
-            "other requests changed the session again and again while this one merged its changes";
-        Err(StoreError::unavailable(why).into())
     }
 }
 

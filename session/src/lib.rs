@@ -52,6 +52,7 @@ pub mod guide;
 mod handle;
 mod id;
 mod merge;
+mod merger;
 mod middleware;
 mod number;
 mod patch;
@@ -59,7 +60,6 @@ mod plan;
 mod record;
 mod store;
 mod transport;
-mod turns;
 mod typed;
 
 #[doc(inline)]

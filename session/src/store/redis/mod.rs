@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{Cmd, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates, Value, cmd};
-use tokio::time::sleep;
 
 use crate::{
     error::{ConfigError, StoreError},
@@ -273,7 +272,7 @@ impl fmt::Debug for RedisStoreBuilder {
 }
 
 /// How often a renewal in a cluster begins again because another request changed the session.
-const ROTATE_ATTEMPTS: u32 = 30;
+const ROTATE_ATTEMPTS: u32 = 100;
 
 impl SessionStore for RedisStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
@@ -414,7 +413,7 @@ impl RedisStore {
             },
         };
         let mut is_stored = false;
-        for attempt in 0..ROTATE_ATTEMPTS {
+        for _ in 0..ROTATE_ATTEMPTS {
             let moved = match patch.apply_to(&basis) {
                 Ok(moved) => moved,
                 Err(refused) => {
@@ -448,7 +447,6 @@ impl RedisStore {
                     }
                 },
             };
-            sleep(Duration::from_millis(u64::from(attempt))).await;
         }
         self.delete(new).await?;
         Err(StoreError::unavailable("other requests changed the session again and again"))
