@@ -6,8 +6,12 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Mutex, OnceLock, PoisonError, mpsc},
+    process::{self, Child, Command, Stdio},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU16, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -270,12 +274,17 @@ fn authority_parameters() -> rcgen::CertificateParams {
     parameters
 }
 
-/// A port that nobody listens on. Those of a cluster need a second one, 10 000 above.
+/// A port that nobody listens on, from a range that the system gives to no outgoing connection: none can
+/// take it while a server is being started again. Those of a cluster need a second one, 10 000 above.
 fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Programs that run at the same time begin at different places.
+    let start = u16::try_from(process::id() % 10_000).expect("less than 10 000");
     loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("a bound port").port();
-        if port < 55_000 {
+        let next = NEXT.fetch_add(1, Ordering::SeqCst) % 10_000;
+        let port = 10_000 + (start + next) % 10_000;
+        if [port, port + 10_000].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        {
             return port;
         }
     }
