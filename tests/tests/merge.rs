@@ -1,4 +1,4 @@
-//! A merge that cannot get through ends in 503, and not in a loop.
+//! Where merging ends: a merge that cannot get through, and two structs with rules of their own.
 
 use std::sync::{
     Arc,
@@ -6,10 +6,19 @@ use std::sync::{
 };
 
 use actix_typed_session::{
-    Created, Grace, MemoryStore, Patch, Record, SessionStore, StoreError, StoreKey, Timestamp,
-    Updated,
+    Created, Grace, MemoryStore, Patch, Record, Session, SessionHandle, SessionMiddleware,
+    SessionStore, StoreError, StoreKey, Timestamp, TypedSession, Updated,
 };
-use actix_typed_session_tests::concurrency::{Site, field};
+use actix_typed_session_tests::{
+    Browser,
+    concurrency::{Site, field},
+    serve,
+};
+use actix_web::{
+    App, Responder,
+    web::{Data, get},
+};
+use serde_json::value::to_raw_value;
 
 /// A store whose sessions have always been changed by somebody else.
 #[derive(Clone, Default)]
@@ -68,4 +77,80 @@ async fn a_merge_that_never_gets_through_is_503_after_a_bounded_number_of_tries(
     // Fields that the store merges itself never conflict.
     assert_eq!(browser.act("count,name=y").await.status, 200);
     assert_eq!(store.updates.load(Ordering::SeqCst), 1);
+}
+
+mod two_rules {
+    use super::*;
+
+    #[derive(Session)]
+    pub(super) struct Best {
+        #[session(merge = "max")]
+        pub(super) points: u64,
+    }
+
+    #[derive(Session)]
+    pub(super) struct Latest {
+        pub(super) points: u64,
+    }
+}
+
+/// What another request does to the session while this one is at work.
+async fn meanwhile(store: &MemoryStore, session: &SessionHandle, points: u64) {
+    let key = StoreKey::from(session.id().expect("the session is stored"));
+    let mut patch = Patch::default();
+    patch.set("points".into(), to_raw_value(&points).expect("a number").into());
+    let updated = store.update(&key, &patch).await;
+    assert!(matches!(updated, Ok(Updated::Applied { .. })), "{updated:?}");
+}
+
+#[actix_web::test]
+async fn of_two_structs_with_one_field_the_last_that_wrote_says_how_it_merges() {
+    use two_rules::{Best, Latest};
+
+    async fn begin(mut session: TypedSession<Latest>) -> impl Responder {
+        session.set_points(1);
+        "ok"
+    }
+
+    async fn best_last(
+        (mut latest, mut best): (TypedSession<Latest>, TypedSession<Best>),
+        handle: SessionHandle,
+        store: Data<MemoryStore>,
+    ) -> impl Responder {
+        meanwhile(&store, &handle, 9).await;
+        latest.set_points(3);
+        best.set_points(4);
+        "ok"
+    }
+
+    async fn latest_last(
+        (mut latest, mut best): (TypedSession<Latest>, TypedSession<Best>),
+        handle: SessionHandle,
+        store: Data<MemoryStore>,
+    ) -> impl Responder {
+        meanwhile(&store, &handle, 99).await;
+        best.set_points(14);
+        latest.set_points(13);
+        "ok"
+    }
+
+    let store = MemoryStore::new();
+    let sessions = SessionMiddleware::new(store.clone());
+    let mut browser = Browser::new(serve!(
+        App::new()
+            .wrap(sessions.clone())
+            .app_data(Data::new(store.clone()))
+            .route("/begin", get().to(begin))
+            .route("/best_last", get().to(best_last))
+            .route("/latest_last", get().to(latest_last))
+            .route(
+                "/read",
+                get().to(async |session: TypedSession<Latest>| session.points.to_string())
+            )
+    ));
+    browser.get("/begin").await;
+    assert_eq!(browser.get("/best_last").await.status, 200);
+    assert_eq!(browser.get("/read").await.body, "9");
+    assert_eq!(browser.get("/latest_last").await.status, 200);
+    assert_eq!(browser.get("/read").await.body, "13");
 }
