@@ -550,6 +550,19 @@ async fn a_slower_request_does_not_revive_a_destroyed_session() {
 }
 
 #[actix_web::test]
+async fn after_a_save_changes_are_measured_against_what_was_saved() {
+    let site = Site::start();
+    let mut browser = site.browser();
+    for saved in ["name=bob,save", "renew,name=bob,save"] {
+        browser.act("name=ann").await;
+        // The name that the request has read is a change again.
+        browser.act(&format!("{saved},name=ann")).await;
+        let read = browser.act("read").await;
+        assert!(read.text().contains("ann"), "{saved}: {}", read.text());
+    }
+}
+
+#[actix_web::test]
 async fn a_save_after_a_destroy_elsewhere_is_an_error() {
     let site = Site::start();
     let mut browser = site.browser();

@@ -337,9 +337,11 @@ async fn failing_closed_is_the_default() {
     let store = FaultyStore::new(MemoryStore::new());
     let (mut browser, _) = site(store.clone(), OnOutage::default());
     browser.act("count").await;
-    for operation in [Operation::Load, Operation::Update] {
+    for (operation, act) in
+        [(Operation::Load, "read"), (Operation::Load, "count"), (Operation::Update, "count")]
+    {
         store.inject(operation, Fault::ErrorBefore);
-        assert_eq!(browser.act("count").await.status, 503);
+        assert_eq!(browser.act(act).await.status, 503, "{operation:?} {act}");
         store.heal();
     }
 }
