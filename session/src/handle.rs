@@ -5,14 +5,13 @@
 //! borrowed.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fmt,
     future::poll_fn,
     iter, mem,
-    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 
@@ -21,30 +20,26 @@ use actix_web::{
     dev::ServiceRequest,
     http::{StatusCode, header::HeaderValue},
 };
-use futures_util::{
-    TryFutureExt as _,
-    future::{self, BoxFuture, FutureExt as _},
-};
 use serde_json::value::RawValue;
-use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::{
+    call::{Effect, Settled},
     config::WorkerConfig,
     error::{Chain, SessionError, StoreError, ValueError},
-    expiry::{Limits, Timestamp, whole_ms},
+    expiry::{Limits, whole_ms},
     field::{FieldSchema, Snapshot, same_json},
     id::{SessionId, StoreKey},
     merge::MergedField,
     merger::Merger,
     number::Number,
-    patch::Patch,
     plan::{
-        Call, Changes, CookieAction, Head, Impossible, Intent, OnOutage, Plan, Situation, Stored,
-        TouchMode, plan, tolerates_outage,
+        Call, Changes, CookieAction, Head, Impossible, Intent, OnOutage, TouchMode, plan,
+        tolerates_outage,
     },
     record::Record,
-    store::{Created, ErasedStore, Renewal, Updated},
+    state::{Base, State},
+    store::Renewal,
     transport::Presented,
 };
 
@@ -65,7 +60,7 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone)]
-pub struct SessionHandle(Rc<Inner>);
+pub struct SessionHandle(Rc<Slot>);
 
 /// Where a request's session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +94,7 @@ impl SessionHandle {
     pub fn id(&self) -> Option<&SessionId> {
         match self.status() {
             Status::New | Status::Loaded | Status::Renewed | Status::Retired => {
-                self.0.ids.current()
+                self.inner().ids.current()
             }
             Status::Regenerated | Status::Destroyed | Status::Gone | Status::Unavailable => None,
         }
@@ -107,7 +102,7 @@ impl SessionHandle {
 
     /// Where the session stands.
     pub fn status(&self) -> Status {
-        let state = self.0.state.borrow();
+        let state = self.inner().state.borrow();
         match (&state.stored, state.intent) {
             (Base::Gone, _) => Status::Gone,
             (_, Intent::Destroy) => Status::Destroyed,
@@ -126,7 +121,7 @@ impl SessionHandle {
     /// The new session exists once something is written to it. For a grace period (10 s by default),
     /// requests that still carry the old id read as new visitors and change nothing.
     pub fn regenerate(&mut self) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner().state.borrow_mut();
         if state.intent != Intent::Destroy {
             state.intent = Intent::Regenerate;
         }
@@ -139,7 +134,7 @@ impl SessionHandle {
     /// For a grace period (10 s by default), requests that still carry the old id read the session as
     /// it is now and change nothing.
     pub fn renew(&mut self) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner().state.borrow_mut();
         if state.intent == Intent::Keep {
             state.intent = Intent::Renew;
         }
@@ -150,7 +145,7 @@ impl SessionHandle {
     /// It is carried out whatever the response is. What the request writes afterwards begins a new
     /// session with a new id.
     pub fn destroy(&mut self) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner().state.borrow_mut();
         state.intent = Intent::Destroy;
         state.forget_changes();
     }
@@ -164,21 +159,21 @@ impl SessionHandle {
     /// [`SessionError::Gone`] if the session has ended; [`SessionError::Store`] if the store fails, in
     /// which case nothing is dropped.
     pub async fn reload(&mut self) -> Result<(), SessionError> {
-        let _turn = self.0.turn.lock().await;
-        self.0.settle_abandoned().await;
-        let (key, was_unavailable) = match self.0.state.borrow().stored {
+        let _turn = self.inner().turn.lock().await;
+        self.inner().settle_abandoned().await;
+        let (key, was_unavailable) = match self.inner().state.borrow().stored {
             Base::Live { key, .. } | Base::Retired { key, .. } => (Some(key), false),
             Base::Nothing { .. } | Base::Gone => (None, false),
             Base::Unavailable { .. } => (None, true),
         };
         if was_unavailable {
-            self.0.look_up().await?;
+            self.inner().look_up().await?;
         }
         let record = match key {
-            Some(key) => Some((key, self.0.load_record(key).await?)),
+            Some(key) => Some((key, self.inner().load_record(key).await?)),
             None => None,
         };
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner().state.borrow_mut();
         state.forget_changes();
         if let Some((key, record)) = record {
             state.stored = record.map_or(Base::Gone, |record| Base::of(key, record));
@@ -200,12 +195,13 @@ impl SessionHandle {
     /// [`SessionError::Encode`] if a value could not be serialised; nothing was stored.
     /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
     pub async fn save(&mut self) -> Result<(), SessionError> {
-        let _turn = self.0.turn.lock().await;
-        self.0.settle_abandoned().await;
-        if let Some(error) = self.0.state.borrow().encode_error() {
+        let _turn = self.inner().turn.lock().await;
+        self.inner().settle_abandoned().await;
+        if let Some(error) = self.inner().state.borrow().encode_error() {
             return Err(error);
         }
-        match self.0.carry_out(Changes::Kept, || self.0.new_id(None)).await? {
+        let inner = self.inner();
+        match inner.carry_out(Changes::Kept, false, || inner.new_id(None)).await? {
             Fate::Stored => Ok(()),
             Fate::Lost => Err(SessionError::Gone),
         }
@@ -213,12 +209,12 @@ impl SessionHandle {
 
     /// Extends the session at the end of the request, even if it was extended a moment ago.
     pub fn touch(&mut self) {
-        self.0.state.borrow_mut().touch = TouchMode::Now;
+        self.inner().state.borrow_mut().touch = TouchMode::Now;
     }
 
     /// How long the session lives without a request that uses it.
     pub fn max_age(&self) -> Duration {
-        self.0.config.rules.lifetimes.max_age(&self.0.state.borrow().limits())
+        self.inner().config.rules.lifetimes.max_age(&self.inner().state.borrow().limits())
     }
 
     /// Lets this session live for another time without a request, now and from now on.
@@ -234,8 +230,8 @@ impl SessionHandle {
 
     /// Whether the session's cookie outlives the browser.
     pub fn is_persistent(&self) -> bool {
-        let limits = self.0.state.borrow().limits();
-        limits.persistent.unwrap_or(self.0.config.rules.persistent)
+        let limits = self.inner().state.borrow().limits();
+        limits.persistent.unwrap_or(self.inner().config.rules.persistent)
     }
 
     /// Lets this session's cookie outlive the browser, or not: "remember me".
@@ -244,7 +240,7 @@ impl SessionHandle {
     }
 
     fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner().state.borrow_mut();
         let mut limits = state.limits();
         change(&mut limits);
         if state.stored_limits() == limits {
@@ -266,30 +262,24 @@ impl SessionHandle {
     /// Puts a session on a request. `None` if one with this cookie is there already: the middleware
     /// is wrapped twice, and the outer one does the work.
     pub(crate) fn attach(request: &ServiceRequest, config: &Rc<WorkerConfig>) -> Option<Self> {
+        let slot =
+            Slot { config: Rc::clone(config), outer: OnceCell::new(), inner: OnceCell::new() };
+        let handle = Self(Rc::new(slot));
         let mut extensions = request.extensions_mut();
-        let outer = extensions.get::<Attached>().map(|attached| attached.0.clone());
-        if let Some(outer) = &outer
-            && outer.and_outer().any(|handle| handle.0.config.cookie.name == config.cookie.name)
-        {
-            return None;
+        if let Some(Attached(outer)) = extensions.insert(Attached(handle.clone())) {
+            let name = &config.cookie.name;
+            if outer.and_outer().any(|handle| handle.0.config.cookie.name == *name) {
+                extensions.insert(Attached(outer));
+                return None;
+            }
+            handle.0.outer.get_or_init(|| outer);
         }
-        let handle = Self(Rc::new(Inner {
-            config: Rc::clone(config),
-            outer,
-            presented: OnceCell::new(),
-            loaded: tokio::sync::OnceCell::new(),
-            ids: Ids::default(),
-            spare_id: RefCell::default(),
-            state: RefCell::default(),
-            turn: tokio::sync::Mutex::default(),
-        }));
-        extensions.insert(Attached(handle.clone()));
         Some(handle)
     }
 
     /// Takes the session off the request again, so that what is outside sees the outer one.
     pub(crate) fn detach(&self, request: &HttpRequest) {
-        if let Some(outer) = &self.0.outer {
+        if let Some(outer) = self.0.outer.get() {
             request.extensions_mut().insert(Attached(outer.clone()));
         }
     }
@@ -308,11 +298,11 @@ impl SessionHandle {
             }
         };
         let Some(handle) = found else { return Found::OtherCookies };
-        let inner = &handle.0;
-        if inner.presented.get().is_none() {
-            inner.presented.get_or_init(|| inner.config.cookie.find(request.headers()));
+        if !handle.is_touched() {
+            let config = &handle.0.config;
+            let inner = handle.0.inner.get_or_init(|| Inner::new(config, request));
             // After the cell is set, because the generator may look for the session too.
-            if let Some(generator) = &inner.config.id_generator {
+            if let Some(generator) = &config.id_generator {
                 let id = generator(request);
                 inner.spare_id.replace(Some(id));
             }
@@ -321,61 +311,93 @@ impl SessionHandle {
     }
 
     fn and_outer(&self) -> impl Iterator<Item = &Self> {
-        iter::successors(Some(self), |handle| handle.0.outer.as_ref())
+        iter::successors(Some(self), |handle| handle.0.outer.get())
     }
 
     /// Reads the session from the store, once per request.
     pub(crate) async fn load(&self) -> Result<(), SessionError> {
-        self.0.loaded.get_or_try_init(|| self.0.load()).await?;
-        Ok(())
+        self.inner().load().await
+    }
+
+    /// Reads the session, if it is at hand. Whether it has been read.
+    pub(crate) fn load_now(&self) -> bool {
+        self.inner().load_now()
     }
 
     /// Whether an extractor asked for the session.
     pub(crate) fn is_touched(&self) -> bool {
-        self.0.presented.get().is_some()
+        self.0.inner.get().is_some()
+    }
+
+    fn inner(&self) -> &Inner {
+        self.0.inner.get().expect("a handle is only given out once this is set")
+    }
+
+    /// [`close`](Self::close), if the store need not be asked for it or answers at once; `None` if there is
+    /// more to it.
+    pub(crate) fn close_now(
+        &self,
+        request: Option<&HttpRequest>,
+        status: StatusCode,
+    ) -> Option<Closing> {
+        let inner = self.inner();
+        let state = inner.state.borrow();
+        let changes = inner.changes(&state, status);
+        if !state.is_simple() || changes == Changes::Discarded && !state.patch.is_empty() {
+            return None;
+        }
+        let situation = state.situation(changes);
+        let plan = plan(&situation, &inner.config.rules, inner.config.clock.now()).ok()?;
+        if situation.merged || plan.loses_changes || !inner.config.store.answers_now(&plan.call) {
+            return None;
+        }
+        drop(state);
+        if let Call::Nothing = plan.call {
+            let mut state = inner.state.borrow_mut();
+            state.tell(plan.cookie);
+            return Some(Closing { cookie: inner.send_head(&mut state), error: None });
+        }
+        inner.let_go(&plan.call, self.is_the_last());
+        let transaction = inner.state.borrow().transaction(plan.cookie);
+        let effect = Effect::now(plan.call, &*inner.config.store);
+        let result = effect.map(|effect| {
+            match inner.state.borrow_mut().finish(transaction, effect, &inner.ids) {
+                Settled::Fate(fate) => fate,
+                Settled::Nothing | Settled::IdTaken => Fate::Stored,
+            }
+        });
+        Some(inner.conclude(request, changes, result))
     }
 
     /// Carries out what the request asked for. `request` is gone if an inner middleware failed.
     pub(crate) async fn close(&self, request: Option<&HttpRequest>, status: StatusCode) -> Closing {
-        let inner = &self.0;
+        let inner = self.inner();
         let _turn = inner.turn.lock().await;
         inner.settle_abandoned().await;
-        let encode_error = inner.state.borrow().encode_error();
-        let changes = if encode_error.is_some()
-            || (status.is_server_error() && !inner.config.save_on_server_error)
-        {
-            Changes::Discarded
-        } else {
-            Changes::Kept
+        let (changes, tolerates_outage) = {
+            let state = inner.state.borrow();
+            let changes = inner.changes(&state, status);
+            (changes, tolerates_outage(&state.situation(changes), &inner.config.rules))
         };
-        let tolerates_outage =
-            tolerates_outage(&inner.state.borrow().situation(changes), &inner.config.rules);
-        let mut result = inner.carry_out(changes, || inner.new_id(request)).await;
-        if let Ok(Fate::Lost) = result {
-            warn_of_lost_changes(request.and_then(HttpRequest::match_pattern));
+        let result = inner.carry_out(changes, self.is_the_last(), || inner.new_id(request)).await;
+        match result {
+            Err(SessionError::Store(StoreError::Unavailable(_))) if tolerates_outage => {
+                warn!(
+                    route = request.and_then(HttpRequest::match_pattern),
+                    "what a request changed or extended is lost, because its session's store is not \
+                     available",
+                );
+                inner.state.borrow_mut().forget_changes();
+                inner.conclude(request, changes, Ok(Fate::Stored))
+            }
+            result => inner.conclude(request, changes, result),
         }
-        if tolerates_outage && let Err(SessionError::Store(StoreError::Unavailable(_))) = &result {
-            warn!(
-                route = request.and_then(HttpRequest::match_pattern),
-                "what a request changed or extended is lost, because its session's store is not \
-                 available",
-            );
-            inner.state.borrow_mut().forget_changes();
-            result = Ok(Fate::Lost);
-        }
-        let mut state = inner.state.borrow_mut();
-        state.head = Head::Sent;
-        if changes == Changes::Discarded || result.is_err() {
-            state.forget_changes();
-            state.intent = Intent::Keep;
-        }
-        let cookie =
-            match (mem::replace(&mut state.cookie, CookieAction::Keep), inner.ids.current()) {
-                (CookieAction::Issue(age), Some(id)) => Some(inner.config.cookie.issue(id, age)),
-                (CookieAction::Remove, _) => Some(inner.config.cookie.removal()),
-                (CookieAction::Keep | CookieAction::Issue(_), _) => None,
-            };
-        Closing { cookie, error: encode_error.or(result.err()) }
+    }
+
+    /// Whether nobody holds the session any more but the middleware and the request, so that nobody reads it
+    /// again before it is closed.
+    fn is_the_last(&self) -> bool {
+        Rc::strong_count(&self.0) <= 2
     }
 }
 
@@ -409,7 +431,7 @@ struct Attached(SessionHandle);
 impl SessionHandle {
     /// A field's JSON: what is stored, overlaid with what this request changed.
     pub(crate) fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
-        let state = self.0.state.borrow();
+        let state = self.inner().state.borrow();
         let read = |name: &str| state.patch.read(state.record(), name);
         // A write removes the aliases, so what is left under one is the value.
         read(field.stored).or_else(|| field.aliases.iter().find_map(|alias| read(alias)))
@@ -423,12 +445,12 @@ impl SessionHandle {
         default: impl FnOnce() -> Snapshot,
     ) {
         let schema = field.schema();
-        let stored = self.0.state.borrow().stored_json(schema);
+        let stored = self.inner().state.borrow().stored_json(schema);
         let same = match &stored {
             Some(stored) => same_json(stored, &json),
             None => matches!(default(), Snapshot::Value(default) if same_json(&default, &json)),
         };
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner().state.borrow_mut();
         if same {
             state.cancel(schema);
         } else {
@@ -448,9 +470,9 @@ impl SessionHandle {
             return;
         }
         let schema = field.schema();
-        let stored = self.0.state.borrow().stored_json(schema);
+        let stored = self.inner().state.borrow().stored_json(schema);
         let from = stored.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.inner().state.borrow_mut();
         state.patch.add(schema.stored.into(), from, by);
         if state.patch.names(schema.stored) {
             state.changed(field);
@@ -461,16 +483,24 @@ impl SessionHandle {
 
     /// Remembers that a value cannot be stored; the response becomes a 500.
     pub(crate) fn fail(&self, field: &'static FieldSchema, error: ValueError) {
-        self.0.state.borrow_mut().failed.get_or_insert((field.stored, error));
+        self.inner().state.borrow_mut().failed.get_or_insert((field.stored, error));
     }
+}
+
+/// The place of a session on a request.
+struct Slot {
+    config: Rc<WorkerConfig>,
+    /// The session of a middleware around this one's.
+    outer: OnceCell<SessionHandle>,
+    /// Empty until an extractor asks for the session, which most routes never do.
+    inner: OnceCell<Inner>,
 }
 
 /// What the handles of a request share.
 struct Inner {
     config: Rc<WorkerConfig>,
-    outer: Option<SessionHandle>,
-    presented: OnceCell<Presented>,
-    loaded: tokio::sync::OnceCell<()>,
+    presented: Presented,
+    loading: Cell<Loading>,
     ids: Ids,
     /// An id of the custom generator, made while the request is at hand.
     spare_id: RefCell<Option<SessionId>>,
@@ -479,9 +509,18 @@ struct Inner {
     turn: tokio::sync::Mutex<()>,
 }
 
+/// Whether the session was read from the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loading {
+    NotBegun,
+    /// It is being read, or that has failed.
+    Begun,
+    Done,
+}
+
 /// What became of the request's changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     /// All are stored, or there were none.
     Stored,
     /// The session has ended, and they with it.
@@ -492,40 +531,89 @@ enum Fate {
 const ID_ATTEMPTS: usize = 3;
 
 impl Inner {
+    fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
+        Self {
+            config: Rc::clone(config),
+            presented: config.cookie.find(request.headers()),
+            loading: Cell::new(Loading::NotBegun),
+            ids: Ids::default(),
+            spare_id: RefCell::default(),
+            state: RefCell::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
     async fn load(&self) -> Result<(), SessionError> {
+        let _turn = self.turn.lock().await;
+        if self.loading.get() == Loading::Done {
+            return Ok(());
+        }
+        self.loading.set(Loading::Begun);
         match self.look_up().await {
             Err(SessionError::Store(error @ StoreError::Unavailable(_)))
                 if self.config.rules.on_outage == OnOutage::Anonymous =>
             {
                 warn!("a session is not loaded: {}", Chain(&error));
-                Ok(())
             }
-            result => result,
+            result => result?,
         }
+        self.loading.set(Loading::Done);
+        Ok(())
+    }
+
+    fn load_now(&self) -> bool {
+        match self.loading.get() {
+            Loading::Done => return true,
+            Loading::Begun => return false,
+            Loading::NotBegun => {}
+        }
+        for id in self.presented.ids() {
+            let key = StoreKey::from(id);
+            match self.config.store.load_now(&key) {
+                Some(Ok(record)) => {
+                    if let Some(record) = record.and_then(|record| self.usable(record, None)) {
+                        self.found(id, key, record);
+                        self.loading.set(Loading::Done);
+                        return true;
+                    }
+                }
+                Some(Err(_)) | None => return false,
+            }
+        }
+        self.found_nothing();
+        self.loading.set(Loading::Done);
+        true
     }
 
     /// Finds the session that the client means. If the store fails, nobody knows.
     async fn look_up(&self) -> Result<(), SessionError> {
-        let presented = self.presented.get().expect("a handle is only given out once this is set");
-        for id in &presented.ids {
+        for id in self.presented.ids() {
             let key = StoreKey::from(id);
             self.state.borrow_mut().stored = Base::Unavailable { key };
             if let Some(record) = self.load_record(key).await? {
-                if !record.is_retired() || record.successor().is_some() {
-                    self.ids.push(Some(id.clone()));
-                }
-                self.state.borrow_mut().stored = Base::of(key, record);
+                self.found(id, key, record);
                 return Ok(());
             }
         }
-        self.state.borrow_mut().stored = Base::Nothing { unknown: presented.any };
+        self.found_nothing();
         Ok(())
     }
 
+    fn found(&self, id: &SessionId, key: StoreKey, record: Record) {
+        if !record.is_retired() || record.successor().is_some() {
+            self.ids.push(Some(id.clone()));
+        }
+        self.state.borrow_mut().stored = Base::of(key, record);
+    }
+
+    fn found_nothing(&self) {
+        self.state.borrow_mut().stored = Base::Nothing { unknown: self.presented.any };
+    }
+
     async fn load_record(&self, key: StoreKey) -> Result<Option<Record>, SessionError> {
-        let now = self.config.clock.now();
         let lifetimes = self.config.rules.lifetimes;
-        let renewal = lifetimes.touches_often().then_some(Renewal { lifetimes, now });
+        let renewal =
+            lifetimes.touches_often().then(|| Renewal { lifetimes, now: self.config.clock.now() });
         let record = match Arc::clone(&self.config.store).load(key, renewal).await {
             Ok(record) => record,
             Err(error @ StoreError::Damaged(_)) => {
@@ -535,15 +623,68 @@ impl Inner {
             }
             Err(error) => return Err(error.into()),
         };
+        Ok(record.and_then(|record| self.usable(record, renewal)))
+    }
+
+    /// The record that the store has, unless its time is over; `renewal` is how the store was to extend it.
+    fn usable(&self, record: Record, renewal: Option<Renewal>) -> Option<Record> {
         let now = self.config.clock.now();
-        let record = record.filter(|record| {
-            !record.is_expired(now) && lifetimes.deadline(record.created_at()) > now
-        });
-        if let (Some(Renewal { now, .. }), Some(record)) = (renewal, &record) {
+        let lifetimes = self.config.rules.lifetimes;
+        if record.is_expired(now) || lifetimes.deadline(record.created_at()) <= now {
+            return None;
+        }
+        if let Some(Renewal { now, .. }) = renewal {
             let renewed = lifetimes.expires_at(record.created_at(), record.limits(), now);
             self.state.borrow_mut().touched_by_load |= record.expires_at() == renewed;
         }
-        Ok(record)
+        Some(record)
+    }
+
+    /// Whether the request's changes are kept.
+    fn changes(&self, state: &State, status: StatusCode) -> Changes {
+        let has_failed = status.is_server_error() && !self.config.save_on_server_error;
+        if has_failed || state.failed.is_some() { Changes::Discarded } else { Changes::Kept }
+    }
+
+    /// Drops what the request has read of the session that the call changes, if nobody reads it again: the
+    /// store can change its own copy in place then. Who asks for the session all the same reads it anew.
+    fn let_go(&self, call: &Call, is_the_last: bool) {
+        if let Call::Update(key, _) = call
+            && is_the_last
+        {
+            self.state.borrow_mut().stored = Base::Unavailable { key: *key };
+            self.loading.set(Loading::NotBegun);
+        }
+    }
+
+    /// What the client is told, now that the store has been.
+    fn conclude(
+        &self,
+        request: Option<&HttpRequest>,
+        changes: Changes,
+        result: Result<Fate, SessionError>,
+    ) -> Closing {
+        if let Ok(Fate::Lost) = result {
+            warn_of_lost_changes(request.and_then(HttpRequest::match_pattern));
+        }
+        let mut state = self.state.borrow_mut();
+        if changes == Changes::Discarded || result.is_err() {
+            state.forget_changes();
+            state.intent = Intent::Keep;
+        }
+        let error = state.encode_error().or(result.err());
+        Closing { cookie: self.send_head(&mut state), error }
+    }
+
+    /// The cookie that goes out with the head of the response. After it, none can.
+    fn send_head(&self, state: &mut State) -> Option<HeaderValue> {
+        state.head = Head::Sent;
+        let cookie = &self.config.cookie;
+        match (mem::replace(&mut state.cookie, CookieAction::Keep), self.ids.current()) {
+            (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
+            (CookieAction::Remove, _) => Some(cookie.removal()),
+            (CookieAction::Keep | CookieAction::Issue(_), _) => None,
+        }
     }
 
     /// An id for a new or renewed session; `None` if only the request could make one and it is gone.
@@ -561,6 +702,7 @@ impl Inner {
     async fn carry_out(
         &self,
         changes: Changes,
+        is_the_last: bool,
         mut new_id: impl FnMut() -> Option<SessionId>,
     ) -> Result<Fate, SessionError> {
         for _ in 0..ID_ATTEMPTS {
@@ -583,6 +725,7 @@ impl Inner {
                 )
                 .into(),
             })?;
+            self.let_go(&plan.call, is_the_last);
             let cookie = plan.cookie;
             let call = Effect::of(plan, Arc::clone(&self.config.store), merger, || {
                 new_id().ok_or(SessionError::IdsTaken)
@@ -644,417 +787,30 @@ impl Drop for Inner {
     }
 }
 
-struct State {
-    stored: Base,
-    intent: Intent,
-    /// The changed fields and limits.
-    patch: Patch,
-    /// The stored names of `privilege` fields that were changed, and perhaps changed back.
-    privileged: Vec<&'static str>,
-    /// The fields with a merge rule of their own that were changed, and perhaps changed back.
-    merged: Vec<&'static dyn MergedField>,
-    touch: TouchMode,
-    /// Whether the session was extended while it was loaded.
-    touched_by_load: bool,
-    head: Head,
-    /// What the client must be told with the head.
-    cookie: CookieAction,
-    /// The first field whose new value cannot be stored.
-    failed: Option<(&'static str, ValueError)>,
-    /// Whether `save` has carried out a `destroy`.
-    destroyed: bool,
-    under_way: Option<UnderWay>,
-}
-
-/// What the store had when it was last asked.
-enum Base {
-    Nothing { unknown: bool },
-    Live { key: StoreKey, record: Record },
-    Retired { key: StoreKey, record: Record },
-    Gone,
-    Unavailable { key: StoreKey },
-}
-
-impl Base {
-    fn of(key: StoreKey, record: Record) -> Self {
-        if record.is_retired() { Self::Retired { key, record } } else { Self::Live { key, record } }
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            stored: Base::Nothing { unknown: false },
-            intent: Intent::Keep,
-            patch: Patch::default(),
-            privileged: Vec::new(),
-            merged: Vec::new(),
-            touch: TouchMode::WhenDue,
-            touched_by_load: false,
-            head: Head::Open,
-            cookie: CookieAction::Keep,
-            failed: None,
-            destroyed: false,
-            under_way: None,
-        }
-    }
-}
-
-impl State {
-    /// What the request reads below its own changes.
-    fn record(&self) -> Option<&Record> {
-        match (&self.stored, self.intent) {
-            (_, Intent::Regenerate | Intent::Destroy) => None,
-            (Base::Live { record, .. } | Base::Retired { record, .. }, _) => Some(record),
-            (Base::Nothing { .. } | Base::Gone | Base::Unavailable { .. }, _) => None,
-        }
-    }
-
-    fn stored_json(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
-        let fields = &self.record()?.fields;
-        fields
-            .get(field.stored)
-            .or_else(|| field.aliases.iter().find_map(|alias| fields.get(*alias)))
-            .cloned()
-    }
-
-    fn stored_limits(&self) -> Limits {
-        self.record().map(|record| *record.limits()).unwrap_or_default()
-    }
-
-    fn limits(&self) -> Limits {
-        self.patch.limits().copied().unwrap_or_else(|| self.stored_limits())
-    }
-
-    fn has_ended(&self) -> bool {
-        match &self.stored {
-            Base::Gone => true,
-            Base::Nothing { .. } => self.destroyed,
-            Base::Live { .. } | Base::Retired { .. } | Base::Unavailable { .. } => {
-                self.intent == Intent::Destroy
-            }
-        }
-    }
-
-    fn encode_error(&self) -> Option<SessionError> {
-        self.failed.clone().map(|(field, source)| SessionError::Encode { field, source })
-    }
-
-    /// A field has a new value in the patch.
-    fn changed(&mut self, field: &'static dyn MergedField) {
-        let schema = field.schema();
-        for alias in schema.aliases {
-            if self.record().is_some_and(|record| record.field(alias).is_some()) {
-                self.patch.remove((*alias).into());
-            }
-        }
-        if schema.privilege && !self.privileged.contains(&schema.stored) {
-            self.privileged.push(schema.stored);
-        }
-        // Where two structs have a field of the same name, the one that wrote last decides.
-        self.merged.retain(|other| other.schema().stored != schema.stored);
-        if field.is_merged() {
-            self.merged.push(field);
-        }
-    }
-
-    /// A field has its stored value again.
-    fn cancel(&mut self, field: &FieldSchema) {
-        self.patch.cancel(field.stored);
-        for alias in field.aliases {
-            self.patch.cancel(alias);
-        }
-    }
-
-    fn forget_changes(&mut self) {
-        self.patch = Patch::default();
-    }
-
-    fn situation(&self, changes: Changes) -> Situation<'_> {
-        Situation {
-            stored: match &self.stored {
-                Base::Nothing { unknown: false } => Stored::Nothing,
-                Base::Nothing { unknown: true } => Stored::Unknown,
-                Base::Live { key, record } => Stored::Live(*key, record),
-                Base::Retired { key, record } => Stored::Retired(*key, record),
-                Base::Gone => Stored::Gone,
-                Base::Unavailable { key } => Stored::Unavailable(*key),
-            },
-            intent: self.intent,
-            patch: &self.patch,
-            elevated: self.privileged.iter().any(|name| self.patch.names(name)),
-            merged: self.merged.iter().any(|field| self.patch.names(field.schema().stored)),
-            touch: self.touch,
-            touched_by_load: self.touched_by_load,
-            changes,
-            head: self.head,
-        }
-    }
-
-    /// Puts a store call under way.
-    fn start(
-        &mut self,
-        cookie: CookieAction,
-        call: BoxFuture<'static, Result<Effect, SessionError>>,
-    ) {
-        let transaction = Transaction { cookie, patch: self.patch.clone(), intent: self.intent };
-        self.under_way = Some(UnderWay { transaction, answer: RunToEnd::Here(call) });
-    }
-
-    /// Takes over what a store call has done.
-    fn finish(&mut self, transaction: Transaction, effect: Effect, ids: &Ids) -> Settled {
-        let Transaction { cookie, patch, intent } = transaction;
-        match effect {
-            Effect::Nothing => {}
-            Effect::IdTaken => return Settled::IdTaken,
-            Effect::Ended => {
-                self.stored = Base::Nothing { unknown: false };
-                self.destroyed = true;
-                ids.push(None);
-            }
-            Effect::Gone => {
-                self.stored = Base::Gone;
-                self.forget_changes();
-                return Settled::Fate(Fate::Lost);
-            }
-            Effect::GoneUntouched => {
-                self.stored = Base::Gone;
-                return Settled::Fate(Fate::Stored);
-            }
-            Effect::LostChanges => {
-                self.forget_changes();
-                self.intent = Intent::Keep;
-                return Settled::Fate(Fate::Lost);
-            }
-            Effect::Began { id, key, record } => {
-                self.stored = Base::Live { key, record };
-                self.destroyed = false;
-                ids.push(Some(id));
-            }
-            Effect::Updated { patch } => {
-                if let Base::Live { record, .. } = &mut self.stored {
-                    patch_snapshot(record, &patch);
-                }
-            }
-            Effect::Renewed { id, key, patch } => {
-                if let Base::Live { key: stored_key, record } = &mut self.stored {
-                    patch_snapshot(record, &patch);
-                    *stored_key = key;
-                }
-                ids.push(Some(id));
-            }
-            Effect::Touched(expires_at) => {
-                if let Base::Live { record, .. } = &mut self.stored {
-                    *record = record.clone().extended_to(expires_at);
-                }
-            }
-        }
-        self.patch.subtract(&patch);
-        self.touch = TouchMode::WhenDue;
-        self.touched_by_load = false;
-        if self.intent == intent {
-            self.intent = Intent::Keep;
-        }
-        if cookie != CookieAction::Keep {
-            self.cookie = cookie;
-        }
-        Settled::Fate(Fate::Stored)
-    }
-}
-
-/// Brings the request's copy of the record up to what it has stored itself. What other requests have
-/// stored meanwhile is not in it; `reload` gets that.
-fn patch_snapshot(record: &mut Record, patch: &Patch) {
-    if let Ok(patched) = patch.apply_to(record) {
-        *record = patched;
-    }
-}
-
-/// A store call under way, and what it was made for.
-struct UnderWay {
-    transaction: Transaction,
-    answer: RunToEnd<Result<Effect, SessionError>>,
-}
-
-struct Transaction {
-    cookie: CookieAction,
-    /// The request's changes when the call was made.
-    patch: Patch,
-    intent: Intent,
-}
-
-/// What a store call has done.
-enum Effect {
-    Nothing,
-    IdTaken,
-    /// The session has ended, as the request wanted.
-    Ended,
-    /// The session had ended before; the changes are lost.
-    Gone,
-    /// The session had ended before, and there were no changes.
-    GoneUntouched,
-    /// Nothing is written through an old id.
-    LostChanges,
-    Began {
-        id: SessionId,
-        key: StoreKey,
-        record: Record,
-    },
-    Updated {
-        patch: Patch,
-    },
-    Renewed {
-        id: SessionId,
-        key: StoreKey,
-        patch: Patch,
-    },
-    Touched(Timestamp),
-}
-
-enum Settled {
-    /// No call was under way.
-    Nothing,
-    Fate(Fate),
-    /// The new id is another session's; nothing was done.
-    IdTaken,
-}
-
-impl Effect {
-    /// The store call of a plan. The future owns all it needs, so that it can outlive the request.
-    fn of(
-        plan: Plan,
-        store: Arc<dyn ErasedStore>,
-        merger: Option<Merger>,
-        new_id: impl FnOnce() -> Result<SessionId, SessionError>,
-    ) -> Result<BoxFuture<'static, Result<Self, SessionError>>, SessionError> {
-        let new = || new_id().map(|id| (StoreKey::from(&id), id));
-        Ok(match plan.call {
-            Call::Nothing => {
-                let effect = if plan.loses_changes { Self::LostChanges } else { Self::Nothing };
-                future::ready(Ok(effect)).boxed()
-            }
-            Call::Create(record) => {
-                let (key, id) = new()?;
-                Self::begin(store, id, key, record).boxed()
-            }
-            Call::Update(key, patch) => async move {
-                let call = |patch| Arc::clone(&store).update(key, patch);
-                match Merger::write(merger, &key, &patch, call).await? {
-                    Updated::Applied { .. } => Ok(Self::Updated { patch }),
-                    Updated::Gone => Ok(Self::Gone),
-                    Updated::Conflict(_) | Updated::Taken => Err(no_answer("update").into()),
-                }
-            }
-            .boxed(),
-            Call::Touch(key, expires_at) => async move {
-                match store.touch(key, expires_at).await? {
-                    true => Ok(Self::Touched(expires_at)),
-                    false => Ok(Self::GoneUntouched),
-                }
-            }
-            .boxed(),
-            Call::Destroy(key) => {
-                store.destroy(key).map_ok(|_| Self::Ended).map_err(SessionError::from).boxed()
-            }
-            Call::DestroyThenCreate(old, record) => {
-                let (key, id) = new()?;
-                async move {
-                    Arc::clone(&store).destroy(old).await?;
-                    Self::begin(store, id, key, record).await
-                }
-                .boxed()
-            }
-            Call::Rotate { key: old, patch, grace, anew } => {
-                let (key, id) = new()?;
-                async move {
-                    let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
-                    match (Merger::write(merger, &old, &patch, call).await?, anew) {
-                        (Updated::Applied { .. }, _) => Ok(Self::Renewed { id, key, patch }),
-                        (Updated::Taken, _) => Ok(Self::IdTaken),
-                        (Updated::Gone, None) => Ok(Self::Gone),
-                        // The new session takes nothing from the old one, so it begins all the same.
-                        (Updated::Gone, Some(anew)) => Self::begin(store, id, key, anew).await,
-                        (Updated::Conflict(_), _) => Err(no_answer("rotate").into()),
-                    }
-                }
-                .boxed()
-            }
-        })
-    }
-
-    async fn begin(
-        store: Arc<dyn ErasedStore>,
-        id: SessionId,
-        key: StoreKey,
-        record: Record,
-    ) -> Result<Self, SessionError> {
-        match store.create(key, record.clone()).await? {
-            Created::Stored => Ok(Self::Began { id, key, record }),
-            Created::Taken => Ok(Self::IdTaken),
-        }
-    }
-}
-
-/// The store breaks its laws.
-fn no_answer(call: &str) -> StoreError {
-    StoreError::internal(format!("the store gave `{call}` an answer that has no meaning for it"))
-}
-
-/// A future that runs to its end once it was polled, even if this is dropped: a store call that was
-/// sent must not be cut off because the client has gone away.
-enum RunToEnd<T> {
-    Here(BoxFuture<'static, T>),
-    Spawned(JoinHandle<T>),
-}
-
-impl<T: Send + 'static> RunToEnd<Result<T, SessionError>> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, SessionError>> {
-        if let Self::Here(call) = self {
-            // A store in memory is done at once and needs no task.
-            if let Poll::Ready(answer) = call.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-                return Poll::Pending;
-            };
-            let call = mem::replace(call, future::pending().boxed());
-            *self = Self::Spawned(runtime.spawn(call));
-        }
-        match self {
-            Self::Here(_) => Poll::Pending,
-            Self::Spawned(task) => match Pin::new(task).poll(context) {
-                Poll::Ready(Ok(answer)) => Poll::Ready(answer),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(StoreError::internal(error).into())),
-                Poll::Pending => Poll::Pending,
-            },
-        }
-    }
-}
-
 /// The ids of a request in the order in which the client had them; the last one counts. A list that
 /// only grows, so that a reference to an id stays good.
 #[derive(Default)]
-struct Ids(OnceCell<Box<Link>>);
-
-struct Link {
-    id: Option<SessionId>,
-    next: Ids,
+pub(crate) struct Ids {
+    id: OnceCell<Option<SessionId>>,
+    later: OnceCell<Box<Self>>,
 }
 
 impl Ids {
-    fn push(&self, id: Option<SessionId>) {
+    pub(crate) fn push(&self, id: Option<SessionId>) {
+        let mut id = Some(id);
         let mut ids = self;
-        while let Some(link) = ids.0.get() {
-            ids = &link.next;
+        ids.id.get_or_init(|| id.take().expect("taken at most once"));
+        while id.is_some() {
+            ids = ids.later.get_or_init(Box::default);
+            ids.id.get_or_init(|| id.take().expect("taken at most once"));
         }
-        ids.0.get_or_init(|| Box::new(Link { id, next: Self::default() }));
     }
 
-    fn current(&self) -> Option<&SessionId> {
-        let mut link = self.0.get()?;
-        while let Some(next) = link.next.0.get() {
-            link = next;
+    pub(crate) fn current(&self) -> Option<&SessionId> {
+        let mut ids = self;
+        while let Some(later) = ids.later.get() {
+            ids = later;
         }
-        link.id.as_ref()
+        ids.id.get()?.as_ref()
     }
 }

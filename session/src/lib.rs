@@ -44,6 +44,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+mod call;
 mod config;
 mod error;
 mod expiry;
@@ -58,6 +59,7 @@ mod number;
 mod patch;
 mod plan;
 mod record;
+mod state;
 mod store;
 mod transport;
 mod typed;
@@ -75,7 +77,7 @@ pub use {
     handle::{SessionHandle, Status},
     id::{InvalidSessionId, SessionId, StoreKey},
     merge::Union,
-    middleware::{SessionMiddleware, SessionService},
+    middleware::{SessionFuture, SessionMiddleware, SessionService},
     number::{Counter, Number},
     patch::{Change, NewExpiry, Patch, Refused},
     plan::OnOutage,

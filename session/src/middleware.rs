@@ -2,19 +2,24 @@
 
 use std::{
     future::{Ready, ready},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use actix_service::{Service, Transform};
 use actix_web::{
-    Error, HttpResponse, ResponseError as _,
+    Error, HttpRequest, HttpResponse, ResponseError as _,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, SET_COOKIE, VARY},
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, HeaderMap, HeaderValue, SET_COOKIE, VARY},
+    },
 };
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use pin_project_lite::pin_project;
 use tracing::error;
 
 use crate::{
@@ -116,7 +121,7 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+    type Future = SessionFuture<S::Future, B>;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.service.poll_ready(context)
@@ -125,63 +130,90 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         // The handle is kept and the request is not: a clone of it would make Actix's routing panic.
         let handle = SessionHandle::attach(&request, &self.config);
-        let call = self.service.call(request);
-        async move {
-            let result = call.await;
-            let Some(handle) = handle else {
-                return result.map(ServiceResponse::map_into_left_body);
-            };
-            match result {
-                Ok(response) => Ok(close(&handle, response).await),
-                Err(error) => Err(close_error(&handle, error).await),
-            }
-        }
-        .boxed_local()
+        SessionFuture::Calling { call: self.service.call(request), handle }
     }
 }
 
-async fn close<B: MessageBody>(
-    handle: &SessionHandle,
-    mut response: ServiceResponse<B>,
-) -> ServiceResponse<EitherBody<B>> {
-    handle.detach(response.request());
-    if !handle.is_touched() {
-        return response.map_into_left_body();
+pin_project! {
+    /// The future of [`SessionService`].
+    ///
+    /// It has a type of its own so that a route without a session pays for no allocation here.
+    #[project = Step]
+    #[allow(missing_debug_implementations, missing_docs, reason = "nobody names or prints it")]
+    pub enum SessionFuture<F, B> {
+        Calling { #[pin] call: F, handle: Option<SessionHandle> },
+        Closing { close: LocalBoxFuture<'static, Closed<B>> },
     }
-    let Closing { cookie, error } = handle.close(Some(response.request()), response.status()).await;
-    match error {
-        None => {
+}
+
+type Closed<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
+
+impl<F, B> Future for SessionFuture<F, B>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+    B: MessageBody + 'static,
+{
+    type Output = Closed<B>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (result, handle) = match self.as_mut().project() {
+            Step::Calling { call, handle } => (ready!(call.poll(context)), handle.take()),
+            Step::Closing { close } => return close.as_mut().poll(context),
+        };
+        if let (Some(handle), Ok(response)) = (&handle, &result) {
+            handle.detach(response.request());
+        }
+        let Some(handle) = handle.filter(SessionHandle::is_touched) else {
+            return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
+        };
+        let (request, status) = head(&result);
+        if let Some(closing) = handle.close_now(request, status) {
+            return Poll::Ready(tell(result, closing));
+        }
+        let close = async move {
+            let (request, status) = head(&result);
+            let closing = handle.close(request, status).await;
+            tell(result, closing)
+        };
+        self.set(Self::Closing { close: close.boxed_local() });
+        self.poll(context)
+    }
+}
+
+/// What the inner service answers, and to what; an error has lost the request.
+fn head<B>(result: &Result<ServiceResponse<B>, Error>) -> (Option<&HttpRequest>, StatusCode) {
+    match result {
+        Ok(response) => (Some(response.request()), response.status()),
+        Err(error) => (None, error.as_response_error().status_code()),
+    }
+}
+
+/// The answer, with what there is to tell about the session.
+fn tell<B: MessageBody>(
+    result: Result<ServiceResponse<B>, Error>,
+    Closing { cookie, error }: Closing,
+) -> Closed<B> {
+    let failed = error.inspect(|error| error!("{}", Chain(error)));
+    match (result, failed) {
+        (Ok(mut response), None) => {
             mark(response.headers_mut(), cookie.as_ref());
-            response.map_into_left_body()
+            Ok(response.map_into_left_body())
         }
-        Some(error) => {
-            error!("{}", Chain(&error));
-            let mut failed = error.error_response();
+        (Ok(response), Some(failed)) => {
+            let mut failed = failed.error_response();
             mark(failed.headers_mut(), cookie.as_ref());
-            response.into_response(failed.map_into_right_body())
+            Ok(response.into_response(failed.map_into_right_body()))
+        }
+        // The response is made from the error later, so the headers wait for it.
+        (Err(error), failed) => {
+            let mut error = failed.map_or(error, Error::from);
+            error.add_response_mapper(move |mut response: HttpResponse| {
+                mark(response.headers_mut(), cookie.as_ref());
+                response
+            });
+            Err(error)
         }
     }
-}
-
-/// An inner middleware failed; the response is made from its error later, so the headers wait for it.
-async fn close_error(handle: &SessionHandle, error: Error) -> Error {
-    if !handle.is_touched() {
-        return error;
-    }
-    let status = error.as_response_error().status_code();
-    let Closing { cookie, error: failed } = handle.close(None, status).await;
-    let mut error = match failed {
-        None => error,
-        Some(failed) => {
-            error!("{}", Chain(&failed));
-            failed.into()
-        }
-    };
-    error.add_response_mapper(move |mut response: HttpResponse| {
-        mark(response.headers_mut(), cookie.as_ref());
-        response
-    });
-    error
 }
 
 /// Tells the client about its session, and caches that the response is this client's. Marking twice

@@ -32,12 +32,13 @@ use crate::{
 /// ```
 #[derive(Clone, Default)]
 pub struct Patch {
-    changes: LiteMap<FieldName, Change>,
+    /// Shared between clones; `None` is none.
+    changes: Option<Arc<LiteMap<FieldName, Change>>>,
     begins_anew: Option<Timestamp>,
     expiry: Option<NewExpiry>,
     limits: Option<Limits>,
     expected_version: Option<u64>,
-    basis: Option<Record>,
+    basis: Option<Box<Record>>,
 }
 
 /// What happens to one field.
@@ -86,41 +87,66 @@ impl Patch {
     /// # Errors
     /// The record does not take the patch, and nothing of it is applied.
     pub fn apply_to(&self, record: &Record) -> Result<Record, Refused> {
+        let mut record = record.clone();
+        self.apply_in_place(&mut record)?;
+        Ok(record)
+    }
+
+    /// As [`apply_to`](Self::apply_to). The fields are copied only if the record shares them with another.
+    ///
+    /// # Errors
+    /// The record does not take the patch, and stays as it is.
+    pub fn apply_in_place(&self, record: &mut Record) -> Result<(), Refused> {
         if record.is_retired() {
             return Err(Refused::Retired);
         }
         if self.expected_version.is_some_and(|version| version != record.version) {
             return Err(Refused::Stale);
         }
-        let anew = self.begins_anew.map(|created_at| Record::new(created_at, record.expires_at));
-        let base = anew.as_ref().unwrap_or(record);
-        let mut fields = Arc::clone(&base.fields);
-        if !self.changes.is_empty() {
-            let fields = Arc::make_mut(&mut fields);
-            for (name, change) in &self.changes {
-                match change.applied_to(fields.get(name)) {
-                    Some(json) => fields.insert(name.clone(), json),
-                    None => fields.remove(name),
-                };
+        if let Some(created_at) = self.begins_anew {
+            let version = record.version;
+            *record = Record { version, ..Record::new(created_at, record.expires_at) };
+        }
+        record.version = record.version.wrapping_add(1);
+        match self.expiry {
+            None => {}
+            Some(NewExpiry::ExtendTo(expires_at)) => {
+                record.expires_at = record.expires_at.max(expires_at);
+            }
+            Some(NewExpiry::Set(expires_at)) => record.expires_at = expires_at,
+        }
+        if let Some(limits) = self.limits {
+            record.limits = limits;
+        }
+        if self.changes_fields() {
+            let fields = Arc::make_mut(&mut record.fields);
+            for (name, change) in self.changes.iter().flat_map(|changes| changes.iter()) {
+                match (change.applied_to(fields.get(name)), fields.get_mut(name)) {
+                    (Some(json), Some(stored)) => *stored = json,
+                    (Some(json), None) => {
+                        fields.insert(name.clone(), json);
+                    }
+                    (None, _) => {
+                        fields.remove(name);
+                    }
+                }
             }
         }
-        Ok(Record {
-            created_at: base.created_at,
-            expires_at: match self.expiry {
-                None => record.expires_at,
-                Some(NewExpiry::ExtendTo(expires_at)) => record.expires_at.max(expires_at),
-                Some(NewExpiry::Set(expires_at)) => expires_at,
-            },
-            version: record.version.wrapping_add(1),
-            limits: self.limits.unwrap_or(base.limits),
-            retired: None,
-            fields,
-        })
+        Ok(())
     }
 
     /// The changed fields in the order of their names.
-    pub fn changes(&self) -> impl ExactSizeIterator<Item = (&str, &Change)> {
-        self.changes.iter().map(|(name, change)| (&**name, change))
+    pub fn changes(&self) -> impl Iterator<Item = (&str, &Change)> {
+        let changes = self.changes.iter().flat_map(|changes| changes.iter());
+        changes.map(|(name, change)| (&**name, change))
+    }
+
+    fn change(&self, name: &str) -> Option<&Change> {
+        self.changes.as_ref()?.get(name)
+    }
+
+    fn changes_mut(&mut self) -> &mut LiteMap<FieldName, Change> {
+        Arc::make_mut(self.changes.get_or_insert_default())
     }
 
     /// When the session begins anew, if it does: the fields that the patch does not set are removed,
@@ -147,24 +173,24 @@ impl Patch {
     /// The session as the request has read it, if [`rotate`](crate::SessionStore::rotate) may be glad of
     /// it. It may be outdated: a store that saves itself a look-up with it compares its version.
     pub fn basis(&self) -> Option<&Record> {
-        self.basis.as_ref()
+        self.basis.as_deref()
     }
 
     /// Gives a field a value.
     pub fn set(&mut self, name: FieldName, json: Arc<RawValue>) {
-        self.changes.insert(name, Change::Set(json));
+        self.changes_mut().insert(name, Change::Set(json));
     }
 
     /// Removes a field.
     pub fn remove(&mut self, name: FieldName) {
-        self.changes.insert(name, Change::Remove);
+        self.changes_mut().insert(name, Change::Remove);
     }
 
     /// Adds to a field's number; an absent field counts as `from`.
     ///
     /// Additions to the same field add up, and those that cancel each other out leave no trace.
     pub fn add(&mut self, name: FieldName, from: Number, by: Number) {
-        let change = match self.changes.get(&name) {
+        let change = match self.change(&name) {
             None => Change::Add { from, by },
             Some(Change::Add { from, by: before }) => {
                 Change::Add { from: *from, by: before.saturating_add(by) }
@@ -175,14 +201,16 @@ impl Patch {
             Some(Change::Remove) => Change::Set(from.saturating_add(by).to_json().into()),
         };
         match change {
-            Change::Add { by, .. } if by.is_zero() => self.changes.remove(&name),
-            change => self.changes.insert(name, change),
+            Change::Add { by, .. } if by.is_zero() => self.changes_mut().remove(&name),
+            change => self.changes_mut().insert(name, change),
         };
     }
 
     /// Forgets the change of a field.
     pub fn cancel(&mut self, name: &str) {
-        self.changes.remove(name);
+        if self.names(name) {
+            self.changes_mut().remove(name);
+        }
     }
 
     /// Begins the session anew, as one created at this time: nothing of the old one is kept.
@@ -202,7 +230,7 @@ impl Patch {
 
     /// Tells the store what the request has read, see [`basis`](Self::basis).
     pub fn set_basis(&mut self, record: Record) {
-        self.basis = Some(record);
+        self.basis = Some(record.into());
     }
 
     pub(crate) fn keep_limits(&mut self) {
@@ -216,7 +244,7 @@ impl Patch {
 
     /// Whether the patch changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        !self.changes_fields()
             && self.begins_anew.is_none()
             && self.expiry.is_none()
             && self.limits.is_none()
@@ -224,17 +252,17 @@ impl Patch {
 
     /// Whether the patch changes this field.
     pub(crate) fn names(&self, name: &str) -> bool {
-        self.changes.contains_key(name)
+        self.change(name).is_some()
     }
 
     pub(crate) fn changes_fields(&self) -> bool {
-        !self.changes.is_empty()
+        self.changes.as_ref().is_some_and(|changes| !changes.is_empty())
     }
 
     /// What a field reads as when the changes are laid over a record.
     pub(crate) fn read(&self, record: Option<&Record>, name: &str) -> Option<Arc<RawValue>> {
         let stored = record.and_then(|record| record.fields.get(name));
-        match self.changes.get(name) {
+        match self.change(name) {
             None => stored.cloned(),
             Some(change) => change.applied_to(stored),
         }
@@ -242,26 +270,32 @@ impl Patch {
 
     /// Takes away what `saved`, an earlier state of this patch, has already brought to the store.
     pub(crate) fn subtract(&mut self, saved: &Self) {
-        for (name, done) in &saved.changes {
-            match (self.changes.get_mut(name), done) {
-                (Some(Change::Set(now)), Change::Set(then)) if now.get() == then.get() => {
-                    self.changes.remove(name);
-                }
-                (Some(Change::Remove), Change::Remove) => {
-                    self.changes.remove(name);
-                }
-                (Some(Change::Add { by, .. }), Change::Add { by: then, .. }) => {
-                    *by = by.since(*then);
-                    if by.is_zero() {
-                        self.changes.remove(name);
-                    }
-                }
-                // The field was changed once more meanwhile, or back.
-                _ => {}
-            }
-        }
         if self.limits == saved.limits {
             self.limits = None;
+        }
+        if let (Some(now), Some(then)) = (&self.changes, &saved.changes)
+            && Arc::ptr_eq(now, then)
+        {
+            self.changes = None;
+            return;
+        }
+        for (name, done) in saved.changes() {
+            let left = match (self.change(name), done) {
+                (Some(Change::Set(now)), Change::Set(then)) if now.get() == then.get() => None,
+                (Some(Change::Remove), Change::Remove) => None,
+                (Some(Change::Add { from, by }), Change::Add { by: then, .. }) => {
+                    let (from, by) = (*from, by.since(*then));
+                    (!by.is_zero()).then_some(Change::Add { from, by })
+                }
+                // The field was changed once more meanwhile, or back.
+                _ => continue,
+            };
+            match left {
+                None => self.cancel(name),
+                Some(left) => {
+                    self.changes_mut().insert(name.to_owned().into(), left);
+                }
+            }
         }
     }
 }
@@ -283,7 +317,7 @@ impl fmt::Debug for Patch {
     /// Names only: the values are the user's secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Patch")
-            .field("changes", &self.changes)
+            .field("changes", &self.changes.as_deref())
             .field("begins_anew", &self.begins_anew)
             .field("expiry", &self.expiry)
             .field("limits", &self.limits)

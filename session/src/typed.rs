@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, Ready, ready};
 use tracing::{error, warn};
 
 use crate::{
@@ -232,18 +232,23 @@ macro_rules! __session_methods {
     };
 }
 
-/// What an extractor of sessions returns.
-pub type Extraction<S> = LocalBoxFuture<'static, Result<S, SessionError>>;
+/// What an extractor of sessions returns: at once if the session is at hand.
+pub type Extraction<S> = Either<Ready<Extracted<S>>, LocalBoxFuture<'static, Extracted<S>>>;
+
+type Extracted<S> = Result<S, SessionError>;
 
 /// Extracts a generated struct.
 pub fn extract<T: Session>(request: &HttpRequest) -> Extraction<T::Fields> {
-    let found = SessionHandle::find(request, T::SCHEMA.cookie);
-    async move {
-        let handle = loaded(found, T::SCHEMA).await?;
+    let open = |handle| {
         let value = read(&handle)?;
         Ok(T::Fields::new(Tracked { value, handle }))
+    };
+    match SessionHandle::find(request, T::SCHEMA.cookie) {
+        Found::Handle(handle) if handle.load_now() => Either::Left(ready(open(handle))),
+        found => Either::Right(
+            async move { loaded(found, T::SCHEMA).await.and_then(open) }.boxed_local(),
+        ),
     }
-    .boxed_local()
 }
 
 impl FromRequest for SessionHandle {
@@ -252,8 +257,10 @@ impl FromRequest for SessionHandle {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         const ANY: &Schema = &Schema { type_name: "SessionHandle", cookie: None, strict: false };
-        let found = Self::find(request, None);
-        async move { loaded(found, ANY).await }.boxed_local()
+        match Self::find(request, None) {
+            Found::Handle(handle) if handle.load_now() => Either::Left(ready(Ok(handle))),
+            found => Either::Right(loaded(found, ANY).boxed_local()),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     expiry::Timestamp,
     id::StoreKey,
     patch::Patch,
+    plan::Call,
     record::{Grace, Record},
     store::{Created, Renewal, SessionStore, Updated},
 };
@@ -16,6 +17,12 @@ use crate::{
 /// [`SessionStore`] with futures that own all they need, so that they outlive the request.
 pub(crate) trait ErasedStore: Send + Sync {
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created>;
+    /// Whether [`Effect::now`](crate::call::Effect::now) can be asked.
+    fn answers_now(&self, call: &Call) -> bool;
+    /// `load` and `update` of a store whose answers are [immediate](SessionStore::IMMEDIATE), and `None` of any
+    /// other.
+    fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>>;
+    fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>>;
     fn load(self: Arc<Self>, key: StoreKey, renewal: Option<Renewal>) -> Answer<Option<Record>>;
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated>;
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool>;
@@ -34,6 +41,18 @@ pub(crate) type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 impl<S: SessionStore> ErasedStore for S {
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created> {
         async move { SessionStore::create(&*self, &key, &record).await }.boxed()
+    }
+
+    fn answers_now(&self, call: &Call) -> bool {
+        matches!((call, S::IMMEDIATE), (Call::Nothing, _) | (Call::Update(..), true))
+    }
+
+    fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>> {
+        if S::IMMEDIATE { SessionStore::load(self, key).now_or_never() } else { None }
+    }
+
+    fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>> {
+        if S::IMMEDIATE { SessionStore::update(self, key, patch).now_or_never() } else { None }
     }
 
     fn load(self: Arc<Self>, key: StoreKey, renewal: Option<Renewal>) -> Answer<Option<Record>> {

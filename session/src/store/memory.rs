@@ -154,6 +154,8 @@ impl fmt::Debug for MemoryStoreBuilder {
 }
 
 impl SessionStore for MemoryStore {
+    const IMMEDIATE: bool = true;
+
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
         Ok(self.sessions.create(key, record))
     }
@@ -163,14 +165,11 @@ impl SessionStore for MemoryStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        let updated = self.sessions.with_live(key, |entry| match patch.apply_to(&entry.record) {
-            Ok(record) => {
-                let version = record.version();
-                entry.record = record;
-                Updated::Applied { version }
-            }
-            Err(refused) => Updated::refused(refused, entry.record.clone()),
-        });
+        let updated =
+            self.sessions.with_live(key, |entry| match patch.apply_in_place(&mut entry.record) {
+                Ok(()) => Updated::Applied { version: entry.record.version() },
+                Err(refused) => Updated::refused(refused, entry.record.clone()),
+            });
         Ok(updated.unwrap_or(Updated::Gone))
     }
 

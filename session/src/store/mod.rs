@@ -49,6 +49,10 @@ pub use redis::{RedisStore, RedisStoreBuilder};
 /// 11. A capability that the store lacks is absent from its type, not a run-time surprise. The
 ///     capabilities are traits of their own: [`DeleteExpired`].
 pub trait SessionStore: Send + Sync + 'static {
+    /// Whether every call is answered when its future is polled for the first time, because the sessions are
+    /// in this process's memory. It saves the middleware what waiting would cost. The default is `false`.
+    const IMMEDIATE: bool = false;
+
     /// Stores a new session.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
+use memchr::memchr;
 
 use crate::{error::ConfigError, id::SessionId};
 
@@ -51,13 +52,29 @@ impl Default for CookieSettings {
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
     /// Well-formed ids in the order sent; the bound keeps a forged header from costing many look-ups.
-    pub(crate) ids: Vec<SessionId>,
+    ids: [Option<SessionId>; MOST_IDS],
     /// Whether there was a cookie of the name at all.
     pub(crate) any: bool,
 }
 
 /// The most cookies of one name that are looked up.
 const MOST_IDS: usize = 4;
+
+impl Presented {
+    /// The well-formed ids in the order sent.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &SessionId> {
+        self.ids.iter().flatten()
+    }
+
+    fn push(&mut self, id: SessionId) {
+        if self.ids().any(|known| *known == id) {
+            return;
+        }
+        if let Some(place) = self.ids.iter_mut().find(|place| place.is_none()) {
+            *place = Some(id);
+        }
+    }
+}
 
 impl CookieSettings {
     /// Settings that browsers accept.
@@ -101,25 +118,29 @@ impl CookieSettings {
     /// Finds the ids in a request.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Presented {
         let mut presented = Presented::default();
-        let pairs =
-            headers.get_all(COOKIE).flat_map(|header| header.as_bytes().split(|b| *b == b';'));
-        for pair in pairs {
-            let Some(value) = pair
-                .trim_ascii_start()
-                .strip_prefix(self.name.as_bytes())
-                .and_then(|rest| rest.trim_ascii_start().strip_prefix(b"="))
-            else {
-                continue;
-            };
-            presented.any = true;
-            if presented.ids.len() < MOST_IDS
-                && let Some(id) = SessionId::parse(value.trim_ascii())
-                && !presented.ids.contains(&id)
-            {
-                presented.ids.push(id);
+        for header in headers.get_all(COOKIE) {
+            let mut rest = header.as_bytes();
+            while !rest.is_empty() {
+                let (pair, next) = match memchr(b';', rest) {
+                    Some(end) => (&rest[..end], &rest[end + 1..]),
+                    None => (rest, &rest[rest.len()..]),
+                };
+                rest = next;
+                if let Some(value) = self.value_of(pair) {
+                    presented.any = true;
+                    if let Some(id) = SessionId::parse(value) {
+                        presented.push(id);
+                    }
+                }
             }
         }
         presented
+    }
+
+    /// The value of a pair of name and value, if it has this cookie's name.
+    fn value_of<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = pair.trim_ascii_start().strip_prefix(self.name.as_bytes())?;
+        Some(rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii())
     }
 
     /// The header that gives the client its id, to be kept for this long; `None` is until the browser
@@ -207,7 +228,7 @@ mod tests {
             map.append(COOKIE, HeaderValue::from_bytes(header).expect("a header value"));
         }
         let presented = settings().find(&map);
-        (presented.ids.iter().map(|id| id.as_str().to_owned()).collect(), presented.any)
+        (presented.ids().map(|id| id.as_str().to_owned()).collect(), presented.any)
     }
 
     #[test]

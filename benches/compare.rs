@@ -1,0 +1,138 @@
+//! This library beside its peers, over real HTTP: see the README.
+
+use std::{env, process::Command, time::Duration};
+
+use actix_typed_session_benches::{
+    contestant::{ALL, BARE, LOAD_CORE, Load, Running, median},
+    site::WIDE,
+};
+
+/// Keep-alive connections, each request with the next session of as many.
+const CONNECTIONS: usize = 32;
+
+/// The columns: what they are called, the route, the fields of the session.
+const ROUTES: [(&str, &str, usize); 5] = [
+    ("untouched", "untouched", 1),
+    ("read", "read", 1),
+    ("write", "write", 1),
+    ("read 1 of 52", "read", WIDE),
+    ("write 1 of 52", "write", WIDE),
+];
+
+fn main() {
+    let quick = env::args().any(|argument| argument == "--quick");
+    let only = env::args().skip_while(|argument| argument != "--only").nth(1).unwrap_or_default();
+    let (rounds, slice) = if quick { (3, 600) } else { (9, 1_000) };
+    let slice = Duration::from_millis(slice);
+    build();
+    stay_off_the_servers_core();
+
+    let servers: Vec<Running> = ALL
+        .into_iter()
+        .filter(|contestant| contestant.program == BARE.program || contestant.name.contains(&only))
+        .map(|contestant| Running::start(contestant, 1))
+        .collect();
+    let (bare, others) = servers.split_first().expect("the bare server is the first");
+    let cookies: Vec<_> = servers
+        .iter()
+        .map(|server| ROUTES.map(|(_, _, fields)| server.seed(fields, CONNECTIONS)))
+        .collect();
+    // One measurement of each server on each route per round, each beside a measurement of the bare one.
+    let mut ratios = vec![vec![Vec::new(); ROUTES.len()]; servers.len()];
+    let mut loads = vec![vec![Vec::<Load>::new(); ROUTES.len()]; servers.len()];
+    for round in 0..=rounds {
+        for (column, (_, route, _)) in ROUTES.into_iter().enumerate() {
+            let measure = |index: usize| {
+                servers[index].load(route, &cookies[index][column], CONNECTIONS, slice)
+            };
+            let mut before = measure(0);
+            for index in 1..=others.len() {
+                let load = measure(index);
+                let after = measure(0);
+                // The first round warms up.
+                if round > 0 {
+                    let bare = (before.per_second + after.per_second) / 2.0;
+                    ratios[index][column].push(load.per_second / bare);
+                    ratios[0][column].push(after.per_second / before.per_second);
+                    loads[index][column].push(load);
+                    loads[0][column].push(after);
+                }
+                before = after;
+            }
+        }
+    }
+
+    println!("\nThroughput as a ratio to bare Actix in the same moment, medians of {rounds} rounds\n");
+    header();
+    for (server, ratios) in servers.iter().zip(&ratios) {
+        row(server, ratios, |ratios| format!("{:.2}", median(ratios.iter().copied())));
+    }
+    println!("\nHow far bare Actix was from itself a moment before: 9 of 10 within\n");
+    header();
+    row(bare, &ratios[0], |ratios| {
+        let mut off: Vec<f64> = ratios.iter().map(|ratio| (ratio - 1.0).abs()).collect();
+        off.sort_by(f64::total_cmp);
+        format!("{:.2}", off[off.len() * 9 / 10])
+    });
+    let tables: [(&str, fn(&Load) -> String); 5] = [
+        ("Requests per second", |load| format!("{:.0}", load.per_second)),
+        ("Time until the answer, median / 99 %, microseconds", |load| {
+            format!("{:.0} / {:.0}", load.p50, load.p99)
+        }),
+        ("Processor time of the server per request, microseconds", |load| format!("{:.2}", load.cpu)),
+        ("Commands that Redis gets per request", |load| format!("{:.2}", load.calls)),
+        ("Bytes that Redis gets / sends per request", |load| {
+            format!("{:.0} / {:.0}", load.bytes_in, load.bytes_out)
+        }),
+    ];
+    for (title, cell) in tables {
+        println!("\n{title}\n");
+        header();
+        for (server, loads) in servers.iter().zip(&loads) {
+            if title.contains("Redis") && server.redis.is_none() {
+                continue;
+            }
+            row(server, loads, |loads| cell(&of_medians(loads)));
+        }
+    }
+    servers.into_iter().for_each(Running::stop);
+}
+
+fn header() {
+    println!("| | {} |", ROUTES.map(|(name, _, _)| name).join(" | "));
+    println!("| --- {}|", "| --- ".repeat(ROUTES.len()));
+}
+
+fn row<T>(server: &Running, columns: &[T], cell: impl Fn(&T) -> String) {
+    let cells: Vec<String> = columns.iter().map(cell).collect();
+    println!("| {} | {} |", server.contestant.name, cells.join(" | "));
+}
+
+fn of_medians(loads: &[Load]) -> Load {
+    let of = |figure: fn(&Load) -> f64| median(loads.iter().map(figure));
+    Load {
+        per_second: of(|load| load.per_second),
+        p50: of(|load| load.p50),
+        p99: of(|load| load.p99),
+        cpu: of(|load| load.cpu),
+        calls: of(|load| load.calls),
+        bytes_in: of(|load| load.bytes_in),
+        bytes_out: of(|load| load.bytes_out),
+    }
+}
+
+/// Builds the servers.
+fn build() {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--package", "actix-typed-session-benches", "--bins"])
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "the servers do not build");
+}
+
+/// Moves this process to the core of the load, and with it the Redis servers that it starts.
+fn stay_off_the_servers_core() {
+    let moved = Command::new("taskset")
+        .args(["-cp", LOAD_CORE, &std::process::id().to_string()])
+        .output();
+    assert!(moved.is_ok_and(|output| output.status.success()), "two cores are needed");
+}

@@ -1,0 +1,213 @@
+//! The servers that are compared: how each is started, seeded, loaded and measured.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use actix_typed_session_tests::servers::{RedisServer, Server};
+use tempfile::TempDir;
+
+/// The core that servers run on when they have one thread; the load and Redis run on the other.
+pub const SERVER_CORE: &str = "0";
+/// The core of everything else.
+pub const LOAD_CORE: &str = "1";
+
+/// A server, and what it is called in the tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Contestant {
+    /// Its name in the tables.
+    pub name: &'static str,
+    /// The program.
+    pub program: &'static str,
+    /// What it keeps sessions in, as the program calls it.
+    pub store: &'static str,
+}
+
+/// The one that all others are compared with.
+pub const BARE: Contestant = Contestant { name: "bare Actix", program: "bare", store: "" };
+
+/// All of them.
+pub const ALL: [Contestant; 9] = [
+    BARE,
+    Contestant { name: "here, memory", program: "typed", store: "memory" },
+    Contestant { name: "here, file", program: "typed", store: "file" },
+    Contestant { name: "here, Redis", program: "typed", store: "redis" },
+    Contestant { name: "actix-session, memory", program: "actix_session", store: "memory" },
+    Contestant { name: "actix-session, cookie", program: "actix_session", store: "cookie" },
+    Contestant { name: "actix-session, Redis", program: "actix_session", store: "redis" },
+    Contestant { name: "tower-sessions, memory", program: "tower_sessions", store: "memory" },
+    Contestant { name: "tower-sessions, Redis", program: "tower_sessions", store: "redis" },
+];
+
+/// A contestant that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Which.
+    pub contestant: Contestant,
+    child: Child,
+    port: u16,
+    folder: TempDir,
+    /// Its Redis, if it has one.
+    pub redis: Option<RedisServer>,
+}
+
+impl Running {
+    /// Starts a contestant with so many threads.
+    pub fn start(contestant: Contestant, threads: usize) -> Self {
+        Self::start_under(&[], contestant, threads)
+    }
+
+    /// Starts a contestant under another program, such as Valgrind.
+    pub fn start_under(wrapper: &[&str], contestant: Contestant, threads: usize) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let redis = (contestant.store == "redis").then(|| RedisServer::start(Server::Redis));
+        let place = match &redis {
+            Some(redis) => redis.url(),
+            None => folder.path().join("sessions").display().to_string(),
+        };
+        let cores = if threads == 1 { SERVER_CORE.to_owned() } else { format!("0-{}", threads - 1) };
+        let mut child = Command::new("taskset")
+            .args(["-c", &cores])
+            .args(wrapper)
+            .arg(program(contestant.program))
+            .args([&threads.to_string(), contestant.store, &place])
+            .stdout(Stdio::piped())
+            .stderr(if wrapper.is_empty() { Stdio::inherit() } else { Stdio::null() })
+            .spawn()
+            .expect("taskset is there: apt-get install util-linux");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped"))
+            .read_line(&mut line)
+            .expect("the server says where it listens");
+        let port = line.trim().parse().expect("a port");
+        Self { contestant, child, port, folder, redis }
+    }
+
+    /// Begins sessions of so many fields, and returns the file with their cookies.
+    pub fn seed(&self, fields: usize, sessions: usize) -> PathBuf {
+        let mut cookies = String::new();
+        for _ in 0..sessions {
+            let response = ureq::post(format!("http://127.0.0.1:{}/seed/{fields}", self.port))
+                .send_empty()
+                .expect("the site is seeded");
+            match response.headers().get("set-cookie") {
+                // It has no sessions, and is sent a cookie of the same length all the same.
+                None => cookies += &format!("session={}", "x".repeat(50)),
+                Some(cookie) => {
+                    let cookie = cookie.to_str().expect("ASCII");
+                    cookies += cookie.split(';').next().expect("a pair");
+                }
+            }
+            cookies.push('\n');
+        }
+        let file = self.folder.path().join(format!("cookies-{fields}"));
+        fs::write(&file, cookies).expect("a writable folder");
+        file
+    }
+
+    /// Loads a route over so many connections.
+    pub fn load(&self, route: &str, cookies: &Path, connections: usize, time: Duration) -> Load {
+        let before = self.usage();
+        let output = Command::new("taskset")
+            .args(["-c", LOAD_CORE, "wrk", "--threads", "1"])
+            .args(["--connections", &connections.to_string()])
+            .args(["--duration", &format!("{}ms", time.as_millis())])
+            .args(["--script", concat!(env!("CARGO_MANIFEST_DIR"), "/wrk.lua")])
+            .arg(format!("http://127.0.0.1:{}/{route}", self.port))
+            .arg("--")
+            .arg(cookies)
+            .output()
+            .expect("wrk is there: apt-get install wrk");
+        let after = self.usage();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let result: Vec<f64> = text
+            .lines()
+            .find_map(|line| line.strip_prefix("RESULT "))
+            .unwrap_or_else(|| panic!("wrk: {text} {}", String::from_utf8_lossy(&output.stderr)))
+            .split(' ')
+            .map(|number| number.parse().expect("a number"))
+            .collect();
+        let [requests, micros, errors, p50, p99] = result[..] else { panic!("wrk: {text}") };
+        assert!(errors == 0.0, "{}: {errors} of {requests} failed", self.contestant.name);
+        let per_request = |before: u64, after: u64| (after - before) as f64 / requests;
+        Load {
+            per_second: requests / micros * 1e6,
+            p50,
+            p99,
+            cpu: per_request(before.cpu, after.cpu),
+            calls: per_request(before.calls, after.calls),
+            bytes_in: per_request(before.bytes_in, after.bytes_in),
+            bytes_out: per_request(before.bytes_out, after.bytes_out),
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        // Fields 14 and 15, in hundredths of a second; the name before them may hold blanks.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum();
+        let stats = |name| -> u64 {
+            let number = self.redis.as_ref().and_then(|redis| redis.info("stats", name));
+            number.map_or(0, |number| number.parse().expect("a number"))
+        };
+        Usage {
+            cpu: ticks * 10_000,
+            calls: stats("total_commands_processed"),
+            bytes_in: stats("total_net_input_bytes"),
+            bytes_out: stats("total_net_output_bytes"),
+        }
+    }
+
+    /// Stops it.
+    pub fn stop(mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+struct Usage {
+    /// Microseconds.
+    cpu: u64,
+    calls: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// What a route did under load.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// Requests per second.
+    pub per_second: f64,
+    /// The median of the times until the answer, in microseconds.
+    pub p50: f64,
+    /// What 99 of 100 answers took at most, in microseconds.
+    pub p99: f64,
+    /// Microseconds of the server's processor time per request.
+    pub cpu: f64,
+    /// Commands that Redis got per request.
+    pub calls: f64,
+    /// Bytes that Redis got per request.
+    pub bytes_in: f64,
+    /// Bytes that Redis sent per request.
+    pub bytes_out: f64,
+}
+
+fn program(name: &str) -> PathBuf {
+    std::env::current_exe().expect("a path").with_file_name(name)
+}
+
+/// The median.
+pub fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.into_iter().collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,5 @@
+//! Measurements of actix-typed-session beside its peers. See the README.
+
+pub mod contestant;
+pub mod server;
+pub mod site;

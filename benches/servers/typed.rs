@@ -1,0 +1,24 @@
+//! This library. `typed THREADS memory|file|redis PLACE`.
+
+use actix_typed_session::{FileStore, MemoryStore, RedisStore, SessionMiddleware, SessionStore};
+use actix_typed_session_benches::{server, site};
+use actix_web::App;
+
+#[actix_web::main]
+async fn main() {
+    let [threads, store, place] = server::arguments();
+    match store.as_str() {
+        "memory" => run(&threads, MemoryStore::new()).await,
+        "file" => run(&threads, FileStore::new(&place).expect("a folder")).await,
+        "redis" => run(&threads, RedisStore::new(&place).expect("a URL")).await,
+        other => panic!("no store is called {other}"),
+    }
+}
+
+async fn run<S: SessionStore + Clone>(threads: &str, store: S) {
+    let sessions = SessionMiddleware::new(store.clone());
+    server::run(threads, move || {
+        App::new().configure(site::typed(store.clone())).wrap(sessions.clone())
+    })
+    .await;
+}

@@ -1,0 +1,121 @@
+//! The site that every contestant serves, here bare and with sessions of this library.
+//!
+//! | route | does |
+//! | --- | --- |
+//! | `GET /untouched` | nothing with the session |
+//! | `GET /read` | reads a counter |
+//! | `GET /write` | adds one to it |
+//! | `POST /seed/{fields}` | begins a session of so many fields: the counter, and others of 158 characters |
+//!
+//! The bare site answers with a number that is always the same.
+
+use std::{hint::black_box, rc::Rc, time::Duration};
+
+use actix_typed_session::{
+    Clock as _, Patch, Record, Session, SessionId, SessionMiddleware, SessionStore, StoreKey,
+    SystemClock, TypedSession,
+};
+use actix_web::{HttpResponse, web};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use serde_json::value::to_raw_value;
+
+/// What the untouched route answers.
+pub const UNTOUCHED: &str = "untouched";
+/// The name under which every contestant keeps the counter.
+pub const COUNTER: &str = "views";
+/// The fields of a large session, which is 8 KiB.
+pub const WIDE: usize = 52;
+
+/// The fields of a session besides the counter.
+pub fn padding(fields: usize) -> impl Iterator<Item = (String, String)> {
+    (1..fields).map(|n| (format!("field{n:03}"), "x".repeat(158)))
+}
+
+/// The session as the routes see it.
+#[derive(Session)]
+struct Visitor {
+    views: u64,
+}
+
+/// The routes without sessions.
+pub fn bare(config: &mut web::ServiceConfig) {
+    config
+        .route("/untouched", web::get().to(untouched))
+        .route("/read", web::get().to(number))
+        .route("/write", web::get().to(number))
+        .route("/seed/{fields}", web::post().to(untouched));
+}
+
+/// The routes with sessions in this store.
+pub fn typed<S: SessionStore + Clone>(store: S) -> impl Fn(&mut web::ServiceConfig) + Clone {
+    move |config| {
+        let seeder = Seeder::new(store.clone());
+        config
+            .app_data(web::ThinData(seeder))
+            .route("/untouched", web::get().to(untouched))
+            .route("/read", web::get().to(read))
+            .route("/write", web::get().to(write))
+            .route("/seed/{fields}", web::post().to(seed));
+    }
+}
+
+async fn untouched() -> &'static str {
+    UNTOUCHED
+}
+
+/// What the bare site has in place of a counter.
+async fn number() -> String {
+    black_box(1_u64).to_string()
+}
+
+async fn read(session: TypedSession<Visitor>) -> String {
+    session.views.to_string()
+}
+
+async fn write(mut session: TypedSession<Visitor>) -> String {
+    session.set_views(session.views + 1);
+    session.views.to_string()
+}
+
+async fn seed(fields: web::Path<usize>, seeder: web::ThinData<Seeder>) -> HttpResponse {
+    let id = (seeder.0.0)(*fields).await;
+    // As the middleware with the default settings writes it.
+    let cookie = format!("__Host-session={}; HttpOnly; SameSite=Lax; Secure; Path=/", id.as_str());
+    HttpResponse::Ok().insert_header(("set-cookie", cookie)).finish()
+}
+
+/// Stores sessions with any number of fields, for which there is no struct.
+#[derive(Clone)]
+struct Seeder(Rc<dyn Fn(usize) -> LocalBoxFuture<'static, SessionId>>);
+
+impl Seeder {
+    fn new<S: SessionStore + Clone>(store: S) -> Self {
+        Self(Rc::new(move |fields| {
+            let store = store.clone();
+            async move {
+                let id = SessionId::random();
+                let record = record(fields);
+                store.create(&StoreKey::from(&id), &record).await.expect("the store works");
+                id
+            }
+            .boxed_local()
+        }))
+    }
+}
+
+/// A session of so many fields.
+pub fn record(fields: usize) -> Record {
+    let mut patch = Patch::default();
+    patch.set(COUNTER.into(), to_raw_value(&0).expect("a number").into());
+    for (name, text) in padding(fields) {
+        patch.set(name.into(), to_raw_value(&text).expect("a string").into());
+    }
+    let now = SystemClock.now();
+    let new = Record::new(now, now.saturating_add(Duration::from_secs(72_000)));
+    patch.apply_to(&new).expect("a live record takes a patch")
+}
+
+/// The middleware with the default settings.
+pub fn middleware(store: impl SessionStore) -> SessionMiddleware {
+    SessionMiddleware::new(store)
+}

@@ -1,0 +1,271 @@
+//! What a request knows of its session and wants of it.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::{
+    call::{Effect, RunToEnd, Settled, StoreCall, Transaction, UnderWay},
+    error::{SessionError, ValueError},
+    expiry::Limits,
+    field::FieldSchema,
+    handle::{Fate, Ids},
+    id::StoreKey,
+    merge::MergedField,
+    patch::Patch,
+    plan::{Changes, CookieAction, Head, Intent, Situation, Stored, TouchMode},
+    record::Record,
+};
+
+pub(crate) struct State {
+    pub(crate) stored: Base,
+    pub(crate) intent: Intent,
+    /// The changed fields and limits.
+    pub(crate) patch: Patch,
+    /// The stored names of `privilege` fields that were changed, and perhaps changed back.
+    pub(crate) privileged: Vec<&'static str>,
+    /// The fields with a merge rule of their own that were changed, and perhaps changed back.
+    pub(crate) merged: Vec<&'static dyn MergedField>,
+    pub(crate) touch: TouchMode,
+    /// Whether the session was extended while it was loaded.
+    pub(crate) touched_by_load: bool,
+    pub(crate) head: Head,
+    /// What the client must be told with the head.
+    pub(crate) cookie: CookieAction,
+    /// The first field whose new value cannot be stored.
+    pub(crate) failed: Option<(&'static str, ValueError)>,
+    /// Whether `save` has carried out a `destroy`.
+    pub(crate) destroyed: bool,
+    pub(crate) under_way: Option<Box<UnderWay>>,
+}
+
+/// What the store had when it was last asked.
+pub(crate) enum Base {
+    Nothing {
+        unknown: bool,
+    },
+    Live {
+        key: StoreKey,
+        record: Record,
+    },
+    Retired {
+        key: StoreKey,
+        record: Record,
+    },
+    Gone,
+    /// Nobody knows, or not any more.
+    Unavailable {
+        key: StoreKey,
+    },
+}
+
+impl Base {
+    pub(crate) fn of(key: StoreKey, record: Record) -> Self {
+        if record.is_retired() { Self::Retired { key, record } } else { Self::Live { key, record } }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            stored: Base::Nothing { unknown: false },
+            intent: Intent::Keep,
+            patch: Patch::default(),
+            privileged: Vec::new(),
+            merged: Vec::new(),
+            touch: TouchMode::WhenDue,
+            touched_by_load: false,
+            head: Head::Open,
+            cookie: CookieAction::Keep,
+            failed: None,
+            destroyed: false,
+            under_way: None,
+        }
+    }
+}
+
+impl State {
+    /// What the request reads below its own changes.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        match (&self.stored, self.intent) {
+            (_, Intent::Regenerate | Intent::Destroy) => None,
+            (Base::Live { record, .. } | Base::Retired { record, .. }, _) => Some(record),
+            (Base::Nothing { .. } | Base::Gone | Base::Unavailable { .. }, _) => None,
+        }
+    }
+
+    pub(crate) fn stored_json(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
+        let fields = &self.record()?.fields;
+        fields
+            .get(field.stored)
+            .or_else(|| field.aliases.iter().find_map(|alias| fields.get(*alias)))
+            .cloned()
+    }
+
+    pub(crate) fn stored_limits(&self) -> Limits {
+        self.record().map(|record| *record.limits()).unwrap_or_default()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.patch.limits().copied().unwrap_or_else(|| self.stored_limits())
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.stored {
+            Base::Gone => true,
+            Base::Nothing { .. } => self.destroyed,
+            Base::Live { .. } | Base::Retired { .. } | Base::Unavailable { .. } => {
+                self.intent == Intent::Destroy
+            }
+        }
+    }
+
+    pub(crate) fn encode_error(&self) -> Option<SessionError> {
+        self.failed.clone().map(|(field, source)| SessionError::Encode { field, source })
+    }
+
+    /// A field has a new value in the patch.
+    pub(crate) fn changed(&mut self, field: &'static dyn MergedField) {
+        let schema = field.schema();
+        for alias in schema.aliases {
+            if self.record().is_some_and(|record| record.field(alias).is_some()) {
+                self.patch.remove((*alias).into());
+            }
+        }
+        if schema.privilege && !self.privileged.contains(&schema.stored) {
+            self.privileged.push(schema.stored);
+        }
+        // Where two structs have a field of the same name, the one that wrote last decides.
+        self.merged.retain(|other| other.schema().stored != schema.stored);
+        if field.is_merged() {
+            self.merged.push(field);
+        }
+    }
+
+    /// A field has its stored value again.
+    pub(crate) fn cancel(&mut self, field: &FieldSchema) {
+        self.patch.cancel(field.stored);
+        for alias in field.aliases {
+            self.patch.cancel(alias);
+        }
+    }
+
+    pub(crate) fn forget_changes(&mut self) {
+        self.patch = Patch::default();
+    }
+
+    pub(crate) fn situation(&self, changes: Changes) -> Situation<'_> {
+        Situation {
+            stored: match &self.stored {
+                Base::Nothing { unknown: false } => Stored::Nothing,
+                Base::Nothing { unknown: true } => Stored::Unknown,
+                Base::Live { key, record } => Stored::Live(*key, record),
+                Base::Retired { key, record } => Stored::Retired(*key, record),
+                Base::Gone => Stored::Gone,
+                Base::Unavailable { key } => Stored::Unavailable(*key),
+            },
+            intent: self.intent,
+            patch: &self.patch,
+            elevated: self.privileged.iter().any(|name| self.patch.names(name)),
+            merged: self.merged.iter().any(|field| self.patch.names(field.schema().stored)),
+            touch: self.touch,
+            touched_by_load: self.touched_by_load,
+            changes,
+            head: self.head,
+        }
+    }
+
+    /// What a store call that is to be made is made for.
+    pub(crate) fn transaction(&self, cookie: CookieAction) -> Transaction {
+        Transaction { cookie, patch: self.patch.clone(), intent: self.intent }
+    }
+
+    /// Puts a store call under way.
+    pub(crate) fn start(&mut self, cookie: CookieAction, call: StoreCall) {
+        let transaction = self.transaction(cookie);
+        self.under_way = Some(Box::new(UnderWay { transaction, answer: RunToEnd::Here(call) }));
+    }
+
+    /// Takes over what a store call has done.
+    pub(crate) fn finish(
+        &mut self,
+        transaction: Transaction,
+        effect: Effect,
+        ids: &Ids,
+    ) -> Settled {
+        let Transaction { cookie, patch, intent } = transaction;
+        match effect {
+            Effect::Nothing => {}
+            Effect::IdTaken => return Settled::IdTaken,
+            Effect::Ended => {
+                self.stored = Base::Nothing { unknown: false };
+                self.destroyed = true;
+                ids.push(None);
+            }
+            Effect::Gone => {
+                self.stored = Base::Gone;
+                self.forget_changes();
+                return Settled::Fate(Fate::Lost);
+            }
+            Effect::GoneUntouched => {
+                self.stored = Base::Gone;
+                return Settled::Fate(Fate::Stored);
+            }
+            Effect::LostChanges => {
+                self.forget_changes();
+                self.intent = Intent::Keep;
+                return Settled::Fate(Fate::Lost);
+            }
+            Effect::Began { id, key, record } => {
+                self.stored = Base::Live { key, record };
+                self.destroyed = false;
+                ids.push(Some(id));
+            }
+            Effect::Updated { patch } => {
+                if let Base::Live { record, .. } = &mut self.stored {
+                    patch_snapshot(record, &patch);
+                }
+            }
+            Effect::Renewed { id, key, patch } => {
+                if let Base::Live { key: stored_key, record } = &mut self.stored {
+                    patch_snapshot(record, &patch);
+                    *stored_key = key;
+                }
+                ids.push(Some(id));
+            }
+            Effect::Touched(expires_at) => {
+                if let Base::Live { record, .. } = &mut self.stored {
+                    *record = record.clone().extended_to(expires_at);
+                }
+            }
+        }
+        self.patch.subtract(&patch);
+        self.touch = TouchMode::WhenDue;
+        self.touched_by_load = false;
+        if self.intent == intent {
+            self.intent = Intent::Keep;
+        }
+        self.tell(cookie);
+        Settled::Fate(Fate::Stored)
+    }
+
+    /// Remembers what the client must be told with the head.
+    pub(crate) fn tell(&mut self, cookie: CookieAction) {
+        if cookie != CookieAction::Keep {
+            self.cookie = cookie;
+        }
+    }
+
+    /// Whether nothing is asked for but that changes be stored, and nothing is in the way of it.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.intent == Intent::Keep && self.failed.is_none() && self.under_way.is_none()
+    }
+}
+
+/// Brings the request's copy of the record up to what it has stored itself. What other requests have
+/// stored meanwhile is not in it; `reload` gets that.
+pub(crate) fn patch_snapshot(record: &mut Record, patch: &Patch) {
+    if let Ok(patched) = patch.apply_to(record) {
+        *record = patched;
+    }
+}
