@@ -5,7 +5,6 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use actix_typed_session_tests::servers::{RedisServer, Server};
@@ -69,7 +68,8 @@ impl Running {
             Some(redis) => redis.url(),
             None => folder.path().join("sessions").display().to_string(),
         };
-        let cores = if threads == 1 { SERVER_CORE.to_owned() } else { format!("0-{}", threads - 1) };
+        let cores =
+            if threads == 1 { SERVER_CORE.to_owned() } else { format!("0-{}", threads - 1) };
         let mut child = Command::new("taskset")
             .args(["-c", &cores])
             .args(wrapper)
@@ -87,13 +87,16 @@ impl Running {
         Self { contestant, child, port, folder, redis }
     }
 
-    /// Begins sessions of so many fields, and returns the file with their cookies.
-    pub fn seed(&self, fields: usize, sessions: usize) -> PathBuf {
+    /// Begins sessions of so many fields, and returns the file with their cookies; `None` if the contestant
+    /// refuses sessions of that size.
+    pub fn seed(&self, fields: usize, sessions: usize) -> Option<PathBuf> {
         let mut cookies = String::new();
         for _ in 0..sessions {
-            let response = ureq::post(format!("http://127.0.0.1:{}/seed/{fields}", self.port))
-                .send_empty()
-                .expect("the site is seeded");
+            let seed = ureq::post(format!("http://127.0.0.1:{}/seed/{fields}", self.port));
+            let response = match seed.send_empty() {
+                Err(ureq::Error::StatusCode(500)) => return None,
+                response => response.expect("the site is seeded"),
+            };
             match response.headers().get("set-cookie") {
                 // It has no sessions, and is sent a cookie of the same length all the same.
                 None => cookies += &format!("session={}", "x".repeat(50)),
@@ -106,16 +109,16 @@ impl Running {
         }
         let file = self.folder.path().join(format!("cookies-{fields}"));
         fs::write(&file, cookies).expect("a writable folder");
-        file
+        Some(file)
     }
 
     /// Loads a route over so many connections.
-    pub fn load(&self, route: &str, cookies: &Path, connections: usize, time: Duration) -> Load {
+    pub fn load(&self, route: &str, cookies: &Path, connections: usize, seconds: u32) -> Load {
         let before = self.usage();
         let output = Command::new("taskset")
             .args(["-c", LOAD_CORE, "wrk", "--threads", "1"])
             .args(["--connections", &connections.to_string()])
-            .args(["--duration", &format!("{}ms", time.as_millis())])
+            .args(["--duration", &seconds.to_string()])
             .args(["--script", concat!(env!("CARGO_MANIFEST_DIR"), "/wrk.lua")])
             .arg(format!("http://127.0.0.1:{}/{route}", self.port))
             .arg("--")
@@ -166,9 +169,10 @@ impl Running {
             bytes_out: stats("total_net_output_bytes"),
         }
     }
+}
 
-    /// Stops it.
-    pub fn stop(mut self) {
+impl Drop for Running {
+    fn drop(&mut self) {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }

@@ -30,7 +30,7 @@ async fn main() {
         "memory" => {
             let map = Map::default();
             run(&threads, move || map.clone()).await
-        },
+        }
         "cookie" => run(&threads, CookieSessionStore::default).await,
         "redis" => {
             let store = RedisSessionStore::new(place).await.expect("Redis");
@@ -79,7 +79,10 @@ async fn seed(fields: web::Path<usize>, session: Session) -> actix_web::Result<H
 struct Map(Arc<Mutex<HashMap<String, HashMap<String, String>>>>);
 
 impl Map {
-    fn with<R>(&self, action: impl FnOnce(&mut HashMap<String, HashMap<String, String>>) -> R) -> R {
+    fn with<R>(
+        &self,
+        action: impl FnOnce(&mut HashMap<String, HashMap<String, String>>) -> R,
+    ) -> R {
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -109,11 +112,7 @@ impl SessionStore for Map {
         Ok(key)
     }
 
-    async fn update_ttl(
-        &self,
-        _: &SessionKey,
-        _: &Duration,
-    ) -> Result<(), anyhow::Error> {
+    async fn update_ttl(&self, _: &SessionKey, _: &Duration) -> Result<(), anyhow::Error> {
         Ok(())
     }
 

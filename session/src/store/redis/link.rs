@@ -7,11 +7,11 @@
 
 use std::{
     io,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -21,11 +21,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, PushInfo, PushKind, RedisError,
     RedisResult, TlsCertificates, Value, aio::MultiplexedConnection, cmd,
 };
-use tokio::{
-    runtime,
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use crate::error::Cause;
 
@@ -75,11 +71,10 @@ pub(super) struct Peer {
     pub(super) tls: TlsCertificates,
 }
 
-/// A connection to a target.
+/// A connection to a target. It belongs to the runtime on which it was made.
 pub(super) struct Link {
     target: Arc<Target>,
     timeouts: Timeouts,
-    background: Arc<Background>,
     state: Mutex<State>,
 }
 
@@ -131,14 +126,12 @@ struct TooSlow {
 /// it, so this is also how much later than the server the first request can be back.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+/// How long it takes at most to read an answer that has come.
+const UNREAD: Duration = Duration::from_millis(10);
 
 impl Link {
-    pub(super) fn new(
-        target: Arc<Target>,
-        timeouts: Timeouts,
-        background: Arc<Background>,
-    ) -> Self {
-        Self { target, timeouts, background, state: Mutex::default() }
+    pub(super) fn new(target: Arc<Target>, timeouts: Timeouts) -> Self {
+        Self { target, timeouts, state: Mutex::default() }
     }
 
     /// Sends a request and waits for its answer.
@@ -163,8 +156,13 @@ impl Link {
     async fn call_once(&self, request: &Request<'_>) -> Result<Value, Failure> {
         let wire = self.wire().await?;
         let answers = wire.answers.load(Ordering::Relaxed);
-        let answer = timeout(self.timeouts.answer, request.send(wire.connection.clone())).await;
-        match answer {
+        let mut answer = pin!(request.send(wire.connection.clone()));
+        let in_time = match timeout(self.timeouts.answer, answer.as_mut()).await {
+            Ok(answer) => Ok(answer),
+            // This thread may have been busy with something else all the time, and the answer be here, unread.
+            Err(_) => timeout(UNREAD, answer).await,
+        };
+        match in_time {
             Ok(Ok(value)) => {
                 wire.answers.fetch_add(1, Ordering::Relaxed);
                 Ok(value)
@@ -234,7 +232,7 @@ impl Link {
 
     fn start(&self, pause: Duration) -> Attempt {
         let (target, limit) = (Arc::clone(&self.target), self.timeouts.connect);
-        let task = self.background.handle.spawn(async move {
+        let task = tokio::spawn(async move {
             sleep(pause).await;
             match timeout(limit, target.connect()).await {
                 Ok(Ok(wire)) => Ok(wire),
@@ -359,25 +357,5 @@ fn choose_crypto() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // OK because it only fails if another thread was faster.
         let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
-/// A thread whose runtime drives the connections for as long as the store lives. One that was made on
-/// a runtime that has gone would never answer, and the runtimes of Actix's workers, and of tests, go.
-pub(super) struct Background {
-    pub(super) handle: runtime::Handle,
-    _stop: oneshot::Sender<()>,
-}
-
-impl Background {
-    pub(super) fn start() -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
-        thread::Builder::new().name("session-redis".to_owned()).spawn(move || {
-            // It is stopped by the sender's end.
-            let _ = runtime.block_on(stopped);
-        })?;
-        Ok(Self { handle, _stop: stop })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 use self::{
-    link::{Background, Failure, Peer, Repeat, Target, Timeouts},
+    link::{Failure, Peer, Repeat, Target, Timeouts},
     script::Script,
     topology::{Cluster, Node, Settings, Topology},
 };
@@ -30,8 +30,8 @@ mod topology;
 /// See [the guide](crate::guide::redis) for what to set up for production.
 ///
 /// Nothing is connected before the first request, so the application starts while Redis is down.
-/// A few connections are shared by all requests. A call that finds none waits for at most one
-/// attempt; while Redis is down, requests that need a session are answered with 503 within the time
+/// Each worker of Actix has a connection of its own that all its requests share. A call that finds none
+/// waits for at most one attempt; while Redis is down, requests that need a session are answered with 503 within the time
 /// limits, and the first one after it is back finds it.
 ///
 /// A clone is the same store.
@@ -146,8 +146,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How many connections are shared by all requests, per server. The default is one, which carries
-    /// more than 100 000 requests per second; zero counts as one.
+    /// How many connections each worker of Actix has to each server, which all of its requests share. The
+    /// default is one, which carries more than a worker can use; zero counts as one.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
         self
@@ -200,13 +200,7 @@ impl RedisStoreBuilder {
         let Some(first) = peers.first().cloned() else {
             return Err(ConfigError::Redis("no URL is given; name at least one server".into()));
         };
-        let settings = Settings {
-            connections: self.connections,
-            timeouts: self.timeouts,
-            background: Background::start()
-                .map_err(|error| ConfigError::Redis(error.into()))?
-                .into(),
-        };
+        let settings = Settings { connections: self.connections, timeouts: self.timeouts };
         let topology = match self.place {
             Place::Server => {
                 Topology::Server(Node::new(Target::Server(self.own(first)), &settings))

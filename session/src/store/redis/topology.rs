@@ -7,16 +7,16 @@ use std::{
     collections::HashMap,
     io,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use futures_util::future::{self, FutureExt as _};
 use redis::{Cmd, Value, cmd};
-use tokio::time::timeout;
+use tokio::{runtime, time::timeout};
 
-use super::link::{Background, Failure, Link, Peer, Repeat, Request, Target, Timeouts};
+use super::link::{Failure, Link, Peer, Repeat, Request, Target, Timeouts};
 
 /// Where the sessions are.
 pub(super) enum Topology {
@@ -42,25 +42,70 @@ impl Topology {
 }
 
 /// A server and the connections to it.
+///
+/// Each runtime, that is each worker of Actix, has connections of its own: what is sent and what is answered
+/// need not pass from thread to thread. Nor would a connection outlive the runtime that it was made on.
 pub(super) struct Node {
+    target: Arc<Target>,
+    settings: Settings,
+    links: RwLock<Vec<Arc<Links>>>,
+}
+
+/// The connections of one runtime.
+struct Links {
+    runtime: runtime::Id,
+    /// Gone when the runtime is.
+    alive: Weak<()>,
     links: Vec<Link>,
     next: AtomicUsize,
 }
 
 impl Node {
     pub(super) fn new(target: Target, settings: &Settings) -> Self {
-        let target = Arc::new(target);
-        let link = || {
-            let background = Arc::clone(&settings.background);
-            Link::new(Arc::clone(&target), settings.timeouts, background)
-        };
-        let links = (0..settings.connections).map(|_| link()).collect();
-        Self { links, next: AtomicUsize::new(0) }
+        Self { target: Arc::new(target), settings: settings.clone(), links: RwLock::default() }
     }
 
     async fn call(&self, request: &Request<'_>) -> Result<Value, Failure> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        self.links[next % self.links.len()].call(request).await
+        let Links { links, next, .. } = &*self.links();
+        let next = next.fetch_add(1, Ordering::Relaxed);
+        links[next % links.len()].call(request).await
+    }
+
+    fn links(&self) -> Arc<Links> {
+        let runtime = runtime::Handle::current().id();
+        let of_this = |links: &&Arc<Links>| links.runtime == runtime;
+        let known = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(links) = known.iter().find(of_this) {
+            return Arc::clone(links);
+        }
+        drop(known);
+        let mut known = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(links) = known.iter().find(of_this) {
+            return Arc::clone(links);
+        }
+        known.retain(|links| links.alive.strong_count() > 0);
+        let links = Arc::new(Links::new(&self.target, &self.settings));
+        known.push(Arc::clone(&links));
+        links
+    }
+}
+
+impl Links {
+    /// Connections of the current runtime.
+    fn new(target: &Arc<Target>, settings: &Settings) -> Self {
+        let alive = Arc::new(());
+        let weak = Arc::downgrade(&alive);
+        tokio::spawn(async move {
+            let _alive = alive;
+            future::pending::<()>().await;
+        });
+        let link = || Link::new(Arc::clone(target), settings.timeouts);
+        Self {
+            runtime: runtime::Handle::current().id(),
+            alive: weak,
+            links: (0..settings.connections).map(|_| link()).collect(),
+            next: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -69,7 +114,6 @@ impl Node {
 pub(super) struct Settings {
     pub(super) connections: usize,
     pub(super) timeouts: Timeouts,
-    pub(super) background: Arc<Background>,
 }
 
 /// The nodes of a cluster, as far as they are known.
@@ -184,7 +228,7 @@ impl Cluster {
     fn draw_in_background(self: &Arc<Self>, generation: u64) {
         if self.refresh.try_lock().is_ok() {
             let cluster = Arc::clone(self);
-            self.settings.background.handle.spawn(async move {
+            tokio::spawn(async move {
                 let _ = cluster.draw(generation).await;
             });
         }
