@@ -12,10 +12,10 @@
 //! | `@@…` | a field of the session whose name begins with `@`, without the first one |
 //! | … | a field of the session |
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, iter, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use redis::Value;
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
     record::{FieldName, Fields, Grace, OldId, Record, RecordError, Retired},
     store::Renewal,
 };
+
+use super::resp::Reply;
 
 const CREATED: &str = "@c";
 const VERSION: &str = "@v";
@@ -134,9 +136,9 @@ pub(super) fn grace_arguments(grace: Grace, successor: &StoreKey) -> [Vec<u8>; 2
 }
 
 /// The record of a hash; `None` if it is empty, that is, not there.
-pub(super) fn parse_record(hash: Value) -> Result<Option<Record>, StoreError> {
-    let pairs = pairs(hash)?;
-    if pairs.is_empty() {
+pub(super) fn parse_record(hash: Reply) -> Result<Option<Record>, StoreError> {
+    let mut pairs = pairs(hash)?.peekable();
+    if pairs.peek().is_none() {
         return Ok(None);
     }
     let mut created = None;
@@ -144,16 +146,17 @@ pub(super) fn parse_record(hash: Value) -> Result<Option<Record>, StoreError> {
     let mut version = None;
     let mut limits = Limits::default();
     let mut retired = None;
-    let mut fields = Vec::with_capacity(pairs.len());
-    for (name, value) in pairs {
-        match name.as_str() {
-            CREATED => created = Some(number(value)?),
-            EXPIRES => expires = Some(number(value)?),
-            VERSION => version = Some(number(value)?),
-            MAX_AGE => limits.max_age = Some(Duration::from_millis(number(value)?)),
-            PERSISTENT => limits.persistent = Some(number(value)? != 0),
+    let mut fields = Vec::with_capacity(pairs.size_hint().0);
+    for pair in pairs {
+        let (name, value) = pair?;
+        match text(&name)? {
+            CREATED => created = Some(number(&value)?),
+            EXPIRES => expires = Some(number(&value)?),
+            VERSION => version = Some(number(&value)?),
+            MAX_AGE => limits.max_age = Some(Duration::from_millis(number(&value)?)),
+            PERSISTENT => limits.persistent = Some(number(&value)? != 0),
             RETIRED => retired = Some(Arc::new(Retired { successor: successor(&value)? })),
-            _ => fields.push((unescaped(name)?, raw_json(value)?)),
+            name => fields.push((unescaped(name)?, raw_json(&value)?)),
         }
     }
     let (Some(created), Some(expires), Some(version)) = (created, expires, version) else {
@@ -169,25 +172,20 @@ pub(super) fn parse_record(hash: Value) -> Result<Option<Record>, StoreError> {
     }))
 }
 
-/// The pairs of a hash: a map from `HGETALL`, a list from a script.
-fn pairs(hash: Value) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let pair = |name, value| match (name, value) {
-        (Value::BulkString(name), Value::BulkString(value)) => Ok((text(name)?, value)),
-        _ => Err(unexpected()),
-    };
-    match hash {
-        Value::Nil => Ok(Vec::new()),
-        Value::Map(pairs) => pairs.into_iter().map(|(name, value)| pair(name, value)).collect(),
-        Value::Array(list) => {
-            let mut list = list.into_iter();
-            let mut pairs = Vec::with_capacity(list.len() / 2);
-            while let (Some(name), Some(value)) = (list.next(), list.next()) {
-                pairs.push(pair(name, value)?);
-            }
-            Ok(pairs)
-        }
-        _ => Err(unexpected()),
+/// The names and values of a hash.
+fn pairs(
+    hash: Reply,
+) -> Result<impl Iterator<Item = Result<(Bytes, Bytes), StoreError>>, StoreError> {
+    let mut list = match hash {
+        Reply::Nothing => Vec::new(),
+        Reply::List(list) => list,
+        _ => return Err(unexpected()),
     }
+    .into_iter();
+    Ok(iter::from_fn(move || match (list.next()?, list.next()) {
+        (Reply::Text(name), Some(Reply::Text(value))) => Some(Ok((name, value))),
+        _ => Some(Err(unexpected())),
+    }))
 }
 
 /// An answer that is of no use.
@@ -195,8 +193,8 @@ pub(super) fn unexpected() -> StoreError {
     StoreError::internal("Redis gave an answer of another kind than was asked for")
 }
 
-fn number(text: Vec<u8>) -> Result<u64, StoreError> {
-    std::str::from_utf8(&text)
+fn number(text: &[u8]) -> Result<u64, StoreError> {
+    std::str::from_utf8(text)
         .ok()
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| StoreError::damaged("the hash has metadata that is no number"))
@@ -210,15 +208,15 @@ fn successor(name: &[u8]) -> Result<Option<StoreKey>, StoreError> {
     }
 }
 
-fn raw_json(value: Vec<u8>) -> Result<Arc<RawValue>, StoreError> {
-    RawValue::from_string(text(value)?)
+fn raw_json(value: &[u8]) -> Result<Arc<RawValue>, StoreError> {
+    RawValue::from_string(text(value)?.to_owned())
         .map(Into::into)
         .map_err(|error| StoreError::damaged(ValueError::from(error)))
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
-    // The error of the conversion would hold the bytes.
-    String::from_utf8(bytes).map_err(|_| StoreError::damaged("the hash has bytes that are no text"))
+fn text(bytes: &[u8]) -> Result<&str, StoreError> {
+    std::str::from_utf8(bytes)
+        .map_err(|_| StoreError::damaged("the hash has bytes that are no text"))
 }
 
 fn ms(at: Timestamp) -> Vec<u8> {
@@ -229,9 +227,9 @@ fn escaped(name: &str) -> Cow<'_, str> {
     if name.starts_with('@') { format!("@{name}").into() } else { name.into() }
 }
 
-fn unescaped(name: String) -> Result<FieldName, StoreError> {
+fn unescaped(name: &str) -> Result<FieldName, StoreError> {
     match name.strip_prefix('@') {
-        None => Ok(name.into()),
+        None => Ok(name.to_owned().into()),
         Some(name) if name.starts_with('@') => Ok(name.to_owned().into()),
         // A rolling deploy: the later release can read it, so it is not damage.
         Some(_) => Err(StoreError::unavailable(RecordError::Version(2))),

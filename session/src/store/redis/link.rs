@@ -1,28 +1,22 @@
 //! One connection: made when it is needed, made anew when it is broken, and never waited for longer than
 //! its limits say.
 //!
-//! The client library's connections that reconnect by themselves let a request wait through several
-//! attempts, or repeat a write whose outcome is unknown. So what is used of it is the plain multiplexed
-//! connection, which does neither.
+//! No request waits through several attempts, and no write whose outcome is unknown is repeated.
 
 use std::{
-    io,
-    pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use futures_util::future::{self, BoxFuture, FutureExt as _, Shared};
 use rand::RngExt as _;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, PushInfo, PushKind, RedisError,
-    RedisResult, TlsCertificates, Value, aio::MultiplexedConnection, cmd,
-};
 use tokio::time::{sleep, timeout};
 
+use super::{
+    peer::{ConnectError, Peer},
+    resp::{Command, Refusal, Reply},
+    wire::{Lost, Wire},
+};
 use crate::error::Cause;
 
 /// How long to wait.
@@ -46,11 +40,11 @@ pub(super) enum Repeat {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The server has refused it; nothing was done.
-    Refused(RedisError),
-    /// It was not sent.
+    Refused(Refusal),
+    /// There is no connection.
     Unreachable(Cause),
-    /// It was sent, and nobody knows what became of it.
-    Unanswered(Cause),
+    /// There is no reply.
+    Lost(Lost),
 }
 
 /// Where connections lead.
@@ -62,13 +56,6 @@ pub(super) enum Target {
         name: String,
         node: Peer,
     },
-}
-
-/// A server, and how to speak with it.
-#[derive(Clone)]
-pub(super) struct Peer {
-    pub(super) info: ConnectionInfo,
-    pub(super) tls: TlsCertificates,
 }
 
 /// A connection to a target. It belongs to the runtime on which it was made.
@@ -104,30 +91,15 @@ struct Failed {
     cause: Arc<dyn std::error::Error + Send + Sync>,
 }
 
-/// A connection that was made.
-#[derive(Clone)]
-struct Wire {
-    connection: MultiplexedConnection,
-    /// Whether it is of no use any more.
-    broken: Arc<AtomicBool>,
-    /// How many answers have come.
-    answers: Arc<AtomicU64>,
-}
-
-/// No answer came in time.
+/// No connection has come about in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("Redis did not {what} within {} ms", .limit.as_millis())]
-struct TooSlow {
-    what: &'static str,
-    limit: Duration,
-}
+#[error("Redis did not connect within {} ms", .0.as_millis())]
+struct TooSlow(Duration);
 
 /// The longest pause before another attempt to connect. A request waits for an attempt that begins after
 /// it, so this is also how much later than the server the first request can be back.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
-/// How long it takes at most to read an answer that has come.
-const UNREAD: Duration = Duration::from_millis(10);
 
 impl Link {
     pub(super) fn new(target: Arc<Target>, timeouts: Timeouts) -> Self {
@@ -135,56 +107,37 @@ impl Link {
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn call(&self, request: &Request<'_>) -> Result<Value, Failure> {
+    pub(super) async fn call(&self, request: &Request<'_>) -> Result<Reply, Failure> {
         let first = self.call_once(request).await;
-        // A connection that broke at once may have been broken for long. One that is silent costs the
-        // client no second wait.
-        match first {
-            Err(Failure::Unanswered(cause))
-                if request.repeat == Repeat::Harmless && !cause.is::<TooSlow>() =>
-            {
-                self.call_once(request).await
-            }
+        let is_worth_another = match &first {
+            Err(Failure::Lost(Lost::Unsent)) => true,
+            // A connection that broke at once may have been broken for long.
+            Err(Failure::Lost(Lost::Closed(_))) => request.repeat == Repeat::Harmless,
+            // One that is silent costs the client no second wait.
+            Err(Failure::Lost(Lost::TooSlow(_)) | Failure::Unreachable(_)) | Ok(_) => false,
             // What a replica has refused was not done. It was the master once.
-            Err(Failure::Refused(error)) if error.code() == Some("READONLY") => {
-                self.call_once(request).await
-            }
-            first => first,
-        }
+            Err(Failure::Refused(refusal)) => refusal.code() == "READONLY",
+        };
+        if is_worth_another { self.call_once(request).await } else { first }
     }
 
-    async fn call_once(&self, request: &Request<'_>) -> Result<Value, Failure> {
+    async fn call_once(&self, request: &Request<'_>) -> Result<Reply, Failure> {
         let wire = self.wire().await?;
-        let answers = wire.answers.load(Ordering::Relaxed);
-        let mut answer = pin!(request.send(wire.connection.clone()));
-        let in_time = match timeout(self.timeouts.answer, answer.as_mut()).await {
-            Ok(answer) => Ok(answer),
-            // This thread may have been busy with something else all the time, and the answer be here, unread.
-            Err(_) => timeout(UNREAD, answer).await,
-        };
-        match in_time {
-            Ok(Ok(value)) => {
-                wire.answers.fetch_add(1, Ordering::Relaxed);
-                Ok(value)
-            }
-            Ok(Err(error)) if error.is_unrecoverable_error() || error.is_io_error() => {
-                wire.broken.store(true, Ordering::Relaxed);
-                Err(Failure::Unanswered(Box::new(error)))
-            }
-            Ok(Err(error)) => {
-                wire.answers.fetch_add(1, Ordering::Relaxed);
-                if error.code() == Some("READONLY") {
-                    wire.broken.store(true, Ordering::Relaxed);
+        let replies = wire.replies();
+        match request.send(&wire).await {
+            Ok(Reply::Refused(refusal)) => {
+                if refusal.code() == "READONLY" {
+                    wire.end();
                 }
-                Err(Failure::Refused(error))
+                Err(Failure::Refused(refusal))
             }
-            Err(_) => {
-                // Others may still get answers over a busy connection, but not over a dead one.
-                if wire.answers.load(Ordering::Relaxed) == answers {
-                    wire.broken.store(true, Ordering::Relaxed);
+            Ok(reply) => Ok(reply),
+            Err(lost) => {
+                // Others may still get replies over a busy connection, but not over a dead one.
+                if matches!(lost, Lost::TooSlow(_)) && wire.replies() == replies {
+                    wire.end();
                 }
-                let what = "answer";
-                Err(Failure::Unanswered(Box::new(TooSlow { what, limit: self.timeouts.answer })))
+                Err(Failure::Lost(lost))
             }
         }
     }
@@ -204,7 +157,7 @@ impl Link {
         match timeout(limit, wire).await {
             Ok(Ok(wire)) => Ok(wire),
             Ok(Err(failed)) => Err(Failure::Unreachable(Box::new(failed))),
-            Err(_) => Err(Failure::Unreachable(Box::new(TooSlow { what: "connect", limit }))),
+            Err(_) => Err(Failure::Unreachable(Box::new(TooSlow(limit)))),
         }
     }
 
@@ -214,7 +167,7 @@ impl Link {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = match state.latest.as_ref().map(Shared::peek) {
             Some(None) => None,
-            Some(Some(Ok(wire))) if !wire.broken.load(Ordering::Relaxed) => None,
+            Some(Some(Ok(wire))) if !wire.has_ended() => None,
             Some(Some(Err(failed))) => Some(pause(state.failures + 1, failed.at.elapsed())),
             Some(Some(Ok(_))) | None => Some(Duration::ZERO),
         };
@@ -231,13 +184,14 @@ impl Link {
     }
 
     fn start(&self, pause: Duration) -> Attempt {
-        let (target, limit) = (Arc::clone(&self.target), self.timeouts.connect);
+        let (target, timeouts) = (Arc::clone(&self.target), self.timeouts);
+        let limit = timeouts.connect;
         let task = tokio::spawn(async move {
             sleep(pause).await;
-            match timeout(limit, target.connect()).await {
+            match timeout(limit, target.connect(timeouts.answer)).await {
                 Ok(Ok(wire)) => Ok(wire),
                 Ok(Err(error)) => Err(Failed::new(Arc::new(error))),
-                Err(_) => Err(Failed::new(Arc::new(TooSlow { what: "connect", limit }))),
+                Err(_) => Err(Failed::new(Arc::new(TooSlow(limit)))),
             }
         });
         let attempt =
@@ -261,101 +215,37 @@ fn pause(failures: u32, since_failure: Duration) -> Duration {
 
 /// What is sent.
 pub(super) struct Request<'a> {
-    pub(super) command: &'a Cmd,
+    pub(super) command: &'a Command,
     pub(super) repeat: Repeat,
     /// Whether it goes to the node that a slot is moving to.
     pub(super) asking: bool,
 }
 
 impl Request<'_> {
-    async fn send(&self, mut connection: MultiplexedConnection) -> RedisResult<Value> {
-        if !self.asking {
-            return connection.send_packed_command(self.command).await?.extract_error();
+    async fn send(&self, wire: &Wire) -> Result<Reply, Lost> {
+        if self.asking {
+            wire.send_all(&[&Command::new("ASKING"), self.command]).await
+        } else {
+            wire.send(self.command).await
         }
-        let mut pipeline = redis::pipe();
-        pipeline.add_command(cmd("ASKING")).add_command(self.command.clone());
-        let answers = connection.send_packed_commands(&pipeline, 0, 2).await?;
-        answers.into_iter().next_back().unwrap_or_default().extract_error()
     }
 }
 
 impl Target {
-    async fn connect(&self) -> RedisResult<Wire> {
+    async fn connect(&self, limit: Duration) -> Result<Wire, ConnectError> {
         match self {
-            Self::Server(peer) => peer.connect().await,
+            Self::Server(peer) => peer.connect(limit).await,
             Self::Master { sentinels, name, node } => {
                 let masters = sentinels.iter().map(|sentinel| {
-                    async move { node.at(sentinel.master(name).await?).connect_to_master().await }
-                        .boxed()
+                    async move {
+                        let (host, port) = sentinel.master(name, limit).await?;
+                        node.at(&host, port).connect_to_master(limit).await
+                    }
+                    .boxed()
                 });
                 // All at once, because a sentinel that hangs must not stop the others.
                 future::select_ok(masters).await.map(|(wire, _)| wire)
             }
         }
-    }
-}
-
-impl Peer {
-    /// The same way to speak, with another server.
-    pub(super) fn at(&self, (host, port): (String, u16)) -> Self {
-        use redis::ConnectionAddr::{Tcp, TcpTls, Unix};
-
-        let address = match self.info.addr() {
-            TcpTls { insecure, tls_params, .. } => {
-                TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-            }
-            Tcp(..) | Unix(_) | _ => Tcp(host, port),
-        };
-        Self { info: self.info.clone().set_addr(address), tls: self.tls.clone() }
-    }
-
-    async fn connect(&self) -> RedisResult<Wire> {
-        let is_tls = matches!(self.info.addr(), redis::ConnectionAddr::TcpTls { .. });
-        let client = if is_tls {
-            choose_crypto();
-            Client::build_with_tls(self.info.clone(), self.tls.clone())?
-        } else {
-            Client::open(self.info.clone())?
-        };
-        let broken = Arc::new(AtomicBool::new(false));
-        let when_closed = Arc::clone(&broken);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(1_000)
-            .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
-                    when_closed.store(true, Ordering::Relaxed);
-                }
-                Ok::<_, redis::aio::SendError>(())
-            });
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Wire { connection, broken, answers: Arc::default() })
-    }
-
-    async fn connect_to_master(&self) -> RedisResult<Wire> {
-        let mut wire = self.connect().await?;
-        let role: Vec<Value> = cmd("ROLE").query_async(&mut wire.connection).await?;
-        match role.first() {
-            Some(Value::BulkString(role)) if role == b"master" => Ok(wire),
-            _ => Err(io::Error::other("the sentinels name a server that is no master").into()),
-        }
-    }
-
-    /// Asks a sentinel for the master of this name.
-    async fn master(&self, name: &str) -> RedisResult<(String, u16)> {
-        let mut wire = self.connect().await?;
-        let mut ask = cmd("SENTINEL");
-        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let address: Option<(String, u16)> = ask.query_async(&mut wire.connection).await?;
-        address.ok_or_else(|| io::Error::other("the sentinel knows no master of this name").into())
-    }
-}
-
-/// Lets rustls choose the cryptography of this crate if the application has chosen none.
-fn choose_crypto() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // OK because it only fails if another thread was faster.
-        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

@@ -2,8 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use redis::{Cmd, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates, Value, cmd};
-
 use crate::{
     error::{ConfigError, StoreError},
     expiry::Timestamp,
@@ -14,15 +12,20 @@ use crate::{
 };
 
 use self::{
-    link::{Failure, Peer, Repeat, Target, Timeouts},
+    link::{Failure, Repeat, Target, Timeouts},
+    peer::Peer,
+    resp::{Command, Reply},
     script::Script,
     topology::{Cluster, Node, Settings, Topology},
 };
 
 mod layout;
 mod link;
+mod peer;
+mod resp;
 mod script;
 mod topology;
+mod wire;
 
 /// Sessions in Redis or Valkey: one hash for each, one round trip for each call.
 ///
@@ -53,7 +56,7 @@ struct Inner {
 
 impl RedisStore {
     /// The sessions in the Redis at this URL: `redis://[user[:password]@]host[:port][/database]`, with
-    /// `rediss:` for TLS. TLS is that of rustls, with the cryptography that the application has installed
+    /// `rediss:` for TLS, or `redis+unix:///path` for a socket. TLS is that of rustls, with the cryptography that the application has installed
     /// for it, or ring.
     ///
     /// # Errors
@@ -222,37 +225,24 @@ impl RedisStoreBuilder {
     }
 
     fn peer(&self, url: &str) -> Result<Peer, ConfigError> {
-        // The error names what is wrong and does not quote the URL, which may hold a password.
-        let info = url.into_connection_info().map_err(|error| ConfigError::Redis(error.into()))?;
-        // RESP3, because with it the client library tells when the connection is lost.
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let root_cert = self.root_certificate.clone();
-        Ok(Peer {
-            info: info.set_redis_settings(redis).set_tcp_settings(tcp),
-            tls: TlsCertificates { client_tls: None, root_cert },
-        })
+        Peer::parse(url)
+            .and_then(|peer| peer.trusting(self.root_certificate.as_deref()))
+            .map_err(ConfigError::Redis)
     }
 
     /// With the settings for the servers that hold the sessions.
-    fn own(&self, mut peer: Peer) -> Peer {
-        let mut redis = peer.info.redis_settings().clone();
-        if let Some((user, password)) = &self.credentials {
-            redis = redis.set_username(user).set_password(password);
-        }
-        if let Some(database) = self.database {
-            redis = redis.set_db(database.into());
-        }
-        peer.info = peer.info.set_redis_settings(redis);
-        peer
+    fn own(&self, peer: Peer) -> Peer {
+        let (user, password) = match &self.credentials {
+            Some((user, password)) => (Some(user.clone()), Some(password.clone())),
+            None => (peer.user, peer.password),
+        };
+        Peer { user, password, database: self.database.unwrap_or(peer.database), ..peer }
     }
 }
 
 /// What a sentinel's URL says about users concerns the sentinel.
-fn without_credentials(mut peer: Peer) -> Peer {
-    let redis = redis::RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
-    peer.info = peer.info.set_redis_settings(redis);
-    peer
+fn without_credentials(peer: Peer) -> Peer {
+    Peer { user: None, password: None, database: 0, ..peer }
 }
 
 impl fmt::Debug for RedisStoreBuilder {
@@ -272,16 +262,15 @@ impl SessionStore for RedisStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
         let arguments = layout::record_arguments(record);
         match self.run(&script::CREATE, key, &arguments, Repeat::Never).await? {
-            Value::Int(1) => Ok(Created::Stored),
-            Value::Int(0) => Ok(Created::Taken),
+            Reply::Int(1) => Ok(Created::Stored),
+            Reply::Int(0) => Ok(Created::Taken),
             _ => Err(layout::unexpected()),
         }
     }
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let key = self.name(key);
-        let mut command = cmd("HGETALL");
-        command.arg(&key);
+        let command = Command::new("HGETALL").arg(&key);
         layout::parse_record(self.call(&key, &command, Repeat::Harmless).await?)
     }
 
@@ -335,11 +324,11 @@ impl SessionStore for RedisStore {
     }
 }
 
-fn updated(answer: Value) -> Result<Updated, StoreError> {
+fn updated(answer: Reply) -> Result<Updated, StoreError> {
     match answer {
-        Value::Nil => Ok(Updated::Gone),
-        Value::Int(-1) => Ok(Updated::Taken),
-        Value::Int(version) => Ok(Updated::Applied {
+        Reply::Nothing => Ok(Updated::Gone),
+        Reply::Int(-1) => Ok(Updated::Taken),
+        Reply::Int(version) => Ok(Updated::Applied {
             version: u64::try_from(version).map_err(|_| layout::unexpected())?,
         }),
         hash => match layout::parse_record(hash)? {
@@ -349,9 +338,9 @@ fn updated(answer: Value) -> Result<Updated, StoreError> {
     }
 }
 
-fn is_one(answer: &Value) -> Result<bool, StoreError> {
+fn is_one(answer: &Reply) -> Result<bool, StoreError> {
     match answer {
-        Value::Int(n) => Ok(*n == 1),
+        Reply::Int(n) => Ok(*n == 1),
         _ => Err(layout::unexpected()),
     }
 }
@@ -367,7 +356,7 @@ impl RedisStore {
         loop {
             let key = path.last().expect("the path begins with a key");
             match self.run(&script::DESTROY_ALONE, key, &[], Repeat::Harmless).await? {
-                Value::BulkString(name) => match layout::parse_key_name(&name) {
+                Reply::Text(name) => match layout::parse_key_name(&name) {
                     // A mark that leads in a circle was not made by this store.
                     Some(next) if !path.contains(&next) => path.push(next),
                     _ => return Err(StoreError::damaged("the successor is no key")),
@@ -381,8 +370,7 @@ impl RedisStore {
         }
         for key in path.iter().rev() {
             let key = self.name(key);
-            let mut command = cmd("DEL");
-            command.arg(&key);
+            let command = Command::new("DEL").arg(&key);
             there |= is_one(&self.call(&key, &command, Repeat::Harmless).await?)?;
         }
         Ok(there)
@@ -432,7 +420,7 @@ impl RedisStore {
                 let _ = self.delete(new).await;
             }
             basis = match retired? {
-                Value::Int(_) => return Ok(Updated::Applied { version: moved.version() }),
+                Reply::Int(_) => return Ok(Updated::Applied { version: moved.version() }),
                 current => match layout::parse_record(current)? {
                     Some(current) => current,
                     None => {
@@ -454,8 +442,7 @@ impl RedisStore {
 
     async fn delete(&self, key: &StoreKey) -> Result<(), StoreError> {
         let key = self.name(key);
-        let mut command = cmd("DEL");
-        command.arg(&key);
+        let command = Command::new("DEL").arg(&key);
         self.call(&key, &command, Repeat::Harmless).await.map(drop)
     }
 }
@@ -471,7 +458,7 @@ impl RedisStore {
         key: &StoreKey,
         arguments: &[Vec<u8>],
         repeat: Repeat,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Reply, StoreError> {
         self.run_on(script, &[self.name(key).as_bytes()], arguments, repeat).await
     }
 
@@ -482,10 +469,10 @@ impl RedisStore {
         keys: &[&[u8]],
         arguments: &[Vec<u8>],
         repeat: Repeat,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Reply, StoreError> {
         let topology = &self.0.topology;
         match topology.call(keys[0], &script.by_hash(keys, arguments), repeat).await {
-            Err(Failure::Refused(error)) if error.code() == Some("NOSCRIPT") => {
+            Err(Failure::Refused(refusal)) if refusal.code() == "NOSCRIPT" => {
                 topology.call(keys[0], &script.by_text(keys, arguments), repeat).await
             }
             answer => answer,
@@ -493,7 +480,12 @@ impl RedisStore {
         .map_err(store_error)
     }
 
-    async fn call(&self, key: &str, command: &Cmd, repeat: Repeat) -> Result<Value, StoreError> {
+    async fn call(
+        &self,
+        key: &str,
+        command: &Command,
+        repeat: Repeat,
+    ) -> Result<Reply, StoreError> {
         self.0.topology.call(key.as_bytes(), command, repeat).await.map_err(store_error)
     }
 }
@@ -513,21 +505,16 @@ fn store_error(failure: Failure) -> StoreError {
         "MISCONF",
         "UNKILLABLE",
     ];
-    let error = match failure {
-        Failure::Unreachable(cause) | Failure::Unanswered(cause) => {
-            return StoreError::unavailable(cause);
-        }
-        Failure::Refused(error) => error,
+    let refusal = match failure {
+        Failure::Unreachable(cause) => return StoreError::unavailable(cause),
+        Failure::Lost(lost) => return StoreError::unavailable(lost),
+        Failure::Refused(refusal) => refusal,
     };
-    // Before Redis 7, the error of a command in a script stands within the script's own error.
-    let code = error.code().unwrap_or_default().to_owned();
-    let detail = error.detail().unwrap_or_default();
-    let says = |word: &str| code == word || detail.split([' ', ':', '-']).any(|part| part == word);
-    if says("WRONGTYPE") {
+    if refusal.says("WRONGTYPE") {
         StoreError::damaged("the key holds something else than a hash")
-    } else if PASSING.into_iter().any(says) {
-        StoreError::unavailable(error)
+    } else if PASSING.into_iter().any(|word| refusal.says(word)) {
+        StoreError::unavailable(refusal)
     } else {
-        StoreError::internal(error)
+        StoreError::internal(refusal)
     }
 }

@@ -6,30 +6,40 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, cmd};
+use sha1::{Digest as _, Sha1};
+
+use super::resp::Command;
 
 /// A script, which servers know by its hash once they have seen it.
-pub(super) struct Script(redis::Script, &'static str);
+pub(super) struct Script {
+    text: &'static str,
+    hash: String,
+}
 
 impl Script {
-    fn new(body: &'static str) -> Self {
-        let text = body;
-        Self(redis::Script::new(text), text)
+    fn new(text: &'static str) -> Self {
+        let hash = Sha1::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { text, hash }
     }
 
     /// The call of the script by its hash.
-    pub(super) fn by_hash(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Cmd {
-        Self::call("EVALSHA", self.0.get_hash(), keys, arguments)
+    pub(super) fn by_hash(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Command {
+        Self::call("EVALSHA", &self.hash, keys, arguments)
     }
 
     /// The call of the script by its text, for a server that does not know it.
-    pub(super) fn by_text(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Cmd {
-        Self::call("EVAL", self.1, keys, arguments)
+    pub(super) fn by_text(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Command {
+        Self::call("EVAL", self.text, keys, arguments)
     }
 
-    fn call(verb: &str, script: &str, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Cmd {
-        let mut call = cmd(verb);
-        call.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+    fn call(verb: &str, script: &str, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Command {
+        let mut call = Command::new(verb).arg(script).arg(keys.len().to_string());
+        for key in keys {
+            call.push(key);
+        }
+        for argument in arguments {
+            call.push(argument);
+        }
         call
     }
 }

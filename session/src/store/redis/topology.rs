@@ -1,7 +1,6 @@
 //! One server, one of several that a sentinel chooses, or the nodes of a cluster: which of them is asked.
 //!
-//! The client library's cluster connection sends a request again when the connection breaks, writes
-//! too. Here only what is harmless, or was refused, is sent again.
+//! Only what is harmless to repeat, or was refused, is sent again.
 
 use std::{
     collections::HashMap,
@@ -13,10 +12,13 @@ use std::{
 };
 
 use futures_util::future::{self, FutureExt as _};
-use redis::{Cmd, Value, cmd};
 use tokio::{runtime, time::timeout};
 
-use super::link::{Failure, Link, Peer, Repeat, Request, Target, Timeouts};
+use super::{
+    link::{Failure, Link, Repeat, Request, Target, Timeouts},
+    peer::{Peer, Place},
+    resp::{Command, Reply},
+};
 
 /// Where the sessions are.
 pub(super) enum Topology {
@@ -31,9 +33,9 @@ impl Topology {
     pub(super) async fn call(
         &self,
         key: &[u8],
-        command: &Cmd,
+        command: &Command,
         repeat: Repeat,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Reply, Failure> {
         match self {
             Self::Server(node) => node.call(&Request { command, repeat, asking: false }).await,
             Self::Cluster(cluster) => Cluster::call(cluster, slot(key), command, repeat).await,
@@ -65,7 +67,7 @@ impl Node {
         Self { target: Arc::new(target), settings: settings.clone(), links: RwLock::default() }
     }
 
-    async fn call(&self, request: &Request<'_>) -> Result<Value, Failure> {
+    async fn call(&self, request: &Request<'_>) -> Result<Reply, Failure> {
         let Links { links, next, .. } = &*self.links();
         let next = next.fetch_add(1, Ordering::Relaxed);
         links[next % links.len()].call(request).await
@@ -148,9 +150,9 @@ impl Cluster {
     async fn call(
         self: &Arc<Self>,
         slot: usize,
-        command: &Cmd,
+        command: &Command,
         repeat: Repeat,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Reply, Failure> {
         let mut detour = None;
         for _ in 0..REDIRECTIONS {
             let (generation, node) = match self.master(slot) {
@@ -172,19 +174,19 @@ impl Cluster {
                 Err(failure) => failure,
             };
             match failure {
-                Failure::Refused(error) => match (error.code(), error.redirect_node()) {
-                    (Some("MOVED"), Some((address, _))) => {
+                Failure::Refused(refusal) => match (refusal.code(), refusal.redirection()) {
+                    ("MOVED", Some(address)) => {
                         self.move_slot(slot, address);
                         self.draw_in_background(generation);
                     }
-                    (Some("ASK"), Some((address, _))) => {
+                    ("ASK", Some(address)) => {
                         detour = parse_address(address).map(|address| self.node(address));
                     }
-                    (Some("CLUSTERDOWN" | "MASTERDOWN"), _) => {
+                    ("CLUSTERDOWN" | "MASTERDOWN", _) => {
                         self.draw_in_background(generation);
-                        return Err(Failure::Refused(error));
+                        return Err(Failure::Refused(refusal));
                     }
-                    _ => return Err(Failure::Refused(error)),
+                    _ => return Err(Failure::Refused(refusal)),
                 },
                 Failure::Unreachable(cause) => {
                     self.draw(generation).await?;
@@ -195,9 +197,9 @@ impl Cluster {
                     }
                     // Its replica has taken over.
                 }
-                Failure::Unanswered(cause) => {
+                Failure::Lost(lost) => {
                     self.draw_in_background(generation);
-                    return Err(Failure::Unanswered(cause));
+                    return Err(Failure::Lost(lost));
                 }
             }
         }
@@ -246,10 +248,8 @@ impl Cluster {
             let nodes: Vec<_> = {
                 let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
                 for seed in &self.seeds {
-                    if let redis::ConnectionAddr::Tcp(host, port)
-                    | redis::ConnectionAddr::TcpTls { host, port, .. } = seed.info.addr()
-                    {
-                        map.node((host.as_str().into(), *port), self);
+                    if let Place::Tcp { host, port } = &seed.place {
+                        map.node((Arc::clone(host), *port), self);
                     }
                 }
                 map.nodes
@@ -259,7 +259,7 @@ impl Cluster {
             };
             let answers = nodes.into_iter().map(|(address, node)| {
                 async move {
-                    let command = &slots_command();
+                    let command = &Command::new("CLUSTER").arg("SLOTS");
                     let request = Request { command, repeat: Repeat::Harmless, asking: false };
                     let slots = parse_slots(node.call(&request).await?, &address.0);
                     slots.ok_or_else(|| unreachable("the node is not part of a cluster"))
@@ -290,7 +290,7 @@ impl Map {
     fn node(&mut self, address: Address, cluster: &Cluster) -> Arc<Node> {
         let node = self.nodes.entry(address).or_insert_with_key(|(host, port)| {
             // All nodes are spoken with as the first one is.
-            let peer = cluster.seeds[0].at((host.to_string(), *port));
+            let peer = cluster.seeds[0].at(host, *port);
             Arc::new(Node::new(Target::Server(peer), &cluster.settings))
         });
         Arc::clone(node)
@@ -301,23 +301,17 @@ fn unreachable(why: &'static str) -> Failure {
     Failure::Unreachable(io::Error::other(why).into())
 }
 
-fn slots_command() -> Cmd {
-    let mut command = cmd("CLUSTER");
-    command.arg("SLOTS");
-    command
-}
-
 /// The ranges of slots and their masters. A node that does not know its own name is where it was asked.
-fn parse_slots(answer: Value, asked: &Arc<str>) -> Option<Vec<(usize, usize, Address)>> {
-    let Value::Array(ranges) = answer else { return None };
-    let range = |range: Value| {
-        let Value::Array(range) = range else { return None };
-        let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = &range[..] else {
+fn parse_slots(answer: Reply, asked: &Arc<str>) -> Option<Vec<(usize, usize, Address)>> {
+    let Reply::List(ranges) = answer else { return None };
+    let range = |range: Reply| {
+        let Reply::List(range) = range else { return None };
+        let [Reply::Int(first), Reply::Int(last), Reply::List(master), ..] = &range[..] else {
             return None;
         };
-        let [host, Value::Int(port), ..] = &master[..] else { return None };
-        let host = match host {
-            Value::BulkString(host) if !host.is_empty() => std::str::from_utf8(host).ok()?.into(),
+        let [host, Reply::Int(port), ..] = &master[..] else { return None };
+        let host = match host.as_str() {
+            Some(host) if !host.is_empty() => host.into(),
             _ => Arc::clone(asked),
         };
         let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
@@ -365,17 +359,17 @@ mod tests {
 
     #[test]
     fn a_node_without_a_name_is_where_it_was_asked() {
-        let node = |host| Value::Array(vec![host, Value::Int(7000)]);
-        let range = |host| Value::Array(vec![Value::Int(0), Value::Int(16_383), node(host)]);
+        let node = |host| Reply::List(vec![host, Reply::Int(7000)]);
+        let range = |host| Reply::List(vec![Reply::Int(0), Reply::Int(16_383), node(host)]);
         let asked: Arc<str> = "here".into();
         for (host, name) in [
-            (Value::Nil, "here"),
-            (Value::BulkString(Vec::new()), "here"),
-            (Value::BulkString(b"there".to_vec()), "there"),
+            (Reply::Nothing, "here"),
+            (Reply::Text("".into()), "here"),
+            (Reply::Text("there".into()), "there"),
         ] {
-            let slots = parse_slots(Value::Array(vec![range(host)]), &asked);
+            let slots = parse_slots(Reply::List(vec![range(host)]), &asked);
             assert_eq!(slots, Some(vec![(0, 16_383, (name.into(), 7000))]));
         }
-        assert_eq!(parse_slots(Value::Okay, &asked), None);
+        assert_eq!(parse_slots(Reply::Int(1), &asked), None);
     }
 }
