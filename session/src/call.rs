@@ -174,33 +174,34 @@ pub(crate) fn no_answer(call: &str) -> StoreError {
     StoreError::internal(format!("the store gave `{call}` an answer that has no meaning for it"))
 }
 
-/// A future that runs to its end once it was polled, even if this is dropped: a store call that was
-/// sent must not be cut off because the client has gone away.
+/// A future that runs to its end once it was polled, even if whoever polled it is gone: a store call that
+/// was sent must not be cut off because the client has gone away.
 pub(crate) enum RunToEnd<T> {
+    /// Polled by the request.
     Here(BoxFuture<'static, T>),
+    /// On its own.
     Spawned(JoinHandle<T>),
 }
 
 impl<T: Send + 'static> RunToEnd<Result<T, SessionError>> {
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<T, SessionError>> {
-        if let Self::Here(call) = self {
-            // A store in memory is done at once and needs no task.
-            if let Poll::Ready(answer) = call.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-                return Poll::Pending;
-            };
-            let call = mem::replace(call, future::pending().boxed());
-            *self = Self::Spawned(runtime.spawn(call));
-        }
         match self {
-            Self::Here(_) => Poll::Pending,
+            Self::Here(call) => call.as_mut().poll(context),
             Self::Spawned(task) => match Pin::new(task).poll(context) {
                 Poll::Ready(Ok(answer)) => Poll::Ready(answer),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(StoreError::internal(error).into())),
                 Poll::Pending => Poll::Pending,
             },
+        }
+    }
+
+    /// Lets it go on by itself.
+    pub(crate) fn leave(&mut self) {
+        if let Self::Here(call) = self
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let call = mem::replace(call, future::pending().boxed());
+            *self = Self::Spawned(runtime.spawn(call));
         }
     }
 }

@@ -753,6 +753,7 @@ impl Inner {
     /// Waits for the store call that is under way, if one is, and takes over what it did. The caller
     /// has the turn.
     async fn settle(&self) -> Result<Settled, SessionError> {
+        let _leave = LeaveToItself(self);
         let answer = poll_fn(|context| {
             let Some(mut under_way) = self.state.borrow_mut().under_way.take() else {
                 return Poll::Ready(None);
@@ -771,6 +772,17 @@ impl Inner {
             Some((transaction, effect)) => {
                 Ok(self.state.borrow_mut().finish(transaction, effect?, &self.ids))
             }
+        }
+    }
+}
+
+/// Whoever waits for a store call may be dropped; the call goes on all the same.
+struct LeaveToItself<'a>(&'a Inner);
+
+impl Drop for LeaveToItself<'_> {
+    fn drop(&mut self) {
+        if let Some(under_way) = &mut self.0.state.borrow_mut().under_way {
+            under_way.answer.leave();
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     store::Renewal,
 };
 
-use super::resp::Reply;
+use super::resp::{Reply, Words};
 
 const CREATED: &str = "@c";
 const VERSION: &str = "@v";
@@ -38,7 +38,15 @@ const EXPIRES: &str = "@e";
 
 /// The key of a session, after the prefix.
 pub(super) fn key_name(key: &StoreKey) -> String {
-    URL_SAFE_NO_PAD.encode(key.as_bytes())
+    prefixed_key_name("", key)
+}
+
+/// The key of a session.
+pub(super) fn prefixed_key_name(prefix: &str, key: &StoreKey) -> String {
+    let mut name = String::with_capacity(prefix.len() + 43);
+    name.push_str(prefix);
+    URL_SAFE_NO_PAD.encode_string(key.as_bytes(), &mut name);
+    name
 }
 
 /// The key that [`key_name`] wrote.
@@ -48,35 +56,86 @@ pub(super) fn parse_key_name(name: &[u8]) -> Option<StoreKey> {
 }
 
 /// The arguments that store a record: when it expires, then the hash.
-pub(super) fn record_arguments(record: &Record) -> Vec<Vec<u8>> {
-    let mut arguments = vec![ms(record.expires_at())];
-    let mut field = |name: &str, value: Vec<u8>| {
-        arguments.push(name.as_bytes().to_vec());
-        arguments.push(value);
+pub(super) fn record_arguments(record: &Record) -> Words {
+    let mut words = Words::default();
+    words.push_number(record.expires_at().as_unix_ms());
+    let mut number = |name: &str, number: u64| {
+        words.push(name);
+        words.push_number(number);
     };
-    field(CREATED, ms(record.created_at()));
-    field(VERSION, record.version().to_string().into());
+    number(CREATED, record.created_at().as_unix_ms());
+    number(VERSION, record.version());
     let limits = record.limits();
     if let Some(max_age) = limits.max_age {
-        field(MAX_AGE, whole_ms(max_age).to_string().into());
+        number(MAX_AGE, whole_ms(max_age));
     }
     if let Some(persistent) = limits.persistent {
-        field(PERSISTENT, u8::from(persistent).to_string().into());
+        number(PERSISTENT, persistent.into());
     }
     if record.is_retired() {
-        let successor = record.successor().map(key_name);
-        field(RETIRED, successor.unwrap_or_default().into());
+        words.push(RETIRED);
+        words.push(record.successor().map(key_name).unwrap_or_default());
     }
     for (name, json) in record.fields() {
-        field(&escaped(name), json.get().into());
+        words.push(&*escaped(name));
+        words.push(json.get());
     }
-    arguments
+    words
+}
+
+/// The names and values of a patch that only sets fields, and not very many. Most are such patches.
+pub(super) fn set_arguments(patch: &Patch) -> Option<Words> {
+    /// A script can pass so many on.
+    const MOST: usize = 1_000;
+
+    let is_plain = patch.expected_version().is_none()
+        && patch.begins_anew().is_none()
+        && patch.limits().is_none()
+        && patch.expiry().is_none();
+    if !is_plain || patch.changes().next().is_none() {
+        return None;
+    }
+    let mut words = Words::default();
+    for (at, (name, change)) in patch.changes().enumerate() {
+        let Change::Set(json) = change else { return None };
+        if at == MOST {
+            return None;
+        }
+        words.push(&*escaped(name));
+        words.push(json.get());
+    }
+    Some(words)
+}
+
+/// The head of a patch, then the changes.
+pub(super) fn patch_arguments(patch: &Patch) -> Words {
+    let mut words = Words::default();
+    words.push(patch_head(patch));
+    push_changes(&mut words, patch);
+    words
+}
+
+/// The head of a patch, when the grace is over, the mark of the retired record, then the changes.
+pub(super) fn rotate_arguments(patch: &Patch, grace: Grace, successor: &StoreKey) -> Words {
+    let mut words = Words::default();
+    words.push(patch_head(patch));
+    push_grace(&mut words, grace, successor);
+    push_changes(&mut words, patch);
+    words
+}
+
+/// As the first three of [`rotate_arguments`], for a patch that expects this version and no more.
+pub(super) fn retire_arguments(version: u64, grace: Grace, successor: &StoreKey) -> Words {
+    let mut words = Words::default();
+    words.push(format!("v{version}"));
+    push_grace(&mut words, grace, successor);
+    words
 }
 
 /// What a script must know of a patch besides the changes: tokens of a letter and a value.
 ///
 /// Everything that is not there costs nothing, because each update sends it.
-pub(super) fn patch_head(patch: &Patch) -> Vec<u8> {
+fn patch_head(patch: &Patch) -> String {
     let mut tokens = Vec::new();
     if let Some(version) = patch.expected_version() {
         tokens.push(format!("v{version}"));
@@ -94,45 +153,49 @@ pub(super) fn patch_head(patch: &Patch) -> Vec<u8> {
         Some(NewExpiry::ExtendTo(at)) => tokens.push(format!("x{}", at.as_unix_ms())),
         Some(NewExpiry::Set(at)) => tokens.push(format!("s{}", at.as_unix_ms())),
     }
-    tokens.join(" ").into()
+    tokens.join(" ")
 }
 
 /// The changes of a patch: `=name value`, `-name`, and `+name by first`, where `first` is what an absent
 /// field becomes.
-pub(super) fn patch_changes(patch: &Patch) -> impl Iterator<Item = Vec<u8>> {
-    patch.changes().flat_map(|(name, change)| {
+fn push_changes(words: &mut Words, patch: &Patch) {
+    for (name, change) in patch.changes() {
         let name = escaped(name);
         match change {
-            Change::Set(json) => vec![format!("={name}").into(), json.get().into()],
-            Change::Remove => vec![format!("-{name}").into()],
-            Change::Add { from, by } => vec![
-                format!("+{name}").into(),
-                by.to_json().get().into(),
-                from.saturating_add(*by).to_json().get().into(),
-            ],
+            Change::Set(json) => {
+                words.push(format!("={name}"));
+                words.push(json.get());
+            }
+            Change::Remove => words.push(format!("-{name}")),
+            Change::Add { from, by } => {
+                words.push(format!("+{name}"));
+                words.push(by.to_json().get());
+                words.push(from.saturating_add(*by).to_json().get());
+            }
         }
-    })
+    }
 }
 
 /// What a script must know to extend a session: the time, and the middleware's limits.
-pub(super) fn renewal_arguments(renewal: &Renewal) -> Vec<Vec<u8>> {
+pub(super) fn renewal_arguments(renewal: &Renewal) -> Words {
     let Renewal { lifetimes, now } = renewal;
-    [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval]
-        .into_iter()
-        .flatten()
-        .fold(vec![ms(*now)], |mut arguments, duration| {
-            arguments.push(whole_ms(duration).to_string().into());
-            arguments
-        })
+    let mut words = Words::default();
+    words.push_number(now.as_unix_ms());
+    for limit in [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval] {
+        if let Some(limit) = limit {
+            words.push_number(whole_ms(limit));
+        }
+    }
+    words
 }
 
 /// What a script must know to retire a record: when the grace is over, and its mark.
-pub(super) fn grace_arguments(grace: Grace, successor: &StoreKey) -> [Vec<u8>; 2] {
-    let mark = match grace.old_id {
+fn push_grace(words: &mut Words, grace: Grace, successor: &StoreKey) {
+    words.push_number(grace.until.as_unix_ms());
+    words.push(match grace.old_id {
         OldId::ReadsSnapshot => key_name(successor),
         OldId::ReadsNothing => String::new(),
-    };
-    [ms(grace.until), mark.into()]
+    });
 }
 
 /// The record of a hash; `None` if it is empty, that is, not there.
@@ -217,10 +280,6 @@ fn raw_json(value: &[u8]) -> Result<Arc<RawValue>, StoreError> {
 fn text(bytes: &[u8]) -> Result<&str, StoreError> {
     std::str::from_utf8(bytes)
         .map_err(|_| StoreError::damaged("the hash has bytes that are no text"))
-}
-
-fn ms(at: Timestamp) -> Vec<u8> {
-    at.as_unix_ms().to_string().into()
 }
 
 fn escaped(name: &str) -> Cow<'_, str> {

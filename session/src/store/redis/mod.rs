@@ -14,7 +14,7 @@ use crate::{
 use self::{
     link::{Failure, Repeat, Target, Timeouts},
     peer::Peer,
-    resp::{Command, Reply},
+    resp::{Command, Reply, Words},
     script::Script,
     topology::{Cluster, Node, Settings, Topology},
 };
@@ -285,20 +285,24 @@ impl SessionStore for RedisStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        let mut arguments = vec![layout::patch_head(patch)];
-        arguments.extend(layout::patch_changes(patch));
-        updated(self.run(&script::UPDATE, key, &arguments, Repeat::Never).await?)
+        let (script, arguments) = match layout::set_arguments(patch) {
+            Some(arguments) => (&script::SET, arguments),
+            None => (&script::UPDATE, layout::patch_arguments(patch)),
+        };
+        updated(self.run(script, key, &arguments, Repeat::Never).await?)
     }
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
-        let arguments = [expires_at.as_unix_ms().to_string().into()];
+        let mut arguments = Words::default();
+        arguments.push_number(expires_at.as_unix_ms());
         is_one(&self.run(&script::TOUCH, key, &arguments, Repeat::Harmless).await?)
     }
 
     async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
         match &self.0.topology {
             Topology::Server(_) => {
-                let arguments = [self.0.prefix.clone().into()];
+                let mut arguments = Words::default();
+                arguments.push(&self.0.prefix);
                 is_one(&self.run(&script::DESTROY, key, &arguments, Repeat::Harmless).await?)
             }
             Topology::Cluster(_) => self.destroy_across_slots(key).await,
@@ -315,11 +319,8 @@ impl SessionStore for RedisStore {
         if let Topology::Cluster(_) = &self.0.topology {
             return self.rotate_across_slots(old, new, patch, grace).await;
         }
-        let mut arguments = vec![layout::patch_head(patch)];
-        arguments.extend(layout::grace_arguments(grace, new));
-        arguments.extend(layout::patch_changes(patch));
-        let keys = [self.name(old), self.name(new)];
-        let keys = [keys[0].as_bytes(), keys[1].as_bytes()];
+        let arguments = layout::rotate_arguments(patch, grace, new);
+        let keys = [&*self.name(old), &*self.name(new)];
         updated(self.run_on(&script::ROTATE, &keys, &arguments, Repeat::Never).await?)
     }
 }
@@ -355,7 +356,8 @@ impl RedisStore {
         let mut there = false;
         loop {
             let key = path.last().expect("the path begins with a key");
-            match self.run(&script::DESTROY_ALONE, key, &[], Repeat::Harmless).await? {
+            match self.run(&script::DESTROY_ALONE, key, &Words::default(), Repeat::Harmless).await?
+            {
                 Reply::Text(name) => match layout::parse_key_name(&name) {
                     // A mark that leads in a circle was not made by this store.
                     Some(next) if !path.contains(&next) => path.push(next),
@@ -411,8 +413,7 @@ impl RedisStore {
                 return self.taken(old).await;
             }
             is_stored = true;
-            let mut arguments = vec![format!("v{}", basis.version()).into()];
-            arguments.extend(layout::grace_arguments(grace, new));
+            let arguments = layout::retire_arguments(basis.version(), grace, new);
             let retired = self.run(&script::RETIRE, old, &arguments, Repeat::Never).await;
             if retired.is_err() {
                 // The client stays with the old id, so nobody needs the new one, whatever became of the old.
@@ -449,31 +450,31 @@ impl RedisStore {
 
 impl RedisStore {
     fn name(&self, key: &StoreKey) -> String {
-        format!("{}{}", self.0.prefix, layout::key_name(key))
+        layout::prefixed_key_name(&self.0.prefix, key)
     }
 
     async fn run(
         &self,
         script: &Script,
         key: &StoreKey,
-        arguments: &[Vec<u8>],
+        arguments: &Words,
         repeat: Repeat,
     ) -> Result<Reply, StoreError> {
-        self.run_on(script, &[self.name(key).as_bytes()], arguments, repeat).await
+        self.run_on(script, &[&self.name(key)], arguments, repeat).await
     }
 
     /// Runs a script on keys, of which the first says where.
     async fn run_on(
         &self,
         script: &Script,
-        keys: &[&[u8]],
-        arguments: &[Vec<u8>],
+        keys: &[&str],
+        arguments: &Words,
         repeat: Repeat,
     ) -> Result<Reply, StoreError> {
         let topology = &self.0.topology;
-        match topology.call(keys[0], &script.by_hash(keys, arguments), repeat).await {
+        match topology.call(keys[0].as_bytes(), &script.by_hash(keys, arguments), repeat).await {
             Err(Failure::Refused(refusal)) if refusal.code() == "NOSCRIPT" => {
-                topology.call(keys[0], &script.by_text(keys, arguments), repeat).await
+                topology.call(keys[0].as_bytes(), &script.by_text(keys, arguments), repeat).await
             }
             answer => answer,
         }

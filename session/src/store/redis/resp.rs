@@ -1,39 +1,52 @@
 //! The protocol: commands and replies as bytes (RESP3).
 
-use std::fmt;
-
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 /// A command: its name and its arguments.
-pub(super) struct Command {
-    /// How many words it has.
-    words: usize,
-    body: Vec<u8>,
+pub(super) struct Command(Words);
+
+/// Words as they are sent.
+#[derive(Default)]
+pub(super) struct Words {
+    count: usize,
+    bytes: Vec<u8>,
 }
 
 impl Command {
     pub(super) fn new(name: &str) -> Self {
-        Self { words: 0, body: Vec::with_capacity(128) }.arg(name)
+        Self(Words { count: 0, bytes: Vec::with_capacity(256) }).arg(name)
     }
 
     pub(super) fn arg(mut self, word: impl AsRef<[u8]>) -> Self {
-        self.push(word);
+        self.0.push(word);
         self
     }
 
-    pub(super) fn push(&mut self, word: impl AsRef<[u8]>) {
-        let word = word.as_ref();
-        self.words += 1;
-        write_length(&mut self.body, b'$', word.len());
-        self.body.extend_from_slice(word);
-        self.body.extend_from_slice(b"\r\n");
+    pub(super) fn args(mut self, words: &Words) -> Self {
+        self.0.count += words.count;
+        self.0.bytes.extend_from_slice(&words.bytes);
+        self
     }
 
     /// Appends the command to what is to be sent.
     pub(super) fn write_to(&self, outgoing: &mut Vec<u8>) {
-        write_length(outgoing, b'*', self.words);
-        outgoing.extend_from_slice(&self.body);
+        write_length(outgoing, b'*', self.0.count);
+        outgoing.extend_from_slice(&self.0.bytes);
+    }
+}
+
+impl Words {
+    pub(super) fn push(&mut self, word: impl AsRef<[u8]>) {
+        let word = word.as_ref();
+        self.count += 1;
+        write_length(&mut self.bytes, b'$', word.len());
+        self.bytes.extend_from_slice(word);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    pub(super) fn push_number(&mut self, number: u64) {
+        self.push(itoa::Buffer::new().format(number));
     }
 }
 
@@ -230,13 +243,6 @@ impl Parser<'_> {
 
 fn refusal(text: &[u8]) -> Refusal {
     Refusal(String::from_utf8_lossy(text).into_owned())
-}
-
-impl fmt::Debug for Command {
-    /// The values are the user's secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Command").field("words", &self.words).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use sha1::{Digest as _, Sha1};
 
-use super::resp::Command;
+use super::resp::{Command, Words};
 
 /// A script, which servers know by its hash once they have seen it.
 pub(super) struct Script {
@@ -23,24 +23,20 @@ impl Script {
     }
 
     /// The call of the script by its hash.
-    pub(super) fn by_hash(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Command {
+    pub(super) fn by_hash(&self, keys: &[&str], arguments: &Words) -> Command {
         Self::call("EVALSHA", &self.hash, keys, arguments)
     }
 
     /// The call of the script by its text, for a server that does not know it.
-    pub(super) fn by_text(&self, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Command {
+    pub(super) fn by_text(&self, keys: &[&str], arguments: &Words) -> Command {
         Self::call("EVAL", self.text, keys, arguments)
     }
 
-    fn call(verb: &str, script: &str, keys: &[&[u8]], arguments: &[Vec<u8>]) -> Command {
-        let mut call = Command::new(verb).arg(script).arg(keys.len().to_string());
-        for key in keys {
-            call.push(key);
-        }
-        for argument in arguments {
-            call.push(argument);
-        }
-        call
+    fn call(verb: &str, script: &str, keys: &[&str], arguments: &Words) -> Command {
+        let mut names = Words::default();
+        names.push_number(keys.len() as u64);
+        keys.iter().for_each(|key| names.push(key));
+        Command::new(verb).arg(script).args(&names).args(arguments)
     }
 }
 
@@ -68,6 +64,11 @@ pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/update.lua"),
     ))
 });
+
+/// Sets fields, and changes nothing else: what most updates do, in half the time of [`UPDATE`]. `ARGV`: names
+/// and values.
+pub(super) static SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/set.lua")));
 
 /// Extends a session. `ARGV`: until when.
 pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {

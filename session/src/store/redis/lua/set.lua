@@ -1,0 +1,6 @@
+local version, retired = unpack(redis.call('HMGET', KEYS[1], '@v', '@r'), 1, 2)
+if not version or retired then return false end
+-- Whole as long as it is below 2^53, which no session reaches.
+version = version + 1
+redis.call('HSET', KEYS[1], '@v', string.format('%.0f', version), unpack(ARGV))
+return version
