@@ -1,5 +1,7 @@
 //! From a checked struct to code. Nothing can fail here.
 
+use std::iter;
+
 use proc_macro2::{Delimiter, Group, Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
@@ -413,6 +415,8 @@ fn session(model: &Model, generics: &Parameters) -> TokenStream {
         }
         Kind::Unfit => [0; 3].map(|_| quote!(::core::unimplemented!())),
     };
+    let names = model.fields.iter().filter_map(|field| field.stored.as_ref());
+    let names = names.flat_map(|stored| iter::once(&stored.name).chain(&stored.aliases));
     quote! {
         #quiet
         #[automatically_derived]
@@ -424,6 +428,7 @@ fn session(model: &Model, generics: &Parameters) -> TokenStream {
                     type_name: #type_name,
                     cookie: #cookie,
                     strict: #strict,
+                    names: &[#(#names),*],
                 };
 
             fn decode(

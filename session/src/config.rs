@@ -1,12 +1,13 @@
 //! The middleware's settings.
 
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{cell::RefCell, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 
 use crate::{
     error::ConfigError,
     expiry::{Clock, Lifetimes, SystemClock},
+    field::Schema,
     id::SessionId,
     merger::Turns,
     middleware::SessionMiddleware,
@@ -28,13 +29,43 @@ pub(crate) struct Config {
 
 /// One worker's way to the settings. Requests hold references to this, so that those on different cores
 /// do not count references together.
-pub(crate) struct WorkerConfig(pub(crate) Arc<Config>);
+pub(crate) struct WorkerConfig {
+    pub(crate) shared: Arc<Config>,
+    /// The names of the structs that were not the only one of their request.
+    joined: RefCell<Vec<&'static str>>,
+}
+
+/// The most fields that are asked for by name. Each name is sent with each request, so more would cost more
+/// than they save.
+const MOST_NAMES: usize = 8;
+
+impl WorkerConfig {
+    pub(crate) fn new(shared: Arc<Config>) -> Self {
+        Self { shared, joined: RefCell::default() }
+    }
+
+    /// The fields that are enough to ask the store for when a struct is extracted; `None` is all.
+    ///
+    /// A second struct in the same request costs a second call, so this is done only until there was one.
+    pub(crate) fn enough_for(&self, schema: &Schema) -> Option<&'static [&'static str]> {
+        let is_joined = self.joined.borrow().contains(&schema.type_name);
+        (schema.names.len() <= MOST_NAMES && !is_joined).then_some(schema.names)
+    }
+
+    /// Notes that a request has extracted another struct after this one.
+    pub(crate) fn was_joined(&self, schema: &Schema) {
+        let mut joined = self.joined.borrow_mut();
+        if !joined.contains(&schema.type_name) {
+            joined.push(schema.type_name);
+        }
+    }
+}
 
 impl Deref for WorkerConfig {
     type Target = Config;
 
     fn deref(&self) -> &Config {
-        &self.0
+        &self.shared
     }
 }
 

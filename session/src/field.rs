@@ -26,6 +26,8 @@ pub struct Schema {
     pub cookie: Option<&'static str>,
     /// A stored value that does not decode is an error of the extraction.
     pub strict: bool,
+    /// The names under which its fields are stored, aliases too.
+    pub names: &'static [&'static str],
 }
 
 /// What the derive knows about a stored field.

@@ -28,7 +28,7 @@ use crate::{
     config::WorkerConfig,
     error::{Chain, SessionError, StoreError, ValueError},
     expiry::{Limits, whole_ms},
-    field::{FieldSchema, Snapshot, same_json},
+    field::{FieldSchema, Schema, Snapshot, same_json},
     id::{SessionId, StoreKey},
     merge::MergedField,
     merger::Merger,
@@ -39,7 +39,7 @@ use crate::{
     },
     record::Record,
     state::{Base, State},
-    store::Renewal,
+    store::{Look, Renewal},
     transport::Presented,
 };
 
@@ -167,10 +167,10 @@ impl SessionHandle {
             Base::Unavailable { .. } => (None, true),
         };
         if was_unavailable {
-            self.inner().look_up().await?;
+            self.inner().look_up(None).await?;
         }
         let record = match key {
-            Some(key) => Some((key, self.inner().load_record(key).await?)),
+            Some(key) => Some((key, self.inner().load_record(key, None).await?)),
             None => None,
         };
         let mut state = self.inner().state.borrow_mut();
@@ -314,14 +314,14 @@ impl SessionHandle {
         iter::successors(Some(self), |handle| handle.0.outer.get())
     }
 
-    /// Reads the session from the store, once per request.
-    pub(crate) async fn load(&self) -> Result<(), SessionError> {
-        self.inner().load().await
+    /// Reads the session from the store, once per request if it can be.
+    pub(crate) async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
+        self.inner().load(schema).await
     }
 
     /// Reads the session, if it is at hand. Whether it has been read.
-    pub(crate) fn load_now(&self) -> bool {
-        self.inner().load_now()
+    pub(crate) fn load_now(&self, schema: &'static Schema) -> bool {
+        self.inner().load_now(schema)
     }
 
     /// Whether an extractor asked for the session.
@@ -501,6 +501,8 @@ struct Inner {
     config: Rc<WorkerConfig>,
     presented: Presented,
     loading: Cell<Loading>,
+    /// The struct for which the session was read first; others may need more of it.
+    first: Cell<Option<&'static Schema>>,
     ids: Ids,
     /// An id of the custom generator, made while the request is at hand.
     spare_id: RefCell<Option<SessionId>>,
@@ -536,6 +538,7 @@ impl Inner {
             config: Rc::clone(config),
             presented: config.cookie.find(request.headers()),
             loading: Cell::new(Loading::NotBegun),
+            first: Cell::new(None),
             ids: Ids::default(),
             spare_id: RefCell::default(),
             state: RefCell::default(),
@@ -543,13 +546,14 @@ impl Inner {
         }
     }
 
-    async fn load(&self) -> Result<(), SessionError> {
+    async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
         let _turn = self.turn.lock().await;
         if self.loading.get() == Loading::Done {
-            return Ok(());
+            return self.load_rest(schema).await;
         }
         self.loading.set(Loading::Begun);
-        match self.look_up().await {
+        self.first.set(Some(schema));
+        match self.look_up(self.config.enough_for(schema)).await {
             Err(SessionError::Store(error @ StoreError::Unavailable(_)))
                 if self.config.rules.on_outage == OnOutage::Anonymous =>
             {
@@ -561,9 +565,34 @@ impl Inner {
         Ok(())
     }
 
-    fn load_now(&self) -> bool {
+    /// The part of the session that was read, if that is not enough for a struct.
+    fn lacking(&self, schema: &Schema) -> Option<(StoreKey, Record, &'static Schema)> {
+        let state = self.state.borrow();
+        let (Base::Live { key, record } | Base::Retired { key, record }) = &state.stored else {
+            return None;
+        };
+        let first = self.first.get()?;
+        let is_enough =
+            record.is_whole || schema.names.iter().all(|name| first.names.contains(name));
+        (!is_enough).then(|| (*key, record.clone(), first))
+    }
+
+    /// Reads the rest of the session for another struct. What is known of it stays as it was read first,
+    /// because the request has seen it and may have changed it.
+    async fn load_rest(&self, schema: &Schema) -> Result<(), SessionError> {
+        let Some((key, part, first)) = self.lacking(schema) else { return Ok(()) };
+        self.config.was_joined(first);
+        let whole = self.load_record(key, None).await?;
+        self.state.borrow_mut().stored = match whole {
+            Some(whole) => Base::of(key, whole.completing(&part, first.names)),
+            None => Base::Gone,
+        };
+        Ok(())
+    }
+
+    fn load_now(&self, schema: &'static Schema) -> bool {
         match self.loading.get() {
-            Loading::Done => return true,
+            Loading::Done => return self.lacking(schema).is_none(),
             Loading::Begun => return false,
             Loading::NotBegun => {}
         }
@@ -586,11 +615,11 @@ impl Inner {
     }
 
     /// Finds the session that the client means. If the store fails, nobody knows.
-    async fn look_up(&self) -> Result<(), SessionError> {
+    async fn look_up(&self, enough: Option<&'static [&'static str]>) -> Result<(), SessionError> {
         for id in self.presented.ids() {
             let key = StoreKey::from(id);
             self.state.borrow_mut().stored = Base::Unavailable { key };
-            if let Some(record) = self.load_record(key).await? {
+            if let Some(record) = self.load_record(key, enough).await? {
                 self.found(id, key, record);
                 return Ok(());
             }
@@ -610,11 +639,21 @@ impl Inner {
         self.state.borrow_mut().stored = Base::Nothing { unknown: self.presented.any };
     }
 
-    async fn load_record(&self, key: StoreKey) -> Result<Option<Record>, SessionError> {
+    /// The record of a key, of which these fields are enough; `None` is all.
+    async fn load_record(
+        &self,
+        key: StoreKey,
+        enough: Option<&'static [&'static str]>,
+    ) -> Result<Option<Record>, SessionError> {
         let lifetimes = self.config.rules.lifetimes;
         let renewal =
             lifetimes.touches_often().then(|| Renewal { lifetimes, now: self.config.clock.now() });
-        let record = match Arc::clone(&self.config.store).load(key, renewal).await {
+        let look = match (renewal, enough) {
+            (Some(renewal), _) => Look::AndTouch(renewal),
+            (None, Some(names)) => Look::AtFields(names),
+            (None, None) => Look::AtAll,
+        };
+        let record = match Arc::clone(&self.config.store).load(key, look).await {
             Ok(record) => record,
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a session.
@@ -714,7 +753,7 @@ impl Inner {
                 let merger = state.record().filter(|_| situation.merged).map(|base| Merger {
                     base: base.clone(),
                     fields: state.merged.clone(),
-                    config: Arc::clone(&self.config.0),
+                    config: Arc::clone(&self.config.shared),
                 });
                 (plan(&situation, &self.config.rules, now), merger)
             };

@@ -101,7 +101,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(SessionService {
             service,
-            config: Rc::new(WorkerConfig(Arc::clone(&self.config))),
+            config: Rc::new(WorkerConfig::new(Arc::clone(&self.config))),
         }))
     }
 }

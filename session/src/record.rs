@@ -43,6 +43,8 @@ pub struct Record {
     pub(crate) limits: Limits,
     pub(crate) retired: Option<Arc<Retired>>,
     pub(crate) fields: Fields,
+    /// Whether all fields of the session are there.
+    pub(crate) is_whole: bool,
 }
 
 /// A record whose id was renewed, for as long as requests that still carry the old id are answered.
@@ -63,7 +65,36 @@ impl Record {
             limits: Limits::default(),
             retired: None,
             fields: Fields::default(),
+            is_whole: true,
         }
+    }
+
+    /// The same, as the answer to [`load_fields`](crate::SessionStore::load_fields) of a store that has left
+    /// out fields that are not wanted.
+    pub fn into_part(self) -> Self {
+        Self { is_whole: false, ..self }
+    }
+
+    /// Whether all fields of the session are there.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// The whole session, read later than `part` of it. What is in that part stays as it was read first, and
+    /// so does the version, by which the store tells what was changed since.
+    pub(crate) fn completing(self, part: &Self, names: &[&'static str]) -> Self {
+        if self.version == part.version || self.is_retired() {
+            return self;
+        }
+        let mut fields = self.fields;
+        let known = Arc::make_mut(&mut fields);
+        for name in names {
+            match part.fields.get(*name) {
+                Some(json) => known.insert((*name).into(), Arc::clone(json)),
+                None => known.remove(*name),
+            };
+        }
+        Self { version: part.version, fields, ..self }
     }
 
     /// When the session began. A renewed id does not change it.
@@ -191,6 +222,7 @@ impl Record {
             },
             retired: wire.retired.map(successor).transpose()?.map(Arc::new),
             fields: wire.fields.0,
+            is_whole: true,
         })
     }
 }

@@ -244,7 +244,7 @@ pub fn extract<T: Session>(request: &HttpRequest) -> Extraction<T::Fields> {
         Ok(T::Fields::new(Tracked { value, handle }))
     };
     match SessionHandle::find(request, T::SCHEMA.cookie) {
-        Found::Handle(handle) if handle.load_now() => Either::Left(ready(open(handle))),
+        Found::Handle(handle) if handle.load_now(T::SCHEMA) => Either::Left(ready(open(handle))),
         found => Either::Right(
             async move { loaded(found, T::SCHEMA).await.and_then(open) }.boxed_local(),
         ),
@@ -256,9 +256,10 @@ impl FromRequest for SessionHandle {
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        const ANY: &Schema = &Schema { type_name: "SessionHandle", cookie: None, strict: false };
+        const ANY: &Schema =
+            &Schema { type_name: "SessionHandle", cookie: None, strict: false, names: &[] };
         match Self::find(request, None) {
-            Found::Handle(handle) if handle.load_now() => Either::Left(ready(Ok(handle))),
+            Found::Handle(handle) if handle.load_now(ANY) => Either::Left(ready(Ok(handle))),
             found => Either::Right(loaded(found, ANY).boxed_local()),
         }
     }
@@ -266,7 +267,7 @@ impl FromRequest for SessionHandle {
 
 async fn loaded(found: Found, schema: &'static Schema) -> Result<SessionHandle, SessionError> {
     let result = match (found, schema.cookie) {
-        (Found::Handle(handle), _) => handle.load().await.map(|()| handle),
+        (Found::Handle(handle), _) => handle.load(schema).await.map(|()| handle),
         (Found::OtherCookies, Some(cookie)) => {
             Err(SessionError::UnknownCookie { type_name: schema.type_name, cookie })
         }

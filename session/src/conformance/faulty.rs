@@ -161,6 +161,14 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
         self.call(Operation::Load, self.inner().load(key)).await
     }
 
+    async fn load_fields(
+        &self,
+        key: &StoreKey,
+        fields: &[&str],
+    ) -> Result<Option<Record>, StoreError> {
+        self.call(Operation::Load, self.inner().load_fields(key, fields)).await
+    }
+
     async fn load_and_touch(
         &self,
         key: &StoreKey,

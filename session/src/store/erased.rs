@@ -23,7 +23,7 @@ pub(crate) trait ErasedStore: Send + Sync {
     /// other.
     fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>>;
     fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>>;
-    fn load(self: Arc<Self>, key: StoreKey, renewal: Option<Renewal>) -> Answer<Option<Record>>;
+    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> Answer<Option<Record>>;
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated>;
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool>;
     fn destroy(self: Arc<Self>, key: StoreKey) -> Answer<bool>;
@@ -34,6 +34,14 @@ pub(crate) trait ErasedStore: Send + Sync {
         patch: Patch,
         grace: Grace,
     ) -> Answer<Updated>;
+}
+
+/// How a session is loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Look {
+    AtAll,
+    AtFields(&'static [&'static str]),
+    AndTouch(Renewal),
 }
 
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
@@ -55,11 +63,12 @@ impl<S: SessionStore> ErasedStore for S {
         if S::IMMEDIATE { SessionStore::update(self, key, patch).now_or_never() } else { None }
     }
 
-    fn load(self: Arc<Self>, key: StoreKey, renewal: Option<Renewal>) -> Answer<Option<Record>> {
+    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> Answer<Option<Record>> {
         async move {
-            match renewal {
-                None => SessionStore::load(&*self, &key).await,
-                Some(renewal) => self.load_and_touch(&key, &renewal).await,
+            match look {
+                Look::AtAll => SessionStore::load(&*self, &key).await,
+                Look::AtFields(names) => self.load_fields(&key, names).await,
+                Look::AndTouch(renewal) => self.load_and_touch(&key, &renewal).await,
             }
         }
         .boxed()

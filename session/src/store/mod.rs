@@ -17,7 +17,7 @@ mod memory;
 mod redis;
 mod sweeper;
 
-pub(crate) use erased::{Answer, ErasedStore};
+pub(crate) use erased::{Answer, ErasedStore, Look};
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
@@ -71,6 +71,21 @@ pub trait SessionStore: Send + Sync + 'static {
         &self,
         key: &StoreKey,
     ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+
+    /// Loads a session of which these fields are wanted, and perhaps no others. A store that keeps fields apart
+    /// may leave out the others, and then says so with [`Record::into_part`]; the middleware asks again
+    /// when it needs them. The default loads all.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn load_fields(
+        &self,
+        key: &StoreKey,
+        fields: &[&str],
+    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
+        let _ = fields;
+        self.load(key)
+    }
 
     /// Loads a session and lets it live as long as a [`touch`](Self::touch) after it would, if the renewal
     /// says that [it is worth it](Renewal::expires_at). The record says until when it lives now.

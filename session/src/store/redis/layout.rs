@@ -204,35 +204,87 @@ pub(super) fn parse_record(hash: Reply) -> Result<Option<Record>, StoreError> {
     if pairs.peek().is_none() {
         return Ok(None);
     }
-    let mut created = None;
-    let mut expires = None;
-    let mut version = None;
-    let mut limits = Limits::default();
-    let mut retired = None;
-    let mut fields = Vec::with_capacity(pairs.size_hint().0);
+    let mut parts = Parts::default();
     for pair in pairs {
         let (name, value) = pair?;
-        match text(&name)? {
-            CREATED => created = Some(number(&value)?),
-            EXPIRES => expires = Some(number(&value)?),
-            VERSION => version = Some(number(&value)?),
-            MAX_AGE => limits.max_age = Some(Duration::from_millis(number(&value)?)),
-            PERSISTENT => limits.persistent = Some(number(&value)? != 0),
-            RETIRED => retired = Some(Arc::new(Retired { successor: successor(&value)? })),
-            name => fields.push((unescaped(name)?, raw_json(&value)?)),
+        parts.add(text(&name)?, &value)?;
+    }
+    parts.record().map(Some)
+}
+
+/// What is known of a session whatever fields are wanted.
+const HEAD: [&str; 6] = [CREATED, EXPIRES, VERSION, MAX_AGE, PERSISTENT, RETIRED];
+
+/// The fields of a hash that tell as much of a session as is wanted.
+pub(super) fn field_names(wanted: &[&str]) -> Words {
+    let mut words = Words::default();
+    HEAD.iter().for_each(|name| words.push(name));
+    wanted.iter().for_each(|name| words.push(&*escaped(name)));
+    words
+}
+
+/// The part of a record that [`field_names`] has asked for; `None` if the session is not there.
+pub(super) fn parse_part(values: Reply, wanted: &[&str]) -> Result<Option<Record>, StoreError> {
+    let Reply::List(values) = values else { return Err(unexpected()) };
+    if values.len() != HEAD.len() + wanted.len() {
+        return Err(unexpected());
+    }
+    if values.iter().all(|value| *value == Reply::Nothing) {
+        return Ok(None);
+    }
+    let mut parts = Parts::default();
+    let escaped = wanted.iter().map(|name| escaped(name));
+    for (name, value) in HEAD.into_iter().map(Cow::Borrowed).chain(escaped).zip(values) {
+        match value {
+            Reply::Nothing => {}
+            Reply::Text(value) => parts.add(&name, &value)?,
+            _ => return Err(unexpected()),
         }
     }
-    let (Some(created), Some(expires), Some(version)) = (created, expires, version) else {
-        return Err(StoreError::damaged("the hash lacks `@c`, `@e` or `@v`"));
-    };
-    Ok(Some(Record {
-        created_at: Timestamp::from_unix_ms(created),
-        expires_at: Timestamp::from_unix_ms(expires),
-        version,
-        limits,
-        retired,
-        fields: Fields::new(fields.into_iter().collect()),
-    }))
+    parts.record().map(|record| Some(record.into_part()))
+}
+
+/// A record that is being read.
+#[derive(Default)]
+struct Parts {
+    created: Option<u64>,
+    expires: Option<u64>,
+    version: Option<u64>,
+    limits: Limits,
+    retired: Option<Arc<Retired>>,
+    fields: Vec<(FieldName, Arc<RawValue>)>,
+}
+
+impl Parts {
+    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        match name {
+            CREATED => self.created = Some(number(value)?),
+            EXPIRES => self.expires = Some(number(value)?),
+            VERSION => self.version = Some(number(value)?),
+            MAX_AGE => self.limits.max_age = Some(Duration::from_millis(number(value)?)),
+            PERSISTENT => self.limits.persistent = Some(number(value)? != 0),
+            RETIRED => self.retired = Some(Arc::new(Retired { successor: successor(value)? })),
+            name => self.fields.push((unescaped(name)?, raw_json(value)?)),
+        }
+        Ok(())
+    }
+
+    fn record(self) -> Result<Record, StoreError> {
+        let (Some(created), Some(expires), Some(version)) =
+            (self.created, self.expires, self.version)
+        else {
+            return Err(StoreError::damaged("the hash lacks `@c`, `@e` or `@v`"));
+        };
+        Ok(Record {
+            created_at: Timestamp::from_unix_ms(created),
+            expires_at: Timestamp::from_unix_ms(expires),
+            version,
+            limits: self.limits,
+            retired: self.retired,
+            fields: Fields::new(self.fields.into_iter().collect()),
+            is_whole: true,
+        })
+    }
 }
 
 /// The names and values of a hash.

@@ -274,6 +274,16 @@ impl SessionStore for RedisStore {
         layout::parse_record(self.call(&key, &command, Repeat::Harmless).await?)
     }
 
+    async fn load_fields(
+        &self,
+        key: &StoreKey,
+        fields: &[&str],
+    ) -> Result<Option<Record>, StoreError> {
+        let key = self.name(key);
+        let command = Command::new("HMGET").arg(&key).args(&layout::field_names(fields));
+        layout::parse_part(self.call(&key, &command, Repeat::Harmless).await?, fields)
+    }
+
     async fn load_and_touch(
         &self,
         key: &StoreKey,
@@ -388,7 +398,10 @@ impl RedisStore {
         grace: Grace,
     ) -> Result<Updated, StoreError> {
         // What the request has read is as good as what is there, if the version says so in the end.
-        let known = patch.basis().filter(|basis| patch.apply_to(basis).is_ok()).cloned();
+        let known = patch
+            .basis()
+            .filter(|basis| basis.is_whole() && patch.apply_to(basis).is_ok())
+            .cloned();
         let mut basis = match known {
             Some(basis) => basis,
             None => match self.load(old).await? {
