@@ -1,11 +1,11 @@
 //! Answers requests without a network: `in_process SITE FIELDS ROUTE COUNT`.
 //!
-//! The site is `bare` or `memory`. Run under callgrind with two counts, the difference is what the requests
+//! The site is `bare`, `memory`, or the URL of a Redis. Run under callgrind with two counts, the difference is what the requests
 //! in between cost. Prints how often each request allocates.
 
 use std::{alloc::System, env};
 
-use actix_typed_session::{MemoryStore, SessionMiddleware};
+use actix_typed_session::{MemoryStore, RedisStore, SessionMiddleware};
 use actix_typed_session_benches::site;
 use actix_web::{
     App,
@@ -33,6 +33,14 @@ async fn main() {
         }
         "memory" => {
             let store = MemoryStore::builder().sweep_interval(None).build();
+            let app = App::new()
+                .wrap(SessionMiddleware::new(store.clone()))
+                .configure(site::typed(store));
+            run(&init_service(app).await, fields, route, count).await;
+        }
+        // For profiles: what Redis and the network do is not in them.
+        url if url.starts_with("redis:") => {
+            let store = RedisStore::new(url).expect("a URL");
             let app = App::new()
                 .wrap(SessionMiddleware::new(store.clone()))
                 .configure(site::typed(store));

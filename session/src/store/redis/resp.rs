@@ -1,13 +1,12 @@
 //! The protocol: commands and replies as bytes (RESP3).
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
 /// A command: its name and its arguments.
 pub(super) struct Command(Words);
 
 /// Words as they are sent.
-#[derive(Default)]
 pub(super) struct Words {
     count: usize,
     bytes: Vec<u8>,
@@ -15,7 +14,7 @@ pub(super) struct Words {
 
 impl Command {
     pub(super) fn new(name: &str) -> Self {
-        Self(Words { count: 0, bytes: Vec::with_capacity(256) }).arg(name)
+        Self(Words::default()).arg(name)
     }
 
     pub(super) fn arg(mut self, word: impl AsRef<[u8]>) -> Self {
@@ -33,6 +32,13 @@ impl Command {
     pub(super) fn write_to(&self, outgoing: &mut Vec<u8>) {
         write_length(outgoing, b'*', self.0.count);
         outgoing.extend_from_slice(&self.0.bytes);
+    }
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        // Enough for most commands.
+        Self { count: 0, bytes: Vec::with_capacity(256) }
     }
 }
 
@@ -128,7 +134,14 @@ impl From<Malformed> for std::io::Error {
 /// Takes the next frame off the bytes that have come, if it has come as a whole.
 pub(super) fn next_frame(incoming: &mut BytesMut) -> Result<Option<Frame>, Malformed> {
     let Some(length) = frame_length(incoming)? else { return Ok(None) };
-    let frame = incoming.split_to(length).freeze();
+    let frame = if length > COPIED {
+        incoming.split_to(length).freeze()
+    } else {
+        // So that the buffer is free again for what comes next.
+        let frame = Bytes::copy_from_slice(&incoming[..length]);
+        incoming.advance(length);
+        frame
+    };
     let is_push = frame.first() == Some(&b'>');
     let reply = Parser { frame: &frame, at: 0 }.reply(0)?;
     Ok(Some(match reply {
@@ -137,6 +150,8 @@ pub(super) fn next_frame(incoming: &mut BytesMut) -> Result<Option<Frame>, Malfo
     }))
 }
 
+/// Frames up to this length, in bytes, are copied out of the buffer.
+const COPIED: usize = 4 * 1024;
 /// How deep lists may stand in lists.
 const DEPTH: usize = 16;
 
@@ -185,7 +200,16 @@ fn length(text: &[u8]) -> Result<Option<usize>, Malformed> {
 }
 
 fn number(text: &[u8]) -> Result<i64, Malformed> {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Malformed)
+    let (digits, sign) = match text.strip_prefix(b"-") {
+        None => (text, 1),
+        Some(digits) => (digits, -1),
+    };
+    // With the sign from the start, because the smallest number has no positive counterpart.
+    let number = digits.iter().try_fold(0_i64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(sign * i64::from(digit))
+    });
+    number.filter(|_| !digits.is_empty()).ok_or(Malformed)
 }
 
 /// Reads a frame that is there as a whole.
