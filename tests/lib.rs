@@ -29,9 +29,12 @@ use tokio::{
 /// Serves an `App` on a free port of this machine for as long as the test runs. Gives the address.
 #[macro_export]
 macro_rules! serve {
-    ($app:expr) => {{
+    ($app:expr) => {
+        $crate::serve!($app, workers: 2)
+    };
+    ($app:expr, workers: $workers:expr) => {{
         let server = ::actix_web::HttpServer::new(move || $app)
-            .workers(2)
+            .workers($workers)
             .disable_signals()
             .bind(("127.0.0.1", 0))
             .expect("a free port");

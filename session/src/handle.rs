@@ -561,6 +561,9 @@ impl Inner {
             }
             result => result?,
         }
+        if let Some(whole) = self.state.borrow().record().filter(|record| record.is_whole) {
+            self.config.learn(schema, whole);
+        }
         self.loading.set(Loading::Done);
         Ok(())
     }

@@ -157,6 +157,79 @@ async fn a_session_works_inside_a_scope_and_only_there() {
     assert_eq!(browser.get("/outside").await.status, 500);
 }
 
+/// Tells in a header what the session looks like once the response is there.
+async fn look_again(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut response = next.call(request).await?;
+    let session = TypedSession::<Visitor>::extract(response.request()).await?;
+    let seen = format!("{} {:?} {}", session.views, session.status(), session.id().is_some());
+    let seen = header::HeaderValue::from_str(&seen)?;
+    response.headers_mut().insert(header::HeaderName::from_static("seen"), seen);
+    Ok(response)
+}
+
+#[actix_web::test]
+async fn who_asks_for_the_session_after_the_response_sees_what_was_stored() {
+    let sessions = SessionMiddleware::new(MemoryStore::new());
+    let app = move || {
+        App::new()
+            .wrap(sessions.clone())
+            .wrap(from_fn(look_again))
+            .route("/", web::get().to(view))
+            .route("/plain", web::get().to(|| async { "plain" }))
+    };
+    let mut browser = Browser::new(serve!(app()));
+    // The first begins the session; the others change it, and the store changes its copy in place.
+    for n in 1..4 {
+        let response = browser.get("/").await;
+        assert_eq!(response.body, n.to_string());
+        assert_eq!(response.header("seen"), Some(format!("{n} Loaded true").as_str()));
+    }
+    // Nobody has asked for the session before, and the cookie can no longer be removed or set.
+    let response = browser.get("/plain").await;
+    assert_eq!(response.header("seen"), Some("3 Loaded true"));
+}
+
+#[actix_web::test]
+async fn a_store_that_answers_at_once_is_asked_no_less() {
+    async fn fail(mut session: TypedSession<Visitor>) -> impl Responder {
+        session.set_views(100);
+        HttpResponse::InternalServerError()
+    }
+    async fn log_in(mut session: TypedSession<Visitor>) -> impl Responder {
+        session.set_user(Some(session.user.unwrap_or_default() + 1));
+        session.views.to_string()
+    }
+    async fn log_out(mut session: TypedSession<Visitor>) -> impl Responder {
+        session.destroy();
+        ""
+    }
+    let store = MemoryStore::new();
+    let sessions = SessionMiddleware::new(store.clone());
+    let app = move || {
+        App::new()
+            .wrap(sessions.clone())
+            .route("/", web::get().to(view))
+            .route("/fail", web::get().to(fail))
+            .route("/log_in", web::get().to(log_in))
+            .route("/log_out", web::get().to(log_out))
+    };
+    let mut browser = Browser::new(serve!(app()));
+    assert_eq!(browser.get("/").await.text(), "200 1");
+    assert_eq!(browser.get("/fail").await.status, 500);
+    assert_eq!(browser.get("/").await.text(), "200 2", "a failed request changes nothing");
+    let before = browser.cookie().to_owned();
+    assert_eq!(browser.get("/log_in").await.text(), "200 2");
+    assert_ne!(browser.cookie(), before, "a privilege renews the id");
+    assert_eq!(browser.get("/").await.text(), "200 3");
+    assert!(browser.get("/log_out").await.removes_cookie());
+    let left = store.len();
+    assert_eq!(left, 1, "the mark of the renewal alone");
+    assert_eq!(browser.get("/").await.text(), "200 1");
+}
+
 #[actix_web::test]
 async fn other_middlewares_work_around_and_inside() {
     let sessions = SessionMiddleware::new(store());

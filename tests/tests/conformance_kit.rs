@@ -25,6 +25,8 @@ enum Flaw {
     AddIsReadAndWritten,
     AddStartsFromZero,
     AddRounds,
+    LoadFieldsForgetsOne,
+    LoadFieldsSaysThatAPartIsWhole,
     LoadAndTouchOnlySaysSo,
     LoadAndTouchShortens,
     LoadAndTouchExtendsTheRetired,
@@ -79,6 +81,28 @@ impl SessionStore for Broken {
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         self.store.load(key).await
+    }
+
+    async fn load_fields(
+        &self,
+        key: &StoreKey,
+        fields: &[&str],
+    ) -> Result<Option<Record>, StoreError> {
+        let Some(whole) = self.store.load(key).await? else { return Ok(None) };
+        let part = |wanted: &[&str]| {
+            let mut others = Patch::default();
+            for (name, _) in whole.fields().filter(|(name, _)| !wanted.contains(name)) {
+                others.remove(name.to_owned().into());
+            }
+            others.apply_to(&whole).unwrap_or_else(|_| whole.clone())
+        };
+        Ok(Some(match self.flaw {
+            F::LoadFieldsForgetsOne => {
+                part(fields.split_first().map_or(&[], |(_, rest)| rest)).into_part()
+            }
+            F::LoadFieldsSaysThatAPartIsWhole => part(fields),
+            _ => whole,
+        }))
     }
 
     async fn load_and_touch(
@@ -297,6 +321,8 @@ fn the_kit_notices_each_broken_law() {
         UpdateKeepsTheExpiry: update_stores_limits_and_expiry;
         AddIsReadAndWritten: concurrent_additions_add_up, random_interleavings_keep_the_laws;
         AddRounds: additions_work_on_every_number;
+        LoadFieldsForgetsOne: load_fields_has_what_is_wanted_and_says_if_that_is_all;
+        LoadFieldsSaysThatAPartIsWhole: load_fields_has_what_is_wanted_and_says_if_that_is_all;
         LoadAndTouchOnlySaysSo: load_and_touch_extends_as_told_or_not_at_all;
         LoadAndTouchShortens: load_and_touch_extends_as_told_or_not_at_all;
         LoadAndTouchExtendsTheRetired: load_and_touch_does_not_extend_a_retired_session;

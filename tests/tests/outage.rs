@@ -24,8 +24,9 @@ fn site(store: impl SessionStore, on_outage: OnOutage) -> (Browser, Gate) {
         SessionMiddleware::builder(store).on_outage(on_outage).build().expect("good settings");
     let gate = Gate::default();
     let data = web::Data::new(gate.clone());
-    let address =
-        serve!(App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes));
+    // One worker, and so one connection to the store's server.
+    let app = move || App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes);
+    let address = serve!(app(), workers: 1);
     (Browser::new(address), gate)
 }
 

@@ -19,7 +19,7 @@ fn site(
     let sessions = settings(SessionMiddleware::builder(store)).build().expect("good settings");
     let gate = web::Data::new(Gate::default());
     let app = move || App::new().app_data(gate.clone()).wrap(sessions.clone()).configure(routes);
-    Browser::new(serve!(app()))
+    Browser::new(serve!(app(), workers: 1))
 }
 
 /// How often the servers were asked since the counts were set to zero. What scripts do inside the server
@@ -44,7 +44,9 @@ fn reset(servers: &[RedisServer]) {
 /// Lets the servers know all scripts, so that no call is made twice.
 async fn warm_up(browser: &Browser) {
     let mut browser = browser.clone();
-    for steps in ["name=x", "name=y", "touch", "renew", "destroy", "name=x", "regenerate,name=y"] {
+    for steps in
+        ["name=x", "name=y", "count", "touch", "renew", "destroy", "name=x", "regenerate,name=y"]
+    {
         assert_eq!(browser.act(steps).await.status, 200);
     }
     browser.act("destroy").await;

@@ -218,6 +218,49 @@ pub async fn load_returns_what_was_created_byte_for_byte<H: Harness>(harness: Ar
     assert_eq!(seen(&load(&store, &key).await), seen(&record), "law 1: what was stored comes back");
 }
 
+pub async fn load_fields_has_what_is_wanted_and_says_if_that_is_all<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let (old, new) = (new_key(), new_key());
+    let mut patch = set(&[("a", "1"), ("b", "[2]"), ("@c", "3")]);
+    patch.set_limits(Limits { max_age: Some(harness.tick() * 7), persistent: Some(true) });
+    create(&store, &old, &with(&record(&*harness), &patch)).await;
+    let look = async |key: &StoreKey, wanted: &[&str]| {
+        let part = ok(store.load_fields(key, wanted)).await.expect("it is there");
+        let whole = load(&store, key).await;
+        assert!(whole.is_whole(), "`load` leaves out nothing");
+        for name in wanted {
+            assert_eq!(field(&part, name), field(&whole, name), "`{name}` is wanted");
+        }
+        for (name, json) in part.fields() {
+            assert_eq!(Some(json.get()), whole.field(name).map(RawValue::get), "{name}");
+        }
+        if part.is_whole() {
+            assert_eq!(part.fields().len(), whole.fields().len(), "it says that it is whole");
+        }
+        let bare = |record: &Record| {
+            let mut record = record.clone();
+            record.fields = Arc::default();
+            seen(&record)
+        };
+        assert_eq!(bare(&part), bare(&whole), "what is no field is always there");
+    };
+    let wanted: [&[&str]; 4] = [&[], &["b"], &["zz", "@c"], &["a", "b", "@c"]];
+    for wanted in wanted {
+        look(&old, wanted).await;
+    }
+    ok(store.update(&old, &set(&[("b", "4")]))).await;
+    look(&old, &["b"]).await;
+    ok(store.rotate(&old, &new, &set(&[("a", "5")]), grace(&*harness, 50, OldId::ReadsSnapshot)))
+        .await;
+    look(&old, &["a"]).await;
+    look(&new, &["a"]).await;
+    ok(store.destroy(&new)).await;
+    for key in [new, new_key()] {
+        assert!(ok(store.load_fields(&key, &["a"])).await.is_none(), "law 1");
+        assert!(ok(store.load_fields(&key, &[])).await.is_none(), "law 1");
+    }
+}
+
 pub async fn load_of_an_expired_session_is_none_from_the_moment_on<H: Harness>(harness: Arc<H>) {
     let store = harness.open().await;
     let (one, two) = (new_key(), new_key());

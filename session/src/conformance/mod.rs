@@ -122,6 +122,7 @@ macro_rules! store_conformance {
         $crate::__store_conformance! { $harness;
             load_of_an_unknown_key_is_none,
             load_returns_what_was_created_byte_for_byte,
+            load_fields_has_what_is_wanted_and_says_if_that_is_all,
             load_of_an_expired_session_is_none_from_the_moment_on,
             load_of_a_destroyed_session_is_none,
             sessions_do_not_see_each_other,
