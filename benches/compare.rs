@@ -88,7 +88,7 @@ fn main() {
         off.sort_by(f64::total_cmp);
         format!("{:.2}", off[off.len() * 9 / 10])
     });
-    let tables: [(&str, fn(&Load) -> String); 5] = [
+    let tables: [(&str, Cell); 5] = [
         ("Requests per second", |load| format!("{:.0}", load.per_second)),
         ("Time until the answer, median / 99 %, microseconds", |load| {
             format!("{:.0} / {:.0}", load.p50, load.p99)
@@ -116,6 +116,9 @@ fn main() {
     }
 }
 
+/// What a cell of a table tells of a load.
+type Cell = fn(&Load) -> String;
+
 fn header() {
     println!("| | {} |", ROUTES.map(|(name, _, _)| name).join(" | "));
     println!("| --- {}|", "| --- ".repeat(ROUTES.len()));
@@ -142,7 +145,8 @@ fn of_medians(loads: &[Load]) -> Load {
 /// Builds the servers.
 fn build() {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "actix-typed-session-benches", "--bins"])
+        .args(["build", "--release", "--package", "actix-typed-session-benches"])
+        .args(["--bins", "--all-features"])
         .status();
     assert!(built.is_ok_and(|status| status.success()), "the servers do not build");
 }

@@ -12,8 +12,8 @@
 use std::{hint::black_box, rc::Rc, time::Duration};
 
 use actix_typed_session::{
-    Clock as _, Patch, Record, Session, SessionId, SessionMiddleware, SessionStore, StoreKey,
-    SystemClock, TypedSession,
+    Clock as _, Patch, Record, Session, SessionId, SessionStore, StoreKey, SystemClock,
+    TypedSession,
 };
 use actix_web::{HttpResponse, web};
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
@@ -113,9 +113,4 @@ pub fn record(fields: usize) -> Record {
     let now = SystemClock.now();
     let new = Record::new(now, now.saturating_add(Duration::from_secs(72_000)));
     patch.apply_to(&new).expect("a live record takes a patch")
-}
-
-/// The middleware with the default settings.
-pub fn middleware(store: impl SessionStore) -> SessionMiddleware {
-    SessionMiddleware::new(store)
 }

@@ -181,11 +181,8 @@ pub(super) fn renewal_arguments(renewal: &Renewal) -> Words {
     let Renewal { lifetimes, now } = renewal;
     let mut words = Words::default();
     words.push_number(now.as_unix_ms());
-    for limit in [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval] {
-        if let Some(limit) = limit {
-            words.push_number(whole_ms(limit));
-        }
-    }
+    let limits = [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval];
+    limits.into_iter().flatten().for_each(|limit| words.push_number(whole_ms(limit)));
     words
 }
 
