@@ -1,9 +1,9 @@
 //! This library beside its peers, over real HTTP: see the README.
 
-use std::{env, process::Command};
+use std::env;
 
 use actix_typed_session_benches::{
-    contestant::{ALL, BARE, LOAD_CORE, Load, Running, median},
+    contestant::{ALL, BARE, Load, Running, build, median, stay_off_the_servers_core},
     site::WIDE,
 };
 
@@ -140,20 +140,4 @@ fn of_medians(loads: &[Load]) -> Load {
         bytes_in: of(|load| load.bytes_in),
         bytes_out: of(|load| load.bytes_out),
     }
-}
-
-/// Builds the servers.
-fn build() {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "actix-typed-session-benches"])
-        .args(["--bins", "--all-features"])
-        .status();
-    assert!(built.is_ok_and(|status| status.success()), "the servers do not build");
-}
-
-/// Moves this process to the core of the load, and with it the Redis servers that it starts.
-fn stay_off_the_servers_core() {
-    let moved =
-        Command::new("taskset").args(["-cp", LOAD_CORE, &std::process::id().to_string()]).output();
-    assert!(moved.is_ok_and(|output| output.status.success()), "two cores are needed");
 }

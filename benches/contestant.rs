@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use actix_typed_session_tests::servers::{RedisServer, Server};
@@ -41,6 +42,12 @@ pub const ALL: [Contestant; 9] = [
     Contestant { name: "tower-sessions, memory", program: "tower_sessions", store: "memory" },
     Contestant { name: "tower-sessions, Redis", program: "tower_sessions", store: "redis" },
 ];
+
+/// This library on a store.
+pub fn here(store: &'static str) -> Contestant {
+    let here = |contestant: &Contestant| contestant.program == "typed" && contestant.store == store;
+    ALL.into_iter().find(here).expect("one of the stores that are compared")
+}
 
 /// A contestant that runs.
 #[derive(Debug)]
@@ -110,6 +117,33 @@ impl Running {
         let file = self.folder.path().join(format!("cookies-{fields}"));
         fs::write(&file, cookies).expect("a writable folder");
         Some(file)
+    }
+
+    /// Begins so many small sessions.
+    pub fn fill(&self, sessions: usize) {
+        let fill = ureq::post(format!("http://127.0.0.1:{}/fill/{sessions}", self.port));
+        let limit = Some(Duration::from_secs(600));
+        let fill = fill.config().timeout_global(limit).build();
+        fill.send_empty().expect("the store takes all of them");
+    }
+
+    /// The bytes that the sessions take: of this server's memory, of its Redis', or of its files' blocks.
+    pub fn held(&self) -> u64 {
+        if let Some(redis) = &self.redis {
+            let used = redis.info("memory", "used_memory").expect("a number");
+            return used.parse().expect("a number");
+        }
+        if self.contestant.store == "file" {
+            let output = Command::new("du").arg("-sB1").arg(self.folder.path()).output();
+            let output = output.expect("du is there").stdout;
+            let bytes = String::from_utf8_lossy(&output);
+            return bytes.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number");
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        let kilobytes = resident.split_whitespace().next().expect("a number");
+        kilobytes.parse::<u64>().expect("a number") * 1024
     }
 
     /// Loads a route over so many connections.
@@ -207,6 +241,22 @@ pub struct Load {
 
 fn program(name: &str) -> PathBuf {
     std::env::current_exe().expect("a path").with_file_name(name)
+}
+
+/// Builds the servers.
+pub fn build() {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--package", "actix-typed-session-benches"])
+        .args(["--bins", "--all-features"])
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "the servers do not build");
+}
+
+/// Moves this process to the core of the load, and with it the Redis servers that it starts.
+pub fn stay_off_the_servers_core() {
+    let moved =
+        Command::new("taskset").args(["-cp", LOAD_CORE, &std::process::id().to_string()]).output();
+    assert!(moved.is_ok_and(|output| output.status.success()), "two cores are needed");
 }
 
 /// The median.

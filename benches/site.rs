@@ -5,6 +5,7 @@
 //! | `GET /untouched` | nothing with the session |
 //! | `GET /read` | reads a counter |
 //! | `GET /write` | adds one to it |
+//! | `POST /fill/{sessions}` | begins so many small sessions, and tells nobody their ids |
 //! | `POST /seed/{fields}` | begins a session of so many fields: the counter, and others of 158 characters |
 //!
 //! The bare site answers with a number that is always the same.
@@ -16,7 +17,10 @@ use actix_typed_session::{
     TypedSession,
 };
 use actix_web::{HttpResponse, web};
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_util::{
+    future::{FutureExt as _, LocalBoxFuture},
+    stream::{self, StreamExt as _},
+};
 use serde_json::value::to_raw_value;
 
 /// What the untouched route answers.
@@ -55,6 +59,7 @@ pub fn typed<S: SessionStore + Clone>(store: S) -> impl Fn(&mut web::ServiceConf
             .route("/untouched", web::get().to(untouched))
             .route("/read", web::get().to(read))
             .route("/write", web::get().to(write))
+            .route("/fill/{sessions}", web::post().to(fill))
             .route("/seed/{fields}", web::post().to(seed));
     }
 }
@@ -82,6 +87,11 @@ async fn seed(fields: web::Path<usize>, seeder: web::ThinData<Seeder>) -> HttpRe
     // As the middleware with the default settings writes it.
     let cookie = format!("__Host-session={}; HttpOnly; SameSite=Lax; Secure; Path=/", id.as_str());
     HttpResponse::Ok().insert_header(("set-cookie", cookie)).finish()
+}
+
+async fn fill(sessions: web::Path<usize>, seeder: web::ThinData<Seeder>) -> &'static str {
+    stream::iter(0..*sessions).for_each_concurrent(64, |_| (seeder.0.0)(1).map(drop)).await;
+    "filled"
 }
 
 /// Stores sessions with any number of fields, for which there is no struct.

@@ -8,7 +8,10 @@ use actix_web::App;
 async fn main() {
     let [threads, store, place] = server::arguments();
     match store.as_str() {
-        "memory" => run(&threads, MemoryStore::new()).await,
+        "memory" => {
+            // None is to make room for another.
+            run(&threads, MemoryStore::builder().capacity(10_000_000).build()).await
+        }
         "file" => run(&threads, FileStore::new(&place).expect("a folder")).await,
         "redis" => run(&threads, RedisStore::new(&place).expect("a URL")).await,
         other => panic!("no store is called {other}"),

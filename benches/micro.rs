@@ -1,0 +1,134 @@
+//! The parts of a request, each by itself: `cargo bench -p actix-typed-session-benches --bench micro`.
+
+use std::{cell::RefCell, hint::black_box, rc::Rc};
+
+use actix_typed_session::{
+    MemoryStore, Patch, Record, Session, SessionId, SessionMiddleware, StoreKey, TypedSession,
+};
+use actix_typed_session_benches::site::{self, WIDE};
+use actix_web::{
+    App, FromRequest as _, HttpRequest,
+    dev::Service as _,
+    http::header::{COOKIE, SET_COOKIE},
+    rt,
+    test::{TestRequest, init_service},
+    web,
+};
+use criterion::{BatchSize, Criterion};
+use futures_util::FutureExt as _;
+use serde_json::value::to_raw_value;
+
+#[derive(Session)]
+struct One {
+    views: u64,
+}
+
+macro_rules! many {
+    ($($field:ident)*) => {
+        #[derive(Session)]
+        struct Many {
+            $( $field: String, )*
+        }
+    };
+}
+
+many! {
+    field001 field002 field003 field004 field005 field006 field007 field008 field009 field010
+    field011 field012 field013 field014 field015 field016 field017 field018 field019 field020
+    field021 field022 field023 field024 field025 field026 field027 field028 field029 field030
+    field031 field032 field033 field034 field035 field036 field037 field038 field039 field040
+    field041 field042 field043 field044 field045 field046 field047 field048 field049 field050
+}
+
+fn main() {
+    let criterion = Rc::new(RefCell::new(Criterion::default().configure_from_args()));
+    rt::System::new().block_on(requests(&criterion));
+    records(&mut criterion.borrow_mut());
+    criterion.borrow_mut().final_summary();
+}
+
+fn extracted<T: Session>(request: &HttpRequest) -> TypedSession<T> {
+    let session = TypedSession::<T>::extract(request).now_or_never();
+    session.expect("a store in memory answers at once").expect("the session is there")
+}
+
+/// What happens in a handler. It runs the measurements, because only a handler has a session.
+async fn measure(
+    request: HttpRequest,
+    criterion: web::ThinData<Rc<RefCell<Criterion>>>,
+) -> &'static str {
+    let mut criterion = criterion.0.borrow_mut();
+    criterion.bench_function("decode 1 field of 52", |bencher| {
+        bencher.iter(|| black_box(extracted::<One>(&request).views));
+    });
+    criterion.bench_function("decode 50 fields of 52", |bencher| {
+        bencher.iter(|| black_box(extracted::<Many>(&request).field050.len()));
+    });
+    let mut session = extracted::<One>(&request);
+    criterion.bench_function("set a field", |bencher| {
+        bencher.iter(|| session.set_views(black_box(session.views + 1)));
+    });
+    session.set_views(0);
+    "measured"
+}
+
+async fn requests(criterion: &Rc<RefCell<Criterion>>) {
+    let store = MemoryStore::new();
+    let app = App::new()
+        .app_data(web::ThinData(Rc::clone(criterion)))
+        .route("/measure", web::get().to(measure))
+        .wrap(SessionMiddleware::new(store.clone()))
+        .configure(site::typed(store));
+    let app = init_service(app).await;
+    let seed = TestRequest::post().uri(&format!("/seed/{WIDE}")).to_request();
+    let seeded = app.call(seed).await.expect("the site is seeded");
+    let cookie = seeded.headers().get(SET_COOKIE).expect("it sets a cookie");
+    let cookie = cookie.to_str().expect("ASCII").split(';').next().expect("a pair").to_owned();
+    let request = |path: &str, cookie: &str| {
+        TestRequest::get().uri(path).insert_header((COOKIE, cookie)).to_request()
+    };
+    let response = app.call(request("/measure", &cookie)).await.expect("an answer");
+    assert!(response.status().is_success());
+    let others: String = (0..20).map(|n| format!("other{n}={}; ", "x".repeat(40))).collect();
+    for (name, path, cookie) in [
+        ("a request, untouched", "/untouched", cookie.clone()),
+        ("a request that reads", "/read", cookie.clone()),
+        ("a request that reads, its cookie after 20 others", "/read", others + &cookie),
+        ("a request that writes", "/write", cookie.clone()),
+    ] {
+        criterion.borrow_mut().bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || request(path, &cookie),
+                |request| app.call(request).now_or_never().expect("at once").is_ok(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+fn records(criterion: &mut Criterion) {
+    let mut patch = Patch::default();
+    patch.set(site::COUNTER.into(), to_raw_value(&7).expect("a number").into());
+    for fields in [1, WIDE] {
+        let record = site::record(fields);
+        criterion.bench_function(&format!("commit to {fields} fields, in place"), |bencher| {
+            let mut record = record.clone();
+            // Nobody shares it.
+            patch.apply_in_place(&mut record).expect("it is live");
+            bencher.iter(|| patch.apply_in_place(&mut record));
+        });
+        criterion.bench_function(&format!("commit to {fields} fields, shared"), |bencher| {
+            bencher.iter(|| patch.apply_to(&record));
+        });
+        let bytes = record.to_bytes();
+        criterion.bench_function(&format!("write a record of {fields} fields"), |bencher| {
+            bencher.iter(|| record.to_bytes());
+        });
+        criterion.bench_function(&format!("read a record of {fields} fields"), |bencher| {
+            bencher.iter(|| Record::from_bytes(&bytes));
+        });
+    }
+    let id = SessionId::random();
+    criterion.bench_function("make an id", |bencher| bencher.iter(SessionId::random));
+    criterion.bench_function("hash an id", |bencher| bencher.iter(|| StoreKey::from(&id)));
+}
