@@ -81,7 +81,6 @@ impl Effect {
     /// What a call comes to that the store [answers at once](ErasedStore::answers_now).
     pub(crate) fn now(call: Call, store: &dyn ErasedStore) -> Result<Self, SessionError> {
         match call {
-            Call::Nothing => Ok(Self::Nothing),
             Call::Update(key, patch) => {
                 let answer = store.update_now(&key, &patch).ok_or_else(|| no_answer("update"))?;
                 Self::updated(answer?, patch)

@@ -357,15 +357,24 @@ impl SessionHandle {
             state.tell(plan.cookie);
             return Some(Closing { cookie: inner.send_head(&mut state), error: None });
         }
-        inner.let_go(&plan.call, self.is_the_last());
-        let transaction = inner.state.borrow().transaction(plan.cookie);
+        let is_the_last = self.is_the_last();
+        inner.let_go(&plan.call, is_the_last);
         let effect = Effect::now(plan.call, &*inner.config.store);
-        let result = effect.map(|effect| {
-            match inner.state.borrow_mut().finish(transaction, effect, &inner.ids) {
-                Settled::Fate(fate) => fate,
-                Settled::Nothing | Settled::IdTaken => Fate::Stored,
-            }
+        let mut state = inner.state.borrow_mut();
+        if let Ok(Effect::Updated { .. }) = effect
+            && is_the_last
+        {
+            // Nobody is left to whom anything else would matter.
+            state.forget_changes();
+            state.tell(plan.cookie);
+            return Some(Closing { cookie: inner.send_head(&mut state), error: None });
+        }
+        let transaction = state.transaction(plan.cookie);
+        let result = effect.map(|effect| match state.finish(transaction, effect, &inner.ids) {
+            Settled::Fate(fate) => fate,
+            Settled::Nothing | Settled::IdTaken => Fate::Stored,
         });
+        drop(state);
         Some(inner.conclude(request, changes, result))
     }
 

@@ -2,11 +2,12 @@
 
 use std::{
     fmt,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hashlink::LruCache;
@@ -126,7 +127,7 @@ impl MemoryStoreBuilder {
             count: AtomicUsize::new(0),
             capacity: self.capacity,
             clock: self.clock,
-            started: Instant::now(),
+            uses: AtomicU64::new(0),
             has_evicted: AtomicBool::new(false),
         });
         let sweeper = self.sweep_interval.and_then(|interval| {
@@ -224,33 +225,54 @@ struct Sessions {
     count: AtomicUsize,
     capacity: usize,
     clock: Arc<dyn Clock>,
-    /// The zero of [`Entry::used`].
-    started: Instant,
+    /// Counts how often entries were used.
+    uses: AtomicU64,
     has_evicted: AtomicBool,
 }
 
 struct Shard {
-    entries: Mutex<LruCache<StoreKey, Entry>>,
+    entries: Mutex<Entries>,
     /// [`Entry::used`] of the least recently used entry; `u64::MAX` if there is none.
     oldest: AtomicU64,
 }
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { entries: Mutex::new(LruCache::new_unbounded()), oldest: AtomicU64::new(u64::MAX) }
+        let entries = Entries::with_hasher(usize::MAX, BuildHasherDefault::default());
+        Self { entries: Mutex::new(entries), oldest: AtomicU64::new(u64::MAX) }
+    }
+}
+
+type Entries = LruCache<StoreKey, Entry, BuildHasherDefault<KeyHasher>>;
+
+/// Takes a part of the key as its hash. OK because a key is a SHA-256 of what this process has made up, so
+/// nobody chooses keys that collide.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        // Not the first bytes, which have chosen the shard. What is shorter is the length of the key.
+        if let Some(part) = bytes.get(8..16).and_then(|part| part.try_into().ok()) {
+            self.0 = u64::from_ne_bytes(part);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 struct Entry {
     record: Record,
-    /// When the entry was last used, in nanoseconds since the store was made.
+    /// When the entry was last used, as [`Sessions::uses`] counts.
     used: u64,
 }
 
 /// A shard's entries, locked. Keeps [`Shard::oldest`] true when it lets go.
 struct Locked<'a> {
     shard: &'a Shard,
-    entries: MutexGuard<'a, LruCache<StoreKey, Entry>>,
+    entries: MutexGuard<'a, Entries>,
 }
 
 impl Shard {
@@ -280,7 +302,7 @@ impl Sessions {
     }
 
     fn used_now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX - 1)
+        self.uses.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Uses the entry of a key, if it has one that has not expired.
