@@ -30,7 +30,7 @@ const REFUSED: &str = "–";
 fn main() {
     let quick = env::args().any(|argument| argument == "--quick");
     let only = env::args().skip_while(|argument| argument != "--only").nth(1).unwrap_or_default();
-    let rounds = if quick { 3 } else { 11 };
+    let rounds = if quick { 3 } else { 9 };
     build();
     stay_off_the_servers_core();
 

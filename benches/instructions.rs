@@ -16,10 +16,10 @@ use actix_typed_session_benches::site::WIDE;
 /// a processor that has them takes about 200.
 const ROWS: [(&str, &str, usize, u64); 5] = [
     ("untouched", "/untouched", 1, 1_000),
-    ("read", "/read", 1, 8_200),
-    ("write", "/write", 1, 11_800),
-    ("read 1 of 52", "/read", WIDE, 8_500),
-    ("write 1 of 52", "/write", WIDE, 12_900),
+    ("read", "/read", 1, 8_000),
+    ("write", "/write", 1, 11_000),
+    ("read 1 of 52", "/read", WIDE, 8_300),
+    ("write 1 of 52", "/write", WIDE, 12_200),
 ];
 
 /// How many requests are answered; what starting costs is the same for both.
