@@ -35,14 +35,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     area.fill(&WHITE)?;
     let (upper, lower) = area.split_vertically(360);
     let (left, right) = upper.split_horizontally(450);
+    // Where the legend finds room.
+    let above = (SeriesLabelPosition::UpperLeft, 15.0);
+    let below = (SeriesLabelPosition::LowerRight, 1.3);
     let cost = "microseconds of the server per request";
-    plot(&left, "fields of the session", cost, 1.0..500.0, &fields)?;
-    plot(&right, "sessions in the store", cost, 1_000.0..1_000_000.0, &sessions)?;
+    plot(&left, "fields of the session", cost, 1.0..500.0, &fields, above)?;
+    plot(&right, "sessions in the store", cost, 1_000.0..1_000_000.0, &sessions, above)?;
     let (left, right) = lower.split_horizontally(450);
     let (reads, writes): (Vec<_>, Vec<_>) =
         connections.into_iter().partition(|(name, _)| !name.ends_with("write"));
-    plot(&left, "connections", "thousand requests per second", 1.0..1_024.0, &reads)?;
-    plot(&right, "connections", "thousand requests per second", 1.0..1_024.0, &writes)?;
+    plot(&left, "connections", "thousand requests per second", 1.0..1_024.0, &reads, below)?;
+    plot(&right, "connections", "thousand requests per second", 1.0..1_024.0, &writes, below)?;
     area.present()?;
     println!("\nThe plot is in {}", path.display());
     Ok(())
@@ -70,12 +73,9 @@ fn fields() -> Vec<Line> {
 
 fn sessions() -> Vec<Line> {
     println!("\nMicroseconds of the server per request, by the sessions in the store\n");
-    println!(
-        "| | {} | bytes per session |",
-        SESSIONS.map(|sessions| sessions.to_string()).join(" | ")
-    );
-    println!("| --- {}| --- |", "| --- ".repeat(SESSIONS.len()));
-    let mut lines = Vec::new();
+    println!("| | {} |", SESSIONS.map(|sessions| sessions.to_string()).join(" | "));
+    println!("| --- {}|", "| --- ".repeat(SESSIONS.len()));
+    let (mut lines, mut sizes) = (Vec::new(), Vec::new());
     for store in STORES {
         let server = Running::start(here(store), 1);
         let (mut reads, mut writes) = (Vec::new(), Vec::new());
@@ -91,10 +91,11 @@ fn sessions() -> Vec<Line> {
             reads.push((sessions as f64, cost(&server, "read", 1, 1_000)));
             writes.push((sessions as f64, cost(&server, "write", 1, 1_000)));
         }
-        print!("(the newest take {bytes:.0} bytes each) ");
+        sizes.push(format!("{store} {bytes:.0}"));
         lines.push(line(store, "read", &reads));
         lines.push(line(store, "write", &writes));
     }
+    println!("\nBytes that each of the newest takes: {}", sizes.join(", "));
     lines
 }
 
@@ -155,22 +156,23 @@ fn plot(
     y: &str,
     range: Range<f64>,
     lines: &[Line],
+    (legend, room): (SeriesLabelPosition, f64),
 ) -> Result<(), Box<dyn Error>> {
     let top = lines.iter().flat_map(|(_, points)| points).map(|(_, y)| *y).fold(0.0, f64::max);
-    // Files take a hundred times as long to write as memory.
     let bottom = lines.iter().flat_map(|(_, points)| points).map(|(_, y)| *y).fold(top, f64::min);
     let mut chart = ChartBuilder::on(area)
         .margin(12)
+        .margin_right(36)
         .x_label_area_size(36)
         .y_label_area_size(52)
-        .build_cartesian_2d(range.log_scale(), (bottom * 0.8..top * 1.3).log_scale())?;
+        .build_cartesian_2d(range.log_scale(), (bottom * 0.8..top * room).log_scale())?;
     chart
         .configure_mesh()
         .x_desc(x)
         .y_desc(y)
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("{y:.0}"))
-        .light_line_style(WHITE)
+        .disable_mesh()
         .draw()?;
     for (index, (name, points)) in lines.iter().enumerate() {
         let color = Palette99::pick(index).to_rgba();
@@ -183,7 +185,7 @@ fn plot(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(legend)
         .background_style(WHITE.mix(0.8))
         .border_style(TRANSPARENT)
         .draw()?;

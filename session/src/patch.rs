@@ -120,6 +120,10 @@ impl Patch {
         }
         if self.changes_fields() {
             let fields = Arc::make_mut(&mut record.fields);
+            if fields.is_empty() {
+                // No larger than a new session needs.
+                *fields = LiteMap::with_capacity(self.changes().count());
+            }
             for (name, change) in self.changes.iter().flat_map(|changes| changes.iter()) {
                 match (change.applied_to(fields.get(name)), fields.get_mut(name)) {
                     (Some(json), Some(stored)) => *stored = json,

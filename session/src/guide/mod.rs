@@ -1,4 +1,4 @@
-//! The guide: how to begin, what is guaranteed, how to run it on Redis, how to write a store, and where to
+//! The guide: how to begin, what is guaranteed, how to run it on Redis, what it costs, how to write a store, and where to
 //! find what other libraries call otherwise.
 
 #[doc = include_str!("getting_started.md")]
@@ -9,6 +9,9 @@ pub mod semantics {}
 
 #[doc = include_str!("concurrent_requests.md")]
 pub mod concurrent_requests {}
+
+#[doc = include_str!("speed.md")]
+pub mod speed {}
 
 #[doc = include_str!("writing_a_store.md")]
 pub mod writing_a_store {}
