@@ -19,6 +19,13 @@ const FILES: usize = 100_000;
 const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 256, 1_024];
 const ROUNDS: usize = 3;
 
+/// Where the legend of a plot finds room: above its lines or below them.
+#[derive(Clone, Copy)]
+enum Legend {
+    Above,
+    Below,
+}
+
 /// A line of a plot: its name, and its points.
 type Line = (String, Vec<(f64, f64)>);
 
@@ -35,17 +42,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     area.fill(&WHITE)?;
     let (upper, lower) = area.split_vertically(360);
     let (left, right) = upper.split_horizontally(450);
-    // Where the legend finds room.
-    let above = (SeriesLabelPosition::UpperLeft, 15.0);
-    let below = (SeriesLabelPosition::LowerRight, 1.3);
     let cost = "microseconds of the server per request";
-    plot(&left, "fields of the session", cost, 1.0..500.0, &fields, above)?;
-    plot(&right, "sessions in the store", cost, 1_000.0..1_000_000.0, &sessions, above)?;
+    plot(&left, "fields of the session", cost, 1.0..500.0, &fields, Legend::Above)?;
+    plot(&right, "sessions in the store", cost, 1_000.0..1_000_000.0, &sessions, Legend::Above)?;
     let (left, right) = lower.split_horizontally(450);
     let (reads, writes): (Vec<_>, Vec<_>) =
         connections.into_iter().partition(|(name, _)| !name.ends_with("write"));
-    plot(&left, "connections", "thousand requests per second", 1.0..1_024.0, &reads, below)?;
-    plot(&right, "connections", "thousand requests per second", 1.0..1_024.0, &writes, below)?;
+    plot(
+        &left,
+        "connections",
+        "thousand requests per second",
+        1.0..1_024.0,
+        &reads,
+        Legend::Below,
+    )?;
+    plot(
+        &right,
+        "connections",
+        "thousand requests per second",
+        1.0..1_024.0,
+        &writes,
+        Legend::Below,
+    )?;
     area.present()?;
     println!("\nThe plot is in {}", path.display());
     Ok(())
@@ -156,8 +174,12 @@ fn plot(
     y: &str,
     range: Range<f64>,
     lines: &[Line],
-    (legend, room): (SeriesLabelPosition, f64),
+    legend: Legend,
 ) -> Result<(), Box<dyn Error>> {
+    let (position, room) = match legend {
+        Legend::Above => (SeriesLabelPosition::UpperLeft, 15.0),
+        Legend::Below => (SeriesLabelPosition::LowerRight, 1.3),
+    };
     let top = lines.iter().flat_map(|(_, points)| points).map(|(_, y)| *y).fold(0.0, f64::max);
     let bottom = lines.iter().flat_map(|(_, points)| points).map(|(_, y)| *y).fold(top, f64::min);
     let mut chart = ChartBuilder::on(area)
@@ -185,7 +207,7 @@ fn plot(
     }
     chart
         .configure_series_labels()
-        .position(legend)
+        .position(position)
         .background_style(WHITE.mix(0.8))
         .border_style(TRANSPARENT)
         .draw()?;
