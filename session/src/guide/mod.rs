@@ -11,6 +11,7 @@ pub mod semantics {}
 pub mod concurrent_requests {}
 
 #[doc = include_str!("speed.md")]
+#[doc = include_str!("growth.svg")]
 pub mod speed {}
 
 #[doc = include_str!("writing_a_store.md")]
