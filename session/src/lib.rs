@@ -52,6 +52,7 @@ mod field;
 pub mod guide;
 mod handle;
 mod id;
+mod key;
 mod merge;
 mod merger;
 mod middleware;
@@ -76,6 +77,7 @@ pub use {
     expiry::{Clock, Limits, SystemClock, Timestamp},
     handle::{SessionHandle, Status},
     id::{InvalidSessionId, SessionId, StoreKey},
+    key::{InvalidKey, Key},
     merge::Union,
     middleware::{SessionFuture, SessionMiddleware, SessionService},
     number::{Counter, Number},
