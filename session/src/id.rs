@@ -1,7 +1,7 @@
 //! The session's id, which only the client and this process know, and the key made from it, which is
 //! all that a store ever sees.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, hash::Hasher, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::TryRng as _;
@@ -194,6 +194,24 @@ impl From<&SessionId> for StoreKey {
 impl fmt::Debug for StoreKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoreKey(…)")
+    }
+}
+
+/// Takes a part of a key as its hash. OK because a key is a SHA-256 of what this process has made up, so
+/// nobody chooses keys that collide.
+#[derive(Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        // Not the first bytes, which choose the shard. What is shorter is the length of the key.
+        if let Some(part) = bytes.get(8..16).and_then(|part| part.try_into().ok()) {
+            self.0 = u64::from_ne_bytes(part);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

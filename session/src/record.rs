@@ -150,6 +150,18 @@ impl Record {
         self
     }
 
+    /// About how many bytes of memory the record takes besides its own.
+    #[cfg(feature = "redis")]
+    pub(crate) fn memory(&self) -> usize {
+        /// The counts in front of what is shared.
+        const SHARED: usize = 16;
+        let entry = |(name, json): (&FieldName, &Arc<RawValue>)| {
+            let owned = if let Cow::Owned(name) = name { name.capacity() } else { 0 };
+            size_of::<(FieldName, Arc<RawValue>)>() + owned + SHARED + json.get().len()
+        };
+        SHARED + size_of_val(&*self.fields) + self.fields.iter().map(entry).sum::<usize>()
+    }
+
     /// What [`rotate`](crate::SessionStore::rotate) leaves under the old key.
     ///
     /// It lives until `grace` is over and never longer than the session would have.

@@ -9,7 +9,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, RedisStore, RedisStoreBuilder, StoreKey, SystemClock, Timestamp,
+    Clock as _, Created, Grace, Patch, Record, RedisStore, RedisStoreBuilder, Renewal,
+    SessionStore, StoreError, StoreKey, SystemClock, Timestamp, Updated,
     conformance::{Damage, Harness, Reopen},
     store_conformance,
 };
@@ -91,8 +92,83 @@ impl Damage for Shared {
     }
 }
 
+/// Stores with a local cache, which answers what it can: within one process it must keep the laws too.
+struct Caching(Shared);
+
+#[derive(Clone)]
+struct AtHand(RedisStore);
+
+impl Harness for Caching {
+    type Store = AtHand;
+
+    async fn open(&self) -> AtHand {
+        let number = STORES.fetch_add(1, Ordering::SeqCst);
+        let store = self.0.builder().prefix(format!("{number}:")).local_cache(64 << 20);
+        AtHand(store.build().expect("a good URL"))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by).await;
+    }
+
+    fn tick(&self) -> Duration {
+        self.0.tick()
+    }
+}
+
+impl SessionStore for AtHand {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        self.0.create(key, record).await
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        match self.0.at_hand(key) {
+            // As the middleware does, which asks its own clock.
+            Some(record) => Ok(Some(record).filter(|record| !record.is_expired(SystemClock.now()))),
+            None => self.0.load(key).await,
+        }
+    }
+
+    async fn load_and_touch(
+        &self,
+        key: &StoreKey,
+        renewal: &Renewal,
+    ) -> Result<Option<Record>, StoreError> {
+        self.0.load_and_touch(key, renewal).await
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        self.0.update(key, patch).await
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        self.0.touch(key, expires_at).await
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        self.0.destroy(key).await
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        self.0.rotate(old, new, patch, grace).await
+    }
+}
+
 macro_rules! on {
     ($module:ident, $place:expr $(, $capability:ident)*) => {
+        on!($module, Shared::new(place()), $place $(, $capability)*);
+    };
+    ($module:ident, $harness:expr, $place:expr $(, $capability:ident)*) => {
         mod $module {
             use super::*;
 
@@ -101,7 +177,7 @@ macro_rules! on {
                 PLACE.get_or_init(|| $place)
             }
 
-            store_conformance!(Shared::new(place()) $(, $capability)*);
+            store_conformance!($harness $(, $capability)*);
         }
     };
 }
@@ -109,5 +185,20 @@ macro_rules! on {
 on!(redis_7, Place::Server(RedisServer::start(Server::Redis)), Reopen, Damage);
 on!(redis_6_2, Place::Server(RedisServer::start(Server::Redis62)));
 on!(valkey, Place::Server(RedisServer::start(Server::Valkey)));
+on!(
+    redis_7_with_a_local_cache,
+    Caching(Shared::new(place())),
+    Place::Server(RedisServer::start(Server::Redis))
+);
+on!(
+    redis_6_2_with_a_local_cache,
+    Caching(Shared::new(place())),
+    Place::Server(RedisServer::start(Server::Redis62))
+);
+on!(
+    valkey_cluster_with_a_local_cache,
+    Caching(Shared::new(place())),
+    Place::Cluster(ClusterSetup::start(Server::Valkey))
+);
 on!(redis_7_cluster, Place::Cluster(ClusterSetup::start(Server::Redis)), Reopen);
 on!(valkey_cluster, Place::Cluster(ClusterSetup::start(Server::Valkey)));

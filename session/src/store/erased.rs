@@ -19,8 +19,8 @@ pub(crate) trait ErasedStore: Send + Sync {
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created>;
     /// Whether [`Effect::now`](crate::call::Effect::now) can be asked.
     fn answers_now(&self, call: &Call) -> bool;
-    /// `load` and `update` of a store whose answers are [immediate](SessionStore::IMMEDIATE), and `None` of any
-    /// other.
+    /// What is [at hand](SessionStore::at_hand), and `load` and `update` of a store whose answers are
+    /// [immediate](SessionStore::IMMEDIATE); `None` of any other.
     fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>>;
     fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>>;
     fn load(self: Arc<Self>, key: StoreKey, look: Look) -> Answer<Option<Record>>;
@@ -56,7 +56,10 @@ impl<S: SessionStore> ErasedStore for S {
     }
 
     fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>> {
-        if S::IMMEDIATE { SessionStore::load(self, key).now_or_never() } else { None }
+        match S::IMMEDIATE {
+            true => SessionStore::load(self, key).now_or_never(),
+            false => SessionStore::at_hand(self, key).map(|record| Ok(Some(record))),
+        }
     }
 
     fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>> {

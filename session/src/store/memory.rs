@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::{
     error::StoreError,
     expiry::{Clock, SystemClock, Timestamp},
-    id::StoreKey,
+    id::{KeyHasher, StoreKey},
     patch::Patch,
     record::{Grace, Record},
     store::{Created, DeleteExpired, SessionStore, Updated, sweeper::Sweeper},
@@ -244,24 +244,6 @@ impl Default for Shard {
 }
 
 type Entries = LruCache<StoreKey, Entry, BuildHasherDefault<KeyHasher>>;
-
-/// Takes a part of the key as its hash. OK because a key is a SHA-256 of what this process has made up, so
-/// nobody chooses keys that collide.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        // Not the first bytes, which have chosen the shard. What is shorter is the length of the key.
-        if let Some(part) = bytes.get(8..16).and_then(|part| part.try_into().ok()) {
-            self.0 = u64::from_ne_bytes(part);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 struct Entry {
     record: Record,

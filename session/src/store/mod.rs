@@ -72,6 +72,15 @@ pub trait SessionStore: Send + Sync + 'static {
         key: &StoreKey,
     ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
+    /// The session of a key, if this process has it at hand and need not ask for it. The middleware asks for this
+    /// first, and for [`load`](Self::load) only if it is `None`, which it is by default.
+    ///
+    /// What is at hand may be older than what `load` would answer, by no more than the store says.
+    fn at_hand(&self, key: &StoreKey) -> Option<Record> {
+        let _ = key;
+        None
+    }
+
     /// Loads a session of which these fields are wanted, and perhaps no others. A store that keeps fields apart
     /// may leave out the others, and then says so with [`Record::into_part`]; the middleware asks again
     /// when it needs them. The default loads all.

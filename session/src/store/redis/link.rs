@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use tokio::time::{sleep, timeout};
 
 use super::{
+    cache::Cache,
     peer::{ConnectError, Peer},
     resp::{Command, Refusal, Reply},
     wire::{Lost, Wire},
@@ -34,6 +35,12 @@ pub(super) enum Repeat {
     /// Twice is the same as once.
     Harmless,
     Never,
+}
+
+/// A reply, and the connection that it came over.
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    pub(super) wire: Wire,
 }
 
 /// Why a request has no answer, or the server's refusal.
@@ -62,6 +69,7 @@ pub(super) enum Target {
 pub(super) struct Link {
     target: Arc<Target>,
     timeouts: Timeouts,
+    cache: Option<Arc<Cache>>,
     state: Mutex<State>,
 }
 
@@ -102,12 +110,13 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 impl Link {
-    pub(super) fn new(target: Arc<Target>, timeouts: Timeouts) -> Self {
-        Self { target, timeouts, state: Mutex::default() }
+    /// If there is a cache, the server is asked to tell it what changes.
+    pub(super) fn new(target: Arc<Target>, timeouts: Timeouts, cache: Option<Arc<Cache>>) -> Self {
+        Self { target, timeouts, cache, state: Mutex::default() }
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn call(&self, request: &Request<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn call(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let first = self.call_once(request).await;
         let is_worth_another = match &first {
             Err(Failure::Lost(Lost::Unsent)) => true,
@@ -121,7 +130,7 @@ impl Link {
         if is_worth_another { self.call_once(request).await } else { first }
     }
 
-    async fn call_once(&self, request: &Request<'_>) -> Result<Reply, Failure> {
+    async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let wire = self.wire().await?;
         let replies = wire.replies();
         match request.send(&wire).await {
@@ -131,7 +140,7 @@ impl Link {
                 }
                 Err(Failure::Refused(refusal))
             }
-            Ok(reply) => Ok(reply),
+            Ok(reply) => Ok(Answer { reply, wire }),
             Err(lost) => {
                 // Others may still get replies over a busy connection, but not over a dead one.
                 if matches!(lost, Lost::TooSlow(_)) && wire.replies() == replies {
@@ -185,10 +194,11 @@ impl Link {
 
     fn start(&self, pause: Duration) -> Attempt {
         let (target, timeouts) = (Arc::clone(&self.target), self.timeouts);
+        let cache = self.cache.clone();
         let limit = timeouts.connect;
         let task = tokio::spawn(async move {
             sleep(pause).await;
-            match timeout(limit, target.connect(timeouts.answer)).await {
+            match timeout(limit, target.connect(timeouts.answer, cache)).await {
                 Ok(Ok(wire)) => Ok(wire),
                 Ok(Err(error)) => Err(Failed::new(Arc::new(error))),
                 Err(_) => Err(Failed::new(Arc::new(TooSlow(limit)))),
@@ -232,14 +242,19 @@ impl Request<'_> {
 }
 
 impl Target {
-    async fn connect(&self, limit: Duration) -> Result<Wire, ConnectError> {
+    async fn connect(
+        &self,
+        limit: Duration,
+        cache: Option<Arc<Cache>>,
+    ) -> Result<Wire, ConnectError> {
         match self {
-            Self::Server(peer) => peer.connect(limit).await,
+            Self::Server(peer) => peer.connect(limit, cache).await,
             Self::Master { sentinels, name, node } => {
                 let masters = sentinels.iter().map(|sentinel| {
+                    let cache = cache.clone();
                     async move {
                         let (host, port) = sentinel.master(name, limit).await?;
-                        node.at(&host, port).connect_to_master(limit).await
+                        node.at(&host, port).connect_to_master(limit, cache).await
                     }
                     .boxed()
                 });

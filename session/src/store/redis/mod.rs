@@ -12,13 +12,15 @@ use crate::{
 };
 
 use self::{
-    link::{Failure, Repeat, Target, Timeouts},
+    cache::{Cache, Changing},
+    link::{Answer, Failure, Repeat, Target, Timeouts},
     peer::Peer,
     resp::{Command, Reply, Words},
     script::Script,
     topology::{Cluster, Node, Settings, Topology},
 };
 
+mod cache;
 mod layout;
 mod link;
 mod peer;
@@ -52,6 +54,8 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     topology: Topology,
     prefix: String,
+    /// Shared with the connections, which tell it what changes.
+    cache: Option<Arc<Cache>>,
 }
 
 impl RedisStore {
@@ -114,6 +118,8 @@ pub struct RedisStoreBuilder {
     place: Place,
     urls: Vec<String>,
     prefix: String,
+    cached_bytes: Option<usize>,
+    staleness: Duration,
     connections: usize,
     timeouts: Timeouts,
     credentials: Option<(String, String)>,
@@ -133,6 +139,8 @@ impl RedisStoreBuilder {
             place,
             urls: urls.into_iter().map(str::to_owned).collect(),
             prefix: "session:".to_owned(),
+            cached_bytes: None,
+            staleness: Duration::from_millis(500),
             connections: 1,
             timeouts: Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(1) },
             credentials: None,
@@ -146,6 +154,30 @@ impl RedisStoreBuilder {
     /// In a cluster, braces in it would put all sessions on one node.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// Keeps sessions that were read lately in this process's memory, up to so many bytes, and answers requests from
+    /// there. The default is not to.
+    ///
+    /// The copies are kept true by the server, which tells this process when one of them changes (client-side caching of
+    /// Redis and Valkey, over RESP3). What this process changes itself, it knows at once. What others change, it knows when the server's
+    /// word arrives, usually within a millisecond, and if that fails to arrive, not later than
+    /// [`local_cache_staleness`](Self::local_cache_staleness): a session that was destroyed or changed elsewhere is read
+    /// no longer than that. Writes always go to the server, and so do [`save`](crate::SessionHandle::save) and
+    /// [`reload`](crate::SessionHandle::reload). When a connection is lost, what was read over it is gone.
+    pub fn local_cache(mut self, bytes: usize) -> Self {
+        self.cached_bytes = Some(bytes);
+        self
+    }
+
+    /// How old what the [`local_cache`](Self::local_cache) answers may be, at most. The default is 500 ms.
+    ///
+    /// A copy is used only if the server has answered something over the same connection that was sent not longer ago than this. So a
+    /// shorter time costs a small command more often while the cache is used (two in that time, for each
+    /// connection), and makes the cache useless sooner when the server hangs.
+    pub fn local_cache_staleness(mut self, bound: Duration) -> Self {
+        self.staleness = bound;
         self
     }
 
@@ -192,9 +224,11 @@ impl RedisStoreBuilder {
     /// # Errors
     /// A URL cannot be understood, there is none, or a limit is zero.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
-        for (name, limit) in
-            [("connect_timeout", self.timeouts.connect), ("answer_timeout", self.timeouts.answer)]
-        {
+        for (name, limit) in [
+            ("connect_timeout", self.timeouts.connect),
+            ("answer_timeout", self.timeouts.answer),
+            ("local_cache_staleness", self.staleness),
+        ] {
             if limit.is_zero() {
                 return Err(ConfigError::ZeroDuration(name));
             }
@@ -203,7 +237,14 @@ impl RedisStoreBuilder {
         let Some(first) = peers.first().cloned() else {
             return Err(ConfigError::Redis("no URL is given; name at least one server".into()));
         };
-        let settings = Settings { connections: self.connections, timeouts: self.timeouts };
+        let cache = self
+            .cached_bytes
+            .map(|bytes| Arc::new(Cache::new(self.prefix.clone(), bytes, self.staleness)));
+        let settings = Settings {
+            connections: self.connections,
+            timeouts: self.timeouts,
+            cache: cache.clone(),
+        };
         let topology = match self.place {
             Place::Server => {
                 Topology::Server(Node::new(Target::Server(self.own(first)), &settings))
@@ -221,7 +262,7 @@ impl RedisStoreBuilder {
                 Topology::Server(Node::new(target, &settings))
             }
         };
-        Ok(RedisStore(Arc::new(Inner { topology, prefix: self.prefix })))
+        Ok(RedisStore(Arc::new(Inner { topology, prefix: self.prefix, cache })))
     }
 
     fn peer(&self, url: &str) -> Result<Peer, ConfigError> {
@@ -249,6 +290,8 @@ impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
             .field("prefix", &self.prefix)
+            .field("cached_bytes", &self.cached_bytes)
+            .field("staleness", &self.staleness)
             .field("connections", &self.connections)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
@@ -268,10 +311,15 @@ impl SessionStore for RedisStore {
         }
     }
 
+    fn at_hand(&self, key: &StoreKey) -> Option<Record> {
+        self.0.cache.as_ref()?.get(key)
+    }
+
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        let key = self.name(key);
-        let command = Command::new("HGETALL").arg(&key);
-        layout::parse_record(self.call(&key, &command, Repeat::Harmless).await?)
+        self.load_and_keep(key, async |name| {
+            self.call(name, &Command::new("HGETALL").arg(name), Repeat::Harmless).await
+        })
+        .await
     }
 
     async fn load_fields(
@@ -279,9 +327,13 @@ impl SessionStore for RedisStore {
         key: &StoreKey,
         fields: &[&str],
     ) -> Result<Option<Record>, StoreError> {
+        if self.0.cache.is_some() {
+            // What is kept must serve every struct.
+            return self.load(key).await;
+        }
         let key = self.name(key);
         let command = Command::new("HMGET").arg(&key).args(&layout::field_names(fields));
-        layout::parse_part(self.call(&key, &command, Repeat::Harmless).await?, fields)
+        layout::parse_part(self.call(&key, &command, Repeat::Harmless).await?.reply, fields)
     }
 
     async fn load_and_touch(
@@ -290,8 +342,10 @@ impl SessionStore for RedisStore {
         renewal: &Renewal,
     ) -> Result<Option<Record>, StoreError> {
         let arguments = layout::renewal_arguments(renewal);
-        let answer = self.run(&script::LOAD_AND_TOUCH, key, &arguments, Repeat::Harmless).await?;
-        layout::parse_record(answer)
+        self.load_and_keep(key, async |name| {
+            self.run_on(&script::LOAD_AND_TOUCH, &[name], &arguments, Repeat::Harmless).await
+        })
+        .await
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
@@ -299,23 +353,39 @@ impl SessionStore for RedisStore {
             Some(arguments) => (&script::SET, arguments),
             None => (&script::UPDATE, layout::patch_arguments(patch)),
         };
-        updated(self.run(script, key, &arguments, Repeat::Never).await?)
+        let name = self.name(key);
+        let Some(changing) = self.changing(key) else {
+            return updated(self.run_on(script, &[&name], &arguments, Repeat::Never).await?.reply);
+        };
+        // Named twice, the key is one whose next change is to be told.
+        let answer = self.run_on(script, &[&name, &name], &arguments, Repeat::Never).await?;
+        let updated = updated(answer.reply)?;
+        if let Updated::Applied { version } = updated {
+            changing.applied(patch, version, answer.wire.source());
+        }
+        Ok(updated)
     }
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let _changing = self.changing(key);
         let mut arguments = Words::default();
         arguments.push_number(expires_at.as_unix_ms());
         is_one(&self.run(&script::TOUCH, key, &arguments, Repeat::Harmless).await?)
     }
 
     async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
-        match &self.0.topology {
-            Topology::Server(_) => {
-                let mut arguments = Words::default();
-                arguments.push(&self.0.prefix);
-                is_one(&self.run(&script::DESTROY, key, &arguments, Repeat::Harmless).await?)
+        let _changing = self.changing(key);
+        if let Topology::Cluster(_) = &self.0.topology {
+            return self.destroy_across_slots(key).await;
+        }
+        let mut arguments = Words::default();
+        arguments.push(&self.0.prefix);
+        match self.run(&script::DESTROY, key, &arguments, Repeat::Harmless).await? {
+            Reply::List(successors) => {
+                successors.iter().for_each(|name| self.forget(name));
+                Ok(true)
             }
-            Topology::Cluster(_) => self.destroy_across_slots(key).await,
+            answer => is_one(&answer),
         }
     }
 
@@ -326,12 +396,13 @@ impl SessionStore for RedisStore {
         patch: &Patch,
         grace: Grace,
     ) -> Result<Updated, StoreError> {
+        let _changing = (self.changing(old), self.changing(new));
         if let Topology::Cluster(_) = &self.0.topology {
             return self.rotate_across_slots(old, new, patch, grace).await;
         }
         let arguments = layout::rotate_arguments(patch, grace, new);
         let keys = [&*self.name(old), &*self.name(new)];
-        updated(self.run_on(&script::ROTATE, &keys, &arguments, Repeat::Never).await?)
+        updated(self.run_on(&script::ROTATE, &keys, &arguments, Repeat::Never).await?.reply)
     }
 }
 
@@ -366,6 +437,7 @@ impl RedisStore {
         let mut there = false;
         loop {
             let key = path.last().expect("the path begins with a key");
+            let _changing = self.changing(key);
             match self.run(&script::DESTROY_ALONE, key, &Words::default(), Repeat::Harmless).await?
             {
                 Reply::Text(name) => match layout::parse_key_name(&name) {
@@ -381,9 +453,10 @@ impl RedisStore {
             }
         }
         for key in path.iter().rev() {
+            let _changing = self.changing(key);
             let key = self.name(key);
             let command = Command::new("DEL").arg(&key);
-            there |= is_one(&self.call(&key, &command, Repeat::Harmless).await?)?;
+            there |= is_one(&self.call(&key, &command, Repeat::Harmless).await?.reply)?;
         }
         Ok(there)
     }
@@ -466,6 +539,34 @@ impl RedisStore {
         layout::prefixed_key_name(&self.0.prefix, key)
     }
 
+    /// Loads a session as the call says, and keeps it at hand.
+    async fn load_and_keep(
+        &self,
+        key: &StoreKey,
+        call: impl AsyncFnOnce(&str) -> Result<Answer, StoreError>,
+    ) -> Result<Option<Record>, StoreError> {
+        let glance = self.0.cache.as_ref().map(|cache| (cache, cache.glance(key)));
+        let answer = call(&self.name(key)).await?;
+        let record = layout::parse_record(answer.reply)?;
+        if let (Some((cache, glance)), Some(record)) = (glance, &record) {
+            cache.keep(key, glance, record, answer.wire.source());
+        }
+        Ok(record)
+    }
+
+    /// To be held while a session is changed.
+    fn changing(&self, key: &StoreKey) -> Option<Changing<'_>> {
+        self.0.cache.as_ref().map(|cache| cache.changing(key))
+    }
+
+    /// Forgets what is at hand of the key that a session was renewed into.
+    fn forget(&self, successor: &Reply) {
+        let key = successor.as_str().and_then(|name| layout::parse_key_name(name.as_bytes()));
+        if let (Some(cache), Some(key)) = (&self.0.cache, key) {
+            cache.forget(&key);
+        }
+    }
+
     async fn run(
         &self,
         script: &Script,
@@ -473,7 +574,7 @@ impl RedisStore {
         arguments: &Words,
         repeat: Repeat,
     ) -> Result<Reply, StoreError> {
-        self.run_on(script, &[&self.name(key)], arguments, repeat).await
+        Ok(self.run_on(script, &[&self.name(key)], arguments, repeat).await?.reply)
     }
 
     /// Runs a script on keys, of which the first says where.
@@ -483,7 +584,7 @@ impl RedisStore {
         keys: &[&str],
         arguments: &Words,
         repeat: Repeat,
-    ) -> Result<Reply, StoreError> {
+    ) -> Result<Answer, StoreError> {
         let topology = &self.0.topology;
         match topology.call(keys[0].as_bytes(), &script.by_hash(keys, arguments), repeat).await {
             Err(Failure::Refused(refusal)) if refusal.code() == "NOSCRIPT" => {
@@ -499,7 +600,7 @@ impl RedisStore {
         key: &str,
         command: &Command,
         repeat: Repeat,
-    ) -> Result<Reply, StoreError> {
+    ) -> Result<Answer, StoreError> {
         self.0.topology.call(key.as_bytes(), command, repeat).await.map_err(store_error)
     }
 }

@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{
+    cache::Cache,
     resp::{Command, Refusal, Reply},
     wire::{Lost, Stream, Wire},
 };
@@ -99,9 +100,15 @@ impl Peer {
         Self { place: Place::Tcp { host: host.into(), port }, ..self.clone() }
     }
 
-    /// A connection on which the server knows this process.
-    pub(super) async fn connect(&self, limit: Duration) -> Result<Wire, ConnectError> {
-        let wire = Wire::new(self.stream().await?, limit);
+    /// A connection on which the server knows this process, and tells the cache what changes of that which is read
+    /// over it.
+    pub(super) async fn connect(
+        &self,
+        limit: Duration,
+        cache: Option<Arc<Cache>>,
+    ) -> Result<Wire, ConnectError> {
+        let tracking = cache.is_some();
+        let wire = Wire::new(self.stream().await?, limit, cache);
         // RESP3, the protocol of Redis 6 and later.
         let mut hello = Command::new("HELLO").arg("3");
         if let Some(password) = &self.password {
@@ -113,12 +120,21 @@ impl Peer {
             let select = Command::new("SELECT").arg(self.database.to_string());
             accepted(wire.send(&select).await?)?;
         }
+        if tracking {
+            // What is changed over this connection is known here.
+            let track = Command::new("CLIENT").arg("TRACKING").arg("ON").arg("NOLOOP");
+            accepted(wire.send(&track).await?)?;
+        }
         Ok(wire)
     }
 
     /// As [`connect`](Self::connect), if the server is a master.
-    pub(super) async fn connect_to_master(&self, limit: Duration) -> Result<Wire, ConnectError> {
-        let wire = self.connect(limit).await?;
+    pub(super) async fn connect_to_master(
+        &self,
+        limit: Duration,
+        cache: Option<Arc<Cache>>,
+    ) -> Result<Wire, ConnectError> {
+        let wire = self.connect(limit, cache).await?;
         match accepted(wire.send(&Command::new("ROLE")).await?)? {
             Reply::List(role) if role.first().is_some_and(|role| role.is_text("master")) => {
                 Ok(wire)
@@ -133,7 +149,7 @@ impl Peer {
         name: &str,
         limit: Duration,
     ) -> Result<(String, u16), ConnectError> {
-        let wire = self.connect(limit).await?;
+        let wire = self.connect(limit, None).await?;
         let ask = Command::new("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         let Reply::List(address) = accepted(wire.send(&ask).await?)? else {
             return Err(ConnectError::UnknownMaster);

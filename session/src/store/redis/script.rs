@@ -75,7 +75,7 @@ pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/touch.lua"),))
 });
 
-/// Ends a session and what it was renewed into. `ARGV`: the prefix of all keys.
+/// Ends a session and what it was renewed into, and tells that. `ARGV`: the prefix of all keys.
 pub(super) static DESTROY: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy.lua")));
 

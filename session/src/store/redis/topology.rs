@@ -15,7 +15,8 @@ use futures_util::future::{self, FutureExt as _};
 use tokio::{runtime, time::timeout};
 
 use super::{
-    link::{Failure, Link, Repeat, Request, Target, Timeouts},
+    cache::Cache,
+    link::{Answer, Failure, Link, Repeat, Request, Target, Timeouts},
     peer::{Peer, Place},
     resp::{Command, Reply},
 };
@@ -35,7 +36,7 @@ impl Topology {
         key: &[u8],
         command: &Command,
         repeat: Repeat,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Answer, Failure> {
         match self {
             Self::Server(node) => node.call(&Request { command, repeat, asking: false }).await,
             Self::Cluster(cluster) => Cluster::call(cluster, slot(key), command, repeat).await,
@@ -67,7 +68,7 @@ impl Node {
         Self { target: Arc::new(target), settings: settings.clone(), links: RwLock::default() }
     }
 
-    async fn call(&self, request: &Request<'_>) -> Result<Reply, Failure> {
+    async fn call(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let Links { links, next, .. } = &*self.links();
         let next = next.fetch_add(1, Ordering::Relaxed);
         links[next % links.len()].call(request).await
@@ -101,7 +102,7 @@ impl Links {
             let _alive = alive;
             future::pending::<()>().await;
         });
-        let link = || Link::new(Arc::clone(target), settings.timeouts);
+        let link = || Link::new(Arc::clone(target), settings.timeouts, settings.cache.clone());
         Self {
             runtime: runtime::Handle::current().id(),
             alive: weak,
@@ -116,6 +117,7 @@ impl Links {
 pub(super) struct Settings {
     pub(super) connections: usize,
     pub(super) timeouts: Timeouts,
+    pub(super) cache: Option<Arc<Cache>>,
 }
 
 /// The nodes of a cluster, as far as they are known.
@@ -152,7 +154,7 @@ impl Cluster {
         slot: usize,
         command: &Command,
         repeat: Repeat,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Answer, Failure> {
         let mut detour = None;
         for _ in 0..REDIRECTIONS {
             let (generation, node) = match self.master(slot) {
@@ -170,7 +172,7 @@ impl Cluster {
             let asking = detour.is_some();
             let node: Arc<Node> = detour.take().unwrap_or(node);
             let failure = match node.call(&Request { command, repeat, asking }).await {
-                Ok(value) => return Ok(value),
+                Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             match failure {
@@ -261,7 +263,7 @@ impl Cluster {
                 async move {
                     let command = &Command::new("CLUSTER").arg("SLOTS");
                     let request = Request { command, repeat: Repeat::Harmless, asking: false };
-                    let slots = parse_slots(node.call(&request).await?, &address.0);
+                    let slots = parse_slots(node.call(&request).await?.reply, &address.0);
                     slots.ok_or_else(|| unreachable("the node is not part of a cluster"))
                 }
                 .boxed()

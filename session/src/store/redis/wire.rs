@@ -8,7 +8,10 @@ use std::{
     collections::VecDeque,
     io, mem,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -21,7 +24,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::resp::{Command, Frame, Reply, next_frame};
+use super::{
+    cache::Cache,
+    resp::{Command, Frame, Reply, next_frame},
+};
 
 /// What a connection reads from and writes to.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -31,6 +37,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// A connection. It ends with the last clone.
 #[derive(Clone)]
 pub(super) struct Wire(Arc<Handle>);
+
+/// A connection that tells what changes, and that is not kept alive by those who rely on it.
+#[derive(Clone)]
+pub(super) struct Source(Weak<Shared>);
 
 /// Why a command has no reply.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -47,12 +57,14 @@ pub(super) enum Lost {
 }
 
 impl Wire {
-    /// Speaks over this stream. The driver is a task of the current runtime.
-    pub(super) fn new(stream: Box<dyn Stream>, limit: Duration) -> Self {
-        let shared = Arc::new(Shared::default());
+    /// Speaks over this stream, and lets the cache hear what the server says without being asked. The driver is a
+    /// task of the current runtime.
+    pub(super) fn new(stream: Box<dyn Stream>, limit: Duration, cache: Option<Arc<Cache>>) -> Self {
+        let shared = Arc::new(Shared::new());
         tokio::spawn(Driver {
             shared: Arc::clone(&shared),
             stream,
+            cache,
             limit,
             incoming: BytesMut::new(),
             sending: Vec::new(),
@@ -92,6 +104,11 @@ impl Wire {
         receiver.await.unwrap_or(Err(Lost::Unsent))
     }
 
+    /// For those who keep what was read over this connection.
+    pub(super) fn source(&self) -> Source {
+        Source(Arc::downgrade(&self.0.0))
+    }
+
     /// How many replies have come.
     pub(super) fn replies(&self) -> u64 {
         self.0.0.queue().replies
@@ -108,6 +125,37 @@ impl Wire {
     }
 }
 
+impl Source {
+    /// Whether the connection is of no use any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.upgrade().is_none_or(|shared| shared.proven.load(Ordering::Relaxed) == ENDED)
+    }
+
+    /// Whether all is known that was changed before now, less the given time. If the proof is getting old, asks for
+    /// another, with a command that a server answers only if it answers for the key of that name.
+    pub(super) fn is_proven(&self, staleness: Duration, name: impl FnOnce() -> String) -> bool {
+        let Some(shared) = self.0.upgrade() else { return false };
+        let proven = shared.proven.load(Ordering::Relaxed);
+        if proven == ENDED {
+            return false;
+        }
+        let (now, staleness) = (shared.now(), micros(staleness));
+        let age = now.saturating_sub(proven);
+        if age > staleness / 2 {
+            let asked = shared.asked.load(Ordering::Relaxed);
+            if now.saturating_sub(asked) > staleness / 4
+                && shared
+                    .asked
+                    .compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            {
+                shared.ask(&Command::new("EXISTS").arg(name()));
+            }
+        }
+        age <= staleness
+    }
+}
+
 /// What the clones share. The driver ends with it.
 struct Handle(Arc<Shared>);
 
@@ -117,11 +165,19 @@ impl Drop for Handle {
     }
 }
 
-#[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
     driver: AtomicWaker,
+    began: Instant,
+    /// When the latest command was sent that the server has carried out, in microseconds since `began`: whatever was
+    /// changed before that is known.
+    proven: AtomicU64,
+    /// When a proof was asked for, likewise.
+    asked: AtomicU64,
 }
+
+/// [`Shared::proven`] of a connection that proves nothing any more.
+const ENDED: u64 = u64::MAX;
 
 #[derive(Default)]
 struct Queue {
@@ -151,7 +207,44 @@ impl Waiting {
     }
 }
 
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Shared {
+    fn new() -> Self {
+        Self {
+            queue: Mutex::default(),
+            driver: AtomicWaker::new(),
+            began: Instant::now(),
+            proven: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    /// Microseconds since the connection began.
+    fn now(&self) -> u64 {
+        micros(self.began.elapsed())
+    }
+
+    /// Sends a command whose reply nobody waits for.
+    fn ask(&self, command: &Command) {
+        let mut queue = self.queue();
+        if queue.end.is_none() {
+            command.write_to(&mut queue.outgoing);
+            queue.waiting.push_back(Waiting { answer: None, sent_at: Instant::now() });
+            queue.unsent += 1;
+            drop(queue);
+            self.driver.wake();
+        }
+    }
+
+    /// The server has carried out a command that was sent at this time.
+    fn prove(&self, sent_at: Instant) {
+        let sent_at = micros(sent_at.saturating_duration_since(self.began));
+        self.proven.fetch_max(sent_at, Ordering::Relaxed);
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // OK because nothing that runs under the lock leaves the queue half changed.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -164,6 +257,7 @@ impl Shared {
             return;
         }
         queue.end = Some(Arc::clone(&cause));
+        self.proven.store(ENDED, Ordering::Relaxed);
         queue.outgoing = Vec::new();
         let waiting = mem::take(&mut queue.waiting);
         let sent = waiting.len() - queue.unsent;
@@ -181,6 +275,7 @@ impl Shared {
 struct Driver {
     shared: Arc<Shared>,
     stream: Box<dyn Stream>,
+    cache: Option<Arc<Cache>>,
     /// How long a reply may take.
     limit: Duration,
     incoming: BytesMut,
@@ -245,9 +340,16 @@ impl Driver {
                             return Poll::Ready(io::Error::other(why));
                         };
                         drop(queue);
+                        if self.cache.is_some() && !matches!(reply, Reply::Refused(_)) {
+                            self.shared.prove(waiting.sent_at);
+                        }
                         waiting.tell(Ok(reply));
                     }
-                    Ok(Some(Frame::Push(_))) => {}
+                    Ok(Some(Frame::Push(said))) => {
+                        if let Some(cache) = &self.cache {
+                            cache.hear(&said);
+                        }
+                    }
                     Ok(None) => break,
                     Err(malformed) => return Poll::Ready(malformed.into()),
                 }

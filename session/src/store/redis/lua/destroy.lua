@@ -1,8 +1,12 @@
-local key, there = KEYS[1], 0
+local key, there, successors = KEYS[1], 0, {}
 repeat
   -- Whatever is under the key goes, even if it never was a session.
   local next = redis.pcall('HGET', key, '@r')
   if redis.call('DEL', key) == 1 then there = 1 end
-  key = type(next) == 'string' and next ~= '' and ARGV[1] .. next
+  key = nil
+  if type(next) == 'string' and next ~= '' then
+    table.insert(successors, next)
+    key = ARGV[1] .. next
+  end
 until not key
-return there
+return #successors > 0 and successors or there
