@@ -108,6 +108,9 @@ async fn what_this_process_changes_is_known_at_once_and_still_heard_of_when_othe
             assert_eq!(value(ours.at_hand(&key(0))), Some(n), "without asking the server");
         }
         assert_eq!(calls(&redis, "hgetall"), 0);
+        update(&theirs, &key(0), 7).await;
+        becomes(&ours, &key(0), None).await;
+        ours.load(&key(0)).await.expect("an answer");
         // Also through the script for all other patches.
         let mut patch = value_patch(100);
         patch.remove("m".into());

@@ -221,3 +221,83 @@ impl Drop for Changing<'_> {
         self.cache.forget(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expiry::Timestamp;
+
+    const KEY: StoreKey = StoreKey::from_bytes([7; 32]);
+
+    fn record(version: u64) -> Record {
+        let mut record = Record::new(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(1));
+        record.version = version;
+        record
+    }
+
+    /// A cache that has a record of version 1 at hand.
+    fn cache() -> (Cache, Source, impl Sized) {
+        let (source, open) = Source::open();
+        let cache = Cache::new(String::new(), 1 << 20, Duration::MAX);
+        cache.keep(&KEY, cache.glance(&KEY), &record(1), source.clone());
+        assert_eq!(version(&cache), Some(1));
+        (cache, source, open)
+    }
+
+    fn version(cache: &Cache) -> Option<u64> {
+        cache.get(&KEY).map(|record| record.version())
+    }
+
+    fn say_that_it_has_changed(cache: &Cache) {
+        let name = Reply::Text(layout::key_name(&KEY).into());
+        cache.hear(&[Reply::Text("invalidate".into()), Reply::List(vec![name])]);
+    }
+
+    #[test]
+    fn a_change_of_what_is_at_hand_is_at_hand() {
+        let (cache, source, _open) = cache();
+        cache.changing(&KEY).applied(&Patch::default(), 2, source);
+        assert_eq!(version(&cache), Some(2));
+    }
+
+    #[test]
+    fn a_change_of_something_else_than_what_is_at_hand_is_not() {
+        let (cache, source, _open) = cache();
+        cache.changing(&KEY).applied(&Patch::default(), 3, source);
+        assert_eq!(version(&cache), None);
+    }
+
+    #[test]
+    fn a_change_that_others_have_changed_again_is_not_at_hand() {
+        let (cache, source, _open) = cache();
+        let changing = cache.changing(&KEY);
+        say_that_it_has_changed(&cache);
+        cache.keep(&KEY, cache.glance(&KEY), &record(1), source.clone());
+        changing.applied(&Patch::default(), 2, source);
+        assert_eq!(version(&cache), None);
+    }
+
+    #[test]
+    fn a_change_without_an_answer_leaves_nothing_at_hand() {
+        let (cache, ..) = cache();
+        drop(cache.changing(&KEY));
+        assert_eq!(version(&cache), None);
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        let (cache, source, _open) = cache();
+        let glance = cache.glance(&KEY);
+        cache.changing(&KEY).applied(&Patch::default(), 2, source.clone());
+        cache.keep(&KEY, glance, &record(1), source);
+        assert_eq!(version(&cache), Some(2));
+    }
+
+    #[test]
+    fn nothing_is_at_hand_once_the_connection_is_gone() {
+        let (cache, _, open) = cache();
+        drop(open);
+        assert_eq!(version(&cache), None);
+        assert_eq!(lock(&cache.shards[7]).bytes, 0, "and nothing is held");
+    }
+}

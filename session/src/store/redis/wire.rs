@@ -126,6 +126,13 @@ impl Wire {
 }
 
 impl Source {
+    /// A connection without a server, and what keeps it open.
+    #[cfg(test)]
+    pub(super) fn open() -> (Self, impl Sized) {
+        let shared = Arc::new(Shared::new());
+        (Self(Arc::downgrade(&shared)), shared)
+    }
+
     /// Whether the connection is of no use any more.
     pub(super) fn has_ended(&self) -> bool {
         self.0.upgrade().is_none_or(|shared| shared.proven.load(Ordering::Relaxed) == ENDED)
