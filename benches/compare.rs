@@ -3,7 +3,7 @@
 use std::env;
 
 use actix_typed_session_benches::{
-    contestant::{ALL, BARE, Load, Running, build, median, stay_off_the_servers_core},
+    contestant::{ALL, BARE, Load, Running, allocations, build, median, stay_off_the_servers_core},
     site::WIDE,
 };
 
@@ -32,6 +32,9 @@ fn main() {
     let only = env::args().skip_while(|argument| argument != "--only").nth(1).unwrap_or_default();
     let rounds = if quick { 3 } else { 9 };
     build();
+    if env::args().any(|argument| argument == "--allocations") {
+        return count_allocations(&only);
+    }
     stay_off_the_servers_core();
 
     let servers: Vec<Running> = ALL
@@ -88,7 +91,7 @@ fn main() {
         off.sort_by(f64::total_cmp);
         format!("{:.2}", off[off.len() * 9 / 10])
     });
-    let tables: [(&str, Cell); 5] = [
+    let tables: [(&str, Cell); 4] = [
         ("Requests per second", |load| format!("{:.0}", load.per_second)),
         ("Time until the answer, median / 99 %, microseconds", |load| {
             format!("{:.0} / {:.0}", load.p50, load.p99)
@@ -96,11 +99,21 @@ fn main() {
         ("Processor time of the server per request, microseconds", |load| {
             format!("{:.2}", load.cpu)
         }),
-        ("Commands that Redis gets per request", |load| format!("{:.2}", load.calls)),
         ("Bytes that Redis gets / sends per request", |load| {
             format!("{:.0} / {:.0}", load.bytes_in, load.bytes_out)
         }),
     ];
+    println!("\nRound trips to Redis per request\n");
+    header();
+    for (server, cookies) in servers.iter().zip(&cookies) {
+        let cells = ROUTES.iter().zip(cookies).map(|((_, route, _), cookies)| {
+            let round_trips = server.round_trips(route, cookies.as_ref()?)?;
+            Some(format!("{round_trips:.2}"))
+        });
+        if let Some(cells) = cells.collect::<Option<Vec<_>>>() {
+            println!("| {} | {} |", server.contestant.name, cells.join(" | "));
+        }
+    }
     for (title, cell) in tables {
         println!("\n{title}\n");
         header();
@@ -113,6 +126,19 @@ fn main() {
                 _ => cell(&of_medians(loads)),
             });
         }
+    }
+}
+
+/// Each contestant runs in Valgrind, so this is a table of its own.
+fn count_allocations(only: &str) {
+    println!("\nAllocations per request, those of the server included\n");
+    header();
+    for contestant in ALL.into_iter().filter(|contestant| contestant.name.contains(only)) {
+        let cells = ROUTES.map(|(_, route, fields)| match allocations(contestant, route, fields) {
+            None => REFUSED.to_owned(),
+            Some(count) => format!("{count:.0}"),
+        });
+        println!("| {} | {} |", contestant.name, cells.join(" | "));
     }
 }
 
@@ -136,7 +162,6 @@ fn of_medians(loads: &[Load]) -> Load {
         p50: of(|load| load.p50),
         p99: of(|load| load.p99),
         cpu: of(|load| load.cpu),
-        calls: of(|load| load.calls),
         bytes_in: of(|load| load.bytes_in),
         bytes_out: of(|load| load.bytes_out),
     }

@@ -31,11 +31,12 @@ pub struct Contestant {
 pub const BARE: Contestant = Contestant { name: "bare Actix", program: "bare", store: "" };
 
 /// All of them.
-pub const ALL: [Contestant; 9] = [
+pub const ALL: [Contestant; 10] = [
     BARE,
     Contestant { name: "here, memory", program: "typed", store: "memory" },
     Contestant { name: "here, file", program: "typed", store: "file" },
     Contestant { name: "here, Redis", program: "typed", store: "redis" },
+    Contestant { name: "here, Redis, local cache", program: "typed", store: "redis-cache" },
     Contestant { name: "actix-session, memory", program: "actix_session", store: "memory" },
     Contestant { name: "actix-session, cookie", program: "actix_session", store: "cookie" },
     Contestant { name: "actix-session, Redis", program: "actix_session", store: "redis" },
@@ -70,7 +71,8 @@ impl Running {
     /// Starts a contestant under another program, such as Valgrind.
     pub fn start_under(wrapper: &[&str], contestant: Contestant, threads: usize) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let redis = (contestant.store == "redis").then(|| RedisServer::start(Server::Redis));
+        let redis =
+            contestant.store.starts_with("redis").then(|| RedisServer::start(Server::Redis));
         let place = match &redis {
             Some(redis) => redis.url(),
             None => folder.path().join("sessions").display().to_string(),
@@ -176,10 +178,38 @@ impl Running {
             p50,
             p99,
             cpu: per_request(before.cpu, after.cpu),
-            calls: per_request(before.calls, after.calls),
             bytes_in: per_request(before.bytes_in, after.bytes_in),
             bytes_out: per_request(before.bytes_out, after.bytes_out),
         }
+    }
+
+    /// Sends so many requests one after the other over one connection, each with the same session.
+    pub fn send(&self, route: &str, cookies: &Path, requests: usize) {
+        let cookies = fs::read_to_string(cookies).expect("it was seeded");
+        let cookie = cookies.lines().next().expect("a session");
+        let agent = ureq::agent();
+        for _ in 0..requests {
+            let request = agent.get(format!("http://127.0.0.1:{}/{route}", self.port));
+            let mut response = request.header("cookie", cookie).call().expect("an answer");
+            response.body_mut().read_to_string().expect("a text");
+        }
+    }
+
+    /// How often its Redis is asked for one request, if it has one. A server that is asked for one thing after the
+    /// other reads from its connections once for each.
+    pub fn round_trips(&self, route: &str, cookies: &Path) -> Option<f64> {
+        const REQUESTS: usize = 100;
+        let redis = self.redis.as_ref()?;
+        let reads_of = |requests| {
+            let before = redis_stats(redis, "total_reads_processed");
+            self.send(route, cookies, requests);
+            redis_stats(redis, "total_reads_processed") - before
+        };
+        // Scripts are known and connections made after these.
+        reads_of(4);
+        // Looking is counted too.
+        let of_looking = reads_of(0);
+        Some((reads_of(REQUESTS) - of_looking) as f64 / REQUESTS as f64)
     }
 
     fn usage(&self) -> Usage {
@@ -192,13 +222,9 @@ impl Running {
             .take(2)
             .map(|ticks| ticks.parse::<u64>().expect("a number"))
             .sum();
-        let stats = |name| -> u64 {
-            let number = self.redis.as_ref().and_then(|redis| redis.info("stats", name));
-            number.map_or(0, |number| number.parse().expect("a number"))
-        };
+        let stats = |name| self.redis.as_ref().map_or(0, |redis| redis_stats(redis, name));
         Usage {
             cpu: ticks * 10_000,
-            calls: stats("total_commands_processed"),
             bytes_in: stats("total_net_input_bytes"),
             bytes_out: stats("total_net_output_bytes"),
         }
@@ -212,10 +238,14 @@ impl Drop for Running {
     }
 }
 
+/// A number that a Redis counts.
+fn redis_stats(redis: &RedisServer, name: &str) -> u64 {
+    redis.info("stats", name).expect("it is counted").parse().expect("a number")
+}
+
 struct Usage {
     /// Microseconds.
     cpu: u64,
-    calls: u64,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -231,8 +261,6 @@ pub struct Load {
     pub p99: f64,
     /// Microseconds of the server's processor time per request.
     pub cpu: f64,
-    /// Commands that Redis got per request.
-    pub calls: f64,
     /// Bytes that Redis got per request.
     pub bytes_in: f64,
     /// Bytes that Redis sent per request.
@@ -241,6 +269,26 @@ pub struct Load {
 
 fn program(name: &str) -> PathBuf {
     std::env::current_exe().expect("a path").with_file_name(name)
+}
+
+/// How often a contestant allocates for one request, counted by Valgrind; `None` if it refuses sessions of that size.
+pub fn allocations(contestant: Contestant, route: &str, fields: usize) -> Option<f64> {
+    const FEW: usize = 20;
+    const MANY: usize = 120;
+    let of = |requests| {
+        let folder = TempDir::new().expect("a temporary folder");
+        let log = folder.path().join("log");
+        let to_log = format!("--log-file={}", log.display());
+        let running = Running::start_under(&["valgrind", &to_log], contestant, 1);
+        let cookies = running.seed(fields, 1)?;
+        running.send(route, &cookies, requests);
+        drop(running);
+        let log = fs::read_to_string(&log).expect("valgrind is there: apt-get install valgrind");
+        let (_, usage) = log.split_once("total heap usage: ").expect("a summary");
+        let count = usage.split(' ').next().expect("a number").replace(',', "");
+        Some(count.parse::<f64>().expect("a number"))
+    };
+    Some((of(MANY)? - of(FEW)?) / (MANY - FEW) as f64)
 }
 
 /// Builds the servers.

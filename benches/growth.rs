@@ -14,8 +14,6 @@ const STORES: [&str; 3] = ["memory", "file", "redis"];
 const ROUTES: [&str; 2] = ["read", "write"];
 const FIELDS: [usize; 4] = [1, 10, 52, 500];
 const SESSIONS: [usize; 3] = [1_000, 100_000, 1_000_000];
-/// A file system takes its time for as many files as the others take sessions.
-const FILES: usize = 100_000;
 const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 256, 1_024];
 const ROUNDS: usize = 3;
 
@@ -99,9 +97,6 @@ fn sessions() -> Vec<Line> {
         let (mut reads, mut writes) = (Vec::new(), Vec::new());
         let (mut there, mut bytes) = (0, 0.0);
         for sessions in SESSIONS {
-            if store == "file" && sessions > FILES {
-                break;
-            }
             let before = server.held();
             server.fill(sessions - there);
             bytes = (server.held() as f64 - before as f64) / (sessions - there) as f64;

@@ -1,4 +1,4 @@
-//! This library. `typed THREADS memory|file|redis PLACE`.
+//! This library. `typed THREADS memory|file|redis|redis-cache PLACE`.
 
 use actix_typed_session::{FileStore, MemoryStore, RedisStore, SessionMiddleware, SessionStore};
 use actix_typed_session_benches::{server, site};
@@ -14,6 +14,10 @@ async fn main() {
         }
         "file" => run(&threads, FileStore::new(&place).expect("a folder")).await,
         "redis" => run(&threads, RedisStore::new(&place).expect("a URL")).await,
+        "redis-cache" => {
+            let store = RedisStore::builder(&place).local_cache(64 << 20).build();
+            run(&threads, store.expect("a URL")).await
+        }
         other => panic!("no store is called {other}"),
     }
 }

@@ -38,7 +38,7 @@
 //!
 //! | feature | why it exists |
 //! | --- | --- |
-//! | `redis` | [`RedisStore`], for several processes or machines; it brings the `redis` and `rustls` crates |
+//! | `redis` | [`RedisStore`], for several processes or machines; it brings `rustls` |
 //! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
 
 #[cfg(feature = "conformance")]

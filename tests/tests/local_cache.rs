@@ -335,6 +335,20 @@ async fn requests_are_answered_from_memory_and_changes_go_to_the_server() {
     }
 }
 
+#[tokio::test]
+async fn an_acl_user_needs_one_more_permission_and_is_told_without_it() {
+    let redis = RedisServer::start(Server::Redis);
+    redis.command(&["ACL", "SETUSER", "sessions", "on", ">secret", "~*", "+@all", "-client"]);
+    let url = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
+    assert!(plain(&url).load(&key(0)).await.is_ok());
+    let error = caching(&url, LONG).load(&key(0)).await.expect_err("it may not be told of changes");
+    let mut causes =
+        std::iter::successors(Some(&error as &dyn std::error::Error), |it| it.source());
+    assert!(causes.any(|cause| cause.to_string().contains("NOPERM")), "{error:?}");
+    redis.command(&["ACL", "SETUSER", "sessions", "+client|tracking"]);
+    begin(&caching(&url, LONG), &key(0)).await;
+}
+
 /// A child that dies with the test.
 struct Process(Child);
 

@@ -159,10 +159,10 @@ impl Shard {
         *said = said.wrapping_add(1);
     }
 
-    fn remove(&mut self, key: &StoreKey) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= entry.bytes;
-        }
+    fn remove(&mut self, key: &StoreKey) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.bytes -= entry.bytes;
+        Some(entry)
     }
 
     fn insert(&mut self, key: &StoreKey, record: Record, source: Source, room: usize) {
@@ -201,15 +201,14 @@ impl Changing<'_> {
     pub(super) fn applied(self, patch: &Patch, version: u64, source: Source) {
         let mut shard = self.cache.shard(&self.key);
         let is_known = shard.said[kind(&self.key)] == self.glance.said;
-        let before = shard.entries.peek(&self.key).map(|entry| &entry.record);
-        let before =
-            before.filter(|before| is_known && before.version().checked_add(1) == Some(version));
-        let after = before.and_then(|before| patch.apply_to(before).ok());
         // Whoever has read it before the change must not keep that.
         shard.say(&self.key);
-        match after {
-            Some(after) => shard.insert(&self.key, after, source, self.cache.room),
-            None => shard.remove(&self.key),
+        if let Some(Entry { mut record, .. }) = shard.remove(&self.key)
+            && is_known
+            && record.version().checked_add(1) == Some(version)
+            && patch.apply_in_place(&mut record).is_ok()
+        {
+            shard.insert(&self.key, record, source, self.cache.room);
         }
         drop(shard);
         mem::forget(self);
