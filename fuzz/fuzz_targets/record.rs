@@ -1,0 +1,14 @@
+//! Bytes that a store may hold: what is read back is written as it was, and nothing else is read.
+
+#![no_main]
+
+use actix_typed_session::Record;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(record) = Record::from_bytes(bytes) {
+        let written = record.to_bytes();
+        let again = Record::from_bytes(&written).expect("what was written is read");
+        assert_eq!(again.to_bytes(), written);
+    }
+});
