@@ -321,6 +321,8 @@ impl SessionHandle {
     }
 
     /// Reads the session, if it is at hand. Whether it has been read.
+    ///
+    /// Every extraction begins here, so here is learned what the struct says about its fields.
     pub(crate) fn load_now(&self, schema: &'static Schema) -> bool {
         self.inner().config.privileges.learn(schema);
         self.inner().load_now(schema)
@@ -793,6 +795,8 @@ impl Inner {
         state.head = Head::Sent;
         let cookie = &self.config.cookie;
         match (mem::replace(&mut state.cookie, CookieAction::Keep), self.ids.current()) {
+            // What `save` has stored may have ended since.
+            (CookieAction::Issue(_), Some(_)) if matches!(state.stored, Base::Gone) => None,
             (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
             (CookieAction::Remove, _) => Some(cookie.removal()),
             (CookieAction::Keep | CookieAction::Issue(_), _) => None,

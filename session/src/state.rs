@@ -201,6 +201,9 @@ impl State {
             Effect::Gone => {
                 self.stored = Base::Gone;
                 self.forget_changes();
+                if self.intent == intent {
+                    self.intent = Intent::Keep;
+                }
                 return Settled::Fate(Fate::Lost);
             }
             Effect::GoneUntouched => {
