@@ -43,8 +43,8 @@ pub struct FieldSchema {
     pub aliases: &'static [&'static str],
     /// A value that does not decode resets this field alone.
     pub lenient: bool,
-    /// How long a value lives after it was written; `None` is as long as the session. What is stored of a
-    /// field with a `ttl` is [`Timed`](crate::timed::Timed).
+    /// How long a value lives after it was written; `None` is as long as the session. Stored with
+    /// one is its end too.
     pub ttl: Option<Duration>,
 }
 
