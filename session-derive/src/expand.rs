@@ -163,13 +163,20 @@ fn constant(field: &Field, index: usize) -> TokenStream {
             <#ty as ::actix_typed_session::__private::StoredDefault>::stored_default()
         },
     };
-    let Some(Stored { name: stored, aliases, merge, privilege, lenient }) = &field.stored else {
+    let Some(Stored { name: stored, aliases, merge, lenient, ttl, .. }) = &field.stored else {
         return quote! {
             #[doc(hidden)]
             const #name: fn() -> #ty = || #default;
         };
     };
     let label = ident.unraw().to_string();
+    let ttl = match ttl {
+        None => quote!(::core::option::Option::None),
+        Some(ttl) => {
+            let ms = u64::try_from(ttl.as_millis()).expect("it was read as milliseconds");
+            quote!(::core::option::Option::Some(::core::time::Duration::from_millis(#ms)))
+        }
+    };
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
     let constructor = match merge {
         Merge::Add => quote_spanned!(span=> #private::Field::sum),
@@ -197,7 +204,7 @@ fn constant(field: &Field, index: usize) -> TokenStream {
                 stored: #stored,
                 aliases: &[#(#aliases),*],
                 lenient: #lenient,
-                privilege: #privilege,
+                ttl: #ttl,
             },
             |session| &session.#ident,
             |session| &mut session.#ident,
@@ -415,8 +422,12 @@ fn session(model: &Model, generics: &Parameters) -> TokenStream {
         }
         Kind::Unfit => [0; 3].map(|_| quote!(::core::unimplemented!())),
     };
-    let names = model.fields.iter().filter_map(|field| field.stored.as_ref());
-    let names = names.flat_map(|stored| iter::once(&stored.name).chain(&stored.aliases));
+    let stored = || model.fields.iter().filter_map(|field| field.stored.as_ref());
+    let all_names = |stored: &'_ Stored| {
+        iter::once(&stored.name).chain(&stored.aliases).cloned().collect::<Vec<_>>()
+    };
+    let names = stored().flat_map(all_names);
+    let privileges = stored().filter(|stored| stored.privilege).flat_map(all_names);
     quote! {
         #quiet
         #[automatically_derived]
@@ -429,6 +440,7 @@ fn session(model: &Model, generics: &Parameters) -> TokenStream {
                     cookie: #cookie,
                     strict: #strict,
                     names: &[#(#names),*],
+                    privileges: &[#(#privileges),*],
                 };
 
             fn decode(

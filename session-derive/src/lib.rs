@@ -1,6 +1,7 @@
 //! The derive macro of `actix-typed-session`. Use it through that crate, which re-exports it and
 //! documents it with examples.
 
+mod duration;
 mod expand;
 mod model;
 mod parse;
@@ -99,6 +100,7 @@ use proc_macro::TokenStream;
 /// | `merge_with = function` | `fn(base: &F, theirs: F, ours: F) -> F` decides; `base` is what both have read |
 /// | `privilege` | a change renews the session's id, and nothing of the session is readable under the old one |
 /// | `lenient` | a stored value that does not decode resets this field alone, even in a `strict` struct |
+/// | `ttl = "15m"` | a value ends this long after it was written, while the session goes on; see [below](#values-that-end) |
 ///
 /// `skip` goes with `default` and `accessor`, and with none of the others, which are about the store.
 ///
@@ -150,6 +152,51 @@ use proc_macro::TokenStream;
 ///     session.messages_mut().push("welcome".to_owned());
 /// }
 /// ```
+///
+/// # Values that end
+///
+/// A field with a `ttl` reads as its default once this time has passed since it was written, by the
+/// middleware's clock. The time is made of `ms`, `s`, `m`, `h` and `d`: `"500ms"`, `"90s"`, `"15m"`,
+/// `"1h 30m"`. It is for what must not last as long as the session does: that the user has just proved who
+/// they are (OWASP ASVS 5.0, 7.5, asks for it before sensitive operations), or a one-time code (6.5).
+///
+/// ```
+/// use actix_typed_session::{Session, TypedSession};
+///
+/// #[derive(Session)]
+/// struct Account {
+///     #[session(privilege)]
+///     user_id: Option<i64>,
+///     /// The password was given again a moment ago.
+///     #[session(privilege, ttl = "15m")]
+///     is_sure: bool,
+///     /// Of two requests that redeem the code at once, one fails.
+///     #[session(ttl = "10m", merge = "reject")]
+///     code: Option<String>,
+/// }
+///
+/// async fn redeem(mut session: TypedSession<Account>, code: String) -> &'static str {
+///     match session.take_code() {
+///         Some(expected) if expected == code => {
+///             session.set_is_sure(true);
+///             "now you may"
+///         }
+///         _ => "wrong or too late",
+///     }
+/// }
+/// ```
+///
+/// - `set_f` always begins the time anew, even with an equal value. `f_mut` and `modify` begin it anew if they
+///   change the value, and leave it alone otherwise; so a counter of attempts is a field of its own. The
+///   default ends the value at once and stores nothing.
+/// - A request sees the value that was good when it extracted the session, until it reloads or extracts it
+///   once more. What it has seen end stays ended, also if the clock is set back meanwhile.
+/// - An ended value is not removed from the store until the field is written or the session ends.
+/// - With `privilege`, writing the field renews the session's id. That it ends by itself does not.
+/// - A value that was stored before the field had a `ttl` has no end that anybody knows, and reads as the
+///   default. One that was stored with a `ttl` does not decode when the attribute is gone. Another time in a
+///   later release is for values written then.
+/// - `merge` is `"last_write"` or `"reject"`: values that end at different times cannot be merged.
 #[proc_macro_derive(Session, attributes(session))]
 pub fn derive_session(input: TokenStream) -> TokenStream {
     let (input, mut errors) = parse::parse(syn::parse_macro_input!(input));

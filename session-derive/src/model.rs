@@ -1,6 +1,6 @@
 //! A session struct that has been checked: what is in here cannot be wrong.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use proc_macro2::Span;
 use quote::format_ident;
@@ -13,6 +13,7 @@ use syn::{
 };
 
 use crate::{
+    duration,
     parse::{DefaultValue, Errors, FieldAttributes, Input, InputField, Kind, closest},
     receiver::write_out_self,
 };
@@ -46,6 +47,8 @@ pub(crate) struct Stored {
     pub(crate) merge: Merge,
     pub(crate) privilege: bool,
     pub(crate) lenient: bool,
+    /// How long a value lives after it was written.
+    pub(crate) ttl: Option<Duration>,
 }
 
 /// What becomes of a field that two requests change at once.
@@ -154,6 +157,7 @@ fn refuse_storage(attributes: &FieldAttributes, errors: &mut Errors) {
         ("merge_with", attributes.merge_with.as_ref().map(|path| path.span())),
         ("privilege", attributes.privilege),
         ("lenient", attributes.lenient),
+        ("ttl", attributes.ttl.as_ref().map(LitStr::span)),
     ];
     for (name, span) in names {
         if let Some(span) = span {
@@ -194,13 +198,38 @@ fn stored(
             aliases.push(name);
         }
     }
+    let merge = merge(attributes, errors);
     Stored {
         name,
         aliases,
-        merge: merge(attributes, errors),
+        ttl: ttl(attributes, &merge, errors),
+        merge,
         privilege: attributes.privilege.is_some(),
         lenient: attributes.lenient.is_some(),
     }
+}
+
+/// How long a field's value lives.
+fn ttl(attributes: &FieldAttributes, merge: &Merge, errors: &mut Errors) -> Option<Duration> {
+    let literal = attributes.ttl.as_ref()?;
+    let rule = match merge {
+        Merge::LastWrite | Merge::Reject => None,
+        Merge::With(path) => Some(path.span()),
+        Merge::Add | Merge::Max | Merge::Min | Merge::Union => {
+            attributes.merge.as_ref().map(LitStr::span)
+        }
+    };
+    if let Some(rule) = rule {
+        errors.push(
+            rule,
+            "values with a `ttl` cannot be merged, because each ends at a time of its own; write \
+             `merge = \"last_write\"` or `merge = \"reject\"`, or drop `ttl`",
+        );
+        return None;
+    }
+    duration::parse(&literal.value())
+        .inspect_err(|problem| errors.push(literal.span(), problem))
+        .ok()
 }
 
 fn merge(attributes: &FieldAttributes, errors: &mut Errors) -> Merge {
@@ -574,12 +603,14 @@ mod tests {
     fn a_field_that_is_not_stored_takes_no_store_attributes() {
         let messages = messages(syn::parse_quote! {
             struct S {
-                #[session(skip, rename = "x", alias = "y", merge = "add", privilege, lenient)]
+                #[session(
+                    skip, rename = "x", alias = "y", merge = "add", privilege, lenient, ttl = "1s"
+                )]
                 a: u8,
                 #[session(skip, default = 3)]
                 b: u8,
             }
         });
-        assert_eq!(messages.len(), 5, "{messages:#?}");
+        assert_eq!(messages.len(), 6, "{messages:#?}");
     }
 }

@@ -74,6 +74,7 @@ pub(crate) struct FieldAttributes {
     pub(crate) merge_with: Option<ExprPath>,
     pub(crate) privilege: Option<Span>,
     pub(crate) lenient: Option<Span>,
+    pub(crate) ttl: Option<LitStr>,
 }
 
 /// The value of an absent field.
@@ -95,6 +96,7 @@ const FIELD_ATTRIBUTES: &[&str] = &[
     "merge_with",
     "privilege",
     "lenient",
+    "ttl",
 ];
 
 /// Reads what the derive stands on.
@@ -201,6 +203,7 @@ fn field_attributes(attributes: &[Attribute], errors: &mut Errors) -> FieldAttri
             "merge_with" => once(&mut found.merge_with, &item, path, errors),
             "privilege" => once(&mut found.privilege, &item, word, errors),
             "lenient" => once(&mut found.lenient, &item, word, errors),
+            "ttl" => once(&mut found.ttl, &item, string, errors),
             name if STRUCT_ATTRIBUTES.contains(&name) => errors.push(
                 item.span(),
                 format_args!("`{name}` goes above the struct, and not above a field"),
@@ -331,7 +334,7 @@ fn string(item: &Item, errors: &mut Errors) -> Option<LitStr> {
         Value::Other(span) => (*span, None),
     };
     let name = item.name();
-    let example = example.as_deref().unwrap_or("…");
+    let example = if name == "ttl" { "15m" } else { example.as_deref().unwrap_or("…") };
     errors.push(span, format_args!("`{name}` takes a string: write `{name} = \"{example}\"`"));
     None
 }
@@ -448,7 +451,7 @@ mod tests {
         assert_eq!(closest("renamed", FIELD_ATTRIBUTES), Some("rename"));
         assert_eq!(closest("flatten", FIELD_ATTRIBUTES), None);
         assert_eq!(closest("index", FIELD_ATTRIBUTES), None);
-        assert_eq!(closest("ttl", FIELD_ATTRIBUTES), None);
+        assert_eq!(closest("tll", FIELD_ATTRIBUTES), Some("ttl"));
         assert_eq!(closest("merge_width", FIELD_ATTRIBUTES), Some("merge_with"));
     }
 

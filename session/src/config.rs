@@ -12,6 +12,7 @@ use crate::{
     merger::Turns,
     middleware::SessionMiddleware,
     plan::{OnOutage, Rules},
+    privileges::Privileges,
     record::Record,
     store::{ErasedStore, SessionStore},
     transport::{CookieSettings, SameSite},
@@ -26,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
     pub(crate) turns: Turns,
+    pub(crate) privileges: Privileges,
 }
 
 /// One worker's way to the settings. Requests hold references to this, so that those on different cores
@@ -116,6 +118,7 @@ impl Config {
             id_generator: None,
             save_on_server_error: false,
             turns: Turns::default(),
+            privileges: Privileges::default(),
         }
     }
 }

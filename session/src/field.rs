@@ -3,7 +3,7 @@
 //! The derive emits one [`Field`] constant per field. It is the only place where the field's type
 //! meets the traits it must implement, so a missing implementation is reported once, at the field.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
@@ -28,6 +28,8 @@ pub struct Schema {
     pub strict: bool,
     /// The names under which its fields are stored, aliases too.
     pub names: &'static [&'static str],
+    /// Those of its `privilege` fields.
+    pub privileges: &'static [&'static str],
 }
 
 /// What the derive knows about a stored field.
@@ -41,8 +43,9 @@ pub struct FieldSchema {
     pub aliases: &'static [&'static str],
     /// A value that does not decode resets this field alone.
     pub lenient: bool,
-    /// A change renews the session's id.
-    pub privilege: bool,
+    /// How long a value lives after it was written; `None` is as long as the session. Stored with
+    /// one is its end too.
+    pub ttl: Option<Duration>,
 }
 
 impl FieldSchema {
@@ -172,10 +175,10 @@ impl<T, F> MergedField for Field<T, F> {
         &self,
         base: Option<&RawValue>,
         theirs: Option<&RawValue>,
-        ours: &RawValue,
-    ) -> Result<Arc<RawValue>, MergeError> {
+        ours: Option<&RawValue>,
+    ) -> Result<Option<Arc<RawValue>>, MergeError> {
         let merge = match self.rule {
-            MergeRule::Native => return Ok(ours.to_owned().into()),
+            MergeRule::Native => return Ok(None),
             MergeRule::Reject => return Err(MergeError::Rejected),
             MergeRule::Merge(merge) => merge,
         };
@@ -191,10 +194,10 @@ impl<T, F> MergedField for Field<T, F> {
                 self.fresh()
             }
         };
-        let merged = merge(&value(base), value(theirs), value(Some(ours)));
+        let merged = merge(&value(base), value(theirs), value(ours));
         match (self.snapshot)(&merged) {
-            Snapshot::Value(json) => Ok(json),
-            Snapshot::Sum(number) => Ok(number.to_json().into()),
+            Snapshot::Value(json) => Ok(Some(json)),
+            Snapshot::Sum(number) => Ok(Some(number.to_json().into())),
             Snapshot::Failed(error) => Err(MergeError::Encode(error)),
         }
     }

@@ -27,7 +27,7 @@ use crate::{
     call::{Effect, Settled},
     config::WorkerConfig,
     error::{Chain, SessionError, StoreError, ValueError},
-    expiry::{Limits, whole_ms},
+    expiry::{Limits, Timestamp, whole_ms},
     field::{FieldSchema, Schema, Snapshot, same_json},
     id::{SessionId, StoreKey},
     merge::MergedField,
@@ -40,6 +40,7 @@ use crate::{
     record::Record,
     state::{Base, State},
     store::{Look, Renewal},
+    timed::Timed,
     transport::Presented,
 };
 
@@ -320,7 +321,10 @@ impl SessionHandle {
     }
 
     /// Reads the session, if it is at hand. Whether it has been read.
+    ///
+    /// Every extraction begins here, so here is learned what the struct says about its fields.
     pub(crate) fn load_now(&self, schema: &'static Schema) -> bool {
+        self.inner().config.privileges.learn(schema);
         self.inner().load_now(schema)
     }
 
@@ -346,7 +350,7 @@ impl SessionHandle {
         if !state.is_simple() || changes == Changes::Discarded && !state.patch.is_empty() {
             return None;
         }
-        let situation = state.situation(changes);
+        let situation = state.situation(changes, &inner.config.privileges);
         let plan = plan(&situation, &inner.config.rules, inner.config.clock.now()).ok()?;
         if situation.merged || plan.loses_changes || !inner.config.store.answers_now(&plan.call) {
             return None;
@@ -386,7 +390,8 @@ impl SessionHandle {
         let (changes, tolerates_outage) = {
             let state = inner.state.borrow();
             let changes = inner.changes(&state, status);
-            (changes, tolerates_outage(&state.situation(changes), &inner.config.rules))
+            let situation = state.situation(changes, &inner.config.privileges);
+            (changes, tolerates_outage(&situation, &inner.config.rules))
         };
         let result = inner.carry_out(changes, self.is_the_last(), || inner.new_id(request)).await;
         match result {
@@ -440,10 +445,26 @@ struct Attached(SessionHandle);
 impl SessionHandle {
     /// A field's JSON: what is stored, overlaid with what this request changed.
     pub(crate) fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
-        let state = self.inner().state.borrow();
-        let read = |name: &str| state.patch.read(state.record(), name);
-        // A write removes the aliases, so what is left under one is the value.
-        read(field.stored).or_else(|| field.aliases.iter().find_map(|alias| read(alias)))
+        let json = {
+            let state = self.inner().state.borrow();
+            let read = |name: &str| state.patch.read(state.record(), name);
+            // A write removes the aliases, so what is left under one is the value.
+            read(field.stored).or_else(|| field.aliases.iter().find_map(|alias| read(alias)))?
+        };
+        if field.ttl.is_none() { Some(json) } else { self.read_timed(field, &json) }
+    }
+
+    /// The value in what is stored of a field with a `ttl`, unless it is over.
+    fn read_timed(&self, field: &FieldSchema, json: &RawValue) -> Option<Arc<RawValue>> {
+        let Some(timed) = Timed::parse(json) else {
+            warn!(
+                "the stored value of `{}` has no end, as if from before the field had a `ttl`, so it \
+                 reads as absent",
+                field.name,
+            );
+            return None;
+        };
+        (!timed.is_over(self.inner().now())).then(|| timed.value.to_owned().into())
     }
 
     /// Records a field's new value. `default` is what the field reads as when it is not stored.
@@ -454,6 +475,9 @@ impl SessionHandle {
         default: impl FnOnce() -> Snapshot,
     ) {
         let schema = field.schema();
+        if let Some(ttl) = schema.ttl {
+            return self.set_timed(field, ttl, &json, default);
+        }
         let stored = self.inner().state.borrow().stored_json(schema);
         let same = match &stored {
             Some(stored) => same_json(stored, &json),
@@ -465,6 +489,34 @@ impl SessionHandle {
         } else {
             state.patch.set(schema.stored.into(), json);
             state.changed(field);
+        }
+    }
+
+    /// As [`set`](Self::set), for a field with a `ttl`. An equal value is a change, because it ends later.
+    fn set_timed(
+        &self,
+        field: &'static dyn MergedField,
+        ttl: Duration,
+        json: &RawValue,
+        default: impl FnOnce() -> Snapshot,
+    ) {
+        let schema = field.schema();
+        let now = self.inner().now();
+        let is_default = matches!(default(), Snapshot::Value(default) if same_json(&default, json));
+        let mut state = self.inner().state.borrow_mut();
+        if !is_default {
+            let timed = Timed { until: now.saturating_add(ttl), value: json };
+            state.patch.set(schema.stored.into(), timed.to_json());
+            state.changed(field);
+            return;
+        }
+        // One without an end would come back with a release that knows no `ttl`.
+        let is_left = |json: &RawValue| !Timed::parse(json).is_some_and(|timed| timed.is_over(now));
+        if state.stored_json(schema).is_some_and(|json| is_left(&json)) {
+            state.patch.remove(schema.stored.into());
+            state.changed(field);
+        } else {
+            state.cancel(schema);
         }
     }
 
@@ -515,6 +567,8 @@ struct Inner {
     ids: Ids,
     /// An id of the custom generator, made while the request is at hand.
     spare_id: RefCell<Option<SessionId>>,
+    /// The latest time at which the request looked for values that end.
+    latest: Cell<Timestamp>,
     state: RefCell<State>,
     /// Held by whoever talks to the store, so that calls do not overtake each other.
     turn: tokio::sync::Mutex<()>,
@@ -550,9 +604,18 @@ impl Inner {
             first: Cell::new(None),
             ids: Ids::default(),
             spare_id: RefCell::default(),
+            latest: Cell::default(),
             state: RefCell::default(),
             turn: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The time for values that end. It does not go back, so that none comes to life again in a request that
+    /// has seen it end.
+    fn now(&self) -> Timestamp {
+        let now = self.config.clock.now().max(self.latest.get());
+        self.latest.set(now);
+        now
     }
 
     async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
@@ -732,6 +795,8 @@ impl Inner {
         state.head = Head::Sent;
         let cookie = &self.config.cookie;
         match (mem::replace(&mut state.cookie, CookieAction::Keep), self.ids.current()) {
+            // What `save` has stored may have ended since.
+            (CookieAction::Issue(_), Some(_)) if matches!(state.stored, Base::Gone) => None,
             (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
             (CookieAction::Remove, _) => Some(cookie.removal()),
             (CookieAction::Keep | CookieAction::Issue(_), _) => None,
@@ -760,7 +825,7 @@ impl Inner {
             let now = self.config.clock.now();
             let (plan, merger) = {
                 let state = self.state.borrow();
-                let situation = state.situation(changes);
+                let situation = state.situation(changes, &self.config.privileges);
                 // Only who needs it pays for it.
                 let merger = state.record().filter(|_| situation.merged).map(|base| Merger {
                     base: base.clone(),

@@ -59,9 +59,11 @@ mod middleware;
 mod number;
 mod patch;
 mod plan;
+mod privileges;
 mod record;
 mod state;
 mod store;
+mod timed;
 mod transport;
 mod typed;
 

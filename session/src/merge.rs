@@ -43,13 +43,13 @@ pub(crate) trait MergedField: fmt::Debug + Send + Sync {
     /// Whether the store cannot do it.
     fn is_merged(&self) -> bool;
 
-    /// The JSON to store when both requests have changed the field.
+    /// The JSON to store when both requests have changed the field; `None` is what this request wrote.
     fn merge(
         &self,
         base: Option<&RawValue>,
         theirs: Option<&RawValue>,
-        ours: &RawValue,
-    ) -> Result<Arc<RawValue>, MergeError>;
+        ours: Option<&RawValue>,
+    ) -> Result<Option<Arc<RawValue>>, MergeError>;
 }
 
 /// Why a field of two requests cannot be merged.
@@ -72,11 +72,13 @@ pub(crate) fn merge(
     let mut merged = patch.clone();
     merged.expect_version(current.version());
     merged.set_basis(current.clone());
-    let changes = patch.changes().filter_map(|(name, change)| match change {
-        Change::Set(ours) => {
-            fields.iter().find(|field| field.schema().stored == name).map(|field| (*field, ours))
-        }
-        Change::Remove | Change::Add { .. } => None,
+    let changes = patch.changes().filter_map(|(name, change)| {
+        let ours = match change {
+            Change::Set(ours) => Some(&**ours),
+            Change::Remove => None,
+            Change::Add { .. } => return None,
+        };
+        fields.iter().find(|field| field.schema().stored == name).map(|field| (*field, ours))
     });
     for (field, ours) in changes {
         let schema = field.schema();
@@ -90,7 +92,9 @@ pub(crate) fn merge(
                 MergeError::Rejected => SessionError::Conflict { field: schema.stored },
                 MergeError::Encode(source) => SessionError::Encode { field: schema.stored, source },
             })?;
-            merged.set(schema.stored.into(), value);
+            if let Some(value) = value {
+                merged.set(schema.stored.into(), value);
+            }
             for alias in schema.aliases.iter().filter(|alias| current.field(alias).is_some()) {
                 merged.remove((*alias).into());
             }
@@ -187,7 +191,7 @@ mod tests {
     struct Visitor<F>(F);
 
     static SCHEMA: FieldSchema =
-        FieldSchema { name: "f", stored: "f", aliases: &["old"], lenient: false, privilege: false };
+        FieldSchema { name: "f", stored: "f", aliases: &["old"], lenient: false, ttl: None };
 
     fn json(text: &str) -> Arc<RawValue> {
         RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
@@ -267,6 +271,22 @@ mod tests {
             let refused = merged(&REJECT, Some("1"), theirs, "3");
             assert!(matches!(refused, Err(SessionError::Conflict { field: "f" })), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn a_removal_is_rejected_as_any_other_change_is() {
+        static REJECT: Field<Visitor<i64>, i64> =
+            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0).reject();
+        let mut patch = Patch::default();
+        patch.remove("f".into());
+        let base = record("f", Some("1"));
+        for theirs in [None, Some("2")] {
+            let refused = merge(&patch, &[&REJECT], &base, &record("f", theirs));
+            assert!(matches!(refused, Err(SessionError::Conflict { field: "f" })), "{refused:?}");
+        }
+        let current = record("f", Some("1"));
+        let merged = merge(&patch, &[&REJECT], &base, &current).expect("nobody else changed it");
+        assert!(merged.apply_to(&current).expect("this version").field("f").is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::{
     merge::MergedField,
     patch::Patch,
     plan::{Changes, CookieAction, Head, Intent, Situation, Stored, TouchMode},
+    privileges::Privileges,
     record::Record,
 };
 
@@ -22,8 +23,6 @@ pub(crate) struct State {
     pub(crate) intent: Intent,
     /// The changed fields and limits.
     pub(crate) patch: Patch,
-    /// The stored names of `privilege` fields that were changed, and perhaps changed back.
-    pub(crate) privileged: Vec<&'static str>,
     /// The fields with a merge rule of their own that were changed, and perhaps changed back.
     pub(crate) merged: Vec<&'static dyn MergedField>,
     pub(crate) touch: TouchMode,
@@ -71,7 +70,6 @@ impl Default for State {
             stored: Base::Nothing { unknown: false },
             intent: Intent::Keep,
             patch: Patch::default(),
-            privileged: Vec::new(),
             merged: Vec::new(),
             touch: TouchMode::WhenDue,
             touched_by_load: false,
@@ -132,9 +130,6 @@ impl State {
                 self.patch.remove((*alias).into());
             }
         }
-        if schema.privilege && !self.privileged.contains(&schema.stored) {
-            self.privileged.push(schema.stored);
-        }
         // Where two structs have a field of the same name, the one that wrote last decides.
         self.merged.retain(|other| other.schema().stored != schema.stored);
         if field.is_merged() {
@@ -154,7 +149,7 @@ impl State {
         self.patch = Patch::default();
     }
 
-    pub(crate) fn situation(&self, changes: Changes) -> Situation<'_> {
+    pub(crate) fn situation(&self, changes: Changes, privileges: &Privileges) -> Situation<'_> {
         Situation {
             stored: match &self.stored {
                 Base::Nothing { unknown: false } => Stored::Nothing,
@@ -166,7 +161,8 @@ impl State {
             },
             intent: self.intent,
             patch: &self.patch,
-            elevated: self.privileged.iter().any(|name| self.patch.names(name)),
+            elevated: self.patch.changes_fields()
+                && privileges.names().any(|name| self.patch.names(name)),
             merged: self.merged.iter().any(|field| self.patch.names(field.schema().stored)),
             touch: self.touch,
             touched_by_load: self.touched_by_load,
@@ -205,6 +201,9 @@ impl State {
             Effect::Gone => {
                 self.stored = Base::Gone;
                 self.forget_changes();
+                if self.intent == intent {
+                    self.intent = Intent::Keep;
+                }
                 return Settled::Fate(Fate::Lost);
             }
             Effect::GoneUntouched => {

@@ -256,8 +256,13 @@ impl FromRequest for SessionHandle {
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        const ANY: &Schema =
-            &Schema { type_name: "SessionHandle", cookie: None, strict: false, names: &[] };
+        const ANY: &Schema = &Schema {
+            type_name: "SessionHandle",
+            cookie: None,
+            strict: false,
+            names: &[],
+            privileges: &[],
+        };
         match Self::find(request, None) {
             Found::Handle(handle) if handle.load_now(ANY) => Either::Left(ready(Ok(handle))),
             found => Either::Right(loaded(found, ANY).boxed_local()),

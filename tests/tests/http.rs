@@ -578,6 +578,27 @@ async fn a_save_after_a_destroy_elsewhere_is_an_error() {
 }
 
 #[actix_web::test]
+async fn a_session_that_began_and_ended_within_a_request_gets_no_cookie() {
+    for begin in ["name=ann,save", "name=ann,save,renew,save", "persist,name=ann,save"] {
+        for steps in ["name=bob", "name=bob,save", "read", "touch", "renew", "reload"] {
+            let site = Site::with(|builder| builder.max_age(HOUR));
+            let mut slow = site.browser();
+            let path = format!("{begin},gate,{steps}");
+            let request = actix_web::rt::spawn(async move {
+                let response = slow.act(&path).await;
+                (response, slow)
+            });
+            site.gate.arrival().await;
+            site.clock.advance(HOUR);
+            site.gate.open();
+            let (response, slow) = request.await.expect("the request ends");
+            assert_eq!(response.set_cookie(), None, "{begin}, {steps}: {response:?}");
+            assert!(slow.cookies.is_empty());
+        }
+    }
+}
+
+#[actix_web::test]
 async fn a_logout_that_a_renewal_overtook_is_a_logout() {
     let site = Site::start();
     let mut browser = site.browser();
