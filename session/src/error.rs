@@ -206,6 +206,10 @@ pub enum ConfigError {
     #[cfg(feature = "redis")]
     #[error("the settings of the Redis store do not work")]
     Redis(#[source] Cause),
+    /// There is no key to seal with.
+    #[cfg(feature = "sealed")]
+    #[error("sealing needs a key; give at least one, the one to seal with first")]
+    NoSealingKey,
     /// A time limit is zero.
     #[error("`{0}` must be longer than zero")]
     ZeroDuration(&'static str),

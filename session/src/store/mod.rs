@@ -10,6 +10,8 @@ use crate::{
     record::{Grace, Record},
 };
 
+#[cfg(feature = "sealed")]
+mod encrypted;
 mod erased;
 mod file;
 mod memory;
@@ -17,6 +19,8 @@ mod memory;
 mod redis;
 mod sweeper;
 
+#[cfg(feature = "sealed")]
+pub use encrypted::EncryptedStore;
 pub(crate) use erased::{Answer, ErasedStore, Look};
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
