@@ -9,7 +9,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, RedisStore, RedisStoreBuilder, StoreKey, SystemClock, Timestamp,
+    Clock as _, EncryptedStore, Key, RedisStore, RedisStoreBuilder, StoreKey, SystemClock,
+    Timestamp,
     conformance::{Damage, Harness, Reopen},
     store_conformance,
 };
@@ -91,8 +92,40 @@ impl Damage for Shared {
     }
 }
 
+/// The same with encryption around the store.
+struct Encrypted(Shared);
+
+impl Encrypted {
+    fn new(place: &'static Place) -> Self {
+        Self(Shared::new(place))
+    }
+}
+
+impl Harness for Encrypted {
+    type Store = EncryptedStore<RedisStore>;
+
+    async fn open(&self) -> Self::Store {
+        EncryptedStore::new(self.0.open().await, [Key::generate()]).expect("there is a key")
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by).await;
+    }
+
+    fn tick(&self) -> Duration {
+        self.0.tick()
+    }
+}
+
 macro_rules! on {
     ($module:ident, $place:expr $(, $capability:ident)*) => {
+        on!($module, $place, as Shared $(, $capability)*);
+    };
+    ($module:ident, $place:expr, as $harness:ident $(, $capability:ident)*) => {
         mod $module {
             use super::*;
 
@@ -101,7 +134,7 @@ macro_rules! on {
                 PLACE.get_or_init(|| $place)
             }
 
-            store_conformance!(Shared::new(place()) $(, $capability)*);
+            store_conformance!($harness::new(place()) $(, $capability)*);
         }
     };
 }
@@ -111,3 +144,5 @@ on!(redis_6_2, Place::Server(RedisServer::start(Server::Redis62)));
 on!(valkey, Place::Server(RedisServer::start(Server::Valkey)));
 on!(redis_7_cluster, Place::Cluster(ClusterSetup::start(Server::Redis)), Reopen);
 on!(valkey_cluster, Place::Cluster(ClusterSetup::start(Server::Valkey)));
+on!(encrypted, Place::Server(RedisServer::start(Server::Redis)), as Encrypted);
+on!(encrypted_cluster, Place::Cluster(ClusterSetup::start(Server::Redis)), as Encrypted);
