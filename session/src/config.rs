@@ -13,13 +13,13 @@ use crate::{
     middleware::SessionMiddleware,
     plan::{OnOutage, Rules},
     record::Record,
-    store::{ErasedStore, SessionStore},
+    store::{Backend, Place, Sessions},
     transport::{CookieSettings, SameSite},
 };
 
 /// All that a middleware knows before the first request.
 pub(crate) struct Config {
-    pub(crate) store: Arc<dyn ErasedStore>,
+    pub(crate) sessions: Place,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Rules,
     pub(crate) cookie: CookieSettings,
@@ -98,9 +98,9 @@ impl Deref for WorkerConfig {
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
 
 impl Config {
-    pub(crate) fn new(store: impl SessionStore) -> Self {
+    pub(crate) fn new(store: impl Backend) -> Self {
+        let Sessions(sessions) = store.into_sessions();
         Self {
-            store: Arc::new(store),
             clock: Arc::new(SystemClock),
             rules: Rules {
                 lifetimes: Lifetimes {
@@ -111,7 +111,9 @@ impl Config {
                 persistent: false,
                 grace: DEFAULT_GRACE,
                 on_outage: OnOutage::default(),
+                cookie_holds: sessions.cookie_holds(),
             },
+            sessions,
             cookie: CookieSettings::default(),
             id_generator: None,
             save_on_server_error: false,
@@ -145,7 +147,7 @@ pub struct SessionMiddlewareBuilder {
 }
 
 impl SessionMiddlewareBuilder {
-    pub(crate) fn new(store: impl SessionStore) -> Self {
+    pub(crate) fn new(store: impl Backend) -> Self {
         Self { config: Config::new(store) }
     }
 
