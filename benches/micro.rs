@@ -3,7 +3,8 @@
 use std::{cell::RefCell, hint::black_box, rc::Rc};
 
 use actix_typed_session::{
-    MemoryStore, Patch, Record, Session, SessionId, SessionMiddleware, StoreKey, TypedSession,
+    CookieStore, EncryptedStore, Key, MemoryStore, Patch, Record, Session, SessionId,
+    SessionMiddleware, SessionStore, StoreKey, TypedSession,
 };
 use actix_typed_session_benches::site::{self, WIDE};
 use actix_web::{
@@ -21,6 +22,13 @@ use serde_json::value::to_raw_value;
 #[derive(Session)]
 struct One {
     views: u64,
+}
+
+/// A session of 300 bytes.
+#[derive(Session)]
+struct Note {
+    views: u64,
+    text: String,
 }
 
 macro_rules! many {
@@ -43,7 +51,9 @@ many! {
 fn main() {
     let criterion = Rc::new(RefCell::new(Criterion::default().configure_from_args()));
     rt::System::new().block_on(requests(&criterion));
+    rt::System::new().block_on(sealed_requests(&mut criterion.borrow_mut()));
     records(&mut criterion.borrow_mut());
+    encrypted(&mut criterion.borrow_mut());
     criterion.borrow_mut().final_summary();
 }
 
@@ -104,6 +114,67 @@ async fn requests(criterion: &Rc<RefCell<Criterion>>) {
             );
         });
     }
+}
+
+/// Requests whose session is in their cookie: each one opens it, and each change seals it.
+async fn sealed_requests(criterion: &mut Criterion) {
+    async fn begin(mut session: TypedSession<Note>) -> &'static str {
+        session.set_text("x".repeat(280));
+        "begun"
+    }
+    async fn read(session: TypedSession<Note>) -> String {
+        session.text.len().to_string()
+    }
+    async fn write(mut session: TypedSession<Note>) -> String {
+        session.set_views(session.views + 1);
+        session.views.to_string()
+    }
+    let store = CookieStore::new([Key::generate()]).expect("there is a key");
+    let app = App::new()
+        .wrap(SessionMiddleware::new(store))
+        .route("/begin", web::get().to(begin))
+        .route("/read", web::get().to(read))
+        .route("/write", web::get().to(write));
+    let app = init_service(app).await;
+    let begun = app.call(TestRequest::get().uri("/begin").to_request()).await.expect("an answer");
+    let cookie = begun.headers().get(SET_COOKIE).expect("it sets a cookie");
+    let cookie = cookie.to_str().expect("ASCII").split(';').next().expect("a pair").to_owned();
+    for (name, path) in [
+        ("a request that opens 300 bytes of its cookie", "/read"),
+        ("a request that opens and seals 300 bytes of its cookie", "/write"),
+    ] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || TestRequest::get().uri(path).insert_header((COOKIE, &*cookie)).to_request(),
+                |request| app.call(request).now_or_never().expect("at once").is_ok(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+/// What encryption adds to a store in memory.
+fn encrypted(criterion: &mut Criterion) {
+    let plain = MemoryStore::new();
+    let encrypted = EncryptedStore::new(MemoryStore::new(), [Key::generate()]);
+    let encrypted = encrypted.expect("there is a key");
+    // The counter, and two fields of 158 characters.
+    calls(criterion, "plain", &plain, &site::record(3));
+    calls(criterion, "encrypted", &encrypted, &site::record(3));
+}
+
+fn calls(criterion: &mut Criterion, name: &str, store: &impl SessionStore, record: &Record) {
+    let key = StoreKey::from(&SessionId::random());
+    let mut patch = Patch::default();
+    patch.set(site::COUNTER.into(), to_raw_value(&7).expect("a number").into());
+    let created = store.create(&key, record).now_or_never().expect("memory answers at once");
+    created.expect("it is stored");
+    criterion.bench_function(&format!("load 3 fields of 340 bytes, {name}"), |bencher| {
+        bencher.iter(|| store.load(&key).now_or_never());
+    });
+    criterion.bench_function(&format!("update a number, {name}"), |bencher| {
+        bencher.iter(|| store.update(&key, &patch).now_or_never());
+    });
 }
 
 fn records(criterion: &mut Criterion) {

@@ -90,11 +90,7 @@ impl Site {
         let gate = Gate::default();
         let data = web::Data::new(gate.clone());
         let address = serve!(
-            actix_web::App::new()
-                .app_data(data.clone())
-                .wrap(sessions.clone())
-                .route("/plain", web::get().to(async || "no session here"))
-                .route("/do/{steps}", web::get().to(act))
+            actix_web::App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes)
         );
         Self { address, store, clock, gate }
     }
@@ -152,6 +148,13 @@ impl Gate {
     pub fn open(&self) {
         self.open.add_permits(1);
     }
+}
+
+/// The routes of the test site.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/plain", web::get().to(async || "no session here"))
+        .route("/do/{steps}", web::get().to(act));
 }
 
 /// Does what the steps in the path say, one after the other, and tells what the session looks like then.

@@ -14,13 +14,13 @@ use crate::{
     plan::{OnOutage, Rules},
     privileges::Privileges,
     record::Record,
-    store::{ErasedStore, SessionStore},
+    store::{Backend, Place, Sessions},
     transport::{CookieSettings, SameSite},
 };
 
 /// All that a middleware knows before the first request.
 pub(crate) struct Config {
-    pub(crate) store: Arc<dyn ErasedStore>,
+    pub(crate) sessions: Place,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Rules,
     pub(crate) cookie: CookieSettings,
@@ -100,9 +100,9 @@ impl Deref for WorkerConfig {
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
 
 impl Config {
-    pub(crate) fn new(store: impl SessionStore) -> Self {
+    pub(crate) fn new(store: impl Backend) -> Self {
+        let Sessions(sessions) = store.into_sessions();
         Self {
-            store: Arc::new(store),
             clock: Arc::new(SystemClock),
             rules: Rules {
                 lifetimes: Lifetimes {
@@ -113,7 +113,9 @@ impl Config {
                 persistent: false,
                 grace: DEFAULT_GRACE,
                 on_outage: OnOutage::default(),
+                cookie_holds: sessions.cookie_holds(),
             },
+            sessions,
             cookie: CookieSettings::default(),
             id_generator: None,
             save_on_server_error: false,
@@ -148,7 +150,7 @@ pub struct SessionMiddlewareBuilder {
 }
 
 impl SessionMiddlewareBuilder {
-    pub(crate) fn new(store: impl SessionStore) -> Self {
+    pub(crate) fn new(store: impl Backend) -> Self {
         Self { config: Config::new(store) }
     }
 

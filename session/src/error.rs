@@ -66,7 +66,7 @@ pub enum SessionError {
     },
     /// The change needs a new cookie, and the head of the response has left.
     #[error(
-        "the response head has been sent, so the client cannot be given a new session id; begin, renew or regenerate the session before the response"
+        "the response head has been sent, so the client cannot be given a new cookie; begin, renew or regenerate the session before the response, and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
     /// Every id that the generator made was taken.
@@ -118,6 +118,17 @@ pub enum StoreError {
         bytes: u64,
         /// The store's limit.
         limit: u64,
+    },
+    /// The session has grown past what browsers take as a cookie; the client keeps it as it was before.
+    #[cfg(feature = "sealed")]
+    #[error(
+        "the cookie that holds the session would take {bytes} bytes and browsers take {limit}; keep large data elsewhere and its key in the session, or use a store on the server"
+    )]
+    CookieTooLarge {
+        /// The size of name, value and attributes.
+        bytes: usize,
+        /// What browsers take (RFC 6265bis, 6.1).
+        limit: usize,
     },
     /// The store is at fault. The client gets a 500.
     #[error("the session store failed")]
@@ -206,6 +217,10 @@ pub enum ConfigError {
     #[cfg(feature = "redis")]
     #[error("the settings of the Redis store do not work")]
     Redis(#[source] Cause),
+    /// There is no key to seal with.
+    #[cfg(feature = "sealed")]
+    #[error("sealing needs a key; give at least one, the one to seal with first")]
+    NoSealingKey,
     /// A time limit is zero.
     #[error("`{0}` must be longer than zero")]
     ZeroDuration(&'static str),

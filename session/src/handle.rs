@@ -39,7 +39,7 @@ use crate::{
     },
     record::Record,
     state::{Base, State},
-    store::{Look, Renewal},
+    store::{Carried, ErasedStore, Look, News, Place, Renewal},
     timed::Timed,
     transport::Presented,
 };
@@ -192,7 +192,7 @@ impl SessionHandle {
     /// [`SessionError::Gone`] if the session has ended meanwhile; nothing was stored.
     /// [`SessionError::Conflict`] if another request has changed a `merge = "reject"` field that this one
     /// changes; nothing was stored, and [`reload`](Self::reload) shows what is.
-    /// [`SessionError::ResponseSent`] if the client would need a new id and the response has begun.
+    /// [`SessionError::ResponseSent`] if the client would need a new cookie and the response has begun.
     /// [`SessionError::Encode`] if a value could not be serialised; nothing was stored.
     /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
     pub async fn save(&mut self) -> Result<(), SessionError> {
@@ -352,7 +352,7 @@ impl SessionHandle {
         }
         let situation = state.situation(changes, &inner.config.privileges);
         let plan = plan(&situation, &inner.config.rules, inner.config.clock.now()).ok()?;
-        if situation.merged || plan.loses_changes || !inner.config.store.answers_now(&plan.call) {
+        if situation.merged || plan.loses_changes || !inner.store().answers_now(&plan.call) {
             return None;
         }
         drop(state);
@@ -363,7 +363,7 @@ impl SessionHandle {
         }
         let is_the_last = self.is_the_last();
         inner.let_go(&plan.call, is_the_last);
-        let effect = Effect::now(plan.call, &*inner.config.store);
+        let effect = Effect::now(plan.call, inner.store());
         let mut state = inner.state.borrow_mut();
         if let Ok(Effect::Updated { .. }) = effect
             && is_the_last
@@ -561,6 +561,8 @@ struct Slot {
 struct Inner {
     config: Rc<WorkerConfig>,
     presented: Presented,
+    /// The sessions themselves, if the client has sent them instead of ids.
+    carried: Option<Arc<dyn Carried>>,
     loading: Cell<Loading>,
     /// The struct for which the session was read first; others may need more of it.
     first: Cell<Option<&'static Schema>>,
@@ -592,14 +594,25 @@ pub(crate) enum Fate {
     Lost,
 }
 
+const CARRIED: &str = "a request to sessions that travel with it has brought its own";
+
 /// How often another id is tried when one is taken.
 const ID_ATTEMPTS: usize = 3;
 
 impl Inner {
     fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
+        let headers = request.headers();
+        let (presented, carried) = match &config.sessions {
+            Place::Store(_) => (config.cookie.find(headers), None),
+            Place::Client(carrier) => {
+                let (presented, carried) = carrier.open(&config.shared, headers);
+                (presented, Some(carried))
+            }
+        };
         Self {
             config: Rc::clone(config),
-            presented: config.cookie.find(request.headers()),
+            presented,
+            carried,
             loading: Cell::new(Loading::NotBegun),
             first: Cell::new(None),
             ids: Ids::default(),
@@ -616,6 +629,25 @@ impl Inner {
         let now = self.config.clock.now().max(self.latest.get());
         self.latest.set(now);
         now
+    }
+
+    /// What keeps this request's session.
+    fn store(&self) -> &dyn ErasedStore {
+        match (&self.config.sessions, &self.carried) {
+            (Place::Store(store), _) => &**store,
+            (Place::Client(_), carried) => &**carried.as_ref().expect(CARRIED),
+        }
+    }
+
+    /// The same, for a call that may outlive the request.
+    fn shared_store(&self) -> Arc<dyn ErasedStore> {
+        match (&self.config.sessions, &self.carried) {
+            (Place::Store(store), _) => Arc::clone(store),
+            (Place::Client(_), carried) => {
+                let carried: Arc<dyn Carried> = Arc::clone(carried.as_ref().expect(CARRIED));
+                carried
+            }
+        }
     }
 
     async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
@@ -673,7 +705,7 @@ impl Inner {
         }
         for id in self.presented.ids() {
             let key = StoreKey::from(id);
-            match self.config.store.load_now(&key) {
+            match self.store().load_now(&key) {
                 Some(Ok(record)) => {
                     if let Some(record) = record.and_then(|record| self.usable(record, None)) {
                         self.found(id, key, record);
@@ -728,7 +760,7 @@ impl Inner {
             (None, Some(names)) => Look::AtFields(names),
             (None, None) => Look::AtAll,
         };
-        let record = match Arc::clone(&self.config.store).load(key, look).await {
+        let record = match self.shared_store().load(key, look).await {
             Ok(record) => record,
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a session.
@@ -794,7 +826,19 @@ impl Inner {
     fn send_head(&self, state: &mut State) -> Option<HeaderValue> {
         state.head = Head::Sent;
         let cookie = &self.config.cookie;
-        match (mem::replace(&mut state.cookie, CookieAction::Keep), self.ids.current()) {
+        let action = mem::replace(&mut state.cookie, CookieAction::Keep);
+        let id = self.ids.current();
+        if let (Some(carried), Some(id)) = (&self.carried, id) {
+            return match (carried.news(id), action) {
+                (News::Value(value), CookieAction::Issue(age)) => {
+                    Some(cookie.issue_value(&value, age))
+                }
+                // Also if it has ended in a call that failed afterwards.
+                (News::Ended, _) | (_, CookieAction::Remove) => Some(cookie.removal()),
+                (News::Nothing | News::Value(_), _) => None,
+            };
+        }
+        match (action, id) {
             // What `save` has stored may have ended since.
             (CookieAction::Issue(_), Some(_)) if matches!(state.stored, Base::Gone) => None,
             (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
@@ -805,13 +849,17 @@ impl Inner {
 
     /// An id for a new or renewed session; `None` if only the request could make one and it is gone.
     fn new_id(&self, request: Option<&HttpRequest>) -> Option<SessionId> {
-        match (&self.config.id_generator, request) {
+        let id = match (&self.config.id_generator, request) {
             (None, _) => Some(SessionId::random()),
             (Some(generator), request) => {
                 let spare = self.spare_id.borrow_mut().take();
                 spare.or_else(|| request.map(generator))
             }
+        };
+        if let (Some(carried), Some(id)) = (&self.carried, &id) {
+            carried.expect_id(id);
         }
+        id
     }
 
     /// Plans, makes the store call, and takes over what it did. The caller has the turn.
@@ -843,7 +891,7 @@ impl Inner {
             })?;
             self.let_go(&plan.call, is_the_last);
             let cookie = plan.cookie;
-            let call = Effect::of(plan, Arc::clone(&self.config.store), merger, || {
+            let call = Effect::of(plan, self.shared_store(), merger, || {
                 new_id().ok_or(SessionError::IdsTaken)
             })?;
             self.state.borrow_mut().start(cookie, call);

@@ -26,7 +26,7 @@ use crate::{
     config::{Config, SessionMiddlewareBuilder, WorkerConfig},
     error::Chain,
     handle::{Closing, SessionHandle},
-    store::{FileStore, SessionStore},
+    store::{Backend, FileStore},
 };
 
 /// Loads sessions when a handler asks for them, and saves, renews or destroys them with the response.
@@ -53,12 +53,12 @@ pub struct SessionMiddleware {
 
 impl SessionMiddleware {
     /// Sessions in this store, with the default settings of [`builder`](Self::builder).
-    pub fn new(store: impl SessionStore) -> Self {
+    pub fn new(store: impl Backend) -> Self {
         Self::from(Config::new(store))
     }
 
     /// Sessions in this store, with settings of your own.
-    pub fn builder(store: impl SessionStore) -> SessionMiddlewareBuilder {
+    pub fn builder(store: impl Backend) -> SessionMiddlewareBuilder {
         SessionMiddlewareBuilder::new(store)
     }
 }

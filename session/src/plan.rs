@@ -92,6 +92,16 @@ pub(crate) struct Rules {
     /// How long an old id is answered after a renewal.
     pub(crate) grace: Duration,
     pub(crate) on_outage: OnOutage,
+    pub(crate) cookie_holds: CookieHolds,
+}
+
+/// What the client's cookie is to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieHolds {
+    /// The session is in a store, and the cookie has its id.
+    Id,
+    /// The session itself, so that each change is a new cookie.
+    Session,
 }
 
 /// What a middleware does with requests while its store is [not
@@ -201,9 +211,10 @@ pub(crate) fn tolerates_outage(situation: &Situation<'_>, rules: &Rules) -> bool
 /// | unavailable | other | any | impossible | |
 /// | retired, gone | other | any | – (changes are lost) | – |
 ///
+/// Where the cookie holds the session, every update and every touch issues one.
+///
 /// A failed request counts as one without changes and without an intent other than `destroy`. Once
-/// the head is sent, whatever would issue a cookie for a new id is an error, and no other cookie goes
-/// out.
+/// the head is sent, whatever cannot do without a cookie is an error, and no other cookie goes out.
 pub(crate) fn plan(
     situation: &Situation<'_>,
     rules: &Rules,
@@ -266,7 +277,7 @@ pub(crate) fn plan(
     };
     match situation.head {
         Head::Open => Ok(plan),
-        Head::Sent if plan.call.makes_a_new_id() => Err(Impossible::HeadSent),
+        Head::Sent if plan.call.needs_a_cookie(rules.cookie_holds) => Err(Impossible::HeadSent),
         Head::Sent => Ok(Plan { cookie: CookieAction::Keep, ..plan }),
     }
 }
@@ -282,15 +293,19 @@ fn stay(
 ) -> Plan {
     let limits = patch.limits().unwrap_or(record.limits());
     let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
+    let in_cookie = rules.cookie_holds == CookieHolds::Session;
     let due = match situation.touch {
         TouchMode::Now => expires_at > record.expires_at(),
+        // Nobody asked for it, and it needs a cookie.
+        TouchMode::WhenDue if in_cookie && situation.head == Head::Sent => false,
         TouchMode::WhenDue => {
             !situation.touched_by_load
                 && rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
         }
     };
     let reissue = CookieAction::Issue(rules.cookie_age(limits, expires_at, now));
-    let moved_with_it = if rules.persistent(limits) { reissue } else { CookieAction::Keep };
+    let moved_with_it =
+        if in_cookie || rules.persistent(limits) { reissue } else { CookieAction::Keep };
     let moved_before = match situation.touched_by_load {
         true => moved_with_it,
         false => CookieAction::Keep,
@@ -312,6 +327,8 @@ fn stay(
     } else if due {
         patch.set_expiry(NewExpiry::ExtendTo(expires_at));
         moved_with_it
+    } else if in_cookie {
+        reissue
     } else {
         moved_before
     };
@@ -383,10 +400,14 @@ impl Plan {
 }
 
 impl Call {
-    fn makes_a_new_id(&self) -> bool {
+    /// Whether it is in vain without a cookie that tells the client.
+    fn needs_a_cookie(&self, cookie_holds: CookieHolds) -> bool {
         match self {
             Self::Create(_) | Self::Rotate { .. } | Self::DestroyThenCreate(..) => true,
-            Self::Nothing | Self::Update(..) | Self::Touch(..) | Self::Destroy(_) => false,
+            Self::Update(..) | Self::Touch(..) | Self::Destroy(_) => {
+                cookie_holds == CookieHolds::Session
+            }
+            Self::Nothing => false,
         }
     }
 }
@@ -431,6 +452,7 @@ mod tests {
         persistent: false,
         grace: Duration::from_secs(10),
         on_outage: OnOutage::FailClosed,
+        cookie_holds: CookieHolds::Id,
     };
     const START: Timestamp = Timestamp::from_unix_ms(1_000_000_000);
 
@@ -729,6 +751,39 @@ mod tests {
             let mut situation = quiet(Stored::Live(KEY, &record), &patch);
             situation.touched_by_load = true;
             assert_eq!(decide_at(&situation, &rules, minutes(2)), decision);
+        }
+    }
+
+    const IN_COOKIE: Rules = Rules { cookie_holds: CookieHolds::Session, ..RULES };
+
+    #[test]
+    fn a_cookie_that_holds_the_session_is_issued_at_every_change_and_only_then() {
+        let record = stored();
+        for (patch, at_once, due) in [
+            (Patch::default(), "nothing", "touch; issue"),
+            (fields(), "update; issue", "update; issue"),
+            (limits(), "update; issue", "update; issue"),
+        ] {
+            let situation = quiet(Stored::Live(KEY, &record), &patch);
+            assert_eq!(decide_at(&situation, &IN_COOKIE, START), at_once);
+            assert_eq!(decide_at(&situation, &IN_COOKIE, minutes(1)), due);
+        }
+    }
+
+    #[test]
+    fn once_the_head_is_sent_a_session_in_the_cookie_cannot_change() {
+        let record = stored();
+        for (patch, intent, touch, decision) in [
+            (Patch::default(), Intent::Keep, TouchMode::WhenDue, "nothing"),
+            (Patch::default(), Intent::Keep, TouchMode::Now, "head sent"),
+            (fields(), Intent::Keep, TouchMode::WhenDue, "head sent"),
+            (limits(), Intent::Keep, TouchMode::WhenDue, "head sent"),
+            (Patch::default(), Intent::Renew, TouchMode::WhenDue, "head sent"),
+            (Patch::default(), Intent::Destroy, TouchMode::WhenDue, "head sent"),
+        ] {
+            let live = quiet(Stored::Live(KEY, &record), &patch);
+            let situation = Situation { head: Head::Sent, intent, touch, ..live };
+            assert_eq!(decide_at(&situation, &IN_COOKIE, minutes(1)), decision, "{intent:?}");
         }
     }
 

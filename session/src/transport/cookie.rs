@@ -117,6 +117,15 @@ impl CookieSettings {
 
     /// Finds the ids in a request.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Presented {
+        self.find_by(headers, SessionId::parse)
+    }
+
+    /// Finds the ids in a request, each of which is read from the value of a cookie.
+    pub(crate) fn find_by(
+        &self,
+        headers: &HeaderMap,
+        mut read: impl FnMut(&[u8]) -> Option<SessionId>,
+    ) -> Presented {
         let mut presented = Presented::default();
         for header in headers.get_all(COOKIE) {
             let mut rest = header.as_bytes();
@@ -128,7 +137,7 @@ impl CookieSettings {
                 rest = next;
                 if let Some(value) = self.value_of(pair) {
                     presented.any = true;
-                    if let Some(id) = SessionId::parse(value) {
+                    if let Some(id) = read(value) {
                         presented.push(id);
                     }
                 }
@@ -146,12 +155,23 @@ impl CookieSettings {
     /// The header that gives the client its id, to be kept for this long; `None` is until the browser
     /// is closed.
     pub(crate) fn issue(&self, id: &SessionId, max_age: Option<Duration>) -> HeaderValue {
-        let mut cookie = self.cookie(id.as_str());
+        self.issue_value(id.as_str(), max_age)
+    }
+
+    /// The header that gives the client a value of the cookie.
+    pub(crate) fn issue_value(&self, value: &str, max_age: Option<Duration>) -> HeaderValue {
+        let mut cookie = self.cookie(value);
         if let Some(max_age) = max_age {
             let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
             cookie.set_max_age(cookie::time::Duration::seconds(seconds));
         }
         header(&cookie)
+    }
+
+    /// How many bytes the cookie takes with this value and the longest `Max-Age`.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn most_bytes(&self, value: &str) -> usize {
+        self.issue_value(value, Some(Duration::MAX)).len()
     }
 
     /// The header that makes the client forget its id.
@@ -182,8 +202,12 @@ impl CookieSettings {
 
 fn header(cookie: &cookie::Cookie<'_>) -> HeaderValue {
     HeaderValue::from_str(&cookie.to_string())
-        .expect("checked settings and ids have only characters that headers allow")
+        .expect("checked settings, ids and sealed sessions have only characters that headers allow")
 }
+
+/// The name, value and attributes of a cookie that every browser takes (RFC 6265bis, 6.1).
+#[cfg(feature = "sealed")]
+pub(crate) const MOST_COOKIE_BYTES: usize = 4_096;
 
 const HOST_PREFIX: &str = "__Host-";
 const SECURE_PREFIX: &str = "__Secure-";
