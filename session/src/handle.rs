@@ -18,7 +18,7 @@ use std::{
 use actix_web::{
     HttpMessage as _, HttpRequest,
     dev::ServiceRequest,
-    http::{StatusCode, header::HeaderValue},
+    http::{StatusCode, header::HeaderName},
 };
 use serde_json::value::RawValue;
 use tracing::{error, warn};
@@ -26,6 +26,7 @@ use tracing::{error, warn};
 use crate::{
     call::{Effect, Settled},
     config::WorkerConfig,
+    csrf,
     error::{Chain, SessionError, StoreError, ValueError},
     expiry::{Limits, whole_ms},
     field::{FieldSchema, Schema, Snapshot, same_json},
@@ -40,7 +41,7 @@ use crate::{
     record::Record,
     state::{Base, State},
     store::{Look, Renewal},
-    transport::Presented,
+    transport::{Answer, Carrier, Claim, CookieSettings, HeaderSettings, Presented},
 };
 
 /// The request's session without a struct: its id, its state, and everything that can be done to it as
@@ -125,6 +126,7 @@ impl SessionHandle {
         if state.intent != Intent::Destroy {
             state.intent = Intent::Regenerate;
         }
+        state.wanted = false;
         state.forget_changes();
     }
 
@@ -147,6 +149,7 @@ impl SessionHandle {
     pub fn destroy(&mut self) {
         let mut state = self.inner().state.borrow_mut();
         state.intent = Intent::Destroy;
+        state.wanted = false;
         state.forget_changes();
     }
 
@@ -210,6 +213,87 @@ impl SessionHandle {
     /// Extends the session at the end of the request, even if it was extended a moment ago.
     pub fn touch(&mut self) {
         self.inner().state.borrow_mut().touch = TouchMode::Now;
+    }
+
+    /// A token that proves to [`verify_csrf`](Self::verify_csrf) that a form was made for this session, against
+    /// cross-site request forgery. Put it into a hidden field of each form that changes something, or into a header
+    /// that a script of the page sends.
+    ///
+    /// It is bound to the session's id, and ends with it: what renews the id (login, logout,
+    /// [`renew`](Self::renew)) must come first in a request that also makes a token. No two calls return the same
+    /// text, so that a compressed page does not give it away; all are good until the id changes.
+    ///
+    /// A visitor who has no session gets one with this response, as if a field had been written: **a page with a
+    /// token stores a session**. An error response (5xx) keeps nothing, so its forms do not work.
+    ///
+    /// This is the HMAC-based token of the [OWASP CSRF prevention cheat sheet] and of OWASP ASVS 5.0, 3.5.1. The cookie's
+    /// `SameSite=Lax` is a defence of its own, but not against other hosts of one's own site. Clients that present
+    /// their id in a header need no token.
+    ///
+    /// [OWASP CSRF prevention cheat sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+    ///
+    /// # Panics
+    /// When the operating system has no random numbers to give.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{SessionError, SessionHandle};
+    /// use actix_web::{HttpResponse, Responder, web};
+    ///
+    /// async fn form(mut session: SessionHandle) -> impl Responder {
+    ///     let token = session.csrf_token(); // letters, digits, `-` and `_`: it needs no escaping
+    ///     HttpResponse::Ok().content_type("text/html").body(format!(
+    ///         "<form method=post><input type=hidden name=csrf value={token}><button>Delete</button></form>"
+    ///     ))
+    /// }
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Delete {
+    ///     csrf: String,
+    /// }
+    ///
+    /// async fn delete(
+    ///     session: SessionHandle,
+    ///     form: web::Form<Delete>,
+    /// ) -> Result<impl Responder, SessionError> {
+    ///     session.verify_csrf(&form.csrf)?;
+    ///     Ok("deleted")
+    /// }
+    /// ```
+    #[must_use = "the token belongs into the page"]
+    pub fn csrf_token(&mut self) -> String {
+        let inner = self.inner();
+        let is_new = {
+            let mut state = inner.state.borrow_mut();
+            state.wanted = true;
+            state.gets_a_new_id()
+        };
+        let id = if is_new {
+            inner.reserve_id()
+        } else {
+            // While the store is away, the id that the client presents is what it has when the store is back.
+            let presented = || inner.presented.claims().next().map(|claim| claim.id.clone());
+            inner.ids.current().cloned().or_else(presented)
+        };
+        csrf::token(&id.unwrap_or_else(|| {
+            warn!("a CSRF token is made for nobody: the client's id is an old one, or cannot be known yet");
+            SessionId::random()
+        }))
+    }
+
+    /// Checks that a form was made for this session: call it before doing what the form asks for.
+    ///
+    /// # Errors
+    /// [`SessionError::Csrf`], which the client sees as a 403, if the text is not a [`csrf_token`](Self::csrf_token)
+    /// of the session as the client presented it: it is another session's, or from before the id was renewed, or
+    /// the client has no session.
+    pub fn verify_csrf(&self, token: &str) -> Result<(), SessionError> {
+        let inner = self.inner();
+        let is_live = matches!(inner.state.borrow().stored, Base::Live { .. });
+        match inner.ids.first() {
+            Some(id) if is_live && csrf::is_of(token, id) => Ok(()),
+            _ => Err(SessionError::Csrf),
+        }
     }
 
     /// How long the session lives without a request that uses it.
@@ -355,7 +439,7 @@ impl SessionHandle {
         if let Call::Nothing = plan.call {
             let mut state = inner.state.borrow_mut();
             state.tell(plan.cookie);
-            return Some(Closing { cookie: inner.send_head(&mut state), error: None });
+            return Some(inner.told(&mut state, None));
         }
         let is_the_last = self.is_the_last();
         inner.let_go(&plan.call, is_the_last);
@@ -367,7 +451,7 @@ impl SessionHandle {
             // Nobody is left to whom anything else would matter.
             state.forget_changes();
             state.tell(plan.cookie);
-            return Some(Closing { cookie: inner.send_head(&mut state), error: None });
+            return Some(inner.told(&mut state, None));
         }
         let transaction = state.transaction(plan.cookie);
         let result = effect.map(|effect| match state.finish(transaction, effect, &inner.ids) {
@@ -428,7 +512,9 @@ pub(crate) enum Found {
 /// What the response must say about the session.
 #[derive(Debug)]
 pub(crate) struct Closing {
-    pub(crate) cookie: Option<HeaderValue>,
+    pub(crate) answer: Option<Answer>,
+    /// The header that was looked at besides the cookie.
+    pub(crate) looked_at: Option<HeaderName>,
     /// Why the response must be another than the handler's.
     pub(crate) error: Option<SessionError>,
 }
@@ -508,16 +594,25 @@ struct Slot {
 /// What the handles of a request share.
 struct Inner {
     config: Rc<WorkerConfig>,
+    connection: Connection,
     presented: Presented,
     loading: Cell<Loading>,
     /// The struct for which the session was read first; others may need more of it.
     first: Cell<Option<&'static Schema>>,
     ids: Ids,
-    /// An id of the custom generator, made while the request is at hand.
+    /// An id for a new or renewed session: made by the custom generator while the request is at hand, or because
+    /// something had to be bound to it before.
     spare_id: RefCell<Option<SessionId>>,
     state: RefCell<State>,
     /// Held by whoever talks to the store, so that calls do not overtake each other.
     turn: tokio::sync::Mutex<()>,
+}
+
+/// Whether the cookie is the one that is for TLS, if the two differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    Usual,
+    Unsecured,
 }
 
 /// Whether the session was read from the store.
@@ -543,9 +638,17 @@ const ID_ATTEMPTS: usize = 3;
 
 impl Inner {
     fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
+        let unsecured = config.unsecured.as_ref().and_then(|it| it.cookie_of(request));
+        let cookie = unsecured.unwrap_or(&config.cookie);
+        let presented = cookie.find(request.headers());
+        let presented = match &config.header {
+            None => presented,
+            Some(header) => presented.and_in_header(header.find(request.headers(), cookie)),
+        };
         Self {
             config: Rc::clone(config),
-            presented: config.cookie.find(request.headers()),
+            connection: unsecured.map_or(Connection::Usual, |_| Connection::Unsecured),
+            presented,
             loading: Cell::new(Loading::NotBegun),
             first: Cell::new(None),
             ids: Ids::default(),
@@ -555,7 +658,18 @@ impl Inner {
         }
     }
 
+    /// The cookie of this request's connection.
+    fn cookie(&self) -> &CookieSettings {
+        match (self.connection, &self.config.unsecured) {
+            (Connection::Unsecured, Some(unsecured)) => &unsecured.cookie,
+            _ => &self.config.cookie,
+        }
+    }
+
     async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
+        if self.presented.carrier == Carrier::Conflict {
+            return Err(SessionError::ConflictingIds);
+        }
         let _turn = self.turn.lock().await;
         if self.loading.get() == Loading::Done {
             return self.load_rest(schema).await;
@@ -608,12 +722,15 @@ impl Inner {
             Loading::Begun => return false,
             Loading::NotBegun => {}
         }
-        for id in self.presented.ids() {
-            let key = StoreKey::from(id);
+        if self.presented.carrier == Carrier::Conflict {
+            return false;
+        }
+        for claim in self.presented.claims() {
+            let key = StoreKey::from(&claim.id);
             match self.config.store.load_now(&key) {
                 Some(Ok(record)) => {
                     if let Some(record) = record.and_then(|record| self.usable(record, None)) {
-                        self.found(id, key, record);
+                        self.found(claim, key, record);
                         self.loading.set(Loading::Done);
                         return true;
                     }
@@ -628,11 +745,11 @@ impl Inner {
 
     /// Finds the session that the client means. If the store fails, nobody knows.
     async fn look_up(&self, enough: Option<&'static [&'static str]>) -> Result<(), SessionError> {
-        for id in self.presented.ids() {
-            let key = StoreKey::from(id);
+        for claim in self.presented.claims() {
+            let key = StoreKey::from(&claim.id);
             self.state.borrow_mut().stored = Base::Unavailable { key };
             if let Some(record) = self.load_record(key, enough).await? {
-                self.found(id, key, record);
+                self.found(claim, key, record);
                 return Ok(());
             }
         }
@@ -640,11 +757,13 @@ impl Inner {
         Ok(())
     }
 
-    fn found(&self, id: &SessionId, key: StoreKey, record: Record) {
+    fn found(&self, claim: &Claim, key: StoreKey, record: Record) {
         if !record.is_retired() || record.successor().is_some() {
-            self.ids.push(Some(id.clone()));
+            self.ids.push(Some(claim.id.clone()));
         }
-        self.state.borrow_mut().stored = Base::of(key, record);
+        let mut state = self.state.borrow_mut();
+        state.stored = Base::of(key, record);
+        state.outdated = claim.is_outdated;
     }
 
     fn found_nothing(&self) {
@@ -723,30 +842,59 @@ impl Inner {
             state.forget_changes();
             state.intent = Intent::Keep;
         }
+        state.wanted = false;
         let error = state.encode_error().or(result.err());
-        Closing { cookie: self.send_head(&mut state), error }
+        self.told(&mut state, error)
     }
 
-    /// The cookie that goes out with the head of the response. After it, none can.
-    fn send_head(&self, state: &mut State) -> Option<HeaderValue> {
+    /// What goes out with the head of the response. After it, nothing can.
+    fn told(&self, state: &mut State, error: Option<SessionError>) -> Closing {
         state.head = Head::Sent;
-        let cookie = &self.config.cookie;
-        match (mem::replace(&mut state.cookie, CookieAction::Keep), self.ids.current()) {
-            (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
-            (CookieAction::Remove, _) => Some(cookie.removal()),
+        let action = mem::replace(&mut state.cookie, CookieAction::Keep);
+        let header = self.config.header.as_ref();
+        let answer = match (self.presented.carrier, header) {
+            (Carrier::Header, Some(header)) => self.answer_in(header, action),
+            (Carrier::Cookie | Carrier::Header, _) => self.answer_in_cookie(action),
+            (Carrier::Conflict, _) => None,
+        };
+        Closing { answer, looked_at: header.map(|header| header.of_requests().clone()), error }
+    }
+
+    fn answer_in_cookie(&self, action: CookieAction) -> Option<Answer> {
+        let cookie = self.cookie();
+        match (action, self.ids.current()) {
+            (CookieAction::Issue(age), Some(id)) => Some(Answer::Cookie(cookie.issue(id, age))),
+            (CookieAction::Remove, _) => Some(Answer::Cookie(cookie.removal())),
             (CookieAction::Keep | CookieAction::Issue(_), _) => None,
         }
     }
 
+    /// How long an id is kept is the client's affair here, so it is told only what it does not know.
+    fn answer_in(&self, header: &HeaderSettings, action: CookieAction) -> Option<Answer> {
+        let (name, value) = match (action, self.ids.current()) {
+            (CookieAction::Issue(_), Some(id)) if self.presented.is_up_to_date(id) => return None,
+            (CookieAction::Issue(_), Some(id)) => header.issue(id, self.cookie()),
+            (CookieAction::Remove, _) => header.removal(),
+            (CookieAction::Keep | CookieAction::Issue(_), _) => return None,
+        };
+        Some(Answer::Header(name, value))
+    }
+
+    /// The id that a new or renewed session is going to have; `None` if only the request could make one.
+    fn reserve_id(&self) -> Option<SessionId> {
+        let mut spare = self.spare_id.borrow_mut();
+        if spare.is_none() && self.config.id_generator.is_none() {
+            *spare = Some(SessionId::random());
+        }
+        spare.clone()
+    }
+
     /// An id for a new or renewed session; `None` if only the request could make one and it is gone.
     fn new_id(&self, request: Option<&HttpRequest>) -> Option<SessionId> {
-        match (&self.config.id_generator, request) {
-            (None, _) => Some(SessionId::random()),
-            (Some(generator), request) => {
-                let spare = self.spare_id.borrow_mut().take();
-                spare.or_else(|| request.map(generator))
-            }
-        }
+        self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
+            None => Some(SessionId::random()),
+            Some(generator) => request.map(generator),
+        })
     }
 
     /// Plans, makes the store call, and takes over what it did. The caller has the turn.
@@ -867,6 +1015,11 @@ impl Ids {
             ids = ids.later.get_or_init(Box::default);
             ids.id.get_or_init(|| id.take().expect("taken at most once"));
         }
+    }
+
+    /// The id that the client came with, or the first that it got.
+    pub(crate) fn first(&self) -> Option<&SessionId> {
+        self.id.get()?.as_ref()
     }
 
     pub(crate) fn current(&self) -> Option<&SessionId> {

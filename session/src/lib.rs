@@ -27,6 +27,7 @@
 //! | declare a session | [`derive(Session)`](derive@Session) and its attributes |
 //! | use one in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
 //! | set up the cookie, the limits, the ids | [`SessionMiddleware::builder`] |
+//! | serve API clients, sign ids, stand behind a proxy, protect forms | [clients](guide::clients) |
 //! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
@@ -46,6 +47,7 @@ pub mod conformance;
 
 mod call;
 mod config;
+mod csrf;
 mod error;
 mod expiry;
 mod field;
