@@ -52,6 +52,7 @@ fn main() {
     let criterion = Rc::new(RefCell::new(Criterion::default().configure_from_args()));
     rt::System::new().block_on(requests(&criterion));
     rt::System::new().block_on(sealed_requests(&mut criterion.borrow_mut()));
+    rt::System::new().block_on(signatures(&criterion));
     records(&mut criterion.borrow_mut());
     encrypted(&mut criterion.borrow_mut());
     criterion.borrow_mut().final_summary();
@@ -175,6 +176,58 @@ fn calls(criterion: &mut Criterion, name: &str, store: &impl SessionStore, recor
     criterion.bench_function(&format!("update a number, {name}"), |bencher| {
         bencher.iter(|| store.update(&key, &patch).now_or_never());
     });
+}
+
+/// What signing costs: compare with the same without a key, and with a forged cookie, which ends before the store.
+async fn signatures(criterion: &Rc<RefCell<Criterion>>) {
+    async fn read(session: TypedSession<One>) -> String {
+        session.views.to_string()
+    }
+    async fn begin(mut session: TypedSession<One>) -> String {
+        session.set_views(1);
+        session.csrf_token()
+    }
+    async fn verify(session: TypedSession<One>, token: web::Path<String>) -> String {
+        session.verify_csrf(&token).is_ok().to_string()
+    }
+    for keys in [0, 1, 3] {
+        let builder = SessionMiddleware::builder(MemoryStore::new());
+        let builder = match keys {
+            0 => builder,
+            _ => builder.signing_keys((0..keys).map(|_| Key::generate())),
+        };
+        let app = App::new()
+            .wrap(builder.build().expect("valid settings"))
+            .route("/read", web::get().to(read))
+            .route("/begin", web::get().to(begin))
+            .route("/verify/{token}", web::get().to(verify));
+        let app = init_service(app).await;
+        let begun = app.call(TestRequest::get().uri("/begin").to_request()).await;
+        let begun = begun.expect("an answer");
+        let cookie = begun.headers().get(SET_COOKIE).expect("it sets a cookie");
+        let cookie = cookie.to_str().expect("ASCII").split(';').next().expect("a pair").to_owned();
+        let token = actix_web::test::read_body(begun).await;
+        let verify = format!("/verify/{}", str::from_utf8(&token).expect("ASCII"));
+        // Its last character but one has no bits to spare, so it is as well-formed as the true one.
+        let mut forged = cookie.clone().into_bytes();
+        let place = forged.len() - 2;
+        forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+        let forged = String::from_utf8(forged).expect("ASCII");
+        for (name, path, cookie) in [
+            ("begins a session", "/begin", "a=b"),
+            ("reads", "/read", cookie.as_str()),
+            ("reads, its id forged", "/read", forged.as_str()),
+            ("verifies a token", verify.as_str(), cookie.as_str()),
+        ] {
+            criterion.borrow_mut().bench_function(&format!("{keys} keys: {name}"), |bencher| {
+                bencher.iter_batched(
+                    || TestRequest::get().uri(path).insert_header((COOKIE, cookie)).to_request(),
+                    |request| app.call(request).now_or_never().expect("at once").is_ok(),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+    }
 }
 
 fn records(criterion: &mut Criterion) {

@@ -85,6 +85,22 @@ impl Site {
     ) -> Self {
         let clock = FakeClock::default();
         let store = FaultyStore::new(MemoryStore::builder().clock(clock.clone()).build());
+        Self::on(store, clock, settings)
+    }
+
+    /// Another site with the same store: this one after a restart, with other settings, or elsewhere.
+    pub fn beside(
+        &self,
+        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+    ) -> Self {
+        Self::on(self.store.clone(), self.clock.clone(), settings)
+    }
+
+    fn on(
+        store: FaultyStore<MemoryStore>,
+        clock: FakeClock,
+        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+    ) -> Self {
         let builder = SessionMiddleware::builder(store.clone()).clock(clock.clone());
         let sessions = settings(builder).build().expect("valid settings");
         let gate = Gate::default();
@@ -165,6 +181,7 @@ async fn act(
 ) -> Result<HttpResponse, SessionError> {
     let mut session = session;
     let mut status = StatusCode::OK;
+    let mut token = None;
     for step in steps.split(',') {
         let (verb, value) = step.split_once('=').unwrap_or((step, ""));
         match verb {
@@ -194,12 +211,14 @@ async fn act(
                 session.set_max_age(Duration::from_millis(value.parse().expect("milliseconds")));
             }
             "persist" => session.set_persistent(value != "no"),
+            "csrf" => token = Some(session.csrf_token()),
+            "verify" => session.verify_csrf(value)?,
             "gate" => gate.pass().await,
             "status" => status = value.parse().expect("a status"),
             other => panic!("the test site does not know the step `{other}`"),
         }
     }
-    Ok(HttpResponse::build(status).body(show(&session)))
+    Ok(HttpResponse::build(status).body(token.unwrap_or_else(|| show(&session))))
 }
 
 /// The session in one line.

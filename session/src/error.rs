@@ -74,6 +74,16 @@ pub enum SessionError {
         "the id generator returned ids that are in use; it must return a new random id each time"
     )]
     IdsTaken,
+    /// The request's cookie and its header, or two of its headers, name different sessions. The client gets a 400.
+    #[error(
+        "the request presents the ids of different sessions, so it gets none; a client that sends the id in a header must not send a session cookie"
+    )]
+    ConflictingIds,
+    /// The form was not made for this session, so perhaps another site has sent it. The client gets a 403.
+    #[error(
+        "the CSRF token is not of this session; put `csrf_token()` into the form, and let the client load the form again after its id was renewed"
+    )]
+    Csrf,
 }
 
 impl ResponseError for SessionError {
@@ -81,6 +91,8 @@ impl ResponseError for SessionError {
         match self {
             Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::ConflictingIds => StatusCode::BAD_REQUEST,
+            Self::Csrf => StatusCode::FORBIDDEN,
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
             | Self::Store(_)
@@ -221,6 +233,11 @@ pub enum ConfigError {
     #[cfg(feature = "sealed")]
     #[error("sealing needs a key; give at least one, the one to seal with first")]
     NoSealingKey,
+    /// The setting needs a store, and the sessions are sealed in the cookie.
+    #[error(
+        "`{0}` needs a store; a `CookieStore` keeps sessions in the cookie, which is sealed already"
+    )]
+    NeedsStore(&'static str),
     /// A time limit is zero.
     #[error("`{0}` must be longer than zero")]
     ZeroDuration(&'static str),
@@ -242,11 +259,22 @@ pub enum ConfigError {
     )]
     HostPrefix,
     /// Browsers refuse `SameSite=None` without `Secure`.
-    #[error("`SameSite=None` needs `Secure`; drop `cookie_secure(false)`")]
+    #[error("`SameSite=None` needs `Secure`; set `cookie_secure(true)`")]
     SameSiteNoneInsecure,
     /// Browsers refuse `Partitioned` without `Secure`.
-    #[error("`Partitioned` needs `Secure`; drop `cookie_secure(false)`")]
+    #[error("`Partitioned` needs `Secure`; set `cookie_secure(true)`")]
     PartitionedInsecure,
+    /// There is no key to sign with.
+    #[error("`signing_keys` has no key; give it one, or leave it out and ids are not signed")]
+    NoSigningKeys,
+    /// The header cannot carry ids.
+    #[error(
+        "`{0}` is no header for session ids; choose one that HTTP does not use itself, such as `X-Session`, or `bearer()`"
+    )]
+    HeaderName(String),
+    /// The proxies have no such address.
+    #[error("`{0}` is neither an IP address nor a network such as `10.0.0.0/8`")]
+    TrustedProxy(String),
 }
 
 /// Writes an error and everything that caused it on one line.
@@ -275,6 +303,8 @@ mod tests {
         assert_eq!(status(StoreError::damaged("half").into()), 500);
         assert_eq!(status(SessionError::NoMiddleware), 500);
         assert_eq!(status(SessionError::Gone), 409);
+        assert_eq!(status(SessionError::ConflictingIds), 400);
+        assert_eq!(status(SessionError::Csrf), 403);
     }
 
     #[test]

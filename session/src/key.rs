@@ -66,10 +66,6 @@ impl Key {
     }
 
     /// A key that is good for one purpose only.
-    #[cfg_attr(
-        not(any(test, feature = "sealed")),
-        expect(dead_code, reason = "only what signs and seals needs it")
-    )]
     pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");

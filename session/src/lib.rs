@@ -27,6 +27,7 @@
 //! | declare a session | [`derive(Session)`](derive@Session) and its attributes |
 //! | use one in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
 //! | set up the cookie, the limits, the ids | [`SessionMiddleware::builder`] |
+//! | serve API clients, sign ids, stand behind a proxy, protect forms | [clients](guide::clients) |
 //! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
 //! | encrypt what is stored, or store nothing | [sealed sessions](guide::sealing) |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
@@ -48,6 +49,7 @@ pub mod conformance;
 
 mod call;
 mod config;
+mod csrf;
 mod error;
 mod expiry;
 mod field;

@@ -26,6 +26,11 @@ pub(crate) struct Situation<'a> {
     pub(crate) touch: TouchMode,
     /// Whether the session was extended while it was loaded.
     pub(crate) touched_by_load: bool,
+    /// Whether a key that is not the first any more has signed the client's id.
+    pub(crate) outdated: bool,
+    /// Whether there must be a session although nothing is written to it: the client got a token that is bound
+    /// to its id.
+    pub(crate) wanted: bool,
     pub(crate) changes: Changes,
     pub(crate) head: Head,
 }
@@ -190,19 +195,20 @@ pub(crate) fn tolerates_outage(situation: &Situation<'_>, rules: &Rules) -> bool
 ///
 /// | stored | intent | changes | call | cookie |
 /// | --- | --- | --- | --- | --- |
-/// | nothing, unknown | any | fields | create | issue |
+/// | nothing, unknown | any | fields, or a session is wanted | create | issue |
 /// | nothing | any | none, or limits only | – | – |
 /// | unknown | any | none, or limits only | – | remove |
 /// | live | keep | fields or limits | update | issue if the limits changed, or if it is persistent and the expiry moves |
 /// | live | keep | a privilege field | rotate, old id reads nothing | issue |
 /// | live | keep | none, touch due or asked for | touch | issue if it is persistent |
 /// | live | keep | none, touched by the load | – | issue if it is persistent |
+/// | live | keep | none, or fields, with an outdated signature | touch, or update | issue |
 /// | live | keep | none | – | – |
 /// | live | renew | any | rotate, old id reads the snapshot | issue |
 /// | live | renew | a privilege field | rotate, old id reads nothing | issue |
-/// | live | regenerate | fields | rotate to an empty session, old id reads nothing | issue |
+/// | live | regenerate | fields, or a session is wanted | rotate to an empty session, old id reads nothing | issue |
 /// | live | regenerate, destroy | none | destroy | remove |
-/// | live | destroy | fields | destroy, then create | issue |
+/// | live | destroy | fields, or a session is wanted | destroy, then create | issue |
 /// | retired, readable | destroy | any | destroy (and the successor with it) | remove |
 /// | retired, hidden | destroy | any | – | remove |
 /// | gone | destroy | any | – | remove |
@@ -227,9 +233,10 @@ pub(crate) fn plan(
         (Changes::Discarded, _) => (&nothing, Intent::Keep, false),
     };
     let merged = situation.merged;
+    let begins = patch.changes_fields() || situation.wanted && situation.changes == Changes::Kept;
     let plan = match situation.stored {
-        Stored::Nothing if !patch.changes_fields() => Plan::nothing(CookieAction::Keep),
-        Stored::Unknown if !patch.changes_fields() => Plan::nothing(CookieAction::Remove),
+        Stored::Nothing if !begins => Plan::nothing(CookieAction::Keep),
+        Stored::Unknown if !begins => Plan::nothing(CookieAction::Remove),
         Stored::Nothing | Stored::Unknown => {
             let (record, cookie) = begin(patch, rules, now);
             Plan::new(Call::Create(record), cookie)
@@ -240,7 +247,7 @@ pub(crate) fn plan(
                 let old_id = if elevated { OldId::ReadsNothing } else { OldId::ReadsSnapshot };
                 renew(key, record, patch, merged, old_id, rules, now)
             }
-            Intent::Regenerate | Intent::Destroy if !patch.changes_fields() => {
+            Intent::Regenerate | Intent::Destroy if !begins => {
                 Plan::new(Call::Destroy(key), CookieAction::Remove)
             }
             Intent::Regenerate => regenerate(key, record, patch, rules, now),
@@ -262,9 +269,7 @@ pub(crate) fn plan(
             ..Plan::nothing(CookieAction::Keep)
         },
         Stored::Unavailable(key) => match intent {
-            Intent::Destroy if !patch.changes_fields() => {
-                Plan::new(Call::Destroy(key), CookieAction::Remove)
-            }
+            Intent::Destroy if !begins => Plan::new(Call::Destroy(key), CookieAction::Remove),
             Intent::Destroy => {
                 let (record, cookie) = begin(patch, rules, now);
                 Plan::new(Call::DestroyThenCreate(key, record), cookie)
@@ -294,18 +299,25 @@ fn stay(
     let limits = patch.limits().unwrap_or(record.limits());
     let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
     let in_cookie = rules.cookie_holds == CookieHolds::Session;
-    let due = match situation.touch {
-        TouchMode::Now => expires_at > record.expires_at(),
-        // Nobody asked for it, and it needs a cookie.
-        TouchMode::WhenDue if in_cookie && situation.head == Head::Sent => false,
-        TouchMode::WhenDue => {
-            !situation.touched_by_load
-                && rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
-        }
-    };
+    // Only with a call, which tells whether the id is still the client's: a cookie that is sent for an old id
+    // would take the place of the new one.
+    let outdated = situation.outdated && situation.head == Head::Open;
+    let due = outdated
+        || match situation.touch {
+            TouchMode::Now => expires_at > record.expires_at(),
+            // Nobody asked for it, and it needs a cookie.
+            TouchMode::WhenDue if in_cookie && situation.head == Head::Sent => false,
+            TouchMode::WhenDue => {
+                !situation.touched_by_load
+                    && rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
+            }
+        };
     let reissue = CookieAction::Issue(rules.cookie_age(limits, expires_at, now));
-    let moved_with_it =
-        if in_cookie || rules.persistent(limits) { reissue } else { CookieAction::Keep };
+    let moved_with_it = if in_cookie || outdated || rules.persistent(limits) {
+        reissue
+    } else {
+        CookieAction::Keep
+    };
     let moved_before = match situation.touched_by_load {
         true => moved_with_it,
         false => CookieAction::Keep,
@@ -497,6 +509,8 @@ mod tests {
             merged: false,
             touch: TouchMode::WhenDue,
             touched_by_load: false,
+            outdated: false,
+            wanted: false,
             changes: Changes::Kept,
             head: Head::Open,
         }
@@ -785,6 +799,69 @@ mod tests {
             let situation = Situation { head: Head::Sent, intent, touch, ..live };
             assert_eq!(decide_at(&situation, &IN_COOKIE, minutes(1)), decision, "{intent:?}");
         }
+    }
+
+    #[test]
+    fn an_outdated_signature_is_replaced_once_a_call_has_proved_the_id() {
+        let record = stored();
+        let empty = Patch::default();
+        for touched_by_load in [false, true] {
+            let situation = Situation {
+                outdated: true,
+                touched_by_load,
+                ..quiet(Stored::Live(KEY, &record), &empty)
+            };
+            assert_eq!(decide(&situation), "touch; issue");
+            assert_eq!(
+                decide(&Situation { patch: &fields(), ..situation.clone() }),
+                "update; issue"
+            );
+            assert_eq!(
+                decide(&Situation { changes: Changes::Discarded, ..situation.clone() }),
+                "touch; issue"
+            );
+            // What cannot be sent is not asked for.
+            assert_eq!(decide(&Situation { head: Head::Sent, ..situation }), "nothing");
+        }
+        let retired = retired(OldId::ReadsSnapshot);
+        let situation =
+            Situation { outdated: true, ..quiet(Stored::Retired(KEY, &retired), &empty) };
+        assert_eq!(decide(&situation), "nothing");
+    }
+
+    #[test]
+    fn a_session_that_is_wanted_begins_without_a_field() {
+        let record = stored();
+        let retired = retired(OldId::ReadsSnapshot);
+        let empty = Patch::default();
+        let wanted =
+            |stored, intent| decide(&Situation { wanted: true, intent, ..quiet(stored, &empty) });
+        for stored in [Stored::Nothing, Stored::Unknown] {
+            for intent in INTENTS {
+                assert_eq!(wanted(stored, intent), "create; issue");
+            }
+        }
+        let live = Stored::Live(KEY, &record);
+        assert_eq!(
+            INTENTS.map(|intent| wanted(live, intent)),
+            [
+                "nothing",
+                "rotate, snapshot; issue",
+                "rotate, hidden, anew; issue",
+                "destroy, create; issue"
+            ]
+        );
+        assert_eq!(wanted(Stored::Unavailable(KEY), Intent::Keep), "nothing");
+        assert_eq!(wanted(Stored::Unavailable(KEY), Intent::Destroy), "destroy, create; issue");
+        for stored in [Stored::Retired(KEY, &retired), Stored::Gone] {
+            assert_eq!(wanted(stored, Intent::Keep), "nothing");
+        }
+        let failed = Situation {
+            wanted: true,
+            changes: Changes::Discarded,
+            ..quiet(Stored::Nothing, &empty)
+        };
+        assert_eq!(decide(&failed), "nothing");
     }
 
     #[test]

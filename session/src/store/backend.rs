@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::header::HeaderMap;
 
 use crate::{
-    config::Config,
+    config::{Config, Connection},
     id::SessionId,
     plan::CookieHolds,
     store::{ErasedStore, SessionStore},
@@ -56,7 +56,12 @@ impl Place {
 
 /// Reads the sessions that a request brings along.
 pub(crate) trait Carrier: Send + Sync {
-    fn open(&self, config: &Arc<Config>, headers: &HeaderMap) -> (Presented, Arc<dyn Carried>);
+    fn open(
+        &self,
+        config: &Arc<Config>,
+        connection: Connection,
+        headers: &HeaderMap,
+    ) -> (Presented, Arc<dyn Carried>);
 }
 
 /// The sessions that one request has brought along: its own store.

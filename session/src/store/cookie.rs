@@ -9,7 +9,7 @@ use actix_web::http::header::HeaderMap;
 use futures_util::future::{self, FutureExt as _};
 
 use crate::{
-    config::Config,
+    config::{Config, Connection},
     error::{ConfigError, StoreError},
     expiry::Timestamp,
     id::{SessionId, StoreKey},
@@ -22,7 +22,7 @@ use crate::{
         Answer, Created, ErasedStore, Look, Updated,
         backend::{Backend, Carried, Carrier, News, Place, Sessions, sealed},
     },
-    transport::{MOST_COOKIE_BYTES, Presented},
+    transport::{Claim, MOST_COOKIE_BYTES, Presented},
 };
 
 /// Keeps each session in its client's cookie, encrypted and authenticated (XChaCha20-Poly1305), and nothing on the
@@ -109,17 +109,24 @@ impl sealed::Sealed for CookieStore {
 }
 
 impl Carrier for CookieStore {
-    fn open(&self, config: &Arc<Config>, headers: &HeaderMap) -> (Presented, Arc<dyn Carried>) {
+    fn open(
+        &self,
+        config: &Arc<Config>,
+        connection: Connection,
+        headers: &HeaderMap,
+    ) -> (Presented, Arc<dyn Carried>) {
         let mut sessions = Vec::new();
-        let presented = config.cookie.find_by(headers, |value| {
-            let plain = self.keys.open(config.cookie.name.as_bytes(), value).ok()?;
+        let cookie = config.cookie_on(connection);
+        let presented = cookie.find_by(headers, |value| {
+            let plain = self.keys.open(cookie.name.as_bytes(), value).ok()?;
             let (id, record) = Record::from_compact_bytes(&plain)?;
             let id = SessionId::parse(id.as_bytes())?;
             sessions.push(Session::new(id.clone(), Some(record)));
-            Some(id)
+            Some(Claim { id, is_outdated: false })
         });
         let jar = Jar {
             config: Arc::clone(config),
+            connection,
             keys: Arc::clone(&self.keys),
             sessions: Mutex::new(sessions),
         };
@@ -130,6 +137,7 @@ impl Carrier for CookieStore {
 /// The sessions of one request: those that came with it, and those that go with its response.
 struct Jar {
     config: Arc<Config>,
+    connection: Connection,
     keys: Arc<Keyring>,
     sessions: Mutex<Vec<Session>>,
 }
@@ -162,7 +170,7 @@ impl Jar {
 
     /// Gives a session another record, if the client can take it.
     fn put(&self, session: &mut Session, record: Record) -> Result<(), StoreError> {
-        let cookie = &self.config.cookie;
+        let cookie = self.config.cookie_on(self.connection);
         let plain = record.to_compact_bytes(session.id.as_str());
         let sealed = self.keys.seal(cookie.name.as_bytes(), &plain);
         let bytes = cookie.most_bytes(&sealed);
