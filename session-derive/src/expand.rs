@@ -155,7 +155,7 @@ fn constant_name(index: usize) -> Ident {
 }
 
 fn constant(field: &Field, index: usize) -> TokenStream {
-    let Field { ident, ty, .. } = field;
+    let Field { ident, vis, ty, .. } = field;
     let (name, span) = (constant_name(index), field.type_span());
     let default = match &field.default {
         Some(default) => quote!(#default),
@@ -163,13 +163,15 @@ fn constant(field: &Field, index: usize) -> TokenStream {
             <#ty as ::actix_typed_session::__private::StoredDefault>::stored_default()
         },
     };
-    let Some(Stored { name: stored, aliases, merge, privilege, lenient }) = &field.stored else {
+    let Some(Stored { name: stored, aliases, merge, privilege, index, lenient }) = &field.stored
+    else {
         return quote! {
             #[doc(hidden)]
             const #name: fn() -> #ty = || #default;
         };
     };
     let label = ident.unraw().to_string();
+    let is_indexed = index.is_some();
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
     let constructor = match merge {
         Merge::Add => quote_spanned!(span=> #private::Field::sum),
@@ -198,6 +200,7 @@ fn constant(field: &Field, index: usize) -> TokenStream {
                 aliases: &[#(#aliases),*],
                 lenient: #lenient,
                 privilege: #privilege,
+                index: #is_indexed,
             },
             |session| &session.#ident,
             |session| &mut session.#ident,
@@ -210,9 +213,20 @@ fn constant(field: &Field, index: usize) -> TokenStream {
         None => field,
         Some(rule) => quote!(#rule(#field #function)),
     };
+    let by = index.as_ref().map(|method| {
+        let doc = format!("The sessions whose `{label}` has this value.");
+        quote! {
+            #[doc = #doc]
+            #vis fn #method(value: &#ty) -> ::actix_typed_session::By<Self> {
+                ::actix_typed_session::__private::by(&Self::#name, value)
+            }
+        }
+    });
     quote! {
         #[doc(hidden)]
         const #name: ::actix_typed_session::__private::Field<Self, #ty> = #field;
+
+        #by
     }
 }
 

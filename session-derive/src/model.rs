@@ -45,6 +45,8 @@ pub(crate) struct Stored {
     pub(crate) aliases: Vec<String>,
     pub(crate) merge: Merge,
     pub(crate) privilege: bool,
+    /// The name of the function that names a value of the field, if sessions are found by it.
+    pub(crate) index: Option<Ident>,
     pub(crate) lenient: bool,
 }
 
@@ -86,6 +88,9 @@ const HIDING: &[&str] = &[
     "handle",
 ];
 
+/// The most fields of a struct that can be indexed.
+const MOST_INDEXED: usize = 4;
+
 const MERGE_RULES: &[&str] = &["last_write", "add", "max", "min", "union", "reject"];
 
 /// Checks a struct. What is wrong is reported and left out, so that the rest can still be generated.
@@ -98,8 +103,12 @@ pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
         format_ident!("{}Session", input.ident.unraw(), span = input.ident.span())
     });
     let cookie = input.attributes.cookie.filter(|name| is_cookie_name(name, errors));
-    let mut names =
-        Names { namespace, stored: StoredNames::default(), methods: MethodNames::default() };
+    let mut names = Names {
+        namespace,
+        stored: StoredNames::default(),
+        methods: MethodNames::default(),
+        indexed: 0,
+    };
     let fields = input
         .fields
         .into_iter()
@@ -119,7 +128,7 @@ pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
 
 fn field(input: InputField, kind: Kind, names: &mut Names, errors: &mut Errors) -> Field {
     let InputField { ident, vis, ty, docs, attributes } = input;
-    let stored = match (attributes.skip, reference(&ty)) {
+    let mut stored = match (attributes.skip, reference(&ty)) {
         (Some(_), _) => {
             refuse_storage(&attributes, errors);
             None
@@ -137,6 +146,9 @@ fn field(input: InputField, kind: Kind, names: &mut Names, errors: &mut Errors) 
     let accessor = attributes.accessor.as_ref();
     let accessor = accessor.and_then(|name| identifier(name, "user_name", errors));
     let base = accessor.as_ref().unwrap_or(&ident);
+    if let Some(stored) = &mut stored {
+        stored.index = index(base, &attributes, &stored.merge, names, errors);
+    }
     let methods = Methods::new(base, &ident, &ty, stored.as_ref(), &mut names.methods, errors);
     let default = match attributes.default {
         None | Some(DefaultValue::Trait) => None,
@@ -153,6 +165,7 @@ fn refuse_storage(attributes: &FieldAttributes, errors: &mut Errors) {
         ("merge", attributes.merge.as_ref().map(LitStr::span)),
         ("merge_with", attributes.merge_with.as_ref().map(|path| path.span())),
         ("privilege", attributes.privilege),
+        ("index", attributes.index),
         ("lenient", attributes.lenient),
     ];
     for (name, span) in names {
@@ -199,8 +212,39 @@ fn stored(
         aliases,
         merge: merge(attributes, errors),
         privilege: attributes.privilege.is_some(),
+        index: None,
         lenient: attributes.lenient.is_some(),
     }
+}
+
+/// The name of the function for an indexed field.
+fn index(
+    base: &Ident,
+    attributes: &FieldAttributes,
+    merge: &Merge,
+    names: &mut Names,
+    errors: &mut Errors,
+) -> Option<Ident> {
+    let span = attributes.index?;
+    if let Merge::Add = merge {
+        errors.push(
+            span,
+            "a field whose value is known to the store alone cannot be indexed; drop `index` or `merge = \"add\"`",
+        );
+        return None;
+    }
+    names.indexed += 1;
+    if names.indexed == MOST_INDEXED + 1 {
+        errors.push(
+            span,
+            format_args!(
+                "a session has at most {MOST_INDEXED} indexed fields, because each costs a write; \
+                 index what whole users or tenants are found by, and look at the other fields of \
+                 the sessions that are found"
+            ),
+        );
+    }
+    Some(format_ident!("by_{}", base.unraw(), span = base.span()))
 }
 
 fn merge(attributes: &FieldAttributes, errors: &mut Errors) -> Merge {
@@ -305,6 +349,8 @@ struct Names {
     namespace: Option<LitStr>,
     stored: StoredNames,
     methods: MethodNames,
+    /// How many fields are indexed so far.
+    indexed: usize,
 }
 
 /// The names in the store, and the fields that have them.
@@ -571,15 +617,35 @@ mod tests {
     }
 
     #[test]
+    fn at_most_four_fields_are_indexed_and_no_sum() {
+        let four = messages(syn::parse_quote! {
+            struct S {
+                #[session(index)] a: u8, #[session(index)] b: u8, #[session(index)] c: u8,
+                #[session(index, merge = "max")] d: u8,
+            }
+        });
+        assert_eq!(four, <[&str; 0]>::default());
+        let more = messages(syn::parse_quote! {
+            struct S {
+                #[session(index)] a: u8, #[session(index)] b: u8, #[session(index)] c: u8,
+                #[session(index)] d: u8, #[session(index)] e: u8, #[session(index)] f: u8,
+                #[session(index, merge = "add")] g: u8,
+            }
+        });
+        assert_eq!(more.len(), 2, "{more:#?}");
+        assert!(more[0].contains("at most 4") && more[1].contains("known to the store alone"));
+    }
+
+    #[test]
     fn a_field_that_is_not_stored_takes_no_store_attributes() {
         let messages = messages(syn::parse_quote! {
             struct S {
-                #[session(skip, rename = "x", alias = "y", merge = "add", privilege, lenient)]
+                #[session(skip, rename = "x", alias = "y", merge = "add", privilege, index, lenient)]
                 a: u8,
                 #[session(skip, default = 3)]
                 b: u8,
             }
         });
-        assert_eq!(messages.len(), 5, "{messages:#?}");
+        assert_eq!(messages.len(), 6, "{messages:#?}");
     }
 }

@@ -69,6 +69,15 @@ pub enum SessionError {
         "the response head has been sent, so the client cannot be given a new session id; begin, renew or regenerate the session before the response"
     )]
     ResponseSent,
+    /// The user has as many sessions as [`max_sessions`](crate::Sessions::max_sessions) allows. The client gets a
+    /// 403.
+    #[error(
+        "the user has {limit} sessions already, and no more are allowed; end one of them first"
+    )]
+    TooManySessions {
+        /// The most sessions that a user may have.
+        limit: usize,
+    },
     /// Every id that the generator made was taken.
     #[error(
         "the id generator returned ids that are in use; it must return a new random id each time"
@@ -81,6 +90,7 @@ impl ResponseError for SessionError {
         match self {
             Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::TooManySessions { .. } => StatusCode::FORBIDDEN,
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
             | Self::Store(_)

@@ -43,6 +43,8 @@ pub struct FieldSchema {
     pub lenient: bool,
     /// A change renews the session's id.
     pub privilege: bool,
+    /// Sessions are found by its value.
+    pub index: bool,
 }
 
 impl FieldSchema {

@@ -30,6 +30,7 @@
 //! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
+//! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
@@ -52,6 +53,7 @@ mod field;
 pub mod guide;
 mod handle;
 mod id;
+mod index;
 mod key;
 mod merge;
 mod merger;
@@ -60,6 +62,7 @@ mod number;
 mod patch;
 mod plan;
 mod record;
+mod sessions;
 mod state;
 mod store;
 mod transport;
@@ -77,6 +80,7 @@ pub use {
     expiry::{Clock, Limits, SystemClock, Timestamp},
     handle::{SessionHandle, Status},
     id::{InvalidSessionId, SessionId, StoreKey},
+    index::{By, Index, InvalidPublicId, PublicId},
     key::{InvalidKey, Key},
     merge::Union,
     middleware::{SessionFuture, SessionMiddleware, SessionService},
@@ -84,9 +88,10 @@ pub use {
     patch::{Change, NewExpiry, Patch, Refused},
     plan::OnOutage,
     record::{FieldName, Grace, OldId, Record, RecordError},
+    sessions::{OverLimit, Page, Sessions, StoredSession},
     store::{
-        Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,
-        MemoryStoreBuilder, Renewal, SessionStore, Updated,
+        Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, FindByIndex, Found,
+        MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},
@@ -97,6 +102,7 @@ pub use {
 pub mod __private {
     pub use crate::{
         field::{Field, FieldSchema, Schema, StoredDefault, StoredDeserialize, StoredSerialize},
+        index::by,
         merge::Ordered,
         number::Counter,
         typed::{

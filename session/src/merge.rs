@@ -186,8 +186,14 @@ mod tests {
 
     struct Visitor<F>(F);
 
-    static SCHEMA: FieldSchema =
-        FieldSchema { name: "f", stored: "f", aliases: &["old"], lenient: false, privilege: false };
+    static SCHEMA: FieldSchema = FieldSchema {
+        name: "f",
+        stored: "f",
+        aliases: &["old"],
+        lenient: false,
+        privilege: false,
+        index: false,
+    };
 
     fn json(text: &str) -> Arc<RawValue> {
         RawValue::from_string(text.to_owned()).expect("a JSON literal").into()

@@ -1,4 +1,4 @@
-//! The guide: how to begin, what is guaranteed, how to run it on Redis, what it costs, how to write a store, and where to
+//! The guide: how to begin, what is guaranteed, how to list and end the sessions of a user, how to run it on Redis, what it costs, how to write a store, and where to
 //! find what other libraries call otherwise.
 
 #[doc = include_str!("getting_started.md")]
@@ -9,6 +9,9 @@ pub mod semantics {}
 
 #[doc = include_str!("concurrent_requests.md")]
 pub mod concurrent_requests {}
+
+#[doc = include_str!("sessions_of_a_user.md")]
+pub mod sessions_of_a_user {}
 
 #[doc = include_str!("speed.md")]
 #[doc = include_str!("growth.svg")]
