@@ -32,6 +32,7 @@
 //! | encrypt what is stored, or store nothing | [sealed sessions](guide::sealing) |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
+//! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
@@ -56,6 +57,7 @@ mod field;
 pub mod guide;
 mod handle;
 mod id;
+mod index;
 mod key;
 mod merge;
 mod merger;
@@ -67,6 +69,7 @@ mod privileges;
 mod record;
 #[cfg(feature = "sealed")]
 mod seal;
+mod sessions;
 mod state;
 mod store;
 mod timed;
@@ -87,6 +90,7 @@ pub use {
     expiry::{Clock, Limits, SystemClock, Timestamp},
     handle::{SessionHandle, Status},
     id::{InvalidSessionId, SessionId, StoreKey},
+    index::{By, Index, InvalidPublicId, PublicId},
     key::{InvalidKey, Key},
     merge::Union,
     middleware::{SessionFuture, SessionMiddleware, SessionService},
@@ -94,9 +98,10 @@ pub use {
     patch::{Change, NewExpiry, Patch, Refused},
     plan::OnOutage,
     record::{FieldName, Grace, OldId, Record, RecordError},
+    sessions::{OverLimit, Page, Sessions, StoredSession},
     store::{
-        Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,
-        MemoryStoreBuilder, Renewal, SessionStore, Updated,
+        Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, FindByIndex,
+        Found, MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},
@@ -107,6 +112,7 @@ pub use {
 pub mod __private {
     pub use crate::{
         field::{Field, FieldSchema, Schema, StoredDefault, StoredDeserialize, StoredSerialize},
+        index::by,
         merge::Ordered,
         number::Counter,
         typed::{
