@@ -687,6 +687,6 @@ mod tests {
                 b: u8,
             }
         });
-        assert_eq!(messages.len(), 6, "{messages:#?}");
+        assert_eq!(messages.len(), 7, "{messages:#?}");
     }
 }

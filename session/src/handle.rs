@@ -945,6 +945,8 @@ impl Inner {
         };
         let header = self.config.header.as_ref();
         let answer = match (self.presented.carrier, header) {
+            // Most requests: there is nothing to tell.
+            _ if action == CookieAction::Keep && self.carried.is_none() => None,
             (Carrier::Header, Some(header)) => self.answer_in(header, action),
             (Carrier::Cookie | Carrier::Header, _) => {
                 self.answer_in_cookie(action).map(Answer::Cookie)

@@ -195,18 +195,20 @@ fn tell<B: MessageBody>(
     Closing { answer, looked_at, error }: Closing,
 ) -> Closed<B> {
     let failed = error.inspect(|error| error!("{}", Chain(error)));
-    match (result, failed) {
-        (Ok(mut response), None) => {
-            mark(response.headers_mut(), answer.as_ref(), looked_at.as_ref());
-            Ok(response.map_into_left_body())
-        }
-        (Ok(response), Some(failed)) => {
-            let mut failed = failed.error_response();
-            mark(failed.headers_mut(), answer.as_ref(), looked_at.as_ref());
-            Ok(response.into_response(failed.map_into_right_body()))
-        }
+    match result {
+        Ok(mut response) => match failed {
+            None => {
+                mark(response.headers_mut(), answer.as_ref(), looked_at.as_ref());
+                Ok(response.map_into_left_body())
+            }
+            Some(failed) => {
+                let mut failed = failed.error_response();
+                mark(failed.headers_mut(), answer.as_ref(), looked_at.as_ref());
+                Ok(response.into_response(failed.map_into_right_body()))
+            }
+        },
         // The response is made from the error later, so the headers wait for it.
-        (Err(error), failed) => {
+        Err(error) => {
             let mut error = failed.map_or(error, Error::from);
             error.add_response_mapper(move |mut response: HttpResponse| {
                 mark(response.headers_mut(), answer.as_ref(), looked_at.as_ref());

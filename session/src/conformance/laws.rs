@@ -1522,6 +1522,34 @@ where
     }
 }
 
+pub async fn a_write_that_does_not_know_of_the_index_changes_it_too<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let key = new_key();
+    let first = indexed(&*harness, &[("user", "1"), ("tenant", "1")]);
+    create(&store, &key, &with(&record(&*harness), &first)).await;
+    // As another struct, or an older release, that has the field and does not index it.
+    assert_applied(&ok(store.update(&key, &set(&[("user", "2")]))).await);
+    assert_eq!(found(&store, "user", "1").await, []);
+    assert_eq!(found(&store, "user", "2").await, [key], "after a plain `update`");
+    let mut patch = set(&[("other", "1")]);
+    patch.remove("user".into());
+    assert_applied(&ok(store.update(&key, &patch)).await);
+    assert_eq!(found(&store, "user", "2").await, [], "after a removal");
+    let mut patch = set(&[("user", "3")]);
+    patch.remove("absent".into());
+    assert_applied(&ok(store.update(&key, &patch)).await);
+    assert_eq!(found(&store, "user", "3").await, [key], "after an `update` of several kinds");
+    assert_eq!(found(&store, "tenant", "1").await, [key], "by what was not changed");
+    let new = new_key();
+    let grace = grace(&*harness, 10, OldId::ReadsNothing);
+    assert_applied(&ok(store.rotate(&key, &new, &set(&[("user", "4")]), grace)).await);
+    assert_eq!(found(&store, "user", "3").await, []);
+    assert_eq!(found(&store, "user", "4").await, [new], "after `rotate`");
+}
+
 pub async fn a_session_is_found_by_every_kind_of_value<H: Harness>(harness: Arc<H>)
 where
     H::Store: FindByIndex,

@@ -176,6 +176,7 @@ macro_rules! __store_capability {
         $crate::__store_conformance! { $harness;
             a_session_is_found_after_create_update_and_rotate,
             a_session_is_found_by_each_of_its_indexed_fields,
+            a_write_that_does_not_know_of_the_index_changes_it_too,
             a_session_is_found_by_every_kind_of_value,
             a_field_that_is_not_indexed_finds_nothing,
             a_changed_value_finds_no_longer,

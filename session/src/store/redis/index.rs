@@ -132,10 +132,10 @@ impl RedisStore {
         Ok(try_join_all(calls).await?.into_iter().filter(|is_one| *is_one).count())
     }
 
-    /// The public id of a session that has one.
-    async fn public_id(&self, key: &StoreKey) -> Result<Option<PublicId>, StoreError> {
+    /// How a session is found, if it is.
+    async fn index_of(&self, key: &StoreKey) -> Result<Option<Index>, StoreError> {
         let record = self.load_fields(key, &[]).await?;
-        Ok(record.and_then(|record| record.index().map(Index::public_id)))
+        Ok(record.and_then(|record| record.index().cloned()))
     }
 
     /// [`update`](crate::SessionStore::update) with a patch that changes indexed fields, in a cluster.
@@ -146,22 +146,27 @@ impl RedisStore {
         &self,
         key: &StoreKey,
         patch: &Patch,
-        index: &Index,
     ) -> Result<Updated, StoreError> {
         let known = match patch.begins_anew() {
-            None => self.public_id(key).await?,
+            None => self.index_of(key).await?,
             Some(_) => None,
         };
-        let id = known.unwrap_or(index.public_id());
+        let index = match (&known, patch.index()) {
+            (Some(known), Some(index)) => known.and(index),
+            (Some(index), None) | (None, Some(index)) => index.clone(),
+            // It has ended since a script has seen that it is found by a field.
+            (None, None) => return Ok(Updated::Gone),
+        };
         let _changing = self.changing(key);
-        self.enter(key, id, new_values(patch, index)).await?;
+        self.enter(key, index.public_id(), new_values(patch, &index)).await?;
         let arguments = layout::patch_arguments(patch);
-        let updated = updated(self.run(&script::UPDATE, key, &arguments, Repeat::Never).await?)?;
+        let updated =
+            updated(self.run(&script::UPDATE_ALONE, key, &arguments, Repeat::Never).await?)?;
         if known.is_none()
-            && let Some(first) = self.public_id(key).await?
-            && first != id
+            && let Some(first) = self.index_of(key).await?
+            && first.public_id() != index.public_id()
         {
-            self.enter(key, first, new_values(patch, index)).await?;
+            self.enter(key, first.public_id(), new_values(patch, &index)).await?;
         }
         Ok(updated)
     }

@@ -358,29 +358,26 @@ impl SessionStore for RedisStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        let (script, arguments) = match (patch.index(), &self.0.topology) {
-            (Some(index), Topology::Cluster(_)) => {
-                return self.update_across_slots(key, patch, index).await;
+        let known = match (patch.index(), layout::set_arguments(patch)) {
+            (Some(_), _) => None,
+            (None, Some(arguments)) => {
+                self.update_with(&script::SET, key, patch, arguments).await?
             }
-            (Some(_), Topology::Server(_)) => {
-                (&script::UPDATE_INDEXED, layout::patch_arguments(patch))
+            (None, None) => {
+                let arguments = layout::patch_arguments(patch);
+                self.update_with(&script::UPDATE, key, patch, arguments).await?
             }
-            (None, _) => match layout::set_arguments(patch) {
-                Some(arguments) => (&script::SET, arguments),
-                None => (&script::UPDATE, layout::patch_arguments(patch)),
-            },
         };
-        let name = self.name(key);
-        let Some(changing) = self.changing(key) else {
-            return updated(self.run_on(script, &[&name], &arguments, Repeat::Never).await?.reply);
-        };
-        // Named twice, the key is one whose next change is to be told.
-        let answer = self.run_on(script, &[&name, &name], &arguments, Repeat::Never).await?;
-        let updated = updated(answer.reply)?;
-        if let Updated::Applied { version } = updated {
-            changing.applied(patch, version, answer.wire.source());
+        match (known, &self.0.topology) {
+            (Some(updated), _) => Ok(updated),
+            (None, Topology::Cluster(_)) => self.update_across_slots(key, patch).await,
+            (None, Topology::Server(_)) => {
+                let arguments = layout::patch_arguments(patch);
+                let updated =
+                    self.update_with(&script::UPDATE_INDEXED, key, patch, arguments).await?;
+                updated.ok_or_else(layout::unexpected)
+            }
         }
-        Ok(updated)
     }
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
@@ -587,6 +584,29 @@ impl RedisStore {
             cache.keep(key, glance, record, answer.wire.source());
         }
         Ok(record)
+    }
+
+    /// Updates a session with this script; `None` if it says that the session's sets must change too.
+    async fn update_with(
+        &self,
+        script: &Script,
+        key: &StoreKey,
+        patch: &Patch,
+        arguments: Words,
+    ) -> Result<Option<Updated>, StoreError> {
+        let name = self.name(key);
+        let changing = self.changing(key);
+        // Named twice, the key is one whose next change is to be told.
+        let keys = if changing.is_some() { &[&*name, &*name][..] } else { &[&*name] };
+        let answer = self.run_on(script, keys, &arguments, Repeat::Never).await?;
+        if let Reply::Int(-2) = answer.reply {
+            return Ok(None);
+        }
+        let updated = updated(answer.reply)?;
+        if let (Some(changing), Updated::Applied { version }) = (changing, &updated) {
+            changing.applied(patch, *version, answer.wire.source());
+        }
+        Ok(Some(updated))
     }
 
     /// To be held while a session is changed.

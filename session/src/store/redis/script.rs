@@ -66,8 +66,19 @@ pub(super) static LOAD_AND_TOUCH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/load_and_touch.lua"),))
 });
 
-/// Applies a patch. `ARGV`: its head, then its changes.
+/// Applies a patch. `ARGV`: its head, then its changes. The answer -2 is: the session is found by one of the fields, so
+/// its sets must change too, and nothing was done.
 pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/common.lua"),
+        include_str!("lua/known.lua"),
+        include_str!("lua/patch.lua"),
+        include_str!("lua/update.lua"),
+    ))
+});
+
+/// [`UPDATE`] for whoever changes the sets himself.
+pub(super) static UPDATE_ALONE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
         include_str!("lua/patch.lua"),
@@ -87,9 +98,14 @@ pub(super) static UPDATE_INDEXED: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Sets fields, and changes nothing else: what most updates do, in half the time of [`UPDATE`]. `ARGV`: names
-/// and values.
-pub(super) static SET: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("lua/set.lua")));
+/// and values. The answer -2 is as there.
+pub(super) static SET: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "local is_known_by\n",
+        include_str!("lua/known.lua"),
+        include_str!("lua/set.lua"),
+    ))
+});
 
 /// Extends a session. `ARGV`: until when.
 pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {

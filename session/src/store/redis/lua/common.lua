@@ -1,5 +1,5 @@
--- The index, in the scripts that keep it: see `indexed.lua`.
-local index, unindex
+-- The index, in the scripts that keep it: see `indexed.lua`, and `known.lua` for those that leave it to others.
+local index, unindex, is_known_by
 
 -- When the session under `key` ends: for those who read it, and for Redis, which takes no later year
 -- than 9999.
