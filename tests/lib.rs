@@ -1,7 +1,9 @@
 //! What the tests share: a site over real sockets whose handler does what the path says, and a browser
 //! that keeps cookies.
 
+pub mod browser;
 pub mod concurrency;
+pub mod examples;
 pub mod process;
 pub mod proxy;
 pub mod servers;
@@ -94,7 +96,7 @@ impl Site {
                 .app_data(data.clone())
                 .wrap(sessions.clone())
                 .route("/plain", web::get().to(async || "no session here"))
-                .route("/do/{steps}", web::get().to(act))
+                .route("/do/{steps}", web::route().to(act))
         );
         Self { address, store, clock, gate }
     }

@@ -1,71 +1,13 @@
 //! The examples, started as a newcomer starts them and used over HTTP.
 
-use std::{
-    env, fs,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+use std::{fs, net::SocketAddr};
+
+use actix_typed_session_tests::{
+    Browser,
+    examples::{build, start},
+    exchange,
 };
-
-use actix_typed_session_tests::{Browser, exchange};
 use tempfile::TempDir;
-
-/// A running example. It is killed when this is dropped.
-struct Example {
-    child: Child,
-    address: SocketAddr,
-    told: Vec<String>,
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        self.child.kill().expect("the example runs");
-        self.child.wait().expect("the example ends");
-    }
-}
-
-/// Builds an example with the toolchain that runs the tests.
-fn build(name: &str) -> PathBuf {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--example", name, "--message-format", "json-render-diagnostics"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "the example `{name}` does not build");
-    let messages = String::from_utf8(output.stdout).expect("JSON");
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .expect("cargo names the executable")
-}
-
-fn start(program: &Path, folder: &Path) -> Example {
-    let mut child = Command::new(program)
-        .current_dir(folder)
-        .env("PORT", "0")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the example starts");
-    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let mut told = Vec::new();
-    let mut address = None;
-    for line in lines {
-        let line = line.expect("text");
-        let found = line.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
-        address = address.or(found.and_then(|found| found.parse().ok()));
-        told.push(line);
-        if address.is_some() && (told.len() == 2 || program.ends_with("login")) {
-            break;
-        }
-    }
-    let address = address.unwrap_or_else(|| panic!("no address in {told:?}"));
-    Example { child, address, told }
-}
 
 #[actix_web::test]
 async fn the_counter_counts_per_browser_and_survives_a_restart() {
