@@ -53,7 +53,10 @@ async fn index(account: TypedSession<Account>, cart: TypedSession<Cart>) -> impl
         .iter()
         .map(|item| format!("<li>{} × {}</li>", item.count, escape(&item.name)))
         .collect();
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
+    let mut page = HttpResponse::Ok();
+    // Without this, the back button shows the page to whoever comes after the user has logged out.
+    page.insert_header((header::CACHE_CONTROL, "no-store"));
+    page.content_type("text/html; charset=utf-8").body(format!(
         "<!doctype html><title>Shop</title>{who}<ul>{items}</ul>\
          <form method=post action=/cart><input name=item placeholder=Item> <button>Add</button></form>"
     ))

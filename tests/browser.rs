@@ -20,8 +20,7 @@ use tokio::time::sleep;
 /// How long a page may take to show what is expected of it. The machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const HOW_TO_INSTALL: &str =
-    "`chromedriver` is missing: apt-get install chromium chromium-driver";
+const HOW_TO_INSTALL: &str = "`chromedriver` is missing: apt-get install chromium chromium-driver";
 
 /// What belongs to one user of a machine: cookies, cache and history, kept from one start of the browser
 /// to the next.
@@ -118,9 +117,9 @@ impl Driver {
             let mut line = String::new();
             let length = output.read_line(&mut line).expect("text");
             assert!(length > 0, "chromedriver does not start: {told}");
-            let port = line.split_once("on port ").and_then(|(_, port)| {
-                port.trim_end().trim_end_matches('.').parse().ok()
-            });
+            let port = line
+                .split_once("on port ")
+                .and_then(|(_, port)| port.trim_end().trim_end_matches('.').parse().ok());
             match port {
                 // It says first which port it was asked for.
                 Some(port) if port != 0 => break port,
@@ -194,6 +193,19 @@ impl Chromium {
                 return text;
             }
             assert!(start.elapsed() < PATIENCE, "the page does not say {what:?}, but: {text}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the page at this address is there.
+    pub async fn wait_for_address(&self, url: &str) {
+        let start = Instant::now();
+        loop {
+            let address = self.client.current_url().await.expect("every page has an address");
+            if address.as_str() == url {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "the browser is at {address}, not at {url}");
             sleep(Duration::from_millis(20)).await;
         }
     }

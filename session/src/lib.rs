@@ -30,6 +30,7 @@
 //! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
+//! | know what browsers do with it | [browsers](guide::browsers) |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
