@@ -3,7 +3,8 @@
 use std::{cell::RefCell, hint::black_box, rc::Rc};
 
 use actix_typed_session::{
-    MemoryStore, Patch, Record, Session, SessionId, SessionMiddleware, StoreKey, TypedSession,
+    CookieStore, EncryptedStore, Key, MemoryStore, Patch, Record, Session, SessionId,
+    SessionMiddleware, SessionStore, StoreKey, TypedSession,
 };
 use actix_typed_session_benches::site::{self, WIDE};
 use actix_web::{
@@ -21,6 +22,13 @@ use serde_json::value::to_raw_value;
 #[derive(Session)]
 struct One {
     views: u64,
+}
+
+/// A session of 300 bytes.
+#[derive(Session)]
+struct Note {
+    views: u64,
+    text: String,
 }
 
 macro_rules! many {
@@ -43,7 +51,10 @@ many! {
 fn main() {
     let criterion = Rc::new(RefCell::new(Criterion::default().configure_from_args()));
     rt::System::new().block_on(requests(&criterion));
+    rt::System::new().block_on(sealed_requests(&mut criterion.borrow_mut()));
+    rt::System::new().block_on(signatures(&criterion));
     records(&mut criterion.borrow_mut());
+    encrypted(&mut criterion.borrow_mut());
     criterion.borrow_mut().final_summary();
 }
 
@@ -103,6 +114,119 @@ async fn requests(criterion: &Rc<RefCell<Criterion>>) {
                 BatchSize::SmallInput,
             );
         });
+    }
+}
+
+/// Requests whose session is in their cookie: each one opens it, and each change seals it.
+async fn sealed_requests(criterion: &mut Criterion) {
+    async fn begin(mut session: TypedSession<Note>) -> &'static str {
+        session.set_text("x".repeat(280));
+        "begun"
+    }
+    async fn read(session: TypedSession<Note>) -> String {
+        session.text.len().to_string()
+    }
+    async fn write(mut session: TypedSession<Note>) -> String {
+        session.set_views(session.views + 1);
+        session.views.to_string()
+    }
+    let store = CookieStore::new([Key::generate()]).expect("there is a key");
+    let app = App::new()
+        .wrap(SessionMiddleware::new(store))
+        .route("/begin", web::get().to(begin))
+        .route("/read", web::get().to(read))
+        .route("/write", web::get().to(write));
+    let app = init_service(app).await;
+    let begun = app.call(TestRequest::get().uri("/begin").to_request()).await.expect("an answer");
+    let cookie = begun.headers().get(SET_COOKIE).expect("it sets a cookie");
+    let cookie = cookie.to_str().expect("ASCII").split(';').next().expect("a pair").to_owned();
+    for (name, path) in [
+        ("a request that opens 300 bytes of its cookie", "/read"),
+        ("a request that opens and seals 300 bytes of its cookie", "/write"),
+    ] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || TestRequest::get().uri(path).insert_header((COOKIE, &*cookie)).to_request(),
+                |request| app.call(request).now_or_never().expect("at once").is_ok(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+/// What encryption adds to a store in memory.
+fn encrypted(criterion: &mut Criterion) {
+    let plain = MemoryStore::new();
+    let encrypted = EncryptedStore::new(MemoryStore::new(), [Key::generate()]);
+    let encrypted = encrypted.expect("there is a key");
+    // The counter, and two fields of 158 characters.
+    calls(criterion, "plain", &plain, &site::record(3));
+    calls(criterion, "encrypted", &encrypted, &site::record(3));
+}
+
+fn calls(criterion: &mut Criterion, name: &str, store: &impl SessionStore, record: &Record) {
+    let key = StoreKey::from(&SessionId::random());
+    let mut patch = Patch::default();
+    patch.set(site::COUNTER.into(), to_raw_value(&7).expect("a number").into());
+    let created = store.create(&key, record).now_or_never().expect("memory answers at once");
+    created.expect("it is stored");
+    criterion.bench_function(&format!("load 3 fields of 340 bytes, {name}"), |bencher| {
+        bencher.iter(|| store.load(&key).now_or_never());
+    });
+    criterion.bench_function(&format!("update a number, {name}"), |bencher| {
+        bencher.iter(|| store.update(&key, &patch).now_or_never());
+    });
+}
+
+/// What signing costs: compare with the same without a key, and with a forged cookie, which ends before the store.
+async fn signatures(criterion: &Rc<RefCell<Criterion>>) {
+    async fn read(session: TypedSession<One>) -> String {
+        session.views.to_string()
+    }
+    async fn begin(mut session: TypedSession<One>) -> String {
+        session.set_views(1);
+        session.csrf_token()
+    }
+    async fn verify(session: TypedSession<One>, token: web::Path<String>) -> String {
+        session.verify_csrf(&token).is_ok().to_string()
+    }
+    for keys in [0, 1, 3] {
+        let builder = SessionMiddleware::builder(MemoryStore::new());
+        let builder = match keys {
+            0 => builder,
+            _ => builder.signing_keys((0..keys).map(|_| Key::generate())),
+        };
+        let app = App::new()
+            .wrap(builder.build().expect("valid settings"))
+            .route("/read", web::get().to(read))
+            .route("/begin", web::get().to(begin))
+            .route("/verify/{token}", web::get().to(verify));
+        let app = init_service(app).await;
+        let begun = app.call(TestRequest::get().uri("/begin").to_request()).await;
+        let begun = begun.expect("an answer");
+        let cookie = begun.headers().get(SET_COOKIE).expect("it sets a cookie");
+        let cookie = cookie.to_str().expect("ASCII").split(';').next().expect("a pair").to_owned();
+        let token = actix_web::test::read_body(begun).await;
+        let verify = format!("/verify/{}", str::from_utf8(&token).expect("ASCII"));
+        // Its last character but one has no bits to spare, so it is as well-formed as the true one.
+        let mut forged = cookie.clone().into_bytes();
+        let place = forged.len() - 2;
+        forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+        let forged = String::from_utf8(forged).expect("ASCII");
+        for (name, path, cookie) in [
+            ("begins a session", "/begin", "a=b"),
+            ("reads", "/read", cookie.as_str()),
+            ("reads, its id forged", "/read", forged.as_str()),
+            ("verifies a token", verify.as_str(), cookie.as_str()),
+        ] {
+            criterion.borrow_mut().bench_function(&format!("{keys} keys: {name}"), |bencher| {
+                bencher.iter_batched(
+                    || TestRequest::get().uri(path).insert_header((COOKIE, cookie)).to_request(),
+                    |request| app.call(request).now_or_never().expect("at once").is_ok(),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A small shop: login, a renewed id, logout, and a cart, with two structs over one session.
+//! A small shop: login, a renewed id, logout, and a cart, with two structs over one session, and forms that no
+//! other site can send.
 //!
 //! `cargo run --example login`, then open the printed address. `PORT` chooses another port than 8080.
 //! Any name can log in with the password `open sesame`. The cookie keeps its safe defaults, `Secure`
@@ -6,7 +7,7 @@
 
 use std::{env, error::Error};
 
-use actix_typed_session::{MemoryStore, Session, SessionMiddleware, TypedSession};
+use actix_typed_session::{MemoryStore, Session, SessionError, SessionMiddleware, TypedSession};
 use actix_web::{
     App, HttpResponse, HttpServer, Responder, get,
     http::{StatusCode, header},
@@ -36,17 +37,20 @@ struct Item {
 }
 
 #[get("/")]
-async fn index(account: TypedSession<Account>, cart: TypedSession<Cart>) -> impl Responder {
+async fn index(mut account: TypedSession<Account>, cart: TypedSession<Cart>) -> impl Responder {
+    // Each form carries it. A new visitor gets a session by it, for the forms to belong to.
+    let csrf = format!("<input type=hidden name=csrf value={}>", account.csrf_token());
     let who = match &account.user {
         Some(user) => format!(
-            "<p>Hello, {}.</p><form method=post action=/logout><button>Log out</button></form>",
+            "<p>Hello, {}.</p><form method=post action=/logout>{csrf}<button>Log out</button></form>",
             escape(user)
         ),
-        None => "<form method=post action=/login>\
-                 <input name=user placeholder=Name> \
-                 <input name=password type=password placeholder='open sesame'> \
-                 <button>Log in</button></form>"
-            .to_owned(),
+        None => format!(
+            "<form method=post action=/login>{csrf}\
+             <input name=user placeholder=Name> \
+             <input name=password type=password placeholder='open sesame'> \
+             <button>Log in</button></form>"
+        ),
     };
     let items: String = cart
         .items
@@ -58,46 +62,65 @@ async fn index(account: TypedSession<Account>, cart: TypedSession<Cart>) -> impl
     page.insert_header((header::CACHE_CONTROL, "no-store"));
     page.content_type("text/html; charset=utf-8").body(format!(
         "<!doctype html><title>Shop</title>{who}<ul>{items}</ul>\
-         <form method=post action=/cart><input name=item placeholder=Item> <button>Add</button></form>"
+         <form method=post action=/cart>{csrf}<input name=item placeholder=Item> <button>Add</button></form>"
     ))
 }
 
 #[derive(Deserialize)]
 struct Credentials {
+    csrf: String,
     user: String,
     password: String,
 }
 
 #[post("/login")]
-async fn login(mut account: TypedSession<Account>, form: web::Form<Credentials>) -> impl Responder {
+async fn login(
+    mut account: TypedSession<Account>,
+    form: web::Form<Credentials>,
+) -> Result<HttpResponse, SessionError> {
+    account.verify_csrf(&form.csrf)?;
     if form.password != "open sesame" || form.user.is_empty() {
-        return HttpResponse::build(StatusCode::FORBIDDEN).body("Wrong name or password.\n");
+        return Ok(HttpResponse::build(StatusCode::FORBIDDEN).body("Wrong name or password.\n"));
     }
     // The cart comes along under the new id. `account.regenerate()` would leave it behind.
     account.set_user(Some(form.into_inner().user));
-    see_the_shop()
+    Ok(see_the_shop())
+}
+
+#[derive(Deserialize)]
+struct Confirmed {
+    csrf: String,
 }
 
 #[post("/logout")]
-async fn logout(mut account: TypedSession<Account>) -> impl Responder {
+async fn logout(
+    mut account: TypedSession<Account>,
+    form: web::Form<Confirmed>,
+) -> Result<HttpResponse, SessionError> {
+    account.verify_csrf(&form.csrf)?;
     account.destroy();
-    see_the_shop()
+    Ok(see_the_shop())
 }
 
 #[derive(Deserialize)]
 struct Wish {
+    csrf: String,
     item: String,
 }
 
 #[post("/cart")]
-async fn add(mut cart: TypedSession<Cart>, wish: web::Form<Wish>) -> impl Responder {
+async fn add(
+    mut cart: TypedSession<Cart>,
+    wish: web::Form<Wish>,
+) -> Result<HttpResponse, SessionError> {
+    cart.verify_csrf(&wish.csrf)?;
     let name = wish.into_inner().item;
     // Several changes at once; only what is different afterwards is stored.
     cart.modify(|cart| match cart.items.iter_mut().find(|item| item.name == name) {
         Some(item) => item.count += 1,
         None => cart.items.push(Item { name, count: 1 }),
     });
-    see_the_shop()
+    Ok(see_the_shop())
 }
 
 fn see_the_shop() -> HttpResponse {

@@ -87,16 +87,28 @@ impl Site {
     ) -> Self {
         let clock = FakeClock::default();
         let store = FaultyStore::new(MemoryStore::builder().clock(clock.clone()).build());
+        Self::on(store, clock, settings)
+    }
+
+    /// Another site with the same store: this one after a restart, with other settings, or elsewhere.
+    pub fn beside(
+        &self,
+        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+    ) -> Self {
+        Self::on(self.store.clone(), self.clock.clone(), settings)
+    }
+
+    fn on(
+        store: FaultyStore<MemoryStore>,
+        clock: FakeClock,
+        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+    ) -> Self {
         let builder = SessionMiddleware::builder(store.clone()).clock(clock.clone());
         let sessions = settings(builder).build().expect("valid settings");
         let gate = Gate::default();
         let data = web::Data::new(gate.clone());
         let address = serve!(
-            actix_web::App::new()
-                .app_data(data.clone())
-                .wrap(sessions.clone())
-                .route("/plain", web::get().to(async || "no session here"))
-                .route("/do/{steps}", web::route().to(act))
+            actix_web::App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes)
         );
         Self { address, store, clock, gate }
     }
@@ -156,6 +168,13 @@ impl Gate {
     }
 }
 
+/// The routes of the test site.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/plain", web::get().to(async || "no session here"))
+        .route("/do/{steps}", web::route().to(act));
+}
+
 /// Does what the steps in the path say, one after the other, and tells what the session looks like then.
 async fn act(
     steps: web::Path<String>,
@@ -164,6 +183,7 @@ async fn act(
 ) -> Result<HttpResponse, SessionError> {
     let mut session = session;
     let mut status = StatusCode::OK;
+    let mut token = None;
     for step in steps.split(',') {
         let (verb, value) = step.split_once('=').unwrap_or((step, ""));
         match verb {
@@ -193,12 +213,14 @@ async fn act(
                 session.set_max_age(Duration::from_millis(value.parse().expect("milliseconds")));
             }
             "persist" => session.set_persistent(value != "no"),
+            "csrf" => token = Some(session.csrf_token()),
+            "verify" => session.verify_csrf(value)?,
             "gate" => gate.pass().await,
             "status" => status = value.parse().expect("a status"),
             other => panic!("the test site does not know the step `{other}`"),
         }
     }
-    Ok(HttpResponse::build(status).body(show(&session)))
+    Ok(HttpResponse::build(status).body(token.unwrap_or_else(|| show(&session))))
 }
 
 /// The session in one line.

@@ -4,6 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../session-derive/src/duration.rs"]
+mod duration;
 #[path = "../../session-derive/src/expand.rs"]
 mod expand;
 #[path = "../../session-derive/src/model.rs"]

@@ -81,6 +81,8 @@ const HIDING: &[&str] = &[
     "reload",
     "save",
     "touch",
+    "csrf_token",
+    "verify_csrf",
     "max_age",
     "set_max_age",
     "is_persistent",

@@ -9,25 +9,37 @@ use crate::{
     expiry::{Clock, Lifetimes, SystemClock},
     field::Schema,
     id::SessionId,
+    key::Key,
     merger::Turns,
     middleware::SessionMiddleware,
     plan::{OnOutage, Rules},
     privileges::Privileges,
     record::Record,
-    store::{ErasedStore, SessionStore},
-    transport::{CookieSettings, SameSite},
+    store::{Backend, Place, Sessions},
+    transport::{CookieSettings, HeaderSettings, SameSite, Signer, TrustedProxies, Unsecured},
 };
 
 /// All that a middleware knows before the first request.
 pub(crate) struct Config {
-    pub(crate) store: Arc<dyn ErasedStore>,
+    pub(crate) sessions: Place,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Rules,
     pub(crate) cookie: CookieSettings,
+    /// What is different without TLS, if `Secure` follows the connection.
+    pub(crate) unsecured: Option<Unsecured>,
+    /// The header that may stand in for the cookie.
+    pub(crate) header: Option<HeaderSettings>,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
     pub(crate) turns: Turns,
     pub(crate) privileges: Privileges,
+}
+
+/// Whether the cookie is the one that is for TLS, if the two differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connection {
+    Usual,
+    Unsecured,
 }
 
 /// One worker's way to the settings. Requests hold references to this, so that those on different cores
@@ -100,9 +112,24 @@ impl Deref for WorkerConfig {
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
 
 impl Config {
-    pub(crate) fn new(store: impl SessionStore) -> Self {
+    pub(crate) fn connection_of(&self, request: &HttpRequest) -> Connection {
+        match &self.unsecured {
+            Some(unsecured) if !unsecured.is_secure(request) => Connection::Unsecured,
+            _ => Connection::Usual,
+        }
+    }
+
+    /// The cookie of a connection.
+    pub(crate) fn cookie_on(&self, connection: Connection) -> &CookieSettings {
+        match (connection, &self.unsecured) {
+            (Connection::Unsecured, Some(unsecured)) => &unsecured.cookie,
+            _ => &self.cookie,
+        }
+    }
+
+    pub(crate) fn new(store: impl Backend) -> Self {
+        let Sessions(sessions) = store.into_sessions();
         Self {
-            store: Arc::new(store),
             clock: Arc::new(SystemClock),
             rules: Rules {
                 lifetimes: Lifetimes {
@@ -113,8 +140,12 @@ impl Config {
                 persistent: false,
                 grace: DEFAULT_GRACE,
                 on_outage: OnOutage::default(),
+                cookie_holds: sessions.cookie_holds(),
             },
+            sessions,
             cookie: CookieSettings::default(),
+            unsecured: None,
+            header: None,
             id_generator: None,
             save_on_server_error: false,
             turns: Turns::default(),
@@ -145,11 +176,29 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 #[must_use = "`build` makes the middleware"]
 pub struct SessionMiddlewareBuilder {
     config: Config,
+    /// Whether `Secure` follows the connection.
+    follows_connection: bool,
+    trusted_proxies: Vec<String>,
+    header: Option<Header>,
+    /// `None` is: ids are not signed.
+    keys: Option<Vec<Key>>,
+}
+
+/// The header that may stand in for the cookie, as it was set.
+enum Header {
+    Bearer,
+    Named(String),
 }
 
 impl SessionMiddlewareBuilder {
-    pub(crate) fn new(store: impl SessionStore) -> Self {
-        Self { config: Config::new(store) }
+    pub(crate) fn new(store: impl Backend) -> Self {
+        Self {
+            config: Config::new(store),
+            follows_connection: false,
+            trusted_proxies: Vec::new(),
+            header: None,
+            keys: None,
+        }
     }
 
     /// Makes the ids of new and renewed sessions. The default is [`SessionId::random`].
@@ -230,6 +279,113 @@ impl SessionMiddlewareBuilder {
     /// `http://localhost` and `http://127.0.0.1` as secure.
     pub fn cookie_secure(mut self, secure: bool) -> Self {
         self.config.cookie.secure = secure;
+        self.follows_connection = false;
+        self
+    }
+
+    /// Makes the cookie `Secure` on connections that are, for a site that answers both `https` and plain `http` on
+    /// another name than `localhost`. It takes the place of [`cookie_secure`](Self::cookie_secure).
+    ///
+    /// A connection is secure if TLS ends in this server, or in one of the
+    /// [`trusted_proxies`](Self::trusted_proxies), which then says so. The client has **two cookies, and so two
+    /// sessions**: over TLS `__Host-session` with `Secure`, without TLS `session` (the name without its prefix, which
+    /// browsers refuse without `Secure`: RFC 6265bis, 4.1.3). On a connection nobody looks at the other one's
+    /// cookie, so what is planted on an open network is not taken over TLS.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_secure_auto()
+    ///     .trusted_proxies(["127.0.0.1", "10.0.0.0/8"])
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn cookie_secure_auto(mut self) -> Self {
+        self.config.cookie.secure = true;
+        self.follows_connection = true;
+        self
+    }
+
+    /// The addresses (`127.0.0.1`, `::1`) and networks (`10.0.0.0/8`) of the proxies that
+    /// [`cookie_secure_auto`](Self::cookie_secure_auto) believes when they say that the client came over TLS. The
+    /// default is none.
+    ///
+    /// They say it in `X-Forwarded-Proto` or in `Forwarded` (RFC 7239), in the last element, and if both are there, in
+    /// both; from anybody else the headers mean nothing. A proxy that is connected through a Unix socket has no
+    /// address: behind one, set `cookie_secure(true)`.
+    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.trusted_proxies = proxies.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Signs the ids that clients get, so that an id that is not from here is known without asking the store. The
+    /// default is not to: ids cannot be guessed anyway, but looking for invented ones costs store calls.
+    ///
+    /// The first key signs, all of them verify. To replace a key, put the new one in front, and drop the old one
+    /// once the sessions from before have ended: a client whose id an older key has signed gets it signed by the first
+    /// one at the next request that uses its session, which costs one touch. The signature (HMAC-SHA256) is of the
+    /// cookie's name too, so it is of no use to another cookie or to another application with the same key.
+    ///
+    /// Ids that were given out **unsigned are refused** as any forged one: those who are logged in when this is turned
+    /// on log in once more.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{Key, MemoryStore, SessionMiddleware};
+    ///
+    /// let keys = [Key::generate()]; // in truth from the application's secrets, the newest first
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new()).signing_keys(keys).build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn signing_keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.keys = Some(keys.into_iter().collect());
+        self
+    }
+
+    /// Takes ids from `Authorization: Bearer <id>` too, for clients that keep no cookies. The default is not to.
+    ///
+    /// Each client is answered the way it came. One that has sent a bearer token gets a new or renewed id in the
+    /// response header `Session-Token`, and never a cookie; if its session has ended, that header is there and empty.
+    /// To begin a session, it sends `Authorization: Bearer` with nothing behind it. One that has sent a cookie gets
+    /// a cookie, so that no script can have the id read out to it.
+    ///
+    /// Other schemes and JSON web tokens (RFC 7519) are left alone, as if they were not there; any other
+    /// bearer token that names no session counts as an unknown id. Where foreign tokens without such a shape come along,
+    /// use [`header`](Self::header). A request whose cookie names one session and whose header names another is refused
+    /// with 400.
+    ///
+    /// Answers with an id are `Cache-Control: no-store` (RFC 9111, 5.2.2.5), and browsers show `Session-Token` to scripts of
+    /// other origins only if `Access-Control-Expose-Headers` names it. This and [`header`](Self::header) exclude each
+    /// other: the last one counts.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new()).bearer().build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn bearer(mut self) -> Self {
+        self.header = Some(Header::Bearer);
+        self
+    }
+
+    /// Takes ids from a header of this name too, for clients that keep no cookies. The default is not to.
+    ///
+    /// As [`bearer`](Self::bearer), but requests and answers have the id in this one header, and a client that wants
+    /// a session sends it empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new()).header("X-Session").build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn header(mut self, name: impl Into<String>) -> Self {
+        self.header = Some(Header::Named(name.into()));
         self
     }
 
@@ -296,6 +452,34 @@ impl SessionMiddlewareBuilder {
             }
         }
         config.cookie = config.cookie.checked()?;
+        if let Place::Client(_) = config.sessions {
+            // A sealed cookie needs no signature, and is too long for other headers.
+            let settings = [
+                ("signing_keys", self.keys.is_some()),
+                ("bearer` or `header", self.header.is_some()),
+            ];
+            if let Some((setting, _)) = settings.into_iter().find(|(_, is_set)| *is_set) {
+                return Err(ConfigError::NeedsStore(setting));
+            }
+        }
+        let proxies = TrustedProxies::parse(self.trusted_proxies)?;
+        if self.follows_connection {
+            config.unsecured = Some(Unsecured::beside(&config.cookie, proxies)?);
+        }
+        if let Some(keys) = self.keys {
+            let signer = |cookie: &CookieSettings| {
+                Signer::new(&keys, &cookie.name).ok_or(ConfigError::NoSigningKeys)
+            };
+            config.cookie.signer = Some(signer(&config.cookie)?);
+            if let Some(unsecured) = &mut config.unsecured {
+                unsecured.cookie.signer = Some(signer(&unsecured.cookie)?);
+            }
+        }
+        config.header = match self.header {
+            None => None,
+            Some(Header::Bearer) => Some(HeaderSettings::Bearer),
+            Some(Header::Named(name)) => Some(HeaderSettings::named(&name)?),
+        };
         Ok(SessionMiddleware::from(config))
     }
 }
@@ -339,5 +523,46 @@ mod tests {
         assert!(builder().cookie_domain("example.com").build().is_err());
         assert!(builder().cookie_domain("example.com").cookie_name("sid").build().is_ok());
         assert!(builder().same_site(SameSite::None).cookie_secure(false).build().is_err());
+    }
+
+    #[test]
+    fn a_cookie_that_browsers_refuse_without_tls_is_refused() {
+        for secure in [builder().cookie_secure_auto(), builder().cookie_secure(false)] {
+            assert!(secure.same_site(SameSite::None).build().is_err());
+        }
+        assert!(builder().partitioned(true).cookie_secure_auto().build().is_err());
+        assert!(builder().cookie_name("__Host-").cookie_secure_auto().build().is_err());
+        assert!(builder().cookie_domain("example.com").cookie_secure_auto().build().is_err());
+        assert!(builder().cookie_secure_auto().build().is_ok());
+        let back = builder().cookie_secure_auto().cookie_secure(true).same_site(SameSite::None);
+        assert!(back.build().is_ok());
+    }
+
+    #[cfg(feature = "sealed")]
+    #[test]
+    fn settings_that_need_a_store_are_refused_without_one() {
+        use crate::{CookieStore, Key};
+
+        let store = || CookieStore::new([Key::generate()]).expect("there is a key");
+        let builder = || SessionMiddleware::builder(store());
+        for refused in [
+            builder().signing_keys([Key::generate()]),
+            builder().bearer(),
+            builder().header("X-Id"),
+        ] {
+            assert!(matches!(refused.build(), Err(ConfigError::NeedsStore(_))));
+        }
+        assert!(builder().cookie_secure_auto().build().is_ok());
+    }
+
+    #[test]
+    fn settings_of_the_transport_that_cannot_work_are_refused() {
+        let fails =
+            |builder: SessionMiddlewareBuilder| builder.build().expect_err("it cannot work");
+        assert!(matches!(fails(builder().signing_keys([])), ConfigError::NoSigningKeys));
+        assert!(matches!(fails(builder().header("a b")), ConfigError::HeaderName(_)));
+        assert!(matches!(fails(builder().header("Cookie")), ConfigError::HeaderName(_)));
+        let proxies = builder().cookie_secure_auto().trusted_proxies(["localhost"]);
+        assert!(matches!(fails(proxies), ConfigError::TrustedProxy(_)));
     }
 }

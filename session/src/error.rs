@@ -66,7 +66,7 @@ pub enum SessionError {
     },
     /// The change needs a new cookie, and the head of the response has left.
     #[error(
-        "the response head has been sent, so the client cannot be given a new session id; begin, renew or regenerate the session before the response"
+        "the response head has been sent, so the client cannot be given a new cookie; begin, renew or regenerate the session before the response, and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
     /// Every id that the generator made was taken.
@@ -74,6 +74,16 @@ pub enum SessionError {
         "the id generator returned ids that are in use; it must return a new random id each time"
     )]
     IdsTaken,
+    /// The request's cookie and its header, or two of its headers, name different sessions. The client gets a 400.
+    #[error(
+        "the request presents the ids of different sessions, so it gets none; a client that sends the id in a header must not send a session cookie"
+    )]
+    ConflictingIds,
+    /// The form was not made for this session, so perhaps another site has sent it. The client gets a 403.
+    #[error(
+        "the CSRF token is not of this session; put `csrf_token()` into the form, and let the client load the form again after its id was renewed"
+    )]
+    Csrf,
 }
 
 impl ResponseError for SessionError {
@@ -81,6 +91,8 @@ impl ResponseError for SessionError {
         match self {
             Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::ConflictingIds => StatusCode::BAD_REQUEST,
+            Self::Csrf => StatusCode::FORBIDDEN,
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
             | Self::Store(_)
@@ -118,6 +130,17 @@ pub enum StoreError {
         bytes: u64,
         /// The store's limit.
         limit: u64,
+    },
+    /// The session has grown past what browsers take as a cookie; the client keeps it as it was before.
+    #[cfg(feature = "sealed")]
+    #[error(
+        "the cookie that holds the session would take {bytes} bytes and browsers take {limit}; keep large data elsewhere and its key in the session, or use a store on the server"
+    )]
+    CookieTooLarge {
+        /// The size of name, value and attributes.
+        bytes: usize,
+        /// What browsers take (RFC 6265bis, 6.1).
+        limit: usize,
     },
     /// The store is at fault. The client gets a 500.
     #[error("the session store failed")]
@@ -206,6 +229,15 @@ pub enum ConfigError {
     #[cfg(feature = "redis")]
     #[error("the settings of the Redis store do not work")]
     Redis(#[source] Cause),
+    /// There is no key to seal with.
+    #[cfg(feature = "sealed")]
+    #[error("sealing needs a key; give at least one, the one to seal with first")]
+    NoSealingKey,
+    /// The setting needs a store, and the sessions are sealed in the cookie.
+    #[error(
+        "`{0}` needs a store; a `CookieStore` keeps sessions in the cookie, which is sealed already"
+    )]
+    NeedsStore(&'static str),
     /// A time limit is zero.
     #[error("`{0}` must be longer than zero")]
     ZeroDuration(&'static str),
@@ -227,11 +259,22 @@ pub enum ConfigError {
     )]
     HostPrefix,
     /// Browsers refuse `SameSite=None` without `Secure`.
-    #[error("`SameSite=None` needs `Secure`; drop `cookie_secure(false)`")]
+    #[error("`SameSite=None` needs `Secure`; set `cookie_secure(true)`")]
     SameSiteNoneInsecure,
     /// Browsers refuse `Partitioned` without `Secure`.
-    #[error("`Partitioned` needs `Secure`; drop `cookie_secure(false)`")]
+    #[error("`Partitioned` needs `Secure`; set `cookie_secure(true)`")]
     PartitionedInsecure,
+    /// There is no key to sign with.
+    #[error("`signing_keys` has no key; give it one, or leave it out and ids are not signed")]
+    NoSigningKeys,
+    /// The header cannot carry ids.
+    #[error(
+        "`{0}` is no header for session ids; choose one that HTTP does not use itself, such as `X-Session`, or `bearer()`"
+    )]
+    HeaderName(String),
+    /// The proxies have no such address.
+    #[error("`{0}` is neither an IP address nor a network such as `10.0.0.0/8`")]
+    TrustedProxy(String),
 }
 
 /// Writes an error and everything that caused it on one line.
@@ -260,6 +303,8 @@ mod tests {
         assert_eq!(status(StoreError::damaged("half").into()), 500);
         assert_eq!(status(SessionError::NoMiddleware), 500);
         assert_eq!(status(SessionError::Gone), 409);
+        assert_eq!(status(SessionError::ConflictingIds), 400);
+        assert_eq!(status(SessionError::Csrf), 403);
     }
 
     #[test]

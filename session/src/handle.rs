@@ -18,14 +18,18 @@ use std::{
 use actix_web::{
     HttpMessage as _, HttpRequest,
     dev::ServiceRequest,
-    http::{StatusCode, header::HeaderValue},
+    http::{
+        StatusCode,
+        header::{HeaderName, HeaderValue},
+    },
 };
 use serde_json::value::RawValue;
 use tracing::{error, warn};
 
 use crate::{
     call::{Effect, Settled},
-    config::WorkerConfig,
+    config::{Connection, WorkerConfig},
+    csrf,
     error::{Chain, SessionError, StoreError, ValueError},
     expiry::{Limits, Timestamp, whole_ms},
     field::{FieldSchema, Schema, Snapshot, same_json},
@@ -39,9 +43,9 @@ use crate::{
     },
     record::Record,
     state::{Base, State},
-    store::{Look, Renewal},
+    store::{Carried, ErasedStore, Look, News, Place, Renewal},
     timed::Timed,
-    transport::Presented,
+    transport::{Answer, Carrier, Claim, CookieSettings, HeaderSettings, Presented},
 };
 
 /// The request's session without a struct: its id, its state, and everything that can be done to it as
@@ -126,6 +130,7 @@ impl SessionHandle {
         if state.intent != Intent::Destroy {
             state.intent = Intent::Regenerate;
         }
+        state.wanted = false;
         state.forget_changes();
     }
 
@@ -148,6 +153,7 @@ impl SessionHandle {
     pub fn destroy(&mut self) {
         let mut state = self.inner().state.borrow_mut();
         state.intent = Intent::Destroy;
+        state.wanted = false;
         state.forget_changes();
     }
 
@@ -192,7 +198,7 @@ impl SessionHandle {
     /// [`SessionError::Gone`] if the session has ended meanwhile; nothing was stored.
     /// [`SessionError::Conflict`] if another request has changed a `merge = "reject"` field that this one
     /// changes; nothing was stored, and [`reload`](Self::reload) shows what is.
-    /// [`SessionError::ResponseSent`] if the client would need a new id and the response has begun.
+    /// [`SessionError::ResponseSent`] if the client would need a new cookie and the response has begun.
     /// [`SessionError::Encode`] if a value could not be serialised; nothing was stored.
     /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
     pub async fn save(&mut self) -> Result<(), SessionError> {
@@ -211,6 +217,87 @@ impl SessionHandle {
     /// Extends the session at the end of the request, even if it was extended a moment ago.
     pub fn touch(&mut self) {
         self.inner().state.borrow_mut().touch = TouchMode::Now;
+    }
+
+    /// A token that proves to [`verify_csrf`](Self::verify_csrf) that a form was made for this session, against
+    /// cross-site request forgery. Put it into a hidden field of each form that changes something, or into a header
+    /// that a script of the page sends.
+    ///
+    /// It is bound to the session's id, and ends with it: what renews the id (login, logout,
+    /// [`renew`](Self::renew)) must come first in a request that also makes a token. No two calls return the same
+    /// text, so that a compressed page does not give it away; all are good until the id changes.
+    ///
+    /// A visitor who has no session gets one with this response, as if a field had been written: **a page with a
+    /// token stores a session**. An error response (5xx) keeps nothing, so its forms do not work.
+    ///
+    /// This is the HMAC-based token of the [OWASP CSRF prevention cheat sheet] and of OWASP ASVS 5.0, 3.5.1. The cookie's
+    /// `SameSite=Lax` is a defence of its own, but not against other hosts of one's own site. Clients that present
+    /// their id in a header need no token.
+    ///
+    /// [OWASP CSRF prevention cheat sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+    ///
+    /// # Panics
+    /// When the operating system has no random numbers to give.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{SessionError, SessionHandle};
+    /// use actix_web::{HttpResponse, Responder, web};
+    ///
+    /// async fn form(mut session: SessionHandle) -> impl Responder {
+    ///     let token = session.csrf_token(); // letters, digits, `-` and `_`: it needs no escaping
+    ///     HttpResponse::Ok().content_type("text/html").body(format!(
+    ///         "<form method=post><input type=hidden name=csrf value={token}><button>Delete</button></form>"
+    ///     ))
+    /// }
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Delete {
+    ///     csrf: String,
+    /// }
+    ///
+    /// async fn delete(
+    ///     session: SessionHandle,
+    ///     form: web::Form<Delete>,
+    /// ) -> Result<impl Responder, SessionError> {
+    ///     session.verify_csrf(&form.csrf)?;
+    ///     Ok("deleted")
+    /// }
+    /// ```
+    #[must_use = "the token belongs into the page"]
+    pub fn csrf_token(&mut self) -> String {
+        let inner = self.inner();
+        let is_new = {
+            let mut state = inner.state.borrow_mut();
+            state.wanted = true;
+            state.gets_a_new_id(&inner.config.privileges)
+        };
+        let id = if is_new {
+            inner.reserve_id()
+        } else {
+            // While the store is away, the id that the client presents is what it has when the store is back.
+            let presented = || inner.presented.claims().next().map(|claim| claim.id.clone());
+            inner.ids.current().cloned().or_else(presented)
+        };
+        csrf::token(&id.unwrap_or_else(|| {
+            warn!("a CSRF token is made for nobody: the client's id is an old one, or cannot be known yet");
+            SessionId::random()
+        }))
+    }
+
+    /// Checks that a form was made for this session: call it before doing what the form asks for.
+    ///
+    /// # Errors
+    /// [`SessionError::Csrf`], which the client sees as a 403, if the text is not a [`csrf_token`](Self::csrf_token)
+    /// of the session as the client presented it: it is another session's, or from before the id was renewed, or
+    /// the client has no session.
+    pub fn verify_csrf(&self, token: &str) -> Result<(), SessionError> {
+        let inner = self.inner();
+        let is_live = matches!(inner.state.borrow().stored, Base::Live { .. });
+        match inner.ids.first() {
+            Some(id) if is_live && csrf::is_of(token, id) => Ok(()),
+            _ => Err(SessionError::Csrf),
+        }
     }
 
     /// How long the session lives without a request that uses it.
@@ -352,18 +439,18 @@ impl SessionHandle {
         }
         let situation = state.situation(changes, &inner.config.privileges);
         let plan = plan(&situation, &inner.config.rules, inner.config.clock.now()).ok()?;
-        if situation.merged || plan.loses_changes || !inner.config.store.answers_now(&plan.call) {
+        if situation.merged || plan.loses_changes || !inner.store().answers_now(&plan.call) {
             return None;
         }
         drop(state);
         if let Call::Nothing = plan.call {
             let mut state = inner.state.borrow_mut();
             state.tell(plan.cookie);
-            return Some(Closing { cookie: inner.send_head(&mut state), error: None });
+            return Some(inner.told(&mut state, None));
         }
         let is_the_last = self.is_the_last();
         inner.let_go(&plan.call, is_the_last);
-        let effect = Effect::now(plan.call, &*inner.config.store);
+        let effect = Effect::now(plan.call, inner.store());
         let mut state = inner.state.borrow_mut();
         if let Ok(Effect::Updated { .. }) = effect
             && is_the_last
@@ -371,7 +458,7 @@ impl SessionHandle {
             // Nobody is left to whom anything else would matter.
             state.forget_changes();
             state.tell(plan.cookie);
-            return Some(Closing { cookie: inner.send_head(&mut state), error: None });
+            return Some(inner.told(&mut state, None));
         }
         let transaction = state.transaction(plan.cookie);
         let result = effect.map(|effect| match state.finish(transaction, effect, &inner.ids) {
@@ -433,7 +520,9 @@ pub(crate) enum Found {
 /// What the response must say about the session.
 #[derive(Debug)]
 pub(crate) struct Closing {
-    pub(crate) cookie: Option<HeaderValue>,
+    pub(crate) answer: Option<Answer>,
+    /// The header that was looked at besides the cookie.
+    pub(crate) looked_at: Option<HeaderName>,
     /// Why the response must be another than the handler's.
     pub(crate) error: Option<SessionError>,
 }
@@ -560,12 +649,16 @@ struct Slot {
 /// What the handles of a request share.
 struct Inner {
     config: Rc<WorkerConfig>,
+    connection: Connection,
     presented: Presented,
+    /// The sessions themselves, if the client has sent them instead of ids.
+    carried: Option<Arc<dyn Carried>>,
     loading: Cell<Loading>,
     /// The struct for which the session was read first; others may need more of it.
     first: Cell<Option<&'static Schema>>,
     ids: Ids,
-    /// An id of the custom generator, made while the request is at hand.
+    /// An id for a new or renewed session: made by the custom generator while the request is at hand, or because
+    /// something had to be bound to it before.
     spare_id: RefCell<Option<SessionId>>,
     /// The latest time at which the request looked for values that end.
     latest: Cell<Timestamp>,
@@ -592,14 +685,30 @@ pub(crate) enum Fate {
     Lost,
 }
 
+const CARRIED: &str = "a request to sessions that travel with it has brought its own";
+
 /// How often another id is tried when one is taken.
 const ID_ATTEMPTS: usize = 3;
 
 impl Inner {
     fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
+        let connection = config.connection_of(request);
+        let (cookie, headers) = (config.cookie_on(connection), request.headers());
+        let (presented, carried) = match (&config.sessions, &config.header) {
+            (Place::Store(_), None) => (cookie.find(headers), None),
+            (Place::Store(_), Some(header)) => {
+                (cookie.find(headers).and_in_header(header.find(headers, cookie)), None)
+            }
+            (Place::Client(carrier), _) => {
+                let (presented, carried) = carrier.open(&config.shared, connection, headers);
+                (presented, Some(carried))
+            }
+        };
         Self {
             config: Rc::clone(config),
-            presented: config.cookie.find(request.headers()),
+            connection,
+            presented,
+            carried,
             loading: Cell::new(Loading::NotBegun),
             first: Cell::new(None),
             ids: Ids::default(),
@@ -618,7 +727,34 @@ impl Inner {
         now
     }
 
+    /// The cookie of this request's connection.
+    fn cookie(&self) -> &CookieSettings {
+        self.config.cookie_on(self.connection)
+    }
+
+    /// What keeps this request's session.
+    fn store(&self) -> &dyn ErasedStore {
+        match (&self.config.sessions, &self.carried) {
+            (Place::Store(store), _) => &**store,
+            (Place::Client(_), carried) => &**carried.as_ref().expect(CARRIED),
+        }
+    }
+
+    /// The same, for a call that may outlive the request.
+    fn shared_store(&self) -> Arc<dyn ErasedStore> {
+        match (&self.config.sessions, &self.carried) {
+            (Place::Store(store), _) => Arc::clone(store),
+            (Place::Client(_), carried) => {
+                let carried: Arc<dyn Carried> = Arc::clone(carried.as_ref().expect(CARRIED));
+                carried
+            }
+        }
+    }
+
     async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
+        if self.presented.carrier == Carrier::Conflict {
+            return Err(SessionError::ConflictingIds);
+        }
         let _turn = self.turn.lock().await;
         if self.loading.get() == Loading::Done {
             return self.load_rest(schema).await;
@@ -671,12 +807,15 @@ impl Inner {
             Loading::Begun => return false,
             Loading::NotBegun => {}
         }
-        for id in self.presented.ids() {
-            let key = StoreKey::from(id);
-            match self.config.store.load_now(&key) {
+        if self.presented.carrier == Carrier::Conflict {
+            return false;
+        }
+        for claim in self.presented.claims() {
+            let key = StoreKey::from(&claim.id);
+            match self.store().load_now(&key) {
                 Some(Ok(record)) => {
                     if let Some(record) = record.and_then(|record| self.usable(record, None)) {
-                        self.found(id, key, record);
+                        self.found(claim, key, record);
                         self.loading.set(Loading::Done);
                         return true;
                     }
@@ -691,11 +830,11 @@ impl Inner {
 
     /// Finds the session that the client means. If the store fails, nobody knows.
     async fn look_up(&self, enough: Option<&'static [&'static str]>) -> Result<(), SessionError> {
-        for id in self.presented.ids() {
-            let key = StoreKey::from(id);
+        for claim in self.presented.claims() {
+            let key = StoreKey::from(&claim.id);
             self.state.borrow_mut().stored = Base::Unavailable { key };
             if let Some(record) = self.load_record(key, enough).await? {
-                self.found(id, key, record);
+                self.found(claim, key, record);
                 return Ok(());
             }
         }
@@ -703,11 +842,13 @@ impl Inner {
         Ok(())
     }
 
-    fn found(&self, id: &SessionId, key: StoreKey, record: Record) {
+    fn found(&self, claim: &Claim, key: StoreKey, record: Record) {
         if !record.is_retired() || record.successor().is_some() {
-            self.ids.push(Some(id.clone()));
+            self.ids.push(Some(claim.id.clone()));
         }
-        self.state.borrow_mut().stored = Base::of(key, record);
+        let mut state = self.state.borrow_mut();
+        state.stored = Base::of(key, record);
+        state.outdated = claim.is_outdated;
     }
 
     fn found_nothing(&self) {
@@ -728,7 +869,7 @@ impl Inner {
             (None, Some(names)) => Look::AtFields(names),
             (None, None) => Look::AtAll,
         };
-        let record = match Arc::clone(&self.config.store).load(key, look).await {
+        let record = match self.shared_store().load(key, look).await {
             Ok(record) => record,
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a session.
@@ -786,32 +927,79 @@ impl Inner {
             state.forget_changes();
             state.intent = Intent::Keep;
         }
+        state.wanted = false;
         let error = state.encode_error().or(result.err());
-        Closing { cookie: self.send_head(&mut state), error }
+        self.told(&mut state, error)
     }
 
-    /// The cookie that goes out with the head of the response. After it, none can.
-    fn send_head(&self, state: &mut State) -> Option<HeaderValue> {
+    /// What goes out with the head of the response. After it, nothing can.
+    fn told(&self, state: &mut State, error: Option<SessionError>) -> Closing {
         state.head = Head::Sent;
-        let cookie = &self.config.cookie;
-        match (mem::replace(&mut state.cookie, CookieAction::Keep), self.ids.current()) {
+        let action = match mem::replace(&mut state.cookie, CookieAction::Keep) {
             // What `save` has stored may have ended since.
-            (CookieAction::Issue(_), Some(_)) if matches!(state.stored, Base::Gone) => None,
+            CookieAction::Issue(_) if matches!(state.stored, Base::Gone) => CookieAction::Keep,
+            action => action,
+        };
+        let header = self.config.header.as_ref();
+        let answer = match (self.presented.carrier, header) {
+            (Carrier::Header, Some(header)) => self.answer_in(header, action),
+            (Carrier::Cookie | Carrier::Header, _) => {
+                self.answer_in_cookie(action).map(Answer::Cookie)
+            }
+            (Carrier::Conflict, _) => None,
+        };
+        Closing { answer, looked_at: header.map(|header| header.of_requests().clone()), error }
+    }
+
+    fn answer_in_cookie(&self, action: CookieAction) -> Option<HeaderValue> {
+        let (cookie, id) = (self.cookie(), self.ids.current());
+        if let (Some(carried), Some(id)) = (&self.carried, id) {
+            return match (carried.news(id), action) {
+                (News::Value(value), CookieAction::Issue(age)) => {
+                    Some(cookie.issue_value(&value, age))
+                }
+                // Also if it has ended in a call that failed afterwards.
+                (News::Ended, _) | (_, CookieAction::Remove) => Some(cookie.removal()),
+                (News::Nothing | News::Value(_), _) => None,
+            };
+        }
+        match (action, id) {
             (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
             (CookieAction::Remove, _) => Some(cookie.removal()),
             (CookieAction::Keep | CookieAction::Issue(_), _) => None,
         }
     }
 
+    /// How long an id is kept is the client's affair here, so it is told only what it does not know.
+    fn answer_in(&self, header: &HeaderSettings, action: CookieAction) -> Option<Answer> {
+        let (name, value) = match (action, self.ids.current()) {
+            (CookieAction::Issue(_), Some(id)) if self.presented.is_up_to_date(id) => return None,
+            (CookieAction::Issue(_), Some(id)) => header.issue(id, self.cookie()),
+            (CookieAction::Remove, _) => header.removal(),
+            (CookieAction::Keep | CookieAction::Issue(_), _) => return None,
+        };
+        Some(Answer::Header(name, value))
+    }
+
+    /// The id that a new or renewed session is going to have; `None` if only the request could make one.
+    fn reserve_id(&self) -> Option<SessionId> {
+        let mut spare = self.spare_id.borrow_mut();
+        if spare.is_none() && self.config.id_generator.is_none() {
+            *spare = Some(SessionId::random());
+        }
+        spare.clone()
+    }
+
     /// An id for a new or renewed session; `None` if only the request could make one and it is gone.
     fn new_id(&self, request: Option<&HttpRequest>) -> Option<SessionId> {
-        match (&self.config.id_generator, request) {
-            (None, _) => Some(SessionId::random()),
-            (Some(generator), request) => {
-                let spare = self.spare_id.borrow_mut().take();
-                spare.or_else(|| request.map(generator))
-            }
+        let id = self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
+            None => Some(SessionId::random()),
+            Some(generator) => request.map(generator),
+        });
+        if let (Some(carried), Some(id)) = (&self.carried, &id) {
+            carried.expect_id(id);
         }
+        id
     }
 
     /// Plans, makes the store call, and takes over what it did. The caller has the turn.
@@ -843,7 +1031,7 @@ impl Inner {
             })?;
             self.let_go(&plan.call, is_the_last);
             let cookie = plan.cookie;
-            let call = Effect::of(plan, Arc::clone(&self.config.store), merger, || {
+            let call = Effect::of(plan, self.shared_store(), merger, || {
                 new_id().ok_or(SessionError::IdsTaken)
             })?;
             self.state.borrow_mut().start(cookie, call);
@@ -932,6 +1120,11 @@ impl Ids {
             ids = ids.later.get_or_init(Box::default);
             ids.id.get_or_init(|| id.take().expect("taken at most once"));
         }
+    }
+
+    /// The id that the client came with, or the first that it got.
+    pub(crate) fn first(&self) -> Option<&SessionId> {
+        self.id.get()?.as_ref()
     }
 
     pub(crate) fn current(&self) -> Option<&SessionId> {

@@ -66,7 +66,6 @@ impl Key {
     }
 
     /// A key that is good for one purpose only.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what signs and seals comes next"))]
     pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");

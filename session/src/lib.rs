@@ -27,7 +27,9 @@
 //! | declare a session | [`derive(Session)`](derive@Session) and its attributes |
 //! | use one in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
 //! | set up the cookie, the limits, the ids | [`SessionMiddleware::builder`] |
+//! | serve API clients, sign ids, stand behind a proxy, protect forms | [clients](guide::clients) |
 //! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
+//! | encrypt what is stored, or store nothing | [sealed sessions](guide::sealing) |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
 //! | know what browsers do with it | [browsers](guide::browsers) |
@@ -40,6 +42,7 @@
 //! | feature | why it exists |
 //! | --- | --- |
 //! | `redis` | [`RedisStore`], for several processes or machines; it brings `rustls` |
+//! | `sealed` | encryption: [`EncryptedStore`] around any store, [`CookieStore`] without one; it brings the `chacha20poly1305` crate |
 //! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
 
 #[cfg(feature = "conformance")]
@@ -47,6 +50,7 @@ pub mod conformance;
 
 mod call;
 mod config;
+mod csrf;
 mod error;
 mod expiry;
 mod field;
@@ -62,6 +66,8 @@ mod patch;
 mod plan;
 mod privileges;
 mod record;
+#[cfg(feature = "sealed")]
+mod seal;
 mod state;
 mod store;
 mod timed;
@@ -72,6 +78,8 @@ mod typed;
 pub use actix_typed_session_derive::Session;
 #[cfg(any(test, feature = "conformance"))]
 pub use expiry::FakeClock;
+#[cfg(feature = "sealed")]
+pub use store::{CookieStore, EncryptedStore};
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
 pub use {
@@ -88,7 +96,7 @@ pub use {
     plan::OnOutage,
     record::{FieldName, Grace, OldId, Record, RecordError},
     store::{
-        Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,
+        Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,
         MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
     transport::SameSite,

@@ -15,7 +15,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, HeaderMap, HeaderValue, SET_COOKIE, VARY},
+        header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, VARY},
     },
 };
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
@@ -26,7 +26,8 @@ use crate::{
     config::{Config, SessionMiddlewareBuilder, WorkerConfig},
     error::Chain,
     handle::{Closing, SessionHandle},
-    store::{FileStore, SessionStore},
+    store::{Backend, FileStore},
+    transport::Answer,
 };
 
 /// Loads sessions when a handler asks for them, and saves, renews or destroys them with the response.
@@ -53,12 +54,12 @@ pub struct SessionMiddleware {
 
 impl SessionMiddleware {
     /// Sessions in this store, with the default settings of [`builder`](Self::builder).
-    pub fn new(store: impl SessionStore) -> Self {
+    pub fn new(store: impl Backend) -> Self {
         Self::from(Config::new(store))
     }
 
     /// Sessions in this store, with settings of your own.
-    pub fn builder(store: impl SessionStore) -> SessionMiddlewareBuilder {
+    pub fn builder(store: impl Backend) -> SessionMiddlewareBuilder {
         SessionMiddlewareBuilder::new(store)
     }
 }
@@ -191,24 +192,24 @@ fn head<B>(result: &Result<ServiceResponse<B>, Error>) -> (Option<&HttpRequest>,
 /// The answer, with what there is to tell about the session.
 fn tell<B: MessageBody>(
     result: Result<ServiceResponse<B>, Error>,
-    Closing { cookie, error }: Closing,
+    Closing { answer, looked_at, error }: Closing,
 ) -> Closed<B> {
     let failed = error.inspect(|error| error!("{}", Chain(error)));
     match (result, failed) {
         (Ok(mut response), None) => {
-            mark(response.headers_mut(), cookie.as_ref());
+            mark(response.headers_mut(), answer.as_ref(), looked_at.as_ref());
             Ok(response.map_into_left_body())
         }
         (Ok(response), Some(failed)) => {
             let mut failed = failed.error_response();
-            mark(failed.headers_mut(), cookie.as_ref());
+            mark(failed.headers_mut(), answer.as_ref(), looked_at.as_ref());
             Ok(response.into_response(failed.map_into_right_body()))
         }
         // The response is made from the error later, so the headers wait for it.
         (Err(error), failed) => {
             let mut error = failed.map_or(error, Error::from);
             error.add_response_mapper(move |mut response: HttpResponse| {
-                mark(response.headers_mut(), cookie.as_ref());
+                mark(response.headers_mut(), answer.as_ref(), looked_at.as_ref());
                 response
             });
             Err(error)
@@ -218,24 +219,35 @@ fn tell<B: MessageBody>(
 
 /// Tells the client about its session, and caches that the response is this client's. Marking twice
 /// is marking once: Actix may map an error's response more than once.
-fn mark(headers: &mut HeaderMap, cookie: Option<&HeaderValue>) {
-    if !headers.get_all(VARY).any(varies_by_cookie) {
+fn mark(headers: &mut HeaderMap, answer: Option<&Answer>, looked_at: Option<&HeaderName>) {
+    if !headers.get_all(VARY).any(|vary| varies_by(vary, &COOKIE)) {
         headers.append(VARY, HeaderValue::from_static("Cookie"));
     }
-    if let Some(cookie) = cookie
-        && !headers.get_all(SET_COOKIE).any(|there| there == cookie)
+    if let Some(name) = looked_at
+        && !headers.get_all(VARY).any(|vary| varies_by(vary, name))
     {
-        headers.append(SET_COOKIE, cookie.clone());
-        // RFC 9111, 5.2.2.4: a cache may keep the response, without this header.
-        headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
+        headers.append(VARY, HeaderValue::from(name.clone()));
+    }
+    match answer {
+        Some(Answer::Cookie(cookie)) if !headers.get_all(SET_COOKIE).any(|it| it == cookie) => {
+            headers.append(SET_COOKIE, cookie.clone());
+            // RFC 9111, 5.2.2.4: a cache may keep the response, without this header.
+            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
+        }
+        Some(Answer::Header(name, value)) if headers.get(name) != Some(value) => {
+            headers.insert(name.clone(), value.clone());
+            // RFC 9111, 5.2.2.5: the header's name says nothing to caches, so they keep nothing of it.
+            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        _ => {}
     }
 }
 
-fn varies_by_cookie(vary: &HeaderValue) -> bool {
+fn varies_by(vary: &HeaderValue, name: &HeaderName) -> bool {
     vary.as_bytes()
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
-        .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie"))
+        .any(|there| there == b"*" || there.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 #[cfg(test)]
@@ -244,14 +256,30 @@ mod tests {
 
     #[test]
     fn marking_twice_is_marking_once() {
-        let cookie = HeaderValue::from_static("a=b");
+        let cookie = Answer::Cookie(HeaderValue::from_static("a=b"));
         let mut headers = HeaderMap::new();
         headers.append(SET_COOKIE, HeaderValue::from_static("theme=dark"));
-        mark(&mut headers, Some(&cookie));
+        mark(&mut headers, Some(&cookie), None);
         let once = headers.len();
-        mark(&mut headers, Some(&cookie));
+        mark(&mut headers, Some(&cookie), None);
         assert_eq!(headers.len(), once);
         assert_eq!(headers.get_all(SET_COOKIE).count(), 2);
+        assert_eq!(headers.get_all(CACHE_CONTROL).count(), 1);
+    }
+
+    #[test]
+    fn an_id_in_a_header_takes_the_place_of_what_is_there_and_is_not_stored_in_caches() {
+        let name = HeaderName::from_static("x-session");
+        let mut headers = HeaderMap::new();
+        headers.append(name.clone(), HeaderValue::from_static("the handler's"));
+        let answer = Answer::Header(name.clone(), HeaderValue::from_static("id"));
+        for _ in 0..2 {
+            mark(&mut headers, Some(&answer), Some(&name));
+            assert_eq!(headers.get_all(&name).collect::<Vec<_>>(), ["id"]);
+            assert_eq!(headers.get_all(CACHE_CONTROL).collect::<Vec<_>>(), ["no-store"]);
+            assert_eq!(headers.get_all(VARY).collect::<Vec<_>>(), ["Cookie", "x-session"]);
+            assert_eq!(headers.get(SET_COOKIE), None);
+        }
     }
 
     #[test]
@@ -259,7 +287,7 @@ mod tests {
         for (vary, lines) in [("Accept", 2), ("Accept, cookie", 1), ("*", 1)] {
             let mut headers = HeaderMap::new();
             headers.append(VARY, HeaderValue::from_static(vary));
-            mark(&mut headers, None);
+            mark(&mut headers, None, None);
             assert_eq!(headers.get_all(VARY).count(), lines, "{vary}");
         }
     }

@@ -237,6 +237,20 @@ impl Patch {
         self.basis = Some(record.into());
     }
 
+    /// The same patch with each change of a field replaced by what `map` makes of it, and without a basis.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn try_map<E>(
+        &self,
+        map: impl Fn(&str, &Change) -> Result<Change, E>,
+    ) -> Result<Self, E> {
+        let mut changes = LiteMap::with_capacity(self.changes().count());
+        for (name, change) in self.changes.iter().flat_map(|changes| changes.iter()) {
+            changes.insert(name.clone(), map(name, change)?);
+        }
+        let changes = (!changes.is_empty()).then(|| Arc::new(changes));
+        Ok(Self { changes, basis: None, ..self.clone() })
+    }
+
     pub(crate) fn keep_limits(&mut self) {
         self.limits = None;
     }
@@ -305,7 +319,8 @@ impl Patch {
 }
 
 impl Change {
-    fn applied_to(&self, stored: Option<&Arc<RawValue>>) -> Option<Arc<RawValue>> {
+    /// The field's value after the change.
+    pub(crate) fn applied_to(&self, stored: Option<&Arc<RawValue>>) -> Option<Arc<RawValue>> {
         match self {
             Self::Set(json) => Some(Arc::clone(json)),
             Self::Remove => None,

@@ -26,6 +26,11 @@ pub(crate) struct Situation<'a> {
     pub(crate) touch: TouchMode,
     /// Whether the session was extended while it was loaded.
     pub(crate) touched_by_load: bool,
+    /// Whether a key that is not the first any more has signed the client's id.
+    pub(crate) outdated: bool,
+    /// Whether there must be a session although nothing is written to it: the client got a token that is bound
+    /// to its id.
+    pub(crate) wanted: bool,
     pub(crate) changes: Changes,
     pub(crate) head: Head,
 }
@@ -92,6 +97,16 @@ pub(crate) struct Rules {
     /// How long an old id is answered after a renewal.
     pub(crate) grace: Duration,
     pub(crate) on_outage: OnOutage,
+    pub(crate) cookie_holds: CookieHolds,
+}
+
+/// What the client's cookie is to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieHolds {
+    /// The session is in a store, and the cookie has its id.
+    Id,
+    /// The session itself, so that each change is a new cookie.
+    Session,
 }
 
 /// What a middleware does with requests while its store is [not
@@ -180,19 +195,20 @@ pub(crate) fn tolerates_outage(situation: &Situation<'_>, rules: &Rules) -> bool
 ///
 /// | stored | intent | changes | call | cookie |
 /// | --- | --- | --- | --- | --- |
-/// | nothing, unknown | any | fields | create | issue |
+/// | nothing, unknown | any | fields, or a session is wanted | create | issue |
 /// | nothing | any | none, or limits only | – | – |
 /// | unknown | any | none, or limits only | – | remove |
 /// | live | keep | fields or limits | update | issue if the limits changed, or if it is persistent and the expiry moves |
 /// | live | keep | a privilege field | rotate, old id reads nothing | issue |
 /// | live | keep | none, touch due or asked for | touch | issue if it is persistent |
 /// | live | keep | none, touched by the load | – | issue if it is persistent |
+/// | live | keep | none, or fields, with an outdated signature | touch, or update | issue |
 /// | live | keep | none | – | – |
 /// | live | renew | any | rotate, old id reads the snapshot | issue |
 /// | live | renew | a privilege field | rotate, old id reads nothing | issue |
-/// | live | regenerate | fields | rotate to an empty session, old id reads nothing | issue |
+/// | live | regenerate | fields, or a session is wanted | rotate to an empty session, old id reads nothing | issue |
 /// | live | regenerate, destroy | none | destroy | remove |
-/// | live | destroy | fields | destroy, then create | issue |
+/// | live | destroy | fields, or a session is wanted | destroy, then create | issue |
 /// | retired, readable | destroy | any | destroy (and the successor with it) | remove |
 /// | retired, hidden | destroy | any | – | remove |
 /// | gone | destroy | any | – | remove |
@@ -201,9 +217,10 @@ pub(crate) fn tolerates_outage(situation: &Situation<'_>, rules: &Rules) -> bool
 /// | unavailable | other | any | impossible | |
 /// | retired, gone | other | any | – (changes are lost) | – |
 ///
+/// Where the cookie holds the session, every update and every touch issues one.
+///
 /// A failed request counts as one without changes and without an intent other than `destroy`. Once
-/// the head is sent, whatever would issue a cookie for a new id is an error, and no other cookie goes
-/// out.
+/// the head is sent, whatever cannot do without a cookie is an error, and no other cookie goes out.
 pub(crate) fn plan(
     situation: &Situation<'_>,
     rules: &Rules,
@@ -216,9 +233,10 @@ pub(crate) fn plan(
         (Changes::Discarded, _) => (&nothing, Intent::Keep, false),
     };
     let merged = situation.merged;
+    let begins = patch.changes_fields() || situation.wanted && situation.changes == Changes::Kept;
     let plan = match situation.stored {
-        Stored::Nothing if !patch.changes_fields() => Plan::nothing(CookieAction::Keep),
-        Stored::Unknown if !patch.changes_fields() => Plan::nothing(CookieAction::Remove),
+        Stored::Nothing if !begins => Plan::nothing(CookieAction::Keep),
+        Stored::Unknown if !begins => Plan::nothing(CookieAction::Remove),
         Stored::Nothing | Stored::Unknown => {
             let (record, cookie) = begin(patch, rules, now);
             Plan::new(Call::Create(record), cookie)
@@ -229,7 +247,7 @@ pub(crate) fn plan(
                 let old_id = if elevated { OldId::ReadsNothing } else { OldId::ReadsSnapshot };
                 renew(key, record, patch, merged, old_id, rules, now)
             }
-            Intent::Regenerate | Intent::Destroy if !patch.changes_fields() => {
+            Intent::Regenerate | Intent::Destroy if !begins => {
                 Plan::new(Call::Destroy(key), CookieAction::Remove)
             }
             Intent::Regenerate => regenerate(key, record, patch, rules, now),
@@ -251,9 +269,7 @@ pub(crate) fn plan(
             ..Plan::nothing(CookieAction::Keep)
         },
         Stored::Unavailable(key) => match intent {
-            Intent::Destroy if !patch.changes_fields() => {
-                Plan::new(Call::Destroy(key), CookieAction::Remove)
-            }
+            Intent::Destroy if !begins => Plan::new(Call::Destroy(key), CookieAction::Remove),
             Intent::Destroy => {
                 let (record, cookie) = begin(patch, rules, now);
                 Plan::new(Call::DestroyThenCreate(key, record), cookie)
@@ -266,7 +282,7 @@ pub(crate) fn plan(
     };
     match situation.head {
         Head::Open => Ok(plan),
-        Head::Sent if plan.call.makes_a_new_id() => Err(Impossible::HeadSent),
+        Head::Sent if plan.call.needs_a_cookie(rules.cookie_holds) => Err(Impossible::HeadSent),
         Head::Sent => Ok(Plan { cookie: CookieAction::Keep, ..plan }),
     }
 }
@@ -282,15 +298,26 @@ fn stay(
 ) -> Plan {
     let limits = patch.limits().unwrap_or(record.limits());
     let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
-    let due = match situation.touch {
-        TouchMode::Now => expires_at > record.expires_at(),
-        TouchMode::WhenDue => {
-            !situation.touched_by_load
-                && rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
-        }
-    };
+    let in_cookie = rules.cookie_holds == CookieHolds::Session;
+    // Only with a call, which tells whether the id is still the client's: a cookie that is sent for an old id
+    // would take the place of the new one.
+    let outdated = situation.outdated && situation.head == Head::Open;
+    let due = outdated
+        || match situation.touch {
+            TouchMode::Now => expires_at > record.expires_at(),
+            // Nobody asked for it, and it needs a cookie.
+            TouchMode::WhenDue if in_cookie && situation.head == Head::Sent => false,
+            TouchMode::WhenDue => {
+                !situation.touched_by_load
+                    && rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
+            }
+        };
     let reissue = CookieAction::Issue(rules.cookie_age(limits, expires_at, now));
-    let moved_with_it = if rules.persistent(limits) { reissue } else { CookieAction::Keep };
+    let moved_with_it = if in_cookie || outdated || rules.persistent(limits) {
+        reissue
+    } else {
+        CookieAction::Keep
+    };
     let moved_before = match situation.touched_by_load {
         true => moved_with_it,
         false => CookieAction::Keep,
@@ -312,6 +339,8 @@ fn stay(
     } else if due {
         patch.set_expiry(NewExpiry::ExtendTo(expires_at));
         moved_with_it
+    } else if in_cookie {
+        reissue
     } else {
         moved_before
     };
@@ -383,10 +412,14 @@ impl Plan {
 }
 
 impl Call {
-    fn makes_a_new_id(&self) -> bool {
+    /// Whether it is in vain without a cookie that tells the client.
+    fn needs_a_cookie(&self, cookie_holds: CookieHolds) -> bool {
         match self {
             Self::Create(_) | Self::Rotate { .. } | Self::DestroyThenCreate(..) => true,
-            Self::Nothing | Self::Update(..) | Self::Touch(..) | Self::Destroy(_) => false,
+            Self::Update(..) | Self::Touch(..) | Self::Destroy(_) => {
+                cookie_holds == CookieHolds::Session
+            }
+            Self::Nothing => false,
         }
     }
 }
@@ -431,6 +464,7 @@ mod tests {
         persistent: false,
         grace: Duration::from_secs(10),
         on_outage: OnOutage::FailClosed,
+        cookie_holds: CookieHolds::Id,
     };
     const START: Timestamp = Timestamp::from_unix_ms(1_000_000_000);
 
@@ -475,6 +509,8 @@ mod tests {
             merged: false,
             touch: TouchMode::WhenDue,
             touched_by_load: false,
+            outdated: false,
+            wanted: false,
             changes: Changes::Kept,
             head: Head::Open,
         }
@@ -730,6 +766,102 @@ mod tests {
             situation.touched_by_load = true;
             assert_eq!(decide_at(&situation, &rules, minutes(2)), decision);
         }
+    }
+
+    const IN_COOKIE: Rules = Rules { cookie_holds: CookieHolds::Session, ..RULES };
+
+    #[test]
+    fn a_cookie_that_holds_the_session_is_issued_at_every_change_and_only_then() {
+        let record = stored();
+        for (patch, at_once, due) in [
+            (Patch::default(), "nothing", "touch; issue"),
+            (fields(), "update; issue", "update; issue"),
+            (limits(), "update; issue", "update; issue"),
+        ] {
+            let situation = quiet(Stored::Live(KEY, &record), &patch);
+            assert_eq!(decide_at(&situation, &IN_COOKIE, START), at_once);
+            assert_eq!(decide_at(&situation, &IN_COOKIE, minutes(1)), due);
+        }
+    }
+
+    #[test]
+    fn once_the_head_is_sent_a_session_in_the_cookie_cannot_change() {
+        let record = stored();
+        for (patch, intent, touch, decision) in [
+            (Patch::default(), Intent::Keep, TouchMode::WhenDue, "nothing"),
+            (Patch::default(), Intent::Keep, TouchMode::Now, "head sent"),
+            (fields(), Intent::Keep, TouchMode::WhenDue, "head sent"),
+            (limits(), Intent::Keep, TouchMode::WhenDue, "head sent"),
+            (Patch::default(), Intent::Renew, TouchMode::WhenDue, "head sent"),
+            (Patch::default(), Intent::Destroy, TouchMode::WhenDue, "head sent"),
+        ] {
+            let live = quiet(Stored::Live(KEY, &record), &patch);
+            let situation = Situation { head: Head::Sent, intent, touch, ..live };
+            assert_eq!(decide_at(&situation, &IN_COOKIE, minutes(1)), decision, "{intent:?}");
+        }
+    }
+
+    #[test]
+    fn an_outdated_signature_is_replaced_once_a_call_has_proved_the_id() {
+        let record = stored();
+        let empty = Patch::default();
+        for touched_by_load in [false, true] {
+            let situation = Situation {
+                outdated: true,
+                touched_by_load,
+                ..quiet(Stored::Live(KEY, &record), &empty)
+            };
+            assert_eq!(decide(&situation), "touch; issue");
+            assert_eq!(
+                decide(&Situation { patch: &fields(), ..situation.clone() }),
+                "update; issue"
+            );
+            assert_eq!(
+                decide(&Situation { changes: Changes::Discarded, ..situation.clone() }),
+                "touch; issue"
+            );
+            // What cannot be sent is not asked for.
+            assert_eq!(decide(&Situation { head: Head::Sent, ..situation }), "nothing");
+        }
+        let retired = retired(OldId::ReadsSnapshot);
+        let situation =
+            Situation { outdated: true, ..quiet(Stored::Retired(KEY, &retired), &empty) };
+        assert_eq!(decide(&situation), "nothing");
+    }
+
+    #[test]
+    fn a_session_that_is_wanted_begins_without_a_field() {
+        let record = stored();
+        let retired = retired(OldId::ReadsSnapshot);
+        let empty = Patch::default();
+        let wanted =
+            |stored, intent| decide(&Situation { wanted: true, intent, ..quiet(stored, &empty) });
+        for stored in [Stored::Nothing, Stored::Unknown] {
+            for intent in INTENTS {
+                assert_eq!(wanted(stored, intent), "create; issue");
+            }
+        }
+        let live = Stored::Live(KEY, &record);
+        assert_eq!(
+            INTENTS.map(|intent| wanted(live, intent)),
+            [
+                "nothing",
+                "rotate, snapshot; issue",
+                "rotate, hidden, anew; issue",
+                "destroy, create; issue"
+            ]
+        );
+        assert_eq!(wanted(Stored::Unavailable(KEY), Intent::Keep), "nothing");
+        assert_eq!(wanted(Stored::Unavailable(KEY), Intent::Destroy), "destroy, create; issue");
+        for stored in [Stored::Retired(KEY, &retired), Stored::Gone] {
+            assert_eq!(wanted(stored, Intent::Keep), "nothing");
+        }
+        let failed = Situation {
+            wanted: true,
+            changes: Changes::Discarded,
+            ..quiet(Stored::Nothing, &empty)
+        };
+        assert_eq!(decide(&failed), "nothing");
     }
 
     #[test]

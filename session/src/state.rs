@@ -28,6 +28,10 @@ pub(crate) struct State {
     pub(crate) touch: TouchMode,
     /// Whether the session was extended while it was loaded.
     pub(crate) touched_by_load: bool,
+    /// Whether a key that is not the first any more has signed the client's id.
+    pub(crate) outdated: bool,
+    /// Whether there must be a session although nothing is written to it.
+    pub(crate) wanted: bool,
     pub(crate) head: Head,
     /// What the client must be told with the head.
     pub(crate) cookie: CookieAction,
@@ -73,6 +77,8 @@ impl Default for State {
             merged: Vec::new(),
             touch: TouchMode::WhenDue,
             touched_by_load: false,
+            outdated: false,
+            wanted: false,
             head: Head::Open,
             cookie: CookieAction::Keep,
             failed: None,
@@ -161,13 +167,29 @@ impl State {
             },
             intent: self.intent,
             patch: &self.patch,
-            elevated: self.patch.changes_fields()
-                && privileges.names().any(|name| self.patch.names(name)),
+            elevated: self.is_elevated(privileges),
             merged: self.merged.iter().any(|field| self.patch.names(field.schema().stored)),
             touch: self.touch,
             touched_by_load: self.touched_by_load,
+            outdated: self.outdated,
+            wanted: self.wanted,
             changes,
             head: self.head,
+        }
+    }
+
+    /// Whether a `privilege` field is changed.
+    fn is_elevated(&self, privileges: &Privileges) -> bool {
+        self.patch.changes_fields() && privileges.names().any(|name| self.patch.names(name))
+    }
+
+    /// Whether the client gets a new id, if a session is wanted or goes on.
+    pub(crate) fn gets_a_new_id(&self, privileges: &Privileges) -> bool {
+        match self.stored {
+            Base::Nothing { .. } => true,
+            Base::Live { .. } => self.intent != Intent::Keep || self.is_elevated(privileges),
+            Base::Unavailable { .. } => self.intent == Intent::Destroy,
+            Base::Retired { .. } | Base::Gone => false,
         }
     }
 
@@ -241,6 +263,7 @@ impl State {
         self.patch.subtract(&patch);
         self.touch = TouchMode::WhenDue;
         self.touched_by_load = false;
+        self.outdated = false;
         if self.intent == intent {
             self.intent = Intent::Keep;
         }

@@ -73,6 +73,7 @@ pub trait Session: Sized + 'static {
 /// | [`reload().await`](SessionHandle::reload) | reads the stored state again, drops unsaved changes |
 /// | [`save().await`](SessionHandle::save) | stores the changes now |
 /// | [`touch()`](SessionHandle::touch) | extends the session at the end of the request |
+/// | [`csrf_token()`](SessionHandle::csrf_token), [`verify_csrf(…)`](SessionHandle::verify_csrf) | proves that a form was made for this session |
 /// | [`max_age()`](SessionHandle::max_age), [`set_max_age(…)`](SessionHandle::set_max_age) | how long it lives without a request |
 /// | [`is_persistent()`](SessionHandle::is_persistent), [`set_persistent(…)`](SessionHandle::set_persistent) | whether its cookie outlives the browser |
 /// | `modify(\|t: &mut T\| …)` | changes several fields at once; what really changed is found by comparison |
@@ -192,6 +193,26 @@ macro_rules! __session_methods {
             /// Extends the session at the end of the request, even if it was extended a moment ago.
             pub fn touch(&mut self) {
                 self.0.touch();
+            }
+
+            /// A token for the page's forms, which proves that they were made for this session. A visitor
+            /// without a session gets one with it.
+            ///
+            /// See [`SessionHandle::csrf_token`](::actix_typed_session::SessionHandle::csrf_token).
+            #[must_use = "the token belongs into the page"]
+            pub fn csrf_token(&mut self) -> ::std::string::String {
+                self.0.csrf_token()
+            }
+
+            /// Checks that a form was made for this session.
+            ///
+            /// # Errors
+            /// See [`SessionHandle::verify_csrf`](::actix_typed_session::SessionHandle::verify_csrf).
+            pub fn verify_csrf(
+                &self,
+                token: &str,
+            ) -> ::core::result::Result<(), ::actix_typed_session::SessionError> {
+                self.0.handle().verify_csrf(token)
             }
 
             /// How long the session lives without a request that uses it.
@@ -452,6 +473,10 @@ impl<T: Session> Tracked<T> {
 
     pub fn touch(&mut self) {
         self.handle.touch();
+    }
+
+    pub fn csrf_token(&mut self) -> String {
+        self.handle.csrf_token()
     }
 
     pub fn set_max_age(&mut self, max_age: Duration) {

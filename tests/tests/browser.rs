@@ -13,6 +13,7 @@ use actix_typed_session_tests::{
 };
 use actix_web::{App, HttpResponse, web};
 use fantoccini::cookies::Cookie;
+use serde_json::json;
 use tempfile::TempDir;
 
 const COOKIE: &str = "__Host-session";
@@ -234,12 +235,18 @@ const ATTACKS: [&str; 4] = [
         frame.onload = done; form.submit() })",
 ];
 
+/// A site that means no good, on a port of its own.
+fn evil_site() -> u16 {
+    let address = serve!(App::new().default_service(web::to(async || {
+        HttpResponse::Ok().content_type("text/html").body("<!doctype html><p>Kittens")
+    })));
+    address.port()
+}
+
 #[actix_web::test]
 async fn a_request_that_another_site_has_caused_carries_no_cookie() {
     let site = Site::start();
-    let evil = serve!(App::new().default_service(web::to(async || {
-        HttpResponse::Ok().content_type("text/html").body("<!doctype html><p>Kittens")
-    })));
+    let evil = evil_site();
     let url = format!("http://{}/do", site.address);
     let profile = Profile::default();
     let chromium = profile.open().await;
@@ -247,7 +254,7 @@ async fn a_request_that_another_site_has_caused_carries_no_cookie() {
     let cookie = chromium.cookie().await;
 
     // Another port of the same host is the same site, which shows that the attacks work.
-    chromium.open(&format!("http://127.0.0.1:{}/", evil.port())).await;
+    chromium.open(&format!("http://127.0.0.1:{}/", evil)).await;
     for (n, attack) in (2..).zip(ATTACKS) {
         let script = format!("const URL = '{url}/view?{n}'; {attack}; return 'done'");
         assert_eq!(chromium.run(&script).await, "done");
@@ -257,7 +264,7 @@ async fn a_request_that_another_site_has_caused_carries_no_cookie() {
 
     // `localhost` is another site.
     let others = site.store.calls(Operation::Create);
-    chromium.open(&format!("http://localhost:{}/", evil.port())).await;
+    chromium.open(&format!("http://localhost:{}/", evil)).await;
     for attack in ATTACKS {
         let script = format!("const URL = '{url}/view'; {attack}; return 'done'");
         assert_eq!(chromium.run(&script).await, "done");
@@ -275,7 +282,7 @@ async fn a_request_that_another_site_has_caused_carries_no_cookie() {
     assert!(chromium.cookie().await.value() == cookie.value(), "the user keeps the session");
 
     // A form that the whole page goes to carries none either, but the browser takes the answer's.
-    chromium.open(&format!("http://localhost:{}/", evil.port())).await;
+    chromium.open(&format!("http://localhost:{}/", evil)).await;
     let form = "const form = document.createElement('form'); form.method = 'POST'; form.action = URL; \
         document.body.append(form); form.submit()";
     chromium.run(&format!("const URL = '{url}/name=evil,view'; {form}")).await;
@@ -284,5 +291,47 @@ async fn a_request_that_another_site_has_caused_carries_no_cookie() {
     let mut ann = site.browser();
     ann.cookies.insert(COOKIE.to_owned(), cookie.value().to_owned());
     assert_eq!(ann.act("read").await.body, "Loaded views=5 name=ann", "hers is untouched");
+    chromium.close().await;
+}
+
+#[actix_web::test]
+async fn forms_of_other_sites_and_ports_neither_change_the_cart_nor_log_anybody_in_or_out() {
+    let shop = Shop::open();
+    let evil = evil_site();
+    let page = Browser::new(shop.example.address).get("/").await.body;
+    let (_, rest) = page.split_once("name=csrf value=").expect("the shop's forms have tokens");
+    let token = rest.split('>').next().expect("its end");
+    let profile = Profile::default();
+    let chromium = profile.open().await;
+    chromium.open(&shop.url()).await;
+    log_in(&chromium, "ann").await;
+    add_to_cart(&chromium, "apple").await;
+    let cookie = chromium.cookie().await;
+    // With the address of the shop itself, the browser sends her cookie along.
+    for host in ["localhost", "127.0.0.1"] {
+        for (path, fields) in [
+            ("logout", json!({})),
+            ("cart", json!({ "item": "bomb" })),
+            ("login", json!({ "user": "eve", "password": "open sesame" })),
+        ] {
+            chromium.open(&format!("http://{host}:{evil}/")).await;
+            let target = format!("{}{path}", shop.url());
+            let form = format!(
+                "const form = document.createElement('form'); \
+                 form.method = 'POST'; form.action = '{target}'; \
+                 for (const [name, value] of Object.entries({{ csrf: '{token}', ...{fields} }})) \
+                    form.append(Object.assign(document.createElement('input'), {{ name, value }})); \
+                 document.body.append(form); form.submit()"
+            );
+            chromium.run(&form).await;
+            chromium.wait_for_address(&target).await;
+            let status = "return performance.getEntriesByType('navigation')[0].responseStatus";
+            assert_eq!(chromium.run(status).await, 403, "{host} {path}");
+            chromium.open(&shop.url()).await;
+            let page = chromium.wait_for("Hello, ann.").await;
+            assert!(page.contains("1 × apple") && !page.contains("bomb"), "{page}");
+            assert!(chromium.cookie().await.value() == cookie.value(), "{host} {path}");
+        }
+    }
     chromium.close().await;
 }

@@ -43,30 +43,62 @@ async fn post(browser: &mut Browser, address: SocketAddr, path: &str, form: &str
     response.status
 }
 
+/// The token in the forms of a page.
+fn token(page: &str) -> String {
+    let (_, rest) = page.split_once("name=csrf value=").expect("a token");
+    rest.split('>').next().expect("its end").to_owned()
+}
+
 #[actix_web::test]
 async fn the_login_renews_the_id_keeps_the_cart_and_logs_out() {
     let program = build("login");
     let folder = TempDir::new().expect("a temporary folder");
     let login = start(&program, folder.path());
     let mut browser = Browser::new(login.address);
-    assert!(browser.get("/").await.body.contains("Log in"));
-    assert!(browser.cookies.is_empty(), "nothing was written yet");
+    let page = browser.get("/").await.body;
+    assert!(page.contains("Log in"));
+    let cart = format!("csrf={}&item=apple", token(&page));
     for _ in 0..2 {
-        assert_eq!(post(&mut browser, login.address, "/cart", "item=apple").await, 303);
+        assert_eq!(post(&mut browser, login.address, "/cart", &cart).await, 303);
     }
     let before = browser.clone();
-    let wrong = "user=ann&password=sesame";
-    assert_eq!(post(&mut browser, login.address, "/login", wrong).await, 403);
+    let wrong = format!("csrf={}&user=ann&password=sesame", token(&page));
+    assert_eq!(post(&mut browser, login.address, "/login", &wrong).await, 403);
     assert_eq!(browser.cookies, before.cookies);
-    let right = "user=ann&password=open+sesame";
-    assert_eq!(post(&mut browser, login.address, "/login", right).await, 303);
+    let right = format!("csrf={}&user=ann&password=open+sesame", token(&page));
+    assert_eq!(post(&mut browser, login.address, "/login", &right).await, 303);
     assert_ne!(browser.cookies, before.cookies, "the id is renewed");
+    let logout = format!("csrf={}", token(&page));
     let page = browser.get("/").await.body;
     assert!(page.contains("Hello, ann.") && page.contains("2 × apple"), "{page}");
-    let page = before.clone().get("/").await.body;
-    assert!(page.contains("Log in") && !page.contains("apple"), "the old id reads nothing: {page}");
-    let thief = browser.clone();
-    assert_eq!(post(&mut browser, login.address, "/logout", "").await, 303);
+    assert_eq!(post(&mut browser, login.address, "/logout", &logout).await, 403, "the old token");
+    let old_page = before.clone().get("/").await.body;
+    assert!(old_page.contains("Log in") && !old_page.contains("apple"), "the old id: {old_page}");
+    let mut thief = browser.clone();
+    let logout = format!("csrf={}", token(&page));
+    assert_eq!(post(&mut browser, login.address, "/logout", &logout).await, 303);
     assert!(browser.cookies.is_empty());
-    assert!(thief.clone().get("/").await.body.contains("Log in"));
+    assert!(thief.get("/").await.body.contains("Log in"));
+}
+
+#[actix_web::test]
+async fn the_shop_takes_no_forms_that_another_site_sends() {
+    let program = build("login");
+    let folder = TempDir::new().expect("a temporary folder");
+    let login = start(&program, folder.path());
+    let (mut ann, mut eve) = (Browser::new(login.address), Browser::new(login.address));
+    let page = ann.get("/").await.body;
+    let planted = token(&eve.get("/").await.body);
+    let own = token(&page);
+    for bad in ["", "x", &own[1..], &planted] {
+        for (path, form) in
+            [("/cart", "item=bomb"), ("/login", "user=eve&password=open+sesame"), ("/logout", "")]
+        {
+            let form = format!("csrf={bad}&{form}");
+            assert_eq!(post(&mut ann, login.address, path, &form).await, 403, "{path} {form}");
+        }
+    }
+    assert_eq!(post(&mut ann, login.address, "/cart", "item=bomb").await, 400, "no token at all");
+    let page = ann.get("/").await.body;
+    assert!(page.contains("Log in") && !page.contains("bomb"), "{page}");
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Created, Grace, Patch, Record, RedisStore, RedisStoreBuilder, Renewal,
-    SessionStore, StoreError, StoreKey, SystemClock, Timestamp, Updated,
+    Clock as _, Created, EncryptedStore, Grace, Key, Patch, Record, RedisStore, RedisStoreBuilder,
+    Renewal, SessionStore, StoreError, StoreKey, SystemClock, Timestamp, Updated,
     conformance::{Damage, Harness, Reopen},
     store_conformance,
 };
@@ -92,11 +92,46 @@ impl Damage for Shared {
     }
 }
 
+/// The same with encryption around the store.
+struct Encrypted(Shared);
+
+impl Encrypted {
+    fn new(place: &'static Place) -> Self {
+        Self(Shared::new(place))
+    }
+}
+
+impl Harness for Encrypted {
+    type Store = EncryptedStore<RedisStore>;
+
+    async fn open(&self) -> Self::Store {
+        EncryptedStore::new(self.0.open().await, [Key::generate()]).expect("there is a key")
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by).await;
+    }
+
+    fn tick(&self) -> Duration {
+        self.0.tick()
+    }
+}
+
 /// Stores with a local cache, which answers what it can: within one process it must keep the laws too.
 struct Caching(Shared);
 
 #[derive(Clone)]
 struct AtHand(RedisStore);
+
+impl Caching {
+    fn new(place: &'static Place) -> Self {
+        Self(Shared::new(place))
+    }
+}
 
 impl Harness for Caching {
     type Store = AtHand;
@@ -166,9 +201,9 @@ impl SessionStore for AtHand {
 
 macro_rules! on {
     ($module:ident, $place:expr $(, $capability:ident)*) => {
-        on!($module, Shared::new(place()), $place $(, $capability)*);
+        on!($module, $place, as Shared $(, $capability)*);
     };
-    ($module:ident, $harness:expr, $place:expr $(, $capability:ident)*) => {
+    ($module:ident, $place:expr, as $harness:ident $(, $capability:ident)*) => {
         mod $module {
             use super::*;
 
@@ -177,7 +212,7 @@ macro_rules! on {
                 PLACE.get_or_init(|| $place)
             }
 
-            store_conformance!($harness $(, $capability)*);
+            store_conformance!($harness::new(place()) $(, $capability)*);
         }
     };
 }
@@ -185,20 +220,10 @@ macro_rules! on {
 on!(redis_7, Place::Server(RedisServer::start(Server::Redis)), Reopen, Damage);
 on!(redis_6_2, Place::Server(RedisServer::start(Server::Redis62)));
 on!(valkey, Place::Server(RedisServer::start(Server::Valkey)));
-on!(
-    redis_7_with_a_local_cache,
-    Caching(Shared::new(place())),
-    Place::Server(RedisServer::start(Server::Redis))
-);
-on!(
-    redis_6_2_with_a_local_cache,
-    Caching(Shared::new(place())),
-    Place::Server(RedisServer::start(Server::Redis62))
-);
-on!(
-    valkey_cluster_with_a_local_cache,
-    Caching(Shared::new(place())),
-    Place::Cluster(ClusterSetup::start(Server::Valkey))
-);
 on!(redis_7_cluster, Place::Cluster(ClusterSetup::start(Server::Redis)), Reopen);
 on!(valkey_cluster, Place::Cluster(ClusterSetup::start(Server::Valkey)));
+on!(encrypted, Place::Server(RedisServer::start(Server::Redis)), as Encrypted);
+on!(encrypted_cluster, Place::Cluster(ClusterSetup::start(Server::Redis)), as Encrypted);
+on!(cached, Place::Server(RedisServer::start(Server::Redis)), as Caching);
+on!(cached_6_2, Place::Server(RedisServer::start(Server::Redis62)), as Caching);
+on!(cached_cluster, Place::Cluster(ClusterSetup::start(Server::Valkey)), as Caching);

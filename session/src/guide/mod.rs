@@ -1,5 +1,5 @@
-//! The guide: how to begin, what is guaranteed, how to run it on Redis, what it costs, how to write a store, and where to
-//! find what other libraries call otherwise.
+//! The guide: how to begin, what is guaranteed, how clients present their sessions, how to run it on Redis, how to encrypt
+//! it, what it costs, how to write a store, and where to find what other libraries call otherwise.
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
@@ -13,6 +13,9 @@ pub mod browsers {}
 #[doc = include_str!("concurrent_requests.md")]
 pub mod concurrent_requests {}
 
+#[doc = include_str!("clients.md")]
+pub mod clients {}
+
 #[doc = include_str!("speed.md")]
 #[doc = include_str!("growth.svg")]
 pub mod speed {}
@@ -22,6 +25,10 @@ pub mod writing_a_store {}
 
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
+
+#[cfg(feature = "sealed")]
+#[doc = include_str!("sealing.md")]
+pub mod sealing {}
 
 #[cfg(feature = "redis")]
 #[doc = include_str!("redis.md")]

@@ -10,6 +10,11 @@ use crate::{
     record::{Grace, Record},
 };
 
+mod backend;
+#[cfg(feature = "sealed")]
+mod cookie;
+#[cfg(feature = "sealed")]
+mod encrypted;
 mod erased;
 mod file;
 mod memory;
@@ -17,6 +22,12 @@ mod memory;
 mod redis;
 mod sweeper;
 
+pub use backend::Backend;
+pub(crate) use backend::{Carried, News, Place, Sessions};
+#[cfg(feature = "sealed")]
+pub use cookie::CookieStore;
+#[cfg(feature = "sealed")]
+pub use encrypted::EncryptedStore;
 pub(crate) use erased::{Answer, ErasedStore, Look};
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};

@@ -1,10 +1,14 @@
 //! The cookie: the only reader and writer of the client's id.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderValue};
 use memchr::memchr;
 
+use super::{
+    presented::Presented,
+    sign::{Claim, Signer},
+};
 use crate::{error::ConfigError, id::SessionId};
 
 /// When a browser sends the cookie along with requests that other sites cause (RFC 6265bis, 5.6.7).
@@ -29,6 +33,8 @@ pub(crate) struct CookieSettings {
     pub(crate) http_only: bool,
     pub(crate) same_site: SameSite,
     pub(crate) partitioned: bool,
+    /// What signs the ids, if the application has keys.
+    pub(crate) signer: Option<Signer>,
 }
 
 impl Default for CookieSettings {
@@ -41,37 +47,7 @@ impl Default for CookieSettings {
             http_only: true,
             same_site: SameSite::Lax,
             partitioned: false,
-        }
-    }
-}
-
-/// The ids that a client sent.
-///
-/// A browser may hold several cookies of one name, with different paths or domains, and sends them
-/// all: after a change of the settings, say. The first that names a session counts.
-#[derive(Debug, Default)]
-pub(crate) struct Presented {
-    /// Well-formed ids in the order sent; the bound keeps a forged header from costing many look-ups.
-    ids: [Option<SessionId>; MOST_IDS],
-    /// Whether there was a cookie of the name at all.
-    pub(crate) any: bool,
-}
-
-/// The most cookies of one name that are looked up.
-const MOST_IDS: usize = 4;
-
-impl Presented {
-    /// The well-formed ids in the order sent.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = &SessionId> {
-        self.ids.iter().flatten()
-    }
-
-    fn push(&mut self, id: SessionId) {
-        if self.ids().any(|known| *known == id) {
-            return;
-        }
-        if let Some(place) = self.ids.iter_mut().find(|place| place.is_none()) {
-            *place = Some(id);
+            signer: None,
         }
     }
 }
@@ -117,6 +93,15 @@ impl CookieSettings {
 
     /// Finds the ids in a request.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Presented {
+        self.find_by(headers, |value| self.read(value))
+    }
+
+    /// Finds the ids in a request, each of which is read from the value of a cookie.
+    pub(crate) fn find_by(
+        &self,
+        headers: &HeaderMap,
+        mut read: impl FnMut(&[u8]) -> Option<Claim>,
+    ) -> Presented {
         let mut presented = Presented::default();
         for header in headers.get_all(COOKIE) {
             let mut rest = header.as_bytes();
@@ -127,14 +112,27 @@ impl CookieSettings {
                 };
                 rest = next;
                 if let Some(value) = self.value_of(pair) {
-                    presented.any = true;
-                    if let Some(id) = SessionId::parse(value) {
-                        presented.push(id);
-                    }
+                    presented.add_cookie(|| read(value));
                 }
             }
         }
         presented
+    }
+
+    /// The id in a value that a client sent, if it may be one of ours.
+    pub(crate) fn read(&self, value: &[u8]) -> Option<Claim> {
+        match &self.signer {
+            None => SessionId::parse(value).map(|id| Claim { id, is_outdated: false }),
+            Some(signer) => signer.verify(value),
+        }
+    }
+
+    /// What the client gets as its id.
+    pub(crate) fn write<'a>(&self, id: &'a SessionId) -> Cow<'a, str> {
+        match &self.signer {
+            None => id.as_str().into(),
+            Some(signer) => signer.sign(id).into(),
+        }
     }
 
     /// The value of a pair of name and value, if it has this cookie's name.
@@ -146,12 +144,23 @@ impl CookieSettings {
     /// The header that gives the client its id, to be kept for this long; `None` is until the browser
     /// is closed.
     pub(crate) fn issue(&self, id: &SessionId, max_age: Option<Duration>) -> HeaderValue {
-        let mut cookie = self.cookie(id.as_str());
+        self.issue_value(&self.write(id), max_age)
+    }
+
+    /// The header that gives the client a value of the cookie.
+    pub(crate) fn issue_value(&self, value: &str, max_age: Option<Duration>) -> HeaderValue {
+        let mut cookie = self.cookie(value);
         if let Some(max_age) = max_age {
             let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
             cookie.set_max_age(cookie::time::Duration::seconds(seconds));
         }
         header(&cookie)
+    }
+
+    /// How many bytes the cookie takes with this value and the longest `Max-Age`.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn most_bytes(&self, value: &str) -> usize {
+        self.issue_value(value, Some(Duration::MAX)).len()
     }
 
     /// The header that makes the client forget its id.
@@ -182,8 +191,12 @@ impl CookieSettings {
 
 fn header(cookie: &cookie::Cookie<'_>) -> HeaderValue {
     HeaderValue::from_str(&cookie.to_string())
-        .expect("checked settings and ids have only characters that headers allow")
+        .expect("checked settings, ids and sealed sessions have only characters that headers allow")
 }
+
+/// The name, value and attributes of a cookie that every browser takes (RFC 6265bis, 6.1).
+#[cfg(feature = "sealed")]
+pub(crate) const MOST_COOKIE_BYTES: usize = 4_096;
 
 const HOST_PREFIX: &str = "__Host-";
 const SECURE_PREFIX: &str = "__Secure-";
@@ -228,7 +241,7 @@ mod tests {
             map.append(COOKIE, HeaderValue::from_bytes(header).expect("a header value"));
         }
         let presented = settings().find(&map);
-        (presented.ids().map(|id| id.as_str().to_owned()).collect(), presented.any)
+        (presented.claims().map(|claim| claim.id.as_str().to_owned()).collect(), presented.any)
     }
 
     #[test]
@@ -274,7 +287,7 @@ mod tests {
             [OTHER, ID]
         );
         let many = (0..100).map(|n| format!("sid={n:030}")).collect::<Vec<_>>().join("; ");
-        assert_eq!(find(&[many.as_bytes()]).0.len(), MOST_IDS);
+        assert_eq!(find(&[many.as_bytes()]).0.len(), 4);
     }
 
     fn attributes(header: &HeaderValue) -> Vec<String> {

@@ -9,6 +9,8 @@ struct Visitor {
     destroy: bool,
     reload: bool,
     touch: u64,
+    csrf_token: String,
+    verify_csrf: String,
     max_age: u64,
     is_persistent: bool,
     set_max_age: u64,

@@ -1,0 +1,113 @@
+//! Tokens for forms: proof that a request comes from a page that was made for its session.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::TryRng as _;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use crate::id::SessionId;
+
+/// What the token proves to know: 256 bits that follow from the id, and from which the id does not.
+const SECRET_LEN: usize = 32;
+/// The mask, and the masked secret.
+const TOKEN_BYTES: usize = 2 * SECRET_LEN;
+/// The characters of a token.
+const TOKEN_LEN: usize = 86;
+
+/// A token for the session with this id. No two are alike: the secret is masked with random bytes, so that the
+/// length of a compressed page tells nothing about it (the BREACH attack).
+///
+/// # Panics
+/// When the operating system has no random numbers to give.
+pub(crate) fn token(id: &SessionId) -> String {
+    let mut bytes = [0; TOKEN_BYTES];
+    let (mask, masked) = bytes.split_at_mut(SECRET_LEN);
+    rand::rngs::SysRng
+        .try_fill_bytes(mask)
+        .expect("the operating system's random number generator works");
+    for ((masked, mask), secret) in masked.iter_mut().zip(mask).zip(secret(id)) {
+        *masked = *mask ^ secret;
+    }
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Whether the token is one for the session with this id.
+pub(crate) fn is_of(token: &str, id: &SessionId) -> bool {
+    if token.len() != TOKEN_LEN {
+        return false;
+    }
+    let Ok(bytes) = URL_SAFE_NO_PAD.decode(token) else { return false };
+    let Some((mask, masked)) = bytes.split_at_checked(SECRET_LEN) else { return false };
+    let unmasked: Vec<u8> = mask.iter().zip(masked).map(|(mask, masked)| mask ^ masked).collect();
+    unmasked.ct_eq(&secret(id)).into()
+}
+
+/// Who has seen the store cannot make it: a store knows the id's hash only.
+fn secret(id: &SessionId) -> [u8; SECRET_LEN] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(id.as_str().as_bytes())
+        .expect("HMAC takes keys of any length");
+    mac.update(b"actix-typed-session csrf token");
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_its_session_alone() {
+        let (ann, eve) = (SessionId::random(), SessionId::random());
+        assert!(is_of(&token(&ann), &ann));
+        assert!(!is_of(&token(&ann), &eve));
+        assert!(!is_of(&token(&eve), &ann));
+    }
+
+    #[test]
+    fn no_two_tokens_have_a_part_in_common() {
+        let id = SessionId::random();
+        let (one, two) = (token(&id), token(&id));
+        assert_eq!(one.len(), TOKEN_LEN);
+        assert_ne!(one[..TOKEN_LEN / 2], two[..TOKEN_LEN / 2], "the mask");
+        assert_ne!(one[TOKEN_LEN / 2..], two[TOKEN_LEN / 2..], "the masked secret");
+        assert!(is_of(&one, &id) && is_of(&two, &id));
+    }
+
+    #[test]
+    fn no_bit_of_a_token_can_be_another() {
+        let id = SessionId::random();
+        let token = token(&id);
+        for position in 0..token.len() {
+            for bit in 0..7 {
+                let mut tampered = token.clone().into_bytes();
+                tampered[position] ^= 1 << bit;
+                let tampered = String::from_utf8(tampered).expect("ASCII");
+                assert!(!is_of(&tampered, &id), "byte {position}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        let id = SessionId::random();
+        let token = token(&id);
+        for end in 0..token.len() {
+            assert!(!is_of(&token[..end], &id), "the first {end} characters");
+            assert!(end == 0 || !is_of(&token[end..], &id), "from {end}");
+        }
+        let zeros = "A".repeat(TOKEN_LEN);
+        let long = "A".repeat(1_000_000);
+        for bad in [
+            format!("{token}A"),
+            format!("{token}="),
+            format!(" {token}"),
+            token.repeat(2),
+            zeros,
+            long,
+            "ä".repeat(TOKEN_LEN / 2),
+            id.as_str().to_owned(),
+        ] {
+            assert!(!is_of(&bad, &id), "{bad:.100}");
+        }
+    }
+}

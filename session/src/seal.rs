@@ -1,0 +1,231 @@
+//! Sealing: encryption that notices every change, with keys that rotate. The only file that knows the cipher.
+//!
+//! A sealed value is text: `1.` and then the base64url of
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 4 | the id of the key, which says nothing of the key itself |
+//! | 24 | the nonce, random for each value |
+//! | as many as went in | the ciphertext of XChaCha20-Poly1305 |
+//! | 16 | its tag |
+//!
+//! Nonces of 192 bits may be random without a count of how many there were
+//! (draft-irtf-cfrg-xchacha, 2.1), so processes need not agree on anything but the keys.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chacha20poly1305::{
+    KeyInit as _, XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, Payload},
+};
+use rand::TryRng as _;
+
+use crate::{error::ConfigError, key::Key};
+
+/// The keys of one purpose. The first seals, all of them open.
+pub(crate) struct Keyring {
+    first: SealingKey,
+    others: Vec<SealingKey>,
+}
+
+struct SealingKey {
+    id: [u8; ID_BYTES],
+    cipher: XChaCha20Poly1305,
+}
+
+const FORMAT: u32 = 1;
+const PREFIX: &str = "1.";
+const ID_BYTES: usize = 4;
+const NONCE_BYTES: usize = 24;
+
+impl Keyring {
+    /// The keys for what is called by this name. Nothing that is sealed for one purpose opens for another.
+    pub(crate) fn new(
+        keys: impl IntoIterator<Item = Key>,
+        purpose: &str,
+    ) -> Result<Self, ConfigError> {
+        let mut keys = keys.into_iter().map(|key| SealingKey::new(&key, purpose));
+        let first = keys.next().ok_or(ConfigError::NoSealingKey)?;
+        Ok(Self { first, others: keys.collect() })
+    }
+
+    /// Seals bytes so that they open in the same context only. The context is not part of the text.
+    ///
+    /// # Panics
+    /// When the operating system has no random numbers to give.
+    pub(crate) fn seal(&self, context: &[u8], plain: &[u8]) -> String {
+        let mut nonce = [0; NONCE_BYTES];
+        rand::rngs::SysRng
+            .try_fill_bytes(&mut nonce)
+            .expect("the operating system's random number generator works");
+        let key = &self.first;
+        let payload = Payload { msg: plain, aad: context };
+        let sealed = key
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("what is in memory is shorter than the 256 GiB that the cipher takes");
+        let mut text = String::from(PREFIX);
+        URL_SAFE_NO_PAD.encode_string([&key.id, nonce.as_slice(), &sealed].concat(), &mut text);
+        text
+    }
+
+    /// Opens what [`seal`](Self::seal) made, with whichever of the keys made it.
+    pub(crate) fn open(&self, context: &[u8], text: &[u8]) -> Result<Vec<u8>, Unopened> {
+        let sealed = text.strip_prefix(PREFIX.as_bytes()).ok_or_else(|| foreign(text))?;
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| Unopened::NotSealed)?;
+        let (id, sealed) = sealed.split_first_chunk::<ID_BYTES>().ok_or(Unopened::NotSealed)?;
+        let (nonce, sealed) =
+            sealed.split_first_chunk::<NONCE_BYTES>().ok_or(Unopened::NotSealed)?;
+        let mut unopened = Unopened::UnknownKey;
+        // Two keys of one id are unlikely, and no reason to lose what one of them has sealed.
+        for key in self.keys().filter(|key| key.id == *id) {
+            let payload = Payload { msg: sealed, aad: context };
+            match key.cipher.decrypt(&XNonce::from(*nonce), payload) {
+                Ok(plain) => return Ok(plain),
+                Err(_) => unopened = Unopened::Changed,
+            }
+        }
+        Err(unopened)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+/// What is wrong with a text that does not begin as this release's do.
+fn foreign(text: &[u8]) -> Unopened {
+    let format = text.split(|byte| *byte == b'.').next().and_then(|start| {
+        std::str::from_utf8(start).ok().and_then(|start| start.parse::<u32>().ok())
+    });
+    match format {
+        Some(format) if format > FORMAT => Unopened::LaterFormat(format),
+        _ => Unopened::NotSealed,
+    }
+}
+
+impl SealingKey {
+    fn new(key: &Key, purpose: &str) -> Self {
+        let id = key.derive(&format!("{purpose}, id"));
+        Self {
+            id: *id.first_chunk().expect("a derived key is longer than an id"),
+            cipher: XChaCha20Poly1305::new(&key.derive(purpose).into()),
+        }
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} keys)", self.keys().count())
+    }
+}
+
+/// Why a sealed value does not open. None of it says what is inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unopened {
+    #[error("the value was never sealed, or it is cut off")]
+    NotSealed,
+    #[error(
+        "the value is sealed in format {0}, newer than this release's format {FORMAT}; run the release that wrote it"
+    )]
+    LaterFormat(u32),
+    #[error(
+        "the value is sealed with a key that is not among those given; give that key too until nothing is sealed with it any more"
+    )]
+    UnknownKey,
+    #[error("the value was changed since it was sealed, or was moved here from another place")]
+    Changed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring<const N: usize>(keys: [u8; N]) -> Keyring {
+        let keys = keys.map(|byte| Key::from_bytes([byte; 32]));
+        Keyring::new(keys, "test").expect("there is a key")
+    }
+
+    #[test]
+    fn what_was_sealed_opens_in_the_same_context_only() {
+        let keys = keyring([1]);
+        for plain in [b"".as_slice(), b"1", &[7; 100_000]] {
+            let text = keys.seal(b"here", plain);
+            assert_eq!(keys.open(b"here", text.as_bytes()), Ok(plain.to_vec()));
+            for context in [b"".as_slice(), b"there", b"here and there"] {
+                assert_eq!(keys.open(context, text.as_bytes()), Err(Unopened::Changed));
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_with_another_byte_opens() {
+        let keys = keyring([1]);
+        let text = keys.seal(b"here", b"secret").into_bytes();
+        for place in 0..text.len() {
+            for byte in 0..=u8::MAX {
+                let mut other = text.clone();
+                other[place] = byte;
+                assert_eq!(keys.open(b"here", &other).is_ok(), other == text, "{place}: {byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_of_another_length_opens() {
+        let keys = keyring([1]);
+        let text = keys.seal(b"here", b"secret");
+        for end in 0..text.len() {
+            assert!(keys.open(b"here", &text.as_bytes()[..end]).is_err(), "{end}");
+        }
+        for more in ["A", "AAAA", "=", " ", "."] {
+            assert!(keys.open(b"here", (text.clone() + more).as_bytes()).is_err(), "{more}");
+        }
+    }
+
+    #[test]
+    fn the_same_value_is_sealed_differently_each_time() {
+        let keys = keyring([1]);
+        assert_ne!(keys.seal(b"here", b"secret"), keys.seal(b"here", b"secret"));
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_of_them_open() {
+        let (before, both, after) = (keyring([1]), keyring([2, 1]), keyring([2]));
+        let old = before.seal(b"", b"old");
+        let new = both.seal(b"", b"new");
+        assert_eq!(both.open(b"", old.as_bytes()), Ok(b"old".to_vec()));
+        assert_eq!(after.open(b"", new.as_bytes()), Ok(b"new".to_vec()));
+        assert_eq!(after.open(b"", old.as_bytes()), Err(Unopened::UnknownKey));
+        assert_eq!(before.open(b"", new.as_bytes()), Err(Unopened::UnknownKey));
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_purpose_opens_for_no_other() {
+        let key = Key::from_bytes([1; 32]);
+        let other = Keyring::new([key], "another test").expect("there is a key");
+        let text = keyring([1]).seal(b"", b"secret");
+        assert_eq!(other.open(b"", text.as_bytes()), Err(Unopened::UnknownKey));
+    }
+
+    #[test]
+    fn a_later_format_is_told_from_what_is_no_seal() {
+        let keys = keyring([1]);
+        let open = |text: &str| keys.open(b"", text.as_bytes());
+        assert_eq!(open("2.AAAA"), Err(Unopened::LaterFormat(2)));
+        for text in ["", "1", ".", "0.AAAA", "01.AAAA", "-1.AAAA", "secret", "1.", "1.AAAA"] {
+            assert_eq!(open(text), Err(Unopened::NotSealed), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_key_at_all_is_refused() {
+        assert!(matches!(Keyring::new([], "test"), Err(ConfigError::NoSealingKey)));
+    }
+
+    #[test]
+    fn keys_do_not_print() {
+        assert_eq!(format!("{:?}", keyring([1, 2])), "Keyring(2 keys)");
+    }
+}

@@ -1,0 +1,230 @@
+//! The header in which clients that keep no cookies carry their id.
+
+use actix_web::http::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, COOKIE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    REFERER, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
+};
+
+use super::{cookie::CookieSettings, presented::InHeader};
+use crate::{error::ConfigError, id::SessionId};
+
+/// Where an id stands, if it does not come as a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderSettings {
+    /// `Authorization: Bearer <id>` (RFC 6750, 2.1); the answer is in [`SESSION_TOKEN`].
+    Bearer,
+    /// A header of the application's own, for requests and answers.
+    Named(HeaderName),
+}
+
+/// Where clients find their id that send it as a bearer token: `Authorization` is no response header.
+const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
+
+impl HeaderSettings {
+    /// A header that means nothing else.
+    pub(crate) fn named(name: &str) -> Result<Self, ConfigError> {
+        const TAKEN: [HeaderName; 17] = [
+            ACCEPT,
+            AUTHORIZATION,
+            CACHE_CONTROL,
+            CONNECTION,
+            CONTENT_ENCODING,
+            CONTENT_LENGTH,
+            CONTENT_TYPE,
+            COOKIE,
+            DATE,
+            HOST,
+            LOCATION,
+            ORIGIN,
+            REFERER,
+            SET_COOKIE,
+            TRANSFER_ENCODING,
+            UPGRADE,
+            VARY,
+        ];
+        match HeaderName::try_from(name) {
+            Ok(name) if !TAKEN.contains(&name) => Ok(Self::Named(name)),
+            _ => Err(ConfigError::HeaderName(name.to_owned())),
+        }
+    }
+
+    /// The header in which requests have the id.
+    pub(crate) fn of_requests(&self) -> &HeaderName {
+        match self {
+            Self::Bearer => &AUTHORIZATION,
+            Self::Named(name) => name,
+        }
+    }
+
+    fn of_responses(&self) -> HeaderName {
+        match self {
+            Self::Bearer => SESSION_TOKEN,
+            Self::Named(name) => name.clone(),
+        }
+    }
+
+    /// Finds the id in a request. Its signature is that of the cookie.
+    pub(crate) fn find(&self, headers: &HeaderMap, cookie: &CookieSettings) -> InHeader {
+        let mut found = InHeader::Nothing;
+        for value in headers.get_all(self.of_requests()) {
+            let Some(token) = self.token(value.as_bytes()) else { continue };
+            found = match (found, cookie.read(token)) {
+                (InHeader::Id(one), Some(other)) if one.id != other.id => {
+                    return InHeader::Conflict;
+                }
+                (InHeader::Id(claim), _) | (_, Some(claim)) => InHeader::Id(claim),
+                (InHeader::NoId { any: true }, None) => InHeader::NoId { any: true },
+                (_, None) => InHeader::NoId { any: !token.is_empty() },
+            };
+        }
+        found
+    }
+
+    /// What stands where an id would; `None` if the header is for somebody else.
+    fn token<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        let value = value.trim_ascii();
+        match self {
+            Self::Named(_) => Some(value),
+            Self::Bearer => {
+                let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+                let is_ours = scheme.eq_ignore_ascii_case(SCHEME)
+                    && token.first().is_none_or(|byte| *byte == b' ');
+                let token = token.trim_ascii();
+                (is_ours && !is_web_token(token)).then_some(token)
+            }
+        }
+    }
+
+    /// The header that gives the client its id.
+    pub(crate) fn issue(
+        &self,
+        id: &SessionId,
+        cookie: &CookieSettings,
+    ) -> (HeaderName, HeaderValue) {
+        let mut value = HeaderValue::from_str(&cookie.write(id))
+            .expect("ids and signatures have only characters that headers allow");
+        // It keeps out of logs, and out of HTTP/2's compression (RFC 7541, 7.1.3).
+        value.set_sensitive(true);
+        (self.of_responses(), value)
+    }
+
+    /// The header that makes the client forget its id: it is there, and empty.
+    pub(crate) fn removal(&self) -> (HeaderName, HeaderValue) {
+        (self.of_responses(), HeaderValue::from_static(""))
+    }
+}
+
+const SCHEME: &[u8] = b"Bearer";
+
+/// Whether this is a JSON web token (RFC 7519), which a short one could pass for an id: three parts, of
+/// which the first is an object in base64url, so it begins with `{"`.
+fn is_web_token(token: &[u8]) -> bool {
+    token.starts_with(b"eyJ") && token.iter().filter(|byte| **byte == b'.').count() == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{key::Key, transport::sign::Signer};
+
+    const ID: &str = "0123456789abcdefghijklmnop";
+    const OTHER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    fn bearer(values: &[&str]) -> String {
+        found(&HeaderSettings::Bearer, &CookieSettings::default(), values)
+    }
+
+    fn named(values: &[&str]) -> String {
+        let settings = HeaderSettings::named("X-Session").expect("a header's name");
+        found(&settings, &CookieSettings::default(), values)
+    }
+
+    fn found(settings: &HeaderSettings, cookie: &CookieSettings, values: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = HeaderValue::from_str(value).expect("a header value");
+            headers.append(settings.of_requests().clone(), value);
+        }
+        match settings.find(&headers, cookie) {
+            InHeader::Nothing => "nothing".into(),
+            InHeader::NoId { any: false } => "asks".into(),
+            InHeader::NoId { any: true } => "no id".into(),
+            InHeader::Id(claim) => claim.id.as_str().into(),
+            InHeader::Conflict => "conflict".into(),
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_is_an_id() {
+        for value in [format!("Bearer {ID}"), format!("bearer  {ID} "), format!("BEARER {ID}")] {
+            assert_eq!(bearer(&[&value]), ID, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_for_somebody_else_is_left_alone() {
+        let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.abc";
+        assert!(SessionId::new(token).is_ok(), "it could pass for an id");
+        for value in [
+            "Basic YW5uOm9wZW4gc2VzYW1l",
+            "Digest username=ann",
+            &format!("Bearer {token}"),
+            &format!("Bearer eyJhbGciOiJub25lIn0.{}.", "e".repeat(4_000)),
+            &format!("Bearer{ID}"),
+            &format!("Bearer,{ID}"),
+            ID,
+            "",
+            "Bear",
+        ] {
+            assert_eq!(bearer(&[value]), "nothing", "{value:.60}");
+        }
+        assert_eq!(bearer(&[]), "nothing");
+        assert_eq!(bearer(&["Basic YW5u", &format!("Bearer {ID}")]), ID);
+    }
+
+    #[test]
+    fn an_empty_token_asks_and_any_other_is_no_id() {
+        assert_eq!(bearer(&["Bearer"]), "asks");
+        assert_eq!(bearer(&["Bearer "]), "asks");
+        assert_eq!(named(&[""]), "asks");
+        let long = "a".repeat(100_000);
+        for value in ["x", "a b", &format!("{ID}, {ID}"), &format!("\"{ID}\""), &long] {
+            assert_eq!(bearer(&[&format!("Bearer {value}")]), "no id", "{value:.40}");
+            assert_eq!(named(&[value]), "no id", "{value:.40}");
+        }
+        assert_eq!(named(&["", "x", ""]), "no id");
+    }
+
+    #[test]
+    fn doubled_headers_must_agree() {
+        assert_eq!(named(&[ID]), ID);
+        assert_eq!(named(&[ID, ID]), ID);
+        assert_eq!(named(&["", ID, "x"]), ID);
+        assert_eq!(named(&[ID, OTHER]), "conflict");
+        assert_eq!(named(&[ID, OTHER, ID]), "conflict");
+    }
+
+    #[test]
+    fn an_id_in_a_header_is_signed_like_one_in_a_cookie() {
+        let settings = HeaderSettings::Bearer;
+        let signer = Signer::new(&[Key::from_bytes([1; 32])], "sid");
+        let cookie = CookieSettings { signer, ..CookieSettings::default() };
+        let id = SessionId::new(ID).expect("an id");
+        let (name, value) = settings.issue(&id, &cookie);
+        assert_eq!(name, "session-token");
+        assert!(value.is_sensitive());
+        let signed = value.to_str().expect("ASCII");
+        assert_eq!(found(&settings, &cookie, &[&format!("Bearer {signed}")]), ID);
+        assert_eq!(found(&settings, &cookie, &[&format!("Bearer {ID}")]), "no id");
+        assert_eq!(found(&settings, &cookie, &[&format!("Bearer {}", &signed[1..])]), "no id");
+    }
+
+    #[test]
+    fn a_header_that_means_something_else_is_refused() {
+        for name in ["", "a b", "ä", "a:b", "Cookie", "authorization", "Set-Cookie", "Vary", "Host"]
+        {
+            assert!(HeaderSettings::named(name).is_err(), "{name}");
+        }
+    }
+}

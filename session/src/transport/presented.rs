@@ -1,0 +1,168 @@
+//! What a client presents: which ids, and how they came.
+
+use super::sign::Claim;
+use crate::id::SessionId;
+
+/// The ids that a client sent.
+///
+/// A browser may hold several cookies of one name, with different paths or domains, and sends them
+/// all: after a change of the settings, say. The first that names a session counts.
+#[derive(Debug, Default)]
+pub(crate) struct Presented {
+    /// Well-formed ids in the order sent; the bound keeps a forged header from costing many look-ups.
+    claims: [Option<Claim>; MOST_IDS],
+    /// How many values were looked into.
+    values: usize,
+    /// Whether the client claims to have a session.
+    pub(crate) any: bool,
+    pub(crate) carrier: Carrier,
+}
+
+/// The way on which the client gets its answer: the one on which it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// The cookie, also for those who presented nothing.
+    #[default]
+    Cookie,
+    /// The header.
+    Header,
+    /// The request names more than one session, so it gets none.
+    Conflict,
+}
+
+/// What a request has in the session's header.
+#[derive(Debug)]
+pub(crate) enum InHeader {
+    /// Nothing, or what is for somebody else.
+    Nothing,
+    /// The wish to be answered there, and perhaps a value that is no id of ours.
+    NoId { any: bool },
+    /// An id.
+    Id(Claim),
+    /// Several ids.
+    Conflict,
+}
+
+/// The most cookies of one name that are looked up.
+const MOST_IDS: usize = 4;
+/// The most cookies of one name that are looked into; those that are forged cost a MAC for each key.
+const MOST_VALUES: usize = 64;
+
+impl Presented {
+    /// The well-formed ids in the order sent.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().flatten()
+    }
+
+    /// Whether the client has this id, as it would be given out today.
+    pub(crate) fn is_up_to_date(&self, id: &SessionId) -> bool {
+        self.claims().any(|claim| claim.id == *id && !claim.is_outdated)
+    }
+
+    /// Takes what a cookie holds.
+    pub(crate) fn add_cookie(&mut self, read: impl FnOnce() -> Option<Claim>) {
+        self.any = true;
+        self.values += 1;
+        if self.values <= MOST_VALUES
+            && let Some(place) = self.claims.iter().position(Option::is_none)
+            && let Some(claim) = read()
+            && self.claims().all(|known| known.id != claim.id)
+        {
+            self.claims[place] = Some(claim);
+        }
+    }
+
+    /// Takes what the header holds, after all cookies.
+    pub(crate) fn and_in_header(self, in_header: InHeader) -> Self {
+        let has_cookie = self.claims().next().is_some();
+        match in_header {
+            InHeader::Nothing => self,
+            // An id that scripts must not see stays out of headers, whatever a script asks for.
+            InHeader::NoId { .. } if self.any => self,
+            InHeader::NoId { any } => Self { any, carrier: Carrier::Header, ..Self::default() },
+            InHeader::Id(claim) if has_cookie => {
+                if self.claims().all(|known| known.id == claim.id) {
+                    self
+                } else {
+                    Self::conflict()
+                }
+            }
+            InHeader::Id(claim) => Self {
+                claims: [Some(claim), None, None, None],
+                any: true,
+                carrier: Carrier::Header,
+                values: self.values,
+            },
+            InHeader::Conflict => Self::conflict(),
+        }
+    }
+
+    /// Nothing is known of such a client, and nothing is told to it.
+    fn conflict() -> Self {
+        Self { carrier: Carrier::Conflict, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(letter: &str) -> Claim {
+        let id = SessionId::new(letter.repeat(30)).expect("an id");
+        Claim { id, is_outdated: false }
+    }
+
+    fn cookies(letters: &[&str]) -> Presented {
+        let mut presented = Presented::default();
+        for letter in letters {
+            presented.add_cookie(|| (!letter.is_empty()).then(|| claim(letter)));
+        }
+        presented
+    }
+
+    fn joined(cookies_: &[&str], in_header: InHeader) -> String {
+        let joined = cookies(cookies_).and_in_header(in_header);
+        let ids: String = joined.claims().map(|claim| &claim.id.as_str()[..1]).collect();
+        format!("{:?} {ids} {}", joined.carrier, joined.any)
+    }
+
+    #[test]
+    fn a_cookie_and_a_header_must_name_one_session() {
+        let id = |letter| InHeader::Id(claim(letter));
+        assert_eq!(joined(&[], id("a")), "Header a true");
+        assert_eq!(joined(&["a"], id("a")), "Cookie a true");
+        assert_eq!(joined(&["a"], id("b")), "Conflict  false");
+        assert_eq!(joined(&["a", "b"], id("a")), "Conflict  false");
+        assert_eq!(joined(&["", "a"], id("b")), "Conflict  false");
+        assert_eq!(joined(&[""], id("a")), "Header a true", "a cookie that names nothing");
+        assert_eq!(joined(&["a"], InHeader::Conflict), "Conflict  false");
+        assert_eq!(joined(&[], InHeader::Conflict), "Conflict  false");
+    }
+
+    #[test]
+    fn a_header_without_an_id_leaves_a_cookie_alone() {
+        let no_id = |any| InHeader::NoId { any };
+        assert_eq!(joined(&[], no_id(false)), "Header  false");
+        assert_eq!(joined(&[], no_id(true)), "Header  true");
+        for any in [false, true] {
+            assert_eq!(joined(&["a"], no_id(any)), "Cookie a true");
+            assert_eq!(joined(&[""], no_id(any)), "Cookie  true");
+        }
+        assert_eq!(joined(&["a"], InHeader::Nothing), "Cookie a true");
+        assert_eq!(joined(&[], InHeader::Nothing), "Cookie  false");
+    }
+
+    #[test]
+    fn forged_values_are_looked_into_up_to_a_bound() {
+        let mut presented = Presented::default();
+        let mut looks = 0;
+        for _ in 0..1_000 {
+            presented.add_cookie(|| {
+                looks += 1;
+                None
+            });
+        }
+        assert_eq!(looks, MOST_VALUES);
+        assert!(presented.any);
+    }
+}

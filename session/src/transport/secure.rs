@@ -1,0 +1,182 @@
+//! Whether a request came over TLS, and which cookie it has then.
+
+use std::net::IpAddr;
+
+use actix_web::{
+    HttpRequest,
+    http::header::{FORWARDED, HeaderMap, X_FORWARDED_PROTO},
+};
+use ipnet::IpNet;
+
+use super::cookie::CookieSettings;
+use crate::error::ConfigError;
+
+/// What differs on connections without TLS, if `Secure` follows the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsecured {
+    /// The cookie without `Secure`, and so without the prefix: over TLS nobody looks at it, so whoever plants it
+    /// on an open network plants nothing there.
+    pub(crate) cookie: CookieSettings,
+    proxies: TrustedProxies,
+}
+
+/// The proxies whose word about the client's connection counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TrustedProxies(Vec<IpNet>);
+
+impl Unsecured {
+    /// What goes with a cookie that is `Secure` over TLS.
+    pub(crate) fn beside(
+        secure: &CookieSettings,
+        proxies: TrustedProxies,
+    ) -> Result<Self, ConfigError> {
+        let cookie = CookieSettings { secure: false, ..secure.clone() }.checked()?;
+        Ok(Self { cookie, proxies })
+    }
+
+    /// Whether a request came over TLS.
+    pub(crate) fn is_secure(&self, request: &HttpRequest) -> bool {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        request.app_config().secure()
+            || peer.is_some_and(|peer| self.proxies.trusts(peer))
+                && is_forwarded_from_tls(request.headers())
+    }
+}
+
+impl TrustedProxies {
+    /// Addresses such as `127.0.0.1`, and networks such as `10.0.0.0/8`.
+    pub(crate) fn parse<S: AsRef<str>>(
+        proxies: impl IntoIterator<Item = S>,
+    ) -> Result<Self, ConfigError> {
+        let parse = |text: &str| {
+            text.parse()
+                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+                .map_err(|_| ConfigError::TrustedProxy(text.to_owned()))
+        };
+        proxies.into_iter().map(|proxy| parse(proxy.as_ref())).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn trusts(&self, peer: IpAddr) -> bool {
+        // A socket for both families shows IPv4 peers as IPv6 ones.
+        let peer = peer.to_canonical();
+        self.0.iter().any(|network| network.contains(&peer))
+    }
+}
+
+/// Whether the proxy that sent this says that the client came to it over TLS.
+///
+/// It speaks in the last element; what is before it, the client may have written. A proxy that writes
+/// one of the headers may let the client's other one through, so all that are there must say the same.
+fn is_forwarded_from_tls(headers: &HeaderMap) -> bool {
+    let last = |name| headers.get_all(name).last().map(|value| last_element(value.as_bytes()));
+    let schemes = [last(X_FORWARDED_PROTO), last(FORWARDED).map(proto)];
+    let mut schemes = schemes.into_iter().flatten().peekable();
+    schemes.peek().is_some() && schemes.all(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+}
+
+fn last_element(list: &[u8]) -> &[u8] {
+    list.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii()
+}
+
+/// The `proto` of a forwarded element (RFC 7239, 5.4).
+fn proto(element: &[u8]) -> &[u8] {
+    let quotes = element.iter().filter(|byte| **byte == b'"').count();
+    if quotes % 2 == 1 || element.contains(&b'\\') {
+        // It begins within a quoted text, which may be the client's.
+        return b"";
+    }
+    element
+        .split(|byte| *byte == b';')
+        .filter_map(|pair| pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?))
+        .find(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"proto"))
+        .map(|(_, value)| value[1..].trim_ascii())
+        .map(|value| unquoted(value).unwrap_or(value))
+        .unwrap_or_default()
+}
+
+fn unquoted(value: &[u8]) -> Option<&[u8]> {
+    value.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn unsecured(proxies: &[&str]) -> Unsecured {
+        let proxies = TrustedProxies::parse(proxies).expect("addresses");
+        Unsecured::beside(&CookieSettings::default(), proxies).expect("valid settings")
+    }
+
+    fn is_secure(proxies: &[&str], peer: &str, headers: &[(&str, &str)]) -> bool {
+        let mut request =
+            TestRequest::default().peer_addr(format!("{peer}:40000").parse().expect("an address"));
+        for (name, value) in headers {
+            request = request.append_header((*name, *value));
+        }
+        unsecured(proxies).is_secure(&request.to_http_request())
+    }
+
+    const HTTPS: [(&str, &str); 1] = [("X-Forwarded-Proto", "https")];
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        assert!(!is_secure(&[], "127.0.0.1", &HTTPS));
+        assert!(!is_secure(&["10.0.0.1"], "10.0.0.2", &HTTPS));
+        assert!(!is_secure(&["10.0.0.1"], "10.0.0.1", &[]));
+        assert!(is_secure(&["10.0.0.1"], "10.0.0.1", &HTTPS));
+        assert!(is_secure(&["192.0.2.7", "10.0.0.0/8"], "10.255.0.1", &HTTPS));
+        assert!(!is_secure(&["10.0.0.0/8"], "11.0.0.1", &HTTPS));
+        assert!(is_secure(&["10.0.0.0/8"], "[::ffff:10.0.0.1]", &HTTPS));
+        assert!(is_secure(&["fd00::/8"], "[fd00::1]", &HTTPS));
+        assert!(!is_secure(&["fd00::/8"], "[fe80::1]", &HTTPS));
+    }
+
+    #[test]
+    fn a_client_that_speaks_through_a_proxy_is_not_believed() {
+        let proxy = &["10.0.0.1"];
+        for spoofed in [
+            &[("X-Forwarded-Proto", "https, http")][..],
+            &[("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http")],
+            &[("Forwarded", "proto=https, for=192.0.2.1;proto=http")],
+            &[("X-Forwarded-Proto", "http"), ("Forwarded", "proto=https")],
+            &[("X-Forwarded-Proto", "https"), ("Forwarded", "proto=http")],
+            &[("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.1")],
+            &[("X-Forwarded-Proto", "https:")],
+            &[("X-Forwarded-Proto", "")],
+            &[("Forwarded", "for=\"proto=https\"")],
+            &[("Forwarded", "proto=http;host=\"a,proto=https;b\"")],
+            &[("Forwarded", r#"proto=http;host="a,proto=https;\"b""#)],
+            &[("X-Forwarded-Scheme", "https"), ("X-Forwarded-Ssl", "on")],
+        ] {
+            assert!(!is_secure(proxy, "10.0.0.1", spoofed), "{spoofed:?}");
+        }
+        for said in [
+            &[("X-Forwarded-Proto", "http, HTTPS")][..],
+            &[("Forwarded", "proto=http, for=192.0.2.1; Proto=\"https\" ;by=10.0.0.1")],
+            &[("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.1;proto=https")],
+        ] {
+            assert!(is_secure(proxy, "10.0.0.1", said), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_peer_without_an_address_is_no_proxy() {
+        let request = TestRequest::default().append_header(HTTPS[0]).to_http_request();
+        assert!(!unsecured(&["0.0.0.0/0", "::/0"]).is_secure(&request));
+    }
+
+    #[test]
+    fn each_kind_of_connection_has_its_own_cookie() {
+        let unsecured = unsecured(&[]);
+        assert_eq!((unsecured.cookie.name.as_str(), unsecured.cookie.secure), ("session", false));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for bad in ["", "localhost", "10.0.0.0/33", "10.0.0", "10.0.0.1:80", "*"] {
+            assert!(TrustedProxies::parse([bad]).is_err(), "{bad}");
+        }
+    }
+}
