@@ -69,7 +69,7 @@ impl Profile {
         match client {
             Ok(client) => Chromium { client, _driver: driver },
             Err(error) => panic!(
-                "Chromium does not start: {error}\n{}",
+                "Chromium does not start: {error}\nIf it is missing: apt-get install chromium\n{}",
                 fs::read_to_string(self.folder().join("log")).unwrap_or_default()
             ),
         }
@@ -100,7 +100,7 @@ impl Driver {
     fn start(folder: &Path) -> Self {
         assert!(
             Command::new("chromedriver").arg("--version").stdout(Stdio::null()).status().is_ok(),
-            "{HOW_TO_INSTALL}"
+            "`chromedriver` is missing: apt-get install chromium chromium-driver"
         );
         let log = File::create(folder.join("log")).expect("a writable folder");
         let mut child = Command::new("setpriv")
