@@ -20,8 +20,6 @@ use tokio::time::sleep;
 /// How long a page may take to show what is expected of it. The machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const HOW_TO_INSTALL: &str = "`chromedriver` is missing: apt-get install chromium chromium-driver";
-
 /// What belongs to one user of a machine: cookies, cache and history, kept from one start of the browser
 /// to the next.
 #[derive(Debug)]
@@ -59,6 +57,8 @@ impl Profile {
                     "--disable-sync",
                     "--window-size=900,700",
                 ],
+                // Not every browser refuses all cookies of third parties, as some builds of Chromium do.
+                "prefs": { "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } },
             },
         });
         let Value::Object(options) = options else { unreachable!("it is written as an object") };
