@@ -106,6 +106,7 @@ impl Driver {
         let mut child = Command::new("setpriv")
             // A test that is killed leaves no browser behind.
             .args(["--pdeathsig", "KILL", "--", "chromedriver", "--port=0"])
+            .env("TMPDIR", folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
