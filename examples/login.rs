@@ -1,15 +1,18 @@
-//! A small shop: login, a renewed id, logout, and a cart, with two structs over one session, and forms that no
-//! other site can send.
+//! A small shop: login, a renewed id, logout, a cart, with two structs over one session, a page with the devices on
+//! which a user is logged in, and forms that no other site can send.
 //!
 //! `cargo run --example login`, then open the printed address. `PORT` chooses another port than 8080.
 //! Any name can log in with the password `open sesame`. The cookie keeps its safe defaults, `Secure`
 //! among them: browsers and curl treat `http://127.0.0.1` as secure.
 
-use std::{env, error::Error};
+use std::{env, error::Error, time::SystemTime};
 
-use actix_typed_session::{MemoryStore, Session, SessionError, SessionMiddleware, TypedSession};
+use actix_typed_session::{
+    MemoryStore, PublicId, Session, SessionError, SessionMiddleware, Sessions, StoredSession,
+    Timestamp, TypedSession,
+};
 use actix_web::{
-    App, HttpResponse, HttpServer, Responder, get,
+    App, HttpRequest, HttpResponse, HttpServer, Responder, get,
     http::{StatusCode, header},
     post, web,
 };
@@ -20,7 +23,10 @@ use serde::{Deserialize, Serialize};
 #[session(namespace = "account")]
 struct Account {
     #[session(privilege)] // any change gives the session a new id
+    #[session(index)] // and `Sessions` finds all sessions of a user
     user: Option<String>,
+    /// What the browser calls itself.
+    device: String,
 }
 
 /// What is in the cart. It has nothing to do with the account, so it is a struct of its own.
@@ -38,16 +44,16 @@ struct Item {
 
 #[get("/")]
 async fn index(mut account: TypedSession<Account>, cart: TypedSession<Cart>) -> impl Responder {
-    // Each form carries it. A new visitor gets a session by it, for the forms to belong to.
-    let csrf = format!("<input type=hidden name=csrf value={}>", account.csrf_token());
+    let csrf = csrf_field(&mut account);
     let who = match &account.user {
         Some(user) => format!(
-            "<p>Hello, {}.</p><form method=post action=/logout>{csrf}<button>Log out</button></form>",
+            "<form class=row method=post action=/logout>{csrf}<span>Hello, {}.</span>\
+             <a href=/devices>Your devices</a> <button>Log out</button></form>",
             escape(user)
         ),
         None => format!(
-            "<form method=post action=/login>{csrf}\
-             <input name=user placeholder=Name> \
+            "<form class=row method=post action=/login>{csrf}\
+             <input name=user placeholder=Name autocomplete=username> \
              <input name=password type=password placeholder='open sesame'> \
              <button>Log in</button></form>"
         ),
@@ -57,13 +63,100 @@ async fn index(mut account: TypedSession<Account>, cart: TypedSession<Cart>) -> 
         .iter()
         .map(|item| format!("<li>{} × {}</li>", item.count, escape(&item.name)))
         .collect();
-    let mut page = HttpResponse::Ok();
-    // Without this, the back button shows the page to whoever comes after the user has logged out.
-    page.insert_header((header::CACHE_CONTROL, "no-store"));
-    page.content_type("text/html; charset=utf-8").body(format!(
-        "<!doctype html><title>Shop</title>{who}<ul>{items}</ul>\
-         <form method=post action=/cart>{csrf}<input name=item placeholder=Item> <button>Add</button></form>"
+    page(
+        "Shop",
+        &format!(
+            "{who}<h2>Your cart</h2><ul>{items}</ul>\
+             <form class=row method=post action=/cart>{csrf}\
+             <input name=item placeholder=Item required> <button>Add</button></form>"
+        ),
+    )
+}
+
+/// The devices on which the user is logged in.
+#[get("/devices")]
+async fn devices(
+    mut account: TypedSession<Account>,
+    sessions: web::Data<Sessions<Account>>,
+) -> Result<impl Responder, SessionError> {
+    if account.user.is_none() {
+        return Ok(see("/"));
+    }
+    let csrf = csrf_field(&mut account);
+    let mine = Account::by_user(&account.user);
+    let mut rows = String::new();
+    let mut after = None;
+    loop {
+        let page = sessions.list(&mine, after, 50).await?;
+        rows.extend(page.sessions.iter().map(|it| row(it, it.is_current(account.handle()), &csrf)));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(page(
+        "Your devices",
+        &format!(
+            "<p>You are logged in here:</p><ul class=devices>{rows}</ul>\
+             <form class=row method=post action=/devices/others>{csrf}\
+             <a href=/>Back to the shop</a> <button>Log out everywhere else</button></form>"
+        ),
     ))
+}
+
+/// Each form carries it. A new visitor gets a session by it, for the forms to belong to.
+fn csrf_field(account: &mut TypedSession<Account>) -> String {
+    format!("<input type=hidden name=csrf value={}>", account.csrf_token())
+}
+
+fn row(session: &StoredSession<Account>, is_current: bool, csrf: &str) -> String {
+    // The id goes into the page; it names the session for the form and opens nothing.
+    let end = match is_current {
+        true => "<b>This device</b>".to_owned(),
+        false => format!(
+            "<form method=post action=/devices/end>{csrf}<input type=hidden name=id value={}>\
+             <button>Log out</button></form>",
+            session.public_id()
+        ),
+    };
+    format!(
+        "<li><div>{}<small>first seen {}, last seen {}</small></div>{end}</li>",
+        escape(&session.device),
+        ago(session.created_at()),
+        ago(session.last_seen()),
+    )
+}
+
+#[derive(Deserialize)]
+struct Device {
+    csrf: String,
+    id: String,
+}
+
+#[post("/devices/end")]
+async fn end_device(
+    account: TypedSession<Account>,
+    sessions: web::Data<Sessions<Account>>,
+    device: web::Form<Device>,
+) -> Result<impl Responder, SessionError> {
+    account.verify_csrf(&device.csrf)?;
+    let Ok(id) = device.id.parse::<PublicId>() else {
+        return Ok(HttpResponse::BadRequest().body("There is no such device.\n"));
+    };
+    // Only among the user's own sessions, whatever the form says.
+    sessions.end(&Account::by_user(&account.user), id).await?;
+    Ok(see("/devices"))
+}
+
+#[post("/devices/others")]
+async fn end_others(
+    account: TypedSession<Account>,
+    sessions: web::Data<Sessions<Account>>,
+    form: web::Form<Confirmed>,
+) -> Result<impl Responder, SessionError> {
+    account.verify_csrf(&form.csrf)?;
+    sessions.end_others(&Account::by_user(&account.user), account.handle()).await?;
+    Ok(see("/devices"))
 }
 
 #[derive(Deserialize)]
@@ -75,6 +168,7 @@ struct Credentials {
 
 #[post("/login")]
 async fn login(
+    request: HttpRequest,
     mut account: TypedSession<Account>,
     form: web::Form<Credentials>,
 ) -> Result<HttpResponse, SessionError> {
@@ -84,7 +178,8 @@ async fn login(
     }
     // The cart comes along under the new id. `account.regenerate()` would leave it behind.
     account.set_user(Some(form.into_inner().user));
-    Ok(see_the_shop())
+    account.set_device(device_name(&request));
+    Ok(see("/"))
 }
 
 #[derive(Deserialize)]
@@ -99,7 +194,7 @@ async fn logout(
 ) -> Result<HttpResponse, SessionError> {
     account.verify_csrf(&form.csrf)?;
     account.destroy();
-    Ok(see_the_shop())
+    Ok(see("/"))
 }
 
 #[derive(Deserialize)]
@@ -120,12 +215,63 @@ async fn add(
         Some(item) => item.count += 1,
         None => cart.items.push(Item { name, count: 1 }),
     });
-    Ok(see_the_shop())
+    Ok(see("/"))
 }
 
-fn see_the_shop() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, "/")).finish()
+fn see(path: &'static str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
 }
+
+/// What a browser calls itself, in short.
+fn device_name(request: &HttpRequest) -> String {
+    let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let agent = agent.unwrap_or_default();
+    let first_of = |names: &[&'static str]| names.iter().copied().find(|it| agent.contains(it));
+    let browser = first_of(&["Firefox", "Edg", "Chrome", "Safari", "curl"]);
+    let system = first_of(&["Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux"]);
+    match (browser.map(|it| if it == "Edg" { "Edge" } else { it }), system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(name), None) | (None, Some(name)) => name.to_owned(),
+        (None, None) => "An unknown device".to_owned(),
+    }
+}
+
+fn ago(time: Timestamp) -> String {
+    let minutes = Timestamp::from(SystemTime::now()).saturating_since(time).as_secs() / 60;
+    match minutes {
+        0 => "just now".to_owned(),
+        1 => "a minute ago".to_owned(),
+        2..60 => format!("{minutes} minutes ago"),
+        60..120 => "an hour ago".to_owned(),
+        120..2_880 => format!("{} hours ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 1_440),
+    }
+}
+
+fn page(title: &str, body: &str) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    // Without this, the back button shows the page to whoever comes after the user has logged out.
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response.content_type("text/html; charset=utf-8").body(format!(
+        "<!doctype html><html lang=en><meta name=viewport content='width=device-width'>\
+         <title>{title}</title><style>{STYLE}</style><main><h1>{title}</h1>{body}</main></html>"
+    ))
+}
+
+const STYLE: &str = "\
+    body { margin: 2rem 1rem; font: 16px/1.5 system-ui, sans-serif; color: #222; background: #f4f4f1 } \
+    main { max-width: 36rem; margin: auto; padding: 1.5rem 2rem 2rem; background: #fff; \
+        border: 1px solid #ddd; border-radius: 8px } \
+    h1 { margin: 0 0 1rem; font-size: 1.5rem } h2 { font-size: 1.1rem } \
+    .row { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center } \
+    .row span, .row a:first-child { margin-right: auto } \
+    .devices { padding: 0; list-style: none } \
+    .devices li { display: flex; justify-content: space-between; align-items: center; gap: 1rem; \
+        padding: .75rem 0; border-top: 1px solid #eee } \
+    .devices b { color: #2a6b2a; white-space: nowrap } \
+    small { display: block; color: #666 } \
+    input, button { padding: .35rem .7rem; font: inherit; border: 1px solid #bbb; border-radius: 5px } \
+    button { background: #f0f0ec; cursor: pointer; white-space: nowrap } button:hover { background: #e4e4de }";
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -137,9 +283,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(port) => port.parse().map_err(|error| format!("PORT={port} is no port: {error}"))?,
         Err(_) => 8080,
     };
-    let sessions = SessionMiddleware::new(MemoryStore::new());
+    let store = MemoryStore::new();
+    let accounts = web::Data::new(Sessions::<Account>::new(store.clone()));
+    let sessions = SessionMiddleware::new(store);
     let server = HttpServer::new(move || {
-        App::new().wrap(sessions.clone()).service(index).service(login).service(logout).service(add)
+        App::new()
+            .app_data(accounts.clone())
+            .wrap(sessions.clone())
+            .service((index, login, logout, add))
+            .service((devices, end_device, end_others))
     })
     .bind(("127.0.0.1", port))?;
     for address in server.addrs() {

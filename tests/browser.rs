@@ -187,13 +187,18 @@ impl Chromium {
 
     /// Waits until the page says this. Gives all that it says.
     pub async fn wait_for(&self, what: &str) -> String {
+        self.wait_until(what, |text| text.contains(what)).await
+    }
+
+    /// Waits until what the page says is as the test expects it. Gives what it says.
+    pub async fn wait_until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         loop {
             let text = self.text().await;
-            if text.contains(what) {
+            if is(&text) {
                 return text;
             }
-            assert!(start.elapsed() < PATIENCE, "the page does not say {what:?}, but: {text}");
+            assert!(start.elapsed() < PATIENCE, "the page should say {what:?}, but says: {text}");
             sleep(Duration::from_millis(20)).await;
         }
     }

@@ -155,7 +155,7 @@ fn constant_name(index: usize) -> Ident {
 }
 
 fn constant(field: &Field, index: usize) -> TokenStream {
-    let Field { ident, ty, .. } = field;
+    let Field { ident, vis, ty, .. } = field;
     let (name, span) = (constant_name(index), field.type_span());
     let default = match &field.default {
         Some(default) => quote!(#default),
@@ -163,7 +163,8 @@ fn constant(field: &Field, index: usize) -> TokenStream {
             <#ty as ::actix_typed_session::__private::StoredDefault>::stored_default()
         },
     };
-    let Some(Stored { name: stored, aliases, merge, lenient, ttl, .. }) = &field.stored else {
+    let Some(Stored { name: stored, aliases, merge, lenient, ttl, index, .. }) = &field.stored
+    else {
         return quote! {
             #[doc(hidden)]
             const #name: fn() -> #ty = || #default;
@@ -177,6 +178,7 @@ fn constant(field: &Field, index: usize) -> TokenStream {
             quote!(::core::option::Option::Some(::core::time::Duration::from_millis(#ms)))
         }
     };
+    let is_indexed = index.is_some();
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
     let constructor = match merge {
         Merge::Add => quote_spanned!(span=> #private::Field::sum),
@@ -205,6 +207,7 @@ fn constant(field: &Field, index: usize) -> TokenStream {
                 aliases: &[#(#aliases),*],
                 lenient: #lenient,
                 ttl: #ttl,
+                index: #is_indexed,
             },
             |session| &session.#ident,
             |session| &mut session.#ident,
@@ -217,9 +220,20 @@ fn constant(field: &Field, index: usize) -> TokenStream {
         None => field,
         Some(rule) => quote!(#rule(#field #function)),
     };
+    let by = index.as_ref().map(|method| {
+        let doc = format!("The sessions whose `{label}` has this value.");
+        quote! {
+            #[doc = #doc]
+            #vis fn #method(value: &#ty) -> ::actix_typed_session::By<Self> {
+                ::actix_typed_session::__private::by(&Self::#name, value)
+            }
+        }
+    });
     quote! {
         #[doc(hidden)]
         const #name: ::actix_typed_session::__private::Field<Self, #ty> = #field;
+
+        #by
     }
 }
 

@@ -99,13 +99,18 @@ use proc_macro::TokenStream;
 /// | `merge = "reject"` | the later request fails with 409, and nothing of it is stored |
 /// | `merge_with = function` | `fn(base: &F, theirs: F, ours: F) -> F` decides; `base` is what both have read |
 /// | `privilege` | a change renews the session's id, and nothing of the session is readable under the old one |
+/// | `index` | the sessions with a value of this field can be listed and ended, with `Sessions`; at most four fields, and no `merge = "add"` |
 /// | `lenient` | a stored value that does not decode resets this field alone, even in a `strict` struct |
 /// | `ttl = "15m"` | a value ends this long after it was written, while the session goes on; see [below](#values-that-end) |
 ///
 /// `skip` goes with `default` and `accessor`, and with none of the others, which are about the store.
 ///
+/// For an `index` field `f` the struct itself gets a function `by_f(&F) -> By<Self>`, as visible as the field, which
+/// names the sessions with this value; `accessor = "g"` makes it `by_g`. Mark the field in every struct that has it: who
+/// changes it without the mark does not tell the index.
+///
 /// ```
-/// use actix_typed_session::{Session, TypedSession};
+/// use actix_typed_session::{Session, SessionError, Sessions, TypedSession};
 /// use serde::{Deserialize, Serialize};
 /// use std::collections::BTreeSet;
 ///
@@ -126,7 +131,8 @@ use proc_macro::TokenStream;
 ///     #[session(default = Theme::Light, lenient)]
 ///     theme: Theme,
 ///     /// Stored as `uid`. What older releases stored as `user` or `user_id` is read as well.
-///     #[session(rename = "uid", alias = "user", alias = "user_id", privilege)]
+///     /// `Sessions` finds all sessions of a user.
+///     #[session(rename = "uid", alias = "user", alias = "user_id", privilege, index)]
 ///     user_id: Option<i64>,
 ///     /// `session.id()` is the session's id, so the accessor has another name.
 ///     #[session(accessor = "order")]
@@ -150,6 +156,10 @@ use proc_macro::TokenStream;
 ///     session.set_order(session.id.map(|id| id + 1));
 ///     session.add_credit(-5);
 ///     session.messages_mut().push("welcome".to_owned());
+/// }
+///
+/// async fn log_out_everywhere(sessions: Sessions<Visitor>) -> Result<u64, SessionError> {
+///     sessions.end_all(&Visitor::by_user_id(&Some(7))).await
 /// }
 /// ```
 ///

@@ -46,6 +46,8 @@ pub(crate) struct Stored {
     pub(crate) aliases: Vec<String>,
     pub(crate) merge: Merge,
     pub(crate) privilege: bool,
+    /// The name of the function that names a value of the field, if sessions are found by it.
+    pub(crate) index: Option<Ident>,
     pub(crate) lenient: bool,
     /// How long a value lives after it was written.
     pub(crate) ttl: Option<Duration>,
@@ -91,6 +93,9 @@ const HIDING: &[&str] = &[
     "handle",
 ];
 
+/// The most fields of a struct that can be indexed.
+const MOST_INDEXED: usize = 4;
+
 const MERGE_RULES: &[&str] = &["last_write", "add", "max", "min", "union", "reject"];
 
 /// Checks a struct. What is wrong is reported and left out, so that the rest can still be generated.
@@ -103,8 +108,12 @@ pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
         format_ident!("{}Session", input.ident.unraw(), span = input.ident.span())
     });
     let cookie = input.attributes.cookie.filter(|name| is_cookie_name(name, errors));
-    let mut names =
-        Names { namespace, stored: StoredNames::default(), methods: MethodNames::default() };
+    let mut names = Names {
+        namespace,
+        stored: StoredNames::default(),
+        methods: MethodNames::default(),
+        indexed: 0,
+    };
     let fields = input
         .fields
         .into_iter()
@@ -124,7 +133,7 @@ pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
 
 fn field(input: InputField, kind: Kind, names: &mut Names, errors: &mut Errors) -> Field {
     let InputField { ident, vis, ty, docs, attributes } = input;
-    let stored = match (attributes.skip, reference(&ty)) {
+    let mut stored = match (attributes.skip, reference(&ty)) {
         (Some(_), _) => {
             refuse_storage(&attributes, errors);
             None
@@ -142,6 +151,9 @@ fn field(input: InputField, kind: Kind, names: &mut Names, errors: &mut Errors) 
     let accessor = attributes.accessor.as_ref();
     let accessor = accessor.and_then(|name| identifier(name, "user_name", errors));
     let base = accessor.as_ref().unwrap_or(&ident);
+    if let Some(stored) = &mut stored {
+        stored.index = index(base, &attributes, &stored.merge, names, errors);
+    }
     let methods = Methods::new(base, &ident, &ty, stored.as_ref(), &mut names.methods, errors);
     let default = match attributes.default {
         None | Some(DefaultValue::Trait) => None,
@@ -158,6 +170,7 @@ fn refuse_storage(attributes: &FieldAttributes, errors: &mut Errors) {
         ("merge", attributes.merge.as_ref().map(LitStr::span)),
         ("merge_with", attributes.merge_with.as_ref().map(|path| path.span())),
         ("privilege", attributes.privilege),
+        ("index", attributes.index),
         ("lenient", attributes.lenient),
         ("ttl", attributes.ttl.as_ref().map(LitStr::span)),
     ];
@@ -207,6 +220,7 @@ fn stored(
         ttl: ttl(attributes, &merge, errors),
         merge,
         privilege: attributes.privilege.is_some(),
+        index: None,
         lenient: attributes.lenient.is_some(),
     }
 }
@@ -232,6 +246,43 @@ fn ttl(attributes: &FieldAttributes, merge: &Merge, errors: &mut Errors) -> Opti
     duration::parse(&literal.value())
         .inspect_err(|problem| errors.push(literal.span(), problem))
         .ok()
+}
+
+/// The name of the function for an indexed field.
+fn index(
+    base: &Ident,
+    attributes: &FieldAttributes,
+    merge: &Merge,
+    names: &mut Names,
+    errors: &mut Errors,
+) -> Option<Ident> {
+    let span = attributes.index?;
+    if let Merge::Add = merge {
+        errors.push(
+            span,
+            "a field whose value is known to the store alone cannot be indexed; drop `index` or `merge = \"add\"`",
+        );
+        return None;
+    }
+    if attributes.ttl.is_some() {
+        errors.push(
+            span,
+            "a value that ends by itself cannot be indexed, because it would be found after its end; drop `index` or `ttl`",
+        );
+        return None;
+    }
+    names.indexed += 1;
+    if names.indexed == MOST_INDEXED + 1 {
+        errors.push(
+            span,
+            format_args!(
+                "a session has at most {MOST_INDEXED} indexed fields, because each costs a write; \
+                 index what whole users or tenants are found by, and look at the other fields of \
+                 the sessions that are found"
+            ),
+        );
+    }
+    Some(format_ident!("by_{}", base.unraw(), span = base.span()))
 }
 
 fn merge(attributes: &FieldAttributes, errors: &mut Errors) -> Merge {
@@ -336,6 +387,8 @@ struct Names {
     namespace: Option<LitStr>,
     stored: StoredNames,
     methods: MethodNames,
+    /// How many fields are indexed so far.
+    indexed: usize,
 }
 
 /// The names in the store, and the fields that have them.
@@ -602,11 +655,32 @@ mod tests {
     }
 
     #[test]
+    fn at_most_four_fields_are_indexed_and_no_sum() {
+        let four = messages(syn::parse_quote! {
+            struct S {
+                #[session(index)] a: u8, #[session(index)] b: u8, #[session(index)] c: u8,
+                #[session(index, merge = "max")] d: u8,
+            }
+        });
+        assert_eq!(four, <[&str; 0]>::default());
+        let more = messages(syn::parse_quote! {
+            struct S {
+                #[session(index)] a: u8, #[session(index)] b: u8, #[session(index)] c: u8,
+                #[session(index)] d: u8, #[session(index)] e: u8, #[session(index)] f: u8,
+                #[session(index, merge = "add")] g: u8,
+            }
+        });
+        assert_eq!(more.len(), 2, "{more:#?}");
+        assert!(more[0].contains("at most 4") && more[1].contains("known to the store alone"));
+    }
+
+    #[test]
     fn a_field_that_is_not_stored_takes_no_store_attributes() {
         let messages = messages(syn::parse_quote! {
             struct S {
                 #[session(
-                    skip, rename = "x", alias = "y", merge = "add", privilege, lenient, ttl = "1s"
+                    skip, rename = "x", alias = "y", merge = "add", privilege, index, lenient,
+                    ttl = "1s"
                 )]
                 a: u8,
                 #[session(skip, default = 3)]

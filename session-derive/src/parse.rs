@@ -73,6 +73,7 @@ pub(crate) struct FieldAttributes {
     pub(crate) merge: Option<LitStr>,
     pub(crate) merge_with: Option<ExprPath>,
     pub(crate) privilege: Option<Span>,
+    pub(crate) index: Option<Span>,
     pub(crate) lenient: Option<Span>,
     pub(crate) ttl: Option<LitStr>,
 }
@@ -95,6 +96,7 @@ const FIELD_ATTRIBUTES: &[&str] = &[
     "merge",
     "merge_with",
     "privilege",
+    "index",
     "lenient",
     "ttl",
 ];
@@ -202,6 +204,7 @@ fn field_attributes(attributes: &[Attribute], errors: &mut Errors) -> FieldAttri
             "merge" => once(&mut found.merge, &item, string, errors),
             "merge_with" => once(&mut found.merge_with, &item, path, errors),
             "privilege" => once(&mut found.privilege, &item, word, errors),
+            "index" => once(&mut found.index, &item, word, errors),
             "lenient" => once(&mut found.lenient, &item, word, errors),
             "ttl" => once(&mut found.ttl, &item, string, errors),
             name if STRUCT_ATTRIBUTES.contains(&name) => errors.push(
@@ -450,7 +453,7 @@ mod tests {
         assert_eq!(closest("privelege", FIELD_ATTRIBUTES), Some("privilege"));
         assert_eq!(closest("renamed", FIELD_ATTRIBUTES), Some("rename"));
         assert_eq!(closest("flatten", FIELD_ATTRIBUTES), None);
-        assert_eq!(closest("index", FIELD_ATTRIBUTES), None);
+        assert_eq!(closest("indx", FIELD_ATTRIBUTES), Some("index"));
         assert_eq!(closest("tll", FIELD_ATTRIBUTES), Some("ttl"));
         assert_eq!(closest("merge_width", FIELD_ATTRIBUTES), Some("merge_with"));
     }

@@ -31,7 +31,7 @@ pub(crate) struct Config {
     pub(crate) header: Option<HeaderSettings>,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
-    pub(crate) turns: Turns,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) privileges: Privileges,
 }
 
@@ -148,14 +148,14 @@ impl Config {
             header: None,
             id_generator: None,
             save_on_server_error: false,
-            turns: Turns::default(),
+            turns: Arc::default(),
             privileges: Privileges::default(),
         }
     }
 }
 
 /// 20 hours (72 000 000 ms).
-const DEFAULT_MAX_AGE: Duration = Duration::from_secs(72_000);
+pub(crate) const DEFAULT_MAX_AGE: Duration = Duration::from_secs(72_000);
 const DEFAULT_ABSOLUTE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 

@@ -69,6 +69,15 @@ pub enum SessionError {
         "the response head has been sent, so the client cannot be given a new cookie; begin, renew or regenerate the session before the response, and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
+    /// The user has as many sessions as [`max_sessions`](crate::Sessions::max_sessions) allows. The client gets a
+    /// 403.
+    #[error(
+        "the user has {limit} sessions already, and no more are allowed; end one of them first"
+    )]
+    TooManySessions {
+        /// The most sessions that a user may have.
+        limit: usize,
+    },
     /// Every id that the generator made was taken.
     #[error(
         "the id generator returned ids that are in use; it must return a new random id each time"
@@ -93,6 +102,7 @@ impl ResponseError for SessionError {
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::ConflictingIds => StatusCode::BAD_REQUEST,
             Self::Csrf => StatusCode::FORBIDDEN,
+            Self::TooManySessions { .. } => StatusCode::FORBIDDEN,
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
             | Self::Store(_)

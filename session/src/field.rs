@@ -46,6 +46,8 @@ pub struct FieldSchema {
     /// How long a value lives after it was written; `None` is as long as the session. Stored with
     /// one is its end too.
     pub ttl: Option<Duration>,
+    /// Sessions are found by its value.
+    pub index: bool,
 }
 
 impl FieldSchema {

@@ -34,6 +34,7 @@ use crate::{
     expiry::{Limits, Timestamp, whole_ms},
     field::{FieldSchema, Schema, Snapshot, same_json},
     id::{SessionId, StoreKey},
+    index::{Index, PublicId},
     merge::MergedField,
     merger::Merger,
     number::Number,
@@ -42,7 +43,7 @@ use crate::{
         tolerates_outage,
     },
     record::Record,
-    state::{Base, State},
+    state::{Base, Compared, State},
     store::{Carried, ErasedStore, Look, News, Place, Renewal},
     timed::Timed,
     transport::{Answer, Carrier, Claim, CookieSettings, HeaderSettings, Presented},
@@ -415,6 +416,18 @@ impl SessionHandle {
         self.inner().load_now(schema)
     }
 
+    /// Whether it is the stored session with this key and record, also if its id was renewed meanwhile.
+    pub(crate) fn is(&self, key: &StoreKey, record: &Record) -> bool {
+        let state = self.inner().state.borrow();
+        let (Base::Live { key: own_key, record: own }
+        | Base::Retired { key: own_key, record: own }) = &state.stored
+        else {
+            return false;
+        };
+        let id = |record: &Record| record.index().map(Index::public_id);
+        own_key == key || id(own).is_some() && id(own) == id(record)
+    }
+
     /// Whether an extractor asked for the session.
     pub(crate) fn is_touched(&self) -> bool {
         self.0.inner.get().is_some()
@@ -568,17 +581,14 @@ impl SessionHandle {
             return self.set_timed(field, ttl, &json, default);
         }
         let stored = self.inner().state.borrow().stored_json(schema);
-        let same = match &stored {
-            Some(stored) => same_json(stored, &json),
-            None => matches!(default(), Snapshot::Value(default) if same_json(&default, &json)),
-        };
+        let is = Compared::new(schema, &json, stored.as_deref(), default);
+        let config = &self.inner().config;
         let mut state = self.inner().state.borrow_mut();
-        if same {
-            state.cancel(schema);
-        } else {
-            state.patch.set(schema.stored.into(), json);
-            state.changed(field);
-        }
+        state.set(field, json, is);
+        state.index(schema, |created_at| {
+            let created_at = created_at.unwrap_or_else(|| config.clock.now());
+            PublicId::beginning(created_at, &config.rules.lifetimes)
+        });
     }
 
     /// As [`set`](Self::set), for a field with a `ttl`. An equal value is a change, because it ends later.
@@ -619,16 +629,9 @@ impl SessionHandle {
         if by.is_zero() {
             return;
         }
-        let schema = field.schema();
-        let stored = self.inner().state.borrow().stored_json(schema);
+        let stored = self.inner().state.borrow().stored_json(field.schema());
         let from = stored.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
-        let mut state = self.inner().state.borrow_mut();
-        state.patch.add(schema.stored.into(), from, by);
-        if state.patch.names(schema.stored) {
-            state.changed(field);
-        } else {
-            state.cancel(schema);
-        }
+        self.inner().state.borrow_mut().add(field, from, by);
     }
 
     /// Remembers that a value cannot be stored; the response becomes a 500.
@@ -1018,7 +1021,7 @@ impl Inner {
                 let merger = state.record().filter(|_| situation.merged).map(|base| Merger {
                     base: base.clone(),
                     fields: state.merged.clone(),
-                    config: Arc::clone(&self.config.shared),
+                    turns: Arc::clone(&self.config.turns),
                 });
                 (plan(&situation, &self.config.rules, now), merger)
             };

@@ -33,6 +33,7 @@
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
 //! | know what browsers do with it | [browsers](guide::browsers) |
+//! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
@@ -57,6 +58,7 @@ mod field;
 pub mod guide;
 mod handle;
 mod id;
+mod index;
 mod key;
 mod merge;
 mod merger;
@@ -68,6 +70,7 @@ mod privileges;
 mod record;
 #[cfg(feature = "sealed")]
 mod seal;
+mod sessions;
 mod state;
 mod store;
 mod timed;
@@ -88,6 +91,7 @@ pub use {
     expiry::{Clock, Limits, SystemClock, Timestamp},
     handle::{SessionHandle, Status},
     id::{InvalidSessionId, SessionId, StoreKey},
+    index::{By, Index, InvalidPublicId, PublicId},
     key::{InvalidKey, Key},
     merge::Union,
     middleware::{SessionFuture, SessionMiddleware, SessionService},
@@ -95,9 +99,10 @@ pub use {
     patch::{Change, NewExpiry, Patch, Refused},
     plan::OnOutage,
     record::{FieldName, Grace, OldId, Record, RecordError},
+    sessions::{OverLimit, Page, Sessions, StoredSession},
     store::{
-        Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, MemoryStore,
-        MemoryStoreBuilder, Renewal, SessionStore, Updated,
+        Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, FindByIndex,
+        Found, MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},
@@ -108,6 +113,7 @@ pub use {
 pub mod __private {
     pub use crate::{
         field::{Field, FieldSchema, Schema, StoredDefault, StoredDeserialize, StoredSerialize},
+        index::by,
         merge::Ordered,
         number::Counter,
         typed::{

@@ -190,8 +190,14 @@ mod tests {
 
     struct Visitor<F>(F);
 
-    static SCHEMA: FieldSchema =
-        FieldSchema { name: "f", stored: "f", aliases: &["old"], lenient: false, ttl: None };
+    static SCHEMA: FieldSchema = FieldSchema {
+        name: "f",
+        stored: "f",
+        aliases: &["old"],
+        lenient: false,
+        ttl: None,
+        index: false,
+    };
 
     fn json(text: &str) -> Arc<RawValue> {
         RawValue::from_string(text.to_owned()).expect("a JSON literal").into()

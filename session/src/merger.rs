@@ -12,7 +12,6 @@ use tokio::{
 };
 
 use crate::{
-    config::Config,
     error::{SessionError, StoreError},
     id::StoreKey,
     merge::{MergedField, merge},
@@ -27,7 +26,7 @@ pub(crate) struct Merger {
     pub(crate) base: Record,
     /// The fields that it has changed and that are merged.
     pub(crate) fields: Vec<&'static dyn MergedField>,
-    pub(crate) config: Arc<Config>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 /// How often a change is laid over what is stored, and finds that it has changed once more.
@@ -52,7 +51,7 @@ impl Merger {
             (Some(merger), Updated::Conflict(current)) => (merger, current),
             (_, updated) => return Ok(updated),
         };
-        let turn = timeout(PATIENCE, merger.config.turns.wait(key)).await;
+        let turn = timeout(PATIENCE, merger.turns.wait(key)).await;
         let _turn = turn.map_err(StoreError::unavailable)?;
         for attempt in 1..=MERGE_ATTEMPTS {
             let merged = merge(patch, &merger.fields, &merger.base, &current)?;

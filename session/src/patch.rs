@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     expiry::{Limits, Timestamp},
+    index::Index,
     number::Number,
     record::{FieldName, Record},
 };
@@ -38,6 +39,7 @@ pub struct Patch {
     expiry: Option<NewExpiry>,
     limits: Option<Limits>,
     expected_version: Option<u64>,
+    index: Option<Arc<Index>>,
     basis: Option<Box<Record>>,
 }
 
@@ -118,6 +120,12 @@ impl Patch {
         if let Some(limits) = self.limits {
             record.limits = limits;
         }
+        if let Some(index) = &self.index {
+            record.index = Some(match &record.index {
+                Some(known) => Arc::new(known.and(index)),
+                None => Arc::clone(index),
+            });
+        }
         if self.changes_fields() {
             let fields = Arc::make_mut(&mut record.fields);
             if fields.is_empty() {
@@ -180,6 +188,13 @@ impl Patch {
         self.basis.as_deref()
     }
 
+    /// Which of the changed fields are indexed: the session is [to be found](crate::FindByIndex) by their new
+    /// values afterwards. The fields of the record that were indexed before still are, and the session keeps
+    /// its [public id](Index::public_id) if it has one.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_deref()
+    }
+
     /// Gives a field a value.
     pub fn set(&mut self, name: FieldName, json: Arc<RawValue>) {
         self.changes_mut().insert(name, Change::Set(json));
@@ -237,7 +252,8 @@ impl Patch {
         self.basis = Some(record.into());
     }
 
-    /// The same patch with each change of a field replaced by what `map` makes of it, and without a basis.
+    /// The same patch with each change of a field replaced by what `map` makes of it, without an index of its fields and
+    /// without a basis.
     #[cfg(feature = "sealed")]
     pub(crate) fn try_map<E>(
         &self,
@@ -248,7 +264,16 @@ impl Patch {
             changes.insert(name.clone(), map(name, change)?);
         }
         let changes = (!changes.is_empty()).then(|| Arc::new(changes));
-        Ok(Self { changes, basis: None, ..self.clone() })
+        Ok(Self { changes, index: None, basis: None, ..self.clone() })
+    }
+
+    /// Indexes a field, see [`index`](Self::index). The patch must set or remove the field too; additions to an
+    /// indexed field are not supported.
+    pub fn index_field(&mut self, index: Index) {
+        self.index = Some(match &self.index {
+            Some(known) => Arc::new(known.and(&index)),
+            None => Arc::new(index),
+        });
     }
 
     pub(crate) fn keep_limits(&mut self) {
@@ -273,6 +298,14 @@ impl Patch {
         self.change(name).is_some()
     }
 
+    /// Whether the values under which the session is found may be others afterwards.
+    pub(crate) fn moves(&self, record: &Record) -> bool {
+        let indexed = || record.index().into_iter().flat_map(Index::names);
+        self.index.is_some()
+            || record.index.is_some() && self.begins_anew.is_some()
+            || self.changes_fields() && indexed().any(|name| self.names(name))
+    }
+
     pub(crate) fn changes_fields(&self) -> bool {
         self.changes.as_ref().is_some_and(|changes| !changes.is_empty())
     }
@@ -291,6 +324,12 @@ impl Patch {
         if self.limits == saved.limits {
             self.limits = None;
         }
+        self.subtract_changes(saved);
+        let left = self.index.as_ref().and_then(|index| index.retain(|name| self.names(name)));
+        self.index = left.map(Arc::new);
+    }
+
+    fn subtract_changes(&mut self, saved: &Self) {
         if let (Some(now), Some(then)) = (&self.changes, &saved.changes)
             && Arc::ptr_eq(now, then)
         {
@@ -341,6 +380,7 @@ impl fmt::Debug for Patch {
             .field("expiry", &self.expiry)
             .field("limits", &self.limits)
             .field("expected_version", &self.expected_version)
+            .field("index", &self.index)
             .finish()
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     error::ValueError,
     expiry::{Limits, Timestamp, whole_ms},
     id::StoreKey,
+    index::Index,
 };
 
 /// The name of a stored field. Names known when the program was built cost no memory per session.
@@ -42,6 +43,7 @@ pub struct Record {
     pub(crate) version: u64,
     pub(crate) limits: Limits,
     pub(crate) retired: Option<Arc<Retired>>,
+    pub(crate) index: Option<Arc<Index>>,
     pub(crate) fields: Fields,
     /// Whether all fields of the session are there.
     pub(crate) is_whole: bool,
@@ -64,6 +66,7 @@ impl Record {
             version: 0,
             limits: Limits::default(),
             retired: None,
+            index: None,
             fields: Fields::default(),
             is_whole: true,
         }
@@ -176,6 +179,7 @@ impl Record {
             OldId::ReadsNothing => Self {
                 expires_at,
                 retired: Some(Arc::new(Retired { successor: None })),
+                index: None,
                 fields: Fields::default(),
                 ..self.clone()
             },
@@ -193,6 +197,10 @@ impl Record {
             persistent: self.limits.persistent,
             retired: self.retired.as_deref().map(|retired| WireRetired {
                 successor: retired.successor.map(|key| key.to_hex()),
+            }),
+            index: self.index().map(|index| WireIndex {
+                public_id: index.public_id().to_string(),
+                names: index.names().map(str::to_owned).collect(),
             }),
             fields: WireFields(Arc::clone(&self.fields)),
         })
@@ -253,6 +261,12 @@ impl Record {
                     )
                 }),
         };
+        let index = |index: WireIndex| match index.public_id.parse() {
+            Ok(public_id) => {
+                Ok(Index::stored(public_id, index.names.into_iter().map(Cow::Owned).collect()))
+            }
+            Err(error) => Err(RecordError::Damaged(serde_json::Error::custom(error).into())),
+        };
         Ok(Self {
             created_at: Timestamp::from_unix_ms(wire.created),
             expires_at: Timestamp::from_unix_ms(wire.expires),
@@ -262,6 +276,7 @@ impl Record {
                 persistent: wire.persistent,
             },
             retired: wire.retired.map(successor).transpose()?.map(Arc::new),
+            index: wire.index.map(index).transpose()?.map(Arc::new),
             fields: wire.fields.0,
             is_whole: true,
         })
@@ -277,6 +292,7 @@ impl fmt::Debug for Record {
             .field("version", &self.version)
             .field("limits", &self.limits)
             .field("retired", &self.retired)
+            .field("index", &self.index)
             .field("fields", &self.fields.keys().collect::<Vec<_>>())
             .finish()
     }
@@ -336,6 +352,8 @@ struct Wire {
     persistent: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retired: Option<WireRetired>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<WireIndex>,
     fields: WireFields,
 }
 
@@ -343,6 +361,13 @@ struct Wire {
 /// takes no more bytes than before.
 #[cfg(feature = "sealed")]
 type Compact<Id> = (Id, u64, u64, u64, Option<u64>, Option<bool>, WireFields);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireIndex {
+    public_id: String,
+    names: Vec<String>,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -394,7 +419,7 @@ impl<'de> Deserialize<'de> for WireFields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::patch::Patch;
+    use crate::{index::PublicId, patch::Patch};
 
     fn json(text: &str) -> Arc<RawValue> {
         RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
@@ -443,9 +468,25 @@ mod tests {
         }
     }
 
+    fn indexed_record() -> Record {
+        let id = PublicId::new(Timestamp::from_unix_ms(99));
+        let mut patch = Patch::default();
+        for name in ["views", "cart"] {
+            patch.index_field(Index::new(id, name.into()));
+        }
+        patch.apply_to(&record()).expect("a live record takes a patch")
+    }
+
+    #[test]
+    fn what_is_indexed_survives_the_bytes() {
+        let record = indexed_record();
+        let read = Record::from_bytes(&record.to_bytes()).expect("its own bytes");
+        assert!(record.index().is_some() && read.index() == record.index());
+    }
+
     #[test]
     fn bytes_cut_off_anywhere_are_damaged() {
-        let bytes = record().to_bytes();
+        let bytes = indexed_record().to_bytes();
         for end in 0..bytes.len() {
             let error = Record::from_bytes(&bytes[..end]).expect_err("a part of a record");
             assert!(matches!(error, RecordError::Damaged(_)), "{end}: {error:?}");
@@ -465,6 +506,7 @@ mod tests {
             br#"{"v":1,"created":1,"expires":2,"version":1,"fields":[1]}"#,
             br#"{"v":1,"created":1,"expires":2,"version":1,"retired":{"successor":"x"},"fields":{}}"#,
             br#"{"v":1,"created":-1,"expires":2,"version":1,"fields":{}}"#,
+            br#"{"v":1,"created":1,"expires":2,"version":1,"index":{"public_id":"x","names":[]},"fields":{}}"#,
         ] {
             assert!(matches!(Record::from_bytes(bytes), Err(RecordError::Damaged(_))));
         }

@@ -7,11 +7,13 @@ use serde_json::value::RawValue;
 use crate::{
     call::{Effect, RunToEnd, Settled, StoreCall, Transaction, UnderWay},
     error::{SessionError, ValueError},
-    expiry::Limits,
-    field::FieldSchema,
+    expiry::{Limits, Timestamp},
+    field::{FieldSchema, Snapshot, same_json},
     handle::{Fate, Ids},
     id::StoreKey,
+    index::{Index, PublicId},
     merge::MergedField,
+    number::Number,
     patch::Patch,
     plan::{Changes, CookieAction, Head, Intent, Situation, Stored, TouchMode},
     privileges::Privileges,
@@ -40,6 +42,38 @@ pub(crate) struct State {
     /// Whether `save` has carried out a `destroy`.
     pub(crate) destroyed: bool,
     pub(crate) under_way: Option<Box<UnderWay>>,
+}
+
+/// What a field's new value is equal to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// What the field reads as without the request's changes.
+    Stored,
+    /// What it reads as when it is absent, which it is not.
+    Default,
+    Other,
+}
+
+impl Compared {
+    /// Compares. `default` is what the field reads as when it is absent.
+    pub(crate) fn new(
+        field: &FieldSchema,
+        json: &RawValue,
+        stored: Option<&RawValue>,
+        default: impl FnOnce() -> Snapshot,
+    ) -> Self {
+        let when_default = match stored {
+            Some(stored) if same_json(stored, json) => return Self::Stored,
+            // Whether it is the default is of interest for indexed fields only.
+            Some(_) if !field.index => return Self::Other,
+            Some(_) => Self::Default,
+            None => Self::Stored,
+        };
+        match default() {
+            Snapshot::Value(default) if same_json(&default, json) => when_default,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What the store had when it was last asked.
@@ -141,6 +175,52 @@ impl State {
         if field.is_merged() {
             self.merged.push(field);
         }
+    }
+
+    /// Records a field's new value, which is JSON.
+    pub(crate) fn set(
+        &mut self,
+        field: &'static dyn MergedField,
+        json: Arc<RawValue>,
+        is: Compared,
+    ) {
+        let schema = field.schema();
+        match is {
+            Compared::Stored => return self.cancel(schema),
+            // Absent reads the same, and keeps visitors who are nobody out of the index.
+            Compared::Default if schema.index && !field.is_merged() => {
+                self.patch.remove(schema.stored.into());
+            }
+            Compared::Default | Compared::Other => self.patch.set(schema.stored.into(), json),
+        }
+        self.changed(field);
+    }
+
+    /// Records an addition to a field, whose number counts from `from` if it is absent.
+    pub(crate) fn add(&mut self, field: &'static dyn MergedField, from: Number, by: Number) {
+        let schema = field.schema();
+        self.patch.add(schema.stored.into(), from, by);
+        if self.patch.names(schema.stored) {
+            self.changed(field);
+        } else {
+            self.cancel(schema);
+        }
+    }
+
+    /// Lets the session be found by the new value of a changed field, if it is an indexed one. `public_id` makes
+    /// that of a session begun at the given time, or now.
+    pub(crate) fn index(
+        &mut self,
+        field: &FieldSchema,
+        public_id: impl FnOnce(Option<Timestamp>) -> PublicId,
+    ) {
+        if !field.index || !self.patch.names(field.stored) {
+            return;
+        }
+        let record = self.record();
+        let known = record.and_then(Record::index).or(self.patch.index()).map(Index::public_id);
+        let public_id = known.unwrap_or_else(|| public_id(record.map(Record::created_at)));
+        self.patch.index_field(Index::new(public_id, field.stored.into()));
     }
 
     /// A field has its stored value again.

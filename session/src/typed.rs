@@ -3,17 +3,19 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, Ready, ready};
+use serde_json::value::RawValue;
 use tracing::{error, warn};
 
 use crate::{
     error::{Chain, SessionError, ValueError},
-    field::{Field, Schema, Snapshot, same_json},
+    field::{Field, FieldSchema, Schema, Snapshot, same_json},
     handle::{Found, SessionHandle, Status},
     merge::MergedField,
     number::Number,
@@ -303,10 +305,10 @@ async fn loaded(found: Found, schema: &'static Schema) -> Result<SessionHandle, 
     result.inspect_err(|error| error!("{}", Chain(error)))
 }
 
-/// Reads the struct from what is stored and what this request has changed so far.
-fn read<T: Session>(handle: &SessionHandle) -> Result<T, SessionError> {
+/// Reads the struct.
+pub(crate) fn read<T: Session>(source: &dyn Source) -> Result<T, SessionError> {
     let schema = T::SCHEMA;
-    match T::decode(&mut FieldReader { handle, schema }) {
+    match T::decode(&mut FieldReader { source, schema }) {
         Ok(value) => Ok(value),
         Err(FieldError { field, source }) if schema.strict => {
             let error = SessionError::Decode { type_name: schema.type_name, field, source };
@@ -324,17 +326,30 @@ fn read<T: Session>(handle: &SessionHandle) -> Result<T, SessionError> {
     }
 }
 
+/// Where the fields of a struct are read from.
+pub(crate) trait Source: fmt::Debug {
+    /// A field's JSON, if it has some.
+    fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>>;
+}
+
+impl Source for SessionHandle {
+    /// What is stored and what this request has changed so far.
+    fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
+        self.read(field)
+    }
+}
+
 /// Hands the stored fields to generated code.
 #[derive(Debug)]
 pub struct FieldReader<'a> {
-    handle: &'a SessionHandle,
+    source: &'a dyn Source,
     schema: &'static Schema,
 }
 
 impl FieldReader<'_> {
     /// The field's value: as stored, or its default if nothing is.
     pub fn field<T, F>(&mut self, field: &Field<T, F>) -> Result<F, FieldError> {
-        let Some(json) = self.handle.read(field.schema) else { return Ok(field.fresh()) };
+        let Some(json) = self.source.read(field.schema) else { return Ok(field.fresh()) };
         match (field.decode)(&json) {
             Ok(value) => Ok(value),
             Err(error) if field.schema.lenient => {
@@ -491,12 +506,7 @@ impl<T: Session> Tracked<T> {
     }
 
     pub fn modify<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut before = Before { value: &self.value, snapshots: Vec::new() };
-        T::visit(&mut before);
-        let before = before.snapshots.into_iter();
-        let result = change(&mut self.value);
-        T::visit(&mut After { value: &self.value, before, handle: &self.handle });
-        result
+        modify(&mut self.value, &self.handle, change)
     }
 }
 
@@ -507,20 +517,56 @@ impl<T: Session> fmt::Debug for Tracked<T> {
     }
 }
 
+/// Where changes of fields are recorded.
+pub(crate) trait Sink {
+    /// A field's new value. `default` is what the field reads as when it is not stored.
+    fn set(
+        &self,
+        field: &'static dyn MergedField,
+        json: Arc<RawValue>,
+        default: impl FnOnce() -> Snapshot,
+    );
+
+    /// An addition to a field. `default` is what the field reads as when it is not stored.
+    fn add(&self, field: &'static dyn MergedField, by: Number, default: impl FnOnce() -> Number);
+
+    /// A value that cannot be stored.
+    fn fail(&self, field: &'static FieldSchema, error: ValueError);
+}
+
+impl Sink for SessionHandle {
+    fn set(
+        &self,
+        field: &'static dyn MergedField,
+        json: Arc<RawValue>,
+        default: impl FnOnce() -> Snapshot,
+    ) {
+        self.set(field, json, default);
+    }
+
+    fn add(&self, field: &'static dyn MergedField, by: Number, default: impl FnOnce() -> Number) {
+        self.add(field, by, default);
+    }
+
+    fn fail(&self, field: &'static FieldSchema, error: ValueError) {
+        self.fail(field, error);
+    }
+}
+
 /// Records what became of a field's value.
 fn record(
-    handle: &SessionHandle,
+    sink: &impl Sink,
     field: &'static dyn MergedField,
     before: Option<Snapshot>,
     after: Snapshot,
     default: impl FnOnce() -> Snapshot,
 ) {
     match (before, after) {
-        (_, Snapshot::Failed(error)) => handle.fail(field.schema(), error),
+        (_, Snapshot::Failed(error)) => sink.fail(field.schema(), error),
         (Some(Snapshot::Value(before)), Snapshot::Value(after)) if same_json(&before, &after) => {}
-        (_, Snapshot::Value(after)) => handle.set(field, after, default),
+        (_, Snapshot::Value(after)) => sink.set(field, after, default),
         (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
-            handle.add(field, after.since(before), || number(&default()));
+            sink.add(field, after.since(before), || number(&default()));
         }
         // The value before was no number that JSON has, which has already failed the request.
         (_, Snapshot::Sum(_)) => {}
@@ -606,6 +652,20 @@ impl<F: fmt::Debug> fmt::Debug for FieldMut<'_, F> {
     }
 }
 
+/// Changes a struct, and records what has really changed.
+pub(crate) fn modify<T: Session, R>(
+    value: &mut T,
+    sink: &impl Sink,
+    change: impl FnOnce(&mut T) -> R,
+) -> R {
+    let mut before = Before { value, snapshots: Vec::new() };
+    T::visit(&mut before);
+    let before = before.snapshots.into_iter();
+    let result = change(value);
+    T::visit(&mut After { value, before, sink });
+    result
+}
+
 /// Takes a snapshot of each field.
 struct Before<'a, T> {
     value: &'a T,
@@ -619,16 +679,16 @@ impl<T> Visit<T> for Before<'_, T> {
 }
 
 /// Records each field that is no longer as in its snapshot.
-struct After<'a, T> {
+struct After<'a, T, S> {
     value: &'a T,
     before: std::vec::IntoIter<Snapshot>,
-    handle: &'a SessionHandle,
+    sink: &'a S,
 }
 
-impl<T> Visit<T> for After<'_, T> {
+impl<T, S: Sink> Visit<T> for After<'_, T, S> {
     fn field<F>(&mut self, field: &'static Field<T, F>) {
         let before = self.before.next();
         let after = (field.snapshot)((field.get)(self.value));
-        record(self.handle, field, before, after, || (field.snapshot)(&field.fresh()));
+        record(self.sink, field, before, after, || (field.snapshot)(&field.fresh()));
     }
 }

@@ -28,7 +28,7 @@ mod memory {
         }
     }
 
-    store_conformance!(Memory::default(), DeleteExpired);
+    store_conformance!(Memory::default(), DeleteExpired, FindByIndex);
 }
 
 mod file {
@@ -102,5 +102,5 @@ mod file {
         }
     }
 
-    store_conformance!(Files::new(), DeleteExpired, Reopen, Damage);
+    store_conformance!(Files::new(), DeleteExpired, FindByIndex, Reopen, Damage);
 }

@@ -102,3 +102,42 @@ async fn the_shop_takes_no_forms_that_another_site_sends() {
     let page = ann.get("/").await.body;
     assert!(page.contains("Log in") && !page.contains("bomb"), "{page}");
 }
+
+/// The public ids of the devices that a page offers to log out.
+fn ids(page: &str) -> Vec<String> {
+    let rest = page.split("name=id value=").skip(1);
+    rest.filter_map(|rest| rest.split('>').next()).map(str::to_owned).collect()
+}
+
+#[actix_web::test]
+async fn the_login_lists_the_devices_of_a_user_and_logs_them_out() {
+    let program = build("login");
+    let folder = TempDir::new().expect("a temporary folder");
+    let login = start(&program, folder.path());
+    let mut browsers = Vec::new();
+    for user in ["ann", "ann", "ann", "bob"] {
+        let mut browser = Browser::new(login.address);
+        let form = format!("user={user}&password=open+sesame");
+        assert_eq!(post(&mut browser, login.address, "/login", &form).await, 303);
+        browsers.push(browser);
+    }
+    let [phone, laptop, tablet, bob] = &mut browsers[..] else { panic!("four browsers") };
+    let page = phone.get("/devices").await.body;
+    assert!(page.contains("This device") && page.contains("last seen just now"), "{page}");
+    let others = ids(&page);
+    assert_eq!(others.len(), 2, "the phone itself and bob's device are not offered: {page}");
+    // Bob tries what he has seen over ann's shoulder.
+    let form = format!("id={}", others[0]);
+    assert_eq!(post(bob, login.address, "/devices/end", &form).await, 303);
+    assert_eq!(ids(&phone.get("/devices").await.body), others);
+    assert_eq!(post(phone, login.address, "/devices/end", "id=<script>").await, 400);
+    assert_eq!(post(phone, login.address, "/devices/end", &form).await, 303);
+    assert_eq!(ids(&phone.get("/devices").await.body), others[1..]);
+    assert_eq!(post(phone, login.address, "/devices/others", "").await, 303);
+    assert!(ids(&phone.get("/devices").await.body).is_empty());
+    for gone in [laptop, tablet] {
+        assert_eq!(gone.get("/devices").await.status, 303);
+        assert!(gone.get("/").await.body.contains("Log in"));
+    }
+    assert!(bob.get("/").await.body.contains("Hello, bob."));
+}

@@ -9,16 +9,19 @@ use std::{
     time::Duration,
 };
 
+use serde_json::value::RawValue;
+
 use crate::{
     error::StoreError,
     expiry::Timestamp,
     id::StoreKey,
+    index::PublicId,
     patch::Patch,
     record::{Grace, Record},
-    store::{Created, Renewal, SessionStore, Updated},
+    store::{Created, FindByIndex, Found, Renewal, SessionStore, Updated},
 };
 
-/// A call of [`SessionStore`].
+/// A call of [`SessionStore`] or [`FindByIndex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -34,6 +37,8 @@ pub enum Operation {
     Destroy,
     /// [`rotate`](SessionStore::rotate)
     Rotate,
+    /// [`find`](FindByIndex::find)
+    Find,
 }
 
 /// What goes wrong with a call.
@@ -197,6 +202,18 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
         grace: Grace,
     ) -> Result<Updated, StoreError> {
         self.call(Operation::Rotate, self.inner().rotate(old, new, patch, grace)).await
+    }
+}
+
+impl<S: FindByIndex> FindByIndex for FaultyStore<S> {
+    async fn find(
+        &self,
+        name: &str,
+        value: &RawValue,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        self.call(Operation::Find, self.inner().find(name, value, after, limit)).await
     }
 }
 

@@ -20,10 +20,11 @@ use crate::{
     error::StoreError,
     expiry::{Lifetimes, Limits, Timestamp},
     id::{SessionId, StoreKey},
+    index::{Index, PublicId},
     number::Number,
     patch::{NewExpiry, Patch, Refused},
     record::{FieldName, Grace, OldId, Record},
-    store::{Created, DeleteExpired, Renewal, SessionStore, Updated},
+    store::{Created, DeleteExpired, FindByIndex, Renewal, SessionStore, Updated},
 };
 
 /// How often two calls are let loose on each other.
@@ -1421,5 +1422,397 @@ pub async fn random_interleavings_keep_the_laws<H: Harness>(harness: Arc<H>) {
             let stored = field(record, &format!("own{task}"));
             assert_eq!(stored, last.map(|n: i64| n.to_string()), "round {round}: task {task}");
         }
+    }
+}
+
+// `FindByIndex`.
+
+/// A patch that sets indexed fields.
+fn indexed<H: Harness>(harness: &H, fields: &[(&str, &str)]) -> Patch {
+    let mut patch = set(fields);
+    let id = PublicId::new(ticks(harness, 2_000));
+    for (name, _) in fields {
+        patch.index_field(Index::new(id, FieldName::Owned((*name).to_owned())));
+    }
+    patch
+}
+
+/// The keys of the sessions with a value, page by page.
+async fn found<S: FindByIndex>(store: &S, name: &str, text: &str) -> Vec<StoreKey> {
+    pages(store, name, text, 3).await.into_iter().map(|(_, key)| key).collect()
+}
+
+async fn pages<S: FindByIndex>(
+    store: &S,
+    name: &str,
+    text: &str,
+    limit: usize,
+) -> Vec<(PublicId, StoreKey)> {
+    let mut sessions = Vec::new();
+    let mut after = None;
+    loop {
+        let page = ok(store.find(name, &json(text), after, limit)).await;
+        assert!(page.sessions.len() <= limit, "a page has no more than was asked for");
+        for (key, record) in page.sessions {
+            assert!(record.is_found_by(name, &json(text)), "only what has the value is found");
+            let id = record.index().map(Index::public_id);
+            sessions.push((id.expect("what is found is indexed"), key));
+        }
+        assert!(page.next.is_none() || page.next > after, "the next page is a later one");
+        after = page.next;
+        if after.is_none() {
+            return sessions;
+        }
+    }
+}
+
+pub async fn a_session_is_found_after_create_update_and_rotate<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let [created, updated, renewed] = [new_key(), new_key(), new_key()];
+    create(&store, &created, &with(&record(&*harness), &indexed(&*harness, &[("user", "1")])))
+        .await;
+    assert_eq!(found(&store, "user", "1").await, [created], "after `create`");
+    create(&store, &updated, &record(&*harness)).await;
+    assert_eq!(found(&store, "user", "2").await, []);
+    assert_applied(&ok(store.update(&updated, &indexed(&*harness, &[("user", "2")]))).await);
+    assert_eq!(found(&store, "user", "2").await, [updated], "after `update`");
+    assert_applied(&ok(store.update(&updated, &set(&[("other", "1")]))).await);
+    assert_eq!(found(&store, "user", "2").await, [updated], "after an update of another field");
+    let grace = grace(&*harness, 10, OldId::ReadsSnapshot);
+    assert_applied(&ok(store.rotate(&updated, &renewed, &Patch::default(), grace)).await);
+    assert_eq!(
+        found(&store, "user", "2").await,
+        [renewed],
+        "after `rotate`, under the new key only"
+    );
+    let id = |keys: Vec<(PublicId, StoreKey)>| keys[0].0;
+    let before = id(pages(&store, "user", "2", 1).await);
+    let again = new_key();
+    let login = indexed(&*harness, &[("user", "3")]);
+    let hidden = Grace { old_id: OldId::ReadsNothing, ..grace };
+    assert_applied(&ok(store.rotate(&renewed, &again, &login, hidden)).await);
+    assert_eq!(found(&store, "user", "2").await, [], "the patch of `rotate` has changed the value");
+    assert_eq!(found(&store, "user", "3").await, [again]);
+    assert_eq!(id(pages(&store, "user", "3", 1).await), before, "the session keeps its public id");
+    assert_eq!(found(&store, "user", "1").await, [created], "other sessions are where they were");
+}
+
+pub async fn a_session_is_found_by_each_of_its_indexed_fields<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let key = new_key();
+    let first = indexed(&*harness, &[("user_id", "1"), ("tenant", "\"a\"")]);
+    create(&store, &key, &with(&record(&*harness), &first)).await;
+    // Their names are parts of others.
+    assert_applied(&ok(store.update(&key, &indexed(&*harness, &[("id", "2")]))).await);
+    assert_applied(&ok(store.update(&key, &indexed(&*harness, &[("@c", "3")]))).await);
+    for (name, text) in [("user_id", "1"), ("tenant", "\"a\""), ("id", "2"), ("@c", "3")] {
+        assert_eq!(found(&store, name, text).await, [key], "{name}");
+    }
+    let new = new_key();
+    let grace = grace(&*harness, 10, OldId::ReadsNothing);
+    assert_applied(&ok(store.rotate(&key, &new, &set(&[("other", "1")]), grace)).await);
+    for (name, text) in [("user_id", "1"), ("tenant", "\"a\""), ("id", "2"), ("@c", "3")] {
+        assert_eq!(found(&store, name, text).await, [new], "{name} after a renewal");
+    }
+}
+
+pub async fn a_session_is_found_by_every_kind_of_value<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let values = VALUES.iter().filter(|(_, text)| *text != "null");
+    let values: BTreeSet<&str> = values.map(|(_, text)| *text).collect();
+    let large = format!("\"{}\"", "x".repeat(10_000));
+    let mut keys = Vec::new();
+    for text in values.into_iter().chain([large.as_str()]) {
+        let key = new_key();
+        create(&store, &key, &with(&record(&*harness), &indexed(&*harness, &[("näme 🦀", text)])))
+            .await;
+        keys.push((text, key));
+    }
+    for (text, key) in keys {
+        assert_eq!(found(&store, "näme 🦀", text).await, [key], "{text:.40}");
+    }
+}
+
+pub async fn a_field_that_is_not_indexed_finds_nothing<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let key = new_key();
+    create(&store, &key, &with(&record(&*harness), &set(&[("user", "1")]))).await;
+    assert_applied(&ok(store.update(&key, &indexed(&*harness, &[("tenant", "null")]))).await);
+    for (name, text) in [("user", "1"), ("tenant", "null"), ("absent", "1")] {
+        assert_eq!(found(&store, name, text).await, [], "{name}");
+    }
+}
+
+pub async fn a_changed_value_finds_no_longer<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let (key, other) = (new_key(), new_key());
+    for key in [key, other] {
+        create(&store, &key, &with(&record(&*harness), &indexed(&*harness, &[("user", "1")])))
+            .await;
+    }
+    assert_applied(&ok(store.update(&key, &indexed(&*harness, &[("user", "2")]))).await);
+    assert_eq!(found(&store, "user", "1").await, [other]);
+    assert_eq!(found(&store, "user", "2").await, [key]);
+    assert_applied(&ok(store.update(&key, &indexed(&*harness, &[("user", "1")]))).await);
+    assert_eq!(found(&store, "user", "1").await.len(), 2, "it has the value again");
+    let mut logout = indexed(&*harness, &[("user", "null")]);
+    assert_applied(&ok(store.update(&key, &logout)).await);
+    assert_eq!(found(&store, "user", "1").await, [other], "`null` is in no index");
+    logout.remove("user".into());
+    assert_applied(&ok(store.update(&other, &logout)).await);
+    assert_eq!(found(&store, "user", "1").await, [], "an absent field is in no index");
+    assert_eq!(found(&store, "user", "null").await, []);
+}
+
+pub async fn a_destroyed_session_is_not_found<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let (one, two, renewed) = (new_key(), new_key(), new_key());
+    for key in [one, two] {
+        create(&store, &key, &with(&record(&*harness), &indexed(&*harness, &[("user", "1")])))
+            .await;
+    }
+    ok(store.destroy(&one)).await;
+    assert_eq!(found(&store, "user", "1").await, [two]);
+    let grace = grace(&*harness, 10, OldId::ReadsSnapshot);
+    assert_applied(&ok(store.rotate(&two, &renewed, &Patch::default(), grace)).await);
+    ok(store.destroy(&two)).await;
+    assert_eq!(found(&store, "user", "1").await, [], "a renewal does not hide it from its end");
+}
+
+pub async fn an_expired_session_is_not_found_and_a_touched_one_is<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let (one, two) = (new_key(), new_key());
+    for key in [one, two] {
+        let record = Record::new(harness.now(), ticks(&*harness, 3));
+        create(&store, &key, &with(&record, &indexed(&*harness, &[("user", "1")]))).await;
+    }
+    assert!(ok(store.touch(&two, ticks(&*harness, 500))).await);
+    harness.advance(harness.tick() * 3).await;
+    assert_eq!(found(&store, "user", "1").await, [two]);
+    // The key of one that has expired is free for another.
+    create(&store, &one, &with(&record(&*harness), &indexed(&*harness, &[("user", "2")]))).await;
+    assert_eq!(found(&store, "user", "1").await, [two]);
+    assert_eq!(found(&store, "user", "2").await, [one]);
+}
+
+pub async fn a_session_begun_anew_is_found_by_its_new_values_only<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let (old, new) = (new_key(), new_key());
+    let before = indexed(&*harness, &[("user", "1"), ("tenant", "1")]);
+    create(&store, &old, &with(&record(&*harness), &before)).await;
+    let mut patch = indexed(&*harness, &[("user", "2")]);
+    patch.begin_anew(harness.now());
+    patch.set_expiry(NewExpiry::Set(ticks(&*harness, 900)));
+    let grace = grace(&*harness, 10, OldId::ReadsNothing);
+    assert_applied(&ok(store.rotate(&old, &new, &patch, grace)).await);
+    assert_eq!(found(&store, "user", "1").await, []);
+    assert_eq!(found(&store, "tenant", "1").await, []);
+    assert_eq!(found(&store, "user", "2").await, [new]);
+}
+
+pub async fn a_refused_call_lets_nothing_be_found<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let (mine, gone) = (new_key(), new_key());
+    create(&store, &mine, &with(&record(&*harness), &indexed(&*harness, &[("user", "1")]))).await;
+    let intruder = indexed(&*harness, &[("user", "2")]);
+    let created = ok(store.create(&mine, &with(&record(&*harness), &intruder))).await;
+    assert_eq!(created, Created::Taken);
+    assert_reports_gone(&ok(store.update(&gone, &intruder)).await);
+    let grace = grace(&*harness, 10, OldId::ReadsSnapshot);
+    assert_reports_gone(&ok(store.rotate(&gone, &new_key(), &intruder, grace)).await);
+    let mut stale = intruder.clone();
+    stale.expect_version(4_711);
+    let refused = ok(store.update(&mine, &stale)).await;
+    assert!(matches!(refused, Updated::Conflict(_)), "{refused:?}");
+    assert_eq!(found(&store, "user", "2").await, []);
+    assert_eq!(found(&store, "user", "1").await, [mine], "and what there is stays");
+}
+
+pub async fn pages_have_every_session_once_and_in_order<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let mut keys = BTreeSet::new();
+    for n in 0..50 {
+        let key = new_key();
+        let mut patch = set(&[("user", "1")]);
+        // Some have begun at the same moment.
+        let id = PublicId::new(ticks(&*harness, 2_000 - n / 7));
+        patch.index_field(Index::new(id, "user".into()));
+        create(&store, &key, &with(&record(&*harness), &patch)).await;
+        keys.insert(key);
+    }
+    for limit in [1, 7, 50, 51, 1_000] {
+        let sessions = pages(&store, "user", "1", limit).await;
+        assert!(sessions.is_sorted(), "pages of {limit} are in order");
+        let listed: BTreeSet<StoreKey> = sessions.iter().map(|(_, key)| *key).collect();
+        assert_eq!(
+            (sessions.len(), &listed),
+            (50, &keys),
+            "pages of {limit} have every session once"
+        );
+    }
+    let one = ok(store.find("user", &json("1"), None, 0)).await;
+    assert_eq!(one.sessions.len(), 1, "a limit of zero counts as one");
+}
+
+/// Renews, changes and ends sessions, and begins others, until the flag is set.
+async fn stir<H: Harness>(
+    harness: Arc<H>,
+    store: Arc<H::Store>,
+    mut keys: Vec<StoreKey>,
+    stop: Arc<AtomicBool>,
+) {
+    let mut random = Random(0x0123_4567_89ab_cdef);
+    while !stop.load(Ordering::SeqCst) {
+        let at = random.below(keys.len() as u64) as usize;
+        let new = new_key();
+        let grace = grace(&*harness, 100, OldId::ReadsNothing);
+        assert_applied(&ok(store.rotate(&keys[at], &new, &add("n", 1), grace)).await);
+        keys[at] = new;
+        let passer_by = new_key();
+        let patch = indexed(&*harness, &[("user", "1")]);
+        create(&*store, &passer_by, &with(&record(&*harness), &patch)).await;
+        if random.below(8) == 0 {
+            assert_applied(
+                &ok(store.update(&passer_by, &indexed(&*harness, &[("user", "2")]))).await,
+            );
+        }
+        ok(store.destroy(&passer_by)).await;
+        tokio::task::yield_now().await;
+    }
+}
+
+pub async fn pages_are_complete_while_sessions_come_go_and_move<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = Arc::new(harness.open().await);
+    let mut keys = Vec::new();
+    let mut ids = BTreeSet::new();
+    for _ in 0..20 {
+        let key = new_key();
+        let record = with(&record(&*harness), &indexed(&*harness, &[("user", "1")]));
+        ids.extend(record.index().map(Index::public_id));
+        create(&*store, &key, &record).await;
+        keys.push(key);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let stirring =
+        tokio::spawn(stir(Arc::clone(&harness), Arc::clone(&store), keys, Arc::clone(&stop)));
+    for _ in 0..30 {
+        let listed: Vec<PublicId> =
+            pages(&*store, "user", "1", 4).await.into_iter().map(|(id, _)| id).collect();
+        assert!(listed.is_sorted_by(|a, b| a < b), "each session is listed once, and in order");
+        let missing: Vec<_> = ids.iter().filter(|id| !listed.contains(id)).collect();
+        assert!(missing.is_empty(), "sessions that lived all the time are missing: {missing:?}");
+    }
+    stop.store(true, Ordering::SeqCst);
+    stirring.await.expect("the calls keep the laws");
+}
+
+pub async fn a_session_is_found_at_any_moment_of_a_renewal<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = Arc::new(harness.open().await);
+    let mut key = new_key();
+    create(&*store, &key, &with(&record(&*harness), &indexed(&*harness, &[("user", "1")]))).await;
+    for round in 0..ROUNDS {
+        let new = new_key();
+        let grace = grace(&*harness, 100, OldId::ReadsNothing);
+        let (renewing, looking) = (Arc::clone(&store), Arc::clone(&store));
+        let (renewed, seen) = both(
+            async move { ok(renewing.rotate(&key, &new, &Patch::default(), grace)).await },
+            async move {
+                stagger(round).await;
+                found(&*looking, "user", "1").await
+            },
+        )
+        .await;
+        assert_applied(&renewed);
+        assert_eq!(seen.len(), 1, "the session is found, once, in round {round}");
+        key = new;
+    }
+}
+
+pub async fn what_is_found_after_random_calls_is_what_is_stored<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = Arc::new(harness.open().await);
+    let tasks = (1..=4).map(|seed| {
+        let (harness, store) = (Arc::clone(&harness), Arc::clone(&store));
+        async move {
+            let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+            let mut keys: Vec<StoreKey> = Vec::new();
+            for _ in 0..60 {
+                let user = random.below(3).to_string();
+                let user = if random.below(5) == 0 { "null" } else { &user };
+                let patch = match random.below(3) {
+                    0 => set(&[("other", "1")]),
+                    _ => indexed(&*harness, &[("user", user)]),
+                };
+                let at = random.below(keys.len().max(1) as u64) as usize;
+                match random.below(6) {
+                    0 | 1 => {
+                        let key = new_key();
+                        create(&*store, &key, &with(&record(&*harness), &patch)).await;
+                        keys.push(key);
+                    }
+                    _ if keys.is_empty() => {}
+                    2 | 3 => drop(ok(store.update(&keys[at], &patch)).await),
+                    4 => {
+                        let new = new_key();
+                        let grace = grace(&*harness, 100, OldId::ReadsSnapshot);
+                        assert_applied(&ok(store.rotate(&keys[at], &new, &patch, grace)).await);
+                        keys[at] = new;
+                    }
+                    _ => drop(ok(store.destroy(&keys.swap_remove(at))).await),
+                }
+            }
+            keys
+        }
+    });
+    let keys = at_once(tasks.collect()).await.concat();
+    for user in 0..3 {
+        let user = user.to_string();
+        let mut expected = BTreeSet::new();
+        for key in &keys {
+            if load(&*store, key).await.is_found_by("user", &json(&user)) {
+                expected.insert(*key);
+            }
+        }
+        let found = found(&*store, "user", &user).await;
+        assert_eq!(found.iter().copied().collect::<BTreeSet<_>>(), expected, "user {user}");
+        assert_eq!(found.len(), expected.len(), "each session is found once");
     }
 }

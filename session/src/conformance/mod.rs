@@ -28,7 +28,7 @@
 //!     }
 //! }
 //!
-//! store_conformance!(Memory::default(), DeleteExpired);
+//! store_conformance!(Memory::default(), DeleteExpired, FindByIndex);
 //! ```
 //!
 //! It generates one `#[test]` per claim, each named after the claim; a failure says which law is broken
@@ -38,6 +38,7 @@
 //!
 //! | capability | needs | proves |
 //! | --- | --- | --- |
+//! | `FindByIndex` | [`FindByIndex`](crate::FindByIndex) for the store | that sessions are found by what they hold, and by nothing else |
 //! | `DeleteExpired` | [`DeleteExpired`](crate::DeleteExpired) for the store | that exactly the expired sessions are deleted |
 //! | `Reopen` | [`Reopen`] for the harness | law 9: sessions are there after the store was closed and opened |
 //! | `Damage` | [`Damage`] for the harness | law 10: damaged bytes harm one session |
@@ -115,7 +116,7 @@ where
 /// Tests a store against every law; see [`conformance`](crate::conformance).
 ///
 /// The first argument makes a `Harness`, once for each test. After it
-/// stand the capabilities: `DeleteExpired`, `Reopen`, `Damage`.
+/// stand the capabilities: `DeleteExpired`, `FindByIndex`, `Reopen`, `Damage`.
 #[macro_export]
 macro_rules! store_conformance {
     ($harness:expr $(, $capability:ident)* $(,)?) => {
@@ -170,6 +171,23 @@ macro_rules! store_conformance {
 macro_rules! __store_capability {
     ($harness:expr; DeleteExpired) => {
         $crate::__store_conformance! { $harness; delete_expired_deletes_expired_sessions_only, }
+    };
+    ($harness:expr; FindByIndex) => {
+        $crate::__store_conformance! { $harness;
+            a_session_is_found_after_create_update_and_rotate,
+            a_session_is_found_by_each_of_its_indexed_fields,
+            a_session_is_found_by_every_kind_of_value,
+            a_field_that_is_not_indexed_finds_nothing,
+            a_changed_value_finds_no_longer,
+            a_destroyed_session_is_not_found,
+            an_expired_session_is_not_found_and_a_touched_one_is,
+            a_session_begun_anew_is_found_by_its_new_values_only,
+            a_refused_call_lets_nothing_be_found,
+            pages_have_every_session_once_and_in_order,
+            pages_are_complete_while_sessions_come_go_and_move,
+            a_session_is_found_at_any_moment_of_a_renewal,
+            what_is_found_after_random_calls_is_what_is_stored,
+        }
     };
     ($harness:expr; Reopen) => {
         $crate::__store_conformance! { $harness; sessions_are_there_after_reopening, }

@@ -1,5 +1,6 @@
-//! The guide: how to begin, what is guaranteed, how clients present their sessions, how to run it on Redis, how to encrypt
-//! it, what it costs, how to write a store, and where to find what other libraries call otherwise.
+//! The guide: how to begin, what is guaranteed, how clients present their sessions, how to list and end the sessions of a user,
+//! how to run it on Redis, how to encrypt it, what it costs, how to write a store, and where to find what other libraries call
+//! otherwise.
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
@@ -15,6 +16,8 @@ pub mod concurrent_requests {}
 
 #[doc = include_str!("clients.md")]
 pub mod clients {}
+#[doc = include_str!("sessions_of_a_user.md")]
+pub mod sessions_of_a_user {}
 
 #[doc = include_str!("speed.md")]
 #[doc = include_str!("growth.svg")]

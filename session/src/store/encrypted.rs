@@ -28,7 +28,7 @@ use crate::{
 /// field that is taken away.
 ///
 /// It keeps all the laws of [`SessionStore`], for the price of about 60 bytes and 4/3 of the size per field.
-/// One call differs: an update with an [addition](Change::Add) reads the field first and then writes the sum,
+/// It cannot find sessions by the value of a field ([`FindByIndex`](crate::FindByIndex)), and one call differs: an update with an [addition](Change::Add) reads the field first and then writes the sum,
 /// if nobody has changed the session meanwhile, because no store adds to numbers that it cannot read.
 ///
 /// Clones are handles to the same store.
@@ -318,7 +318,8 @@ impl<S: SessionStore> EncryptedStore<S> {
     }
 
     fn sealed_record(&self, key: &StoreKey, record: &Record) -> Record {
-        let mut record = record.clone();
+        // Nobody finds a session by what is sealed.
+        let mut record = Record { index: None, ..record.clone() };
         for (name, json) in Arc::make_mut(&mut record.fields).iter_mut() {
             *json = self.sealed_json(key, name, json);
         }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
+use serde_json::value::RawValue;
 
 use crate::{
     error::StoreError,
     expiry::Timestamp,
     id::StoreKey,
+    index::PublicId,
     patch::Patch,
     plan::Call,
     record::{Grace, Record},
-    store::{Created, Renewal, SessionStore, Updated},
+    store::{Created, FindByIndex, Found, Renewal, SessionStore, Updated},
 };
 
 /// [`SessionStore`] with futures that own all they need, so that they outlive the request.
@@ -34,6 +36,29 @@ pub(crate) trait ErasedStore: Send + Sync {
         patch: Patch,
         grace: Grace,
     ) -> Answer<Updated>;
+}
+
+/// [`FindByIndex`] likewise.
+pub(crate) trait ErasedIndex: ErasedStore {
+    fn find(
+        self: Arc<Self>,
+        name: &'static str,
+        value: Box<RawValue>,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Answer<Found>;
+}
+
+impl<S: FindByIndex> ErasedIndex for S {
+    fn find(
+        self: Arc<Self>,
+        name: &'static str,
+        value: Box<RawValue>,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Answer<Found> {
+        async move { FindByIndex::find(&*self, name, &value, after, limit).await }.boxed()
+    }
 }
 
 /// How a session is loaded.

@@ -7,6 +7,8 @@
 //! The expiry is in the record, and once more as the file's modification time. The later one counts,
 //! so `touch` moves the time and writes no data, and the sweep reads no data. A backup that loses the
 //! times loses no session; it only undoes touches.
+//!
+//! The [index] has a folder for each value of an indexed field, with an empty file for each session.
 
 use std::{
     collections::HashSet,
@@ -18,16 +20,24 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde_json::value::RawValue;
 use tracing::warn;
 
 use crate::{
     error::{Cause, Chain, StoreError},
     expiry::{Clock, SystemClock, Timestamp},
     id::StoreKey,
+    index::{self, PublicId},
     patch::Patch,
     record::{Grace, Record, RecordError},
-    store::{Created, DeleteExpired, SessionStore, Updated, sweeper::Sweeper},
+    store::{
+        Created, DeleteExpired, FindByIndex, Found, SessionStore, Updated,
+        file::values::{Values, indexed},
+        sweeper::Sweeper,
+    },
 };
+
+mod values;
 
 /// Keeps each session in a file of its own.
 ///
@@ -258,6 +268,19 @@ impl DeleteExpired for FileStore {
     }
 }
 
+impl FindByIndex for FileStore {
+    async fn find(
+        &self,
+        name: &str,
+        value: &RawValue,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.run(move |folder| folder.find(&name, &value, after, limit)).await
+    }
+}
+
 /// The folder and how it is used. All of this blocks.
 struct Folder {
     path: PathBuf,
@@ -473,6 +496,7 @@ impl Folder {
         if self.read(key, &place)?.is_some() {
             return Ok(Created::Taken);
         }
+        self.values().add(&indexed(key, record))?;
         self.write(&place, record)?;
         Ok(Created::Stored)
     }
@@ -501,6 +525,13 @@ impl Folder {
         let Some(_lock) = self.lock_if_there(&place)? else { return Ok(Updated::Gone) };
         let Some(current) = self.read(key, &place)? else { return Ok(Updated::Gone) };
         match patch.apply_to(&current) {
+            Ok(record) if patch.moves(&current) => {
+                let [before, after] = [&current, &record].map(|record| indexed(key, record));
+                self.values().add(&after)?;
+                self.write(&place, &record)?;
+                self.values().remove(before.difference(&after));
+                Ok(Updated::Applied { version: record.version() })
+            }
             Ok(record) => {
                 self.write(&place, &record)?;
                 Ok(Updated::Applied { version: record.version() })
@@ -554,13 +585,18 @@ impl Folder {
             };
             let live = record.filter(|record| !record.is_expired(self.clock.now()));
             there |= live.is_some();
-            match live.and_then(|record| record.successor().copied()) {
+            match live.as_ref().and_then(|record| record.successor().copied()) {
                 // Files that name each other in a circle are not followed round it.
                 Some(successor) if !retired.contains(&key) => {
                     retired.push(key);
                     next = Some(successor);
                 }
-                _ => drop(self.remove(&place)?),
+                _ => {
+                    self.remove(&place)?;
+                    if let Some(record) = &live {
+                        self.values().remove(&indexed(&key, record));
+                    }
+                }
             }
         }
         for key in retired.iter().rev() {
@@ -589,6 +625,7 @@ impl Folder {
         if self.read(new, &new_place)?.is_some() {
             return Ok(Updated::Taken);
         }
+        self.values().add(&indexed(new, &moved))?;
         self.replace(&new_place, &moved)?;
         let retired = || {
             // A power cut must not keep the retired record and lose the new one.
@@ -604,6 +641,7 @@ impl Folder {
             drop(self.remove(&new_place));
             return Err(error);
         }
+        self.values().remove(&indexed(old, &current));
         self.sync_at_once(&old_place)?;
         Ok(Updated::Applied { version: moved.version() })
     }
@@ -644,7 +682,44 @@ impl Folder {
                 }
             }
         }
+        let is_there = |key: &StoreKey| self.place(key).file.exists();
+        if let Err(error) = self.values().sweep(self.clock.now(), is_there) {
+            first_error.get_or_insert(error);
+        }
         first_error.map_or(Ok(deleted), Err)
+    }
+
+    fn values(&self) -> Values {
+        Values::new(&self.path, self.durability)
+    }
+
+    fn find(
+        &self,
+        name: &str,
+        value: &RawValue,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        let values = self.values();
+        let entries = |after, limit| values.entries(name, value, after, limit);
+        let look = |(id, key): &index::Entry| {
+            let found = match self.load(key) {
+                // The session is gone for its visitor too, and has just been reported.
+                Err(StoreError::Damaged(error)) => {
+                    warn!("a session is not listed: {}", Chain(&*error));
+                    None
+                }
+                record => record?.filter(|record| {
+                    let own = record.index().map(index::Index::public_id);
+                    own == Some(*id) && record.is_found_by(name, value)
+                }),
+            };
+            if found.is_none() {
+                values.forget(name, value, (*id, *key));
+            }
+            Ok(found)
+        };
+        index::page(after, limit, entries, look)
     }
 
     fn sweep_lock(&self) -> Result<Option<Lock>, StoreError> {

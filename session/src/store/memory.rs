@@ -1,8 +1,10 @@
 //! Sessions in this process's memory.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     fmt,
     hash::BuildHasherDefault,
+    ops::Bound,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -11,15 +13,17 @@ use std::{
 };
 
 use hashlink::LruCache;
+use serde_json::value::RawValue;
 use tracing::warn;
 
 use crate::{
     error::StoreError,
     expiry::{Clock, SystemClock, Timestamp},
     id::{KeyHasher, StoreKey},
+    index::{self, Entry as IndexEntry, PublicId},
     patch::Patch,
     record::{Grace, Record},
-    store::{Created, DeleteExpired, SessionStore, Updated, sweeper::Sweeper},
+    store::{Created, DeleteExpired, FindByIndex, Found, SessionStore, Updated, sweeper::Sweeper},
 };
 
 /// Keeps sessions in this process's memory: fast, gone with the process, unknown to other processes.
@@ -124,6 +128,7 @@ impl MemoryStoreBuilder {
     pub fn build(self) -> MemoryStore {
         let sessions = Arc::new(Sessions {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            values: Values::default(),
             count: AtomicUsize::new(0),
             capacity: self.capacity,
             clock: self.clock,
@@ -166,11 +171,20 @@ impl SessionStore for MemoryStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        let updated =
-            self.sessions.with_live(key, |entry| match patch.apply_in_place(&mut entry.record) {
-                Ok(()) => Updated::Applied { version: entry.record.version() },
+        let updated = self.sessions.with_live(key, |entry| {
+            let before = patch.moves(&entry.record).then(|| entry.record.clone());
+            match patch.apply_in_place(&mut entry.record) {
+                Ok(()) => {
+                    if let Some(before) = &before {
+                        self.sessions
+                            .values
+                            .change(Some((key, before)), Some((key, &entry.record)));
+                    }
+                    Updated::Applied { version: entry.record.version() }
+                }
                 Err(refused) => Updated::refused(refused, entry.record.clone()),
-            });
+            }
+        });
         Ok(updated.unwrap_or(Updated::Gone))
     }
 
@@ -213,6 +227,23 @@ impl DeleteExpired for MemoryStore {
     }
 }
 
+impl FindByIndex for MemoryStore {
+    async fn find(
+        &self,
+        name: &str,
+        value: &RawValue,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        let sessions = &self.sessions;
+        let entries = |after, limit| Ok(sessions.values.entries(name, value, after, limit));
+        let look = |(_, key): &IndexEntry| {
+            Ok(sessions.peek(key).filter(|record| record.is_found_by(name, value)))
+        };
+        index::page(after, limit, entries, look)
+    }
+}
+
 const SHARDS: usize = 64;
 
 /// The sessions, in shards that are locked one by one.
@@ -222,6 +253,7 @@ const SHARDS: usize = 64;
 /// all, and yet two requests seldom wait for the same lock.
 struct Sessions {
     shards: Box<[Shard]>,
+    values: Values,
     count: AtomicUsize,
     capacity: usize,
     clock: Arc<dyn Clock>,
@@ -240,6 +272,64 @@ impl Default for Shard {
     fn default() -> Self {
         let entries = Entries::with_hasher(usize::MAX, BuildHasherDefault::default());
         Self { entries: Mutex::new(entries), oldest: AtomicU64::new(u64::MAX) }
+    }
+}
+
+/// Which sessions are found by which value of which field.
+///
+/// Entries change while the shard of their session is locked, so they are always as the sessions are. No shard is
+/// waited for while this is locked.
+#[derive(Default)]
+struct Values(Mutex<HashMap<String, BTreeSet<IndexEntry>>>);
+
+impl Values {
+    fn value(name: &str, json: &RawValue) -> String {
+        // OK because the name of an indexed field has no line break.
+        format!("{name}\n{}", json.get())
+    }
+
+    /// Takes a session out, and puts one in, in one step.
+    fn change(&self, gone: Option<(&StoreKey, &Record)>, new: Option<(&StoreKey, &Record)>) {
+        let [gone, new] = [gone, new].map(|session| {
+            session.and_then(|(key, record)| Some(((record.index()?.public_id(), *key), record)))
+        });
+        if gone.is_none() && new.is_none() {
+            return;
+        }
+        // OK because nothing that runs under the lock panics half way.
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((entry, record)) = gone {
+            for (name, json) in record.indexed_fields() {
+                let value = Self::value(name, json);
+                if let Some(entries) = values.get_mut(&value) {
+                    entries.remove(&entry);
+                    if entries.is_empty() {
+                        values.remove(&value);
+                    }
+                }
+            }
+        }
+        if let Some((entry, record)) = new {
+            for (name, json) in record.indexed_fields() {
+                values.entry(Self::value(name, json)).or_default().insert(entry);
+            }
+        }
+    }
+
+    fn entries(
+        &self,
+        name: &str,
+        value: &RawValue,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Vec<IndexEntry> {
+        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entries) = values.get(&Self::value(name, value)) else { return Vec::new() };
+        let after = match after {
+            None => Bound::Unbounded,
+            Some(id) => Bound::Excluded((id, StoreKey::from_bytes([u8::MAX; 32]))),
+        };
+        entries.range((after, Bound::Unbounded)).take(limit).copied().collect()
     }
 }
 
@@ -293,12 +383,22 @@ impl Sessions {
         let mut shard = self.shards[Self::index(key)].lock();
         let entry = shard.entries.get_mut(key)?;
         if entry.record.is_expired(now) {
-            shard.entries.remove(key);
+            if let Some(Entry { record, .. }) = shard.entries.remove(key) {
+                self.values.change(Some((key, &record)), None);
+            }
             self.count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         entry.used = self.used_now();
         Some(action(entry))
+    }
+
+    /// The session of a key that has not expired. This is no use of it.
+    fn peek(&self, key: &StoreKey) -> Option<Record> {
+        let now = self.clock.now();
+        let shard = self.shards[Self::index(key)].lock();
+        let record = &shard.entries.peek(key)?.record;
+        (!record.is_expired(now)).then(|| record.clone())
     }
 
     fn create(&self, key: &StoreKey, record: &Record) -> Created {
@@ -314,14 +414,21 @@ impl Sessions {
     }
 
     fn insert(&self, shard: &mut Locked<'_>, key: &StoreKey, record: Record) {
-        if shard.entries.insert(*key, Entry { record, used: self.used_now() }).is_none() {
+        let indexed = record.index().is_some().then(|| record.clone());
+        let entry = Entry { record, used: self.used_now() };
+        let before = shard.entries.insert(*key, entry).map(|entry| entry.record);
+        if before.is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
+        let session = |record| (key, record);
+        self.values.change(before.as_ref().map(session), indexed.as_ref().map(session));
     }
 
     fn remove(&self, key: &StoreKey) -> Option<Record> {
         let now = self.clock.now();
-        let removed = self.shards[Self::index(key)].lock().entries.remove(key)?;
+        let mut shard = self.shards[Self::index(key)].lock();
+        let removed = shard.entries.remove(key)?;
+        self.values.change(Some((key, &removed.record)), None);
         self.count.fetch_sub(1, Ordering::Relaxed);
         Some(removed.record).filter(|record| !record.is_expired(now))
     }
@@ -358,11 +465,12 @@ impl Sessions {
         if is_taken(new_shard.as_deref().unwrap_or(old_shard)) {
             return Updated::Taken;
         }
-        self.insert(old_shard, old, retired);
+        // The new one first, so that the session is found at any moment.
         match new_shard {
             Some(new_shard) => self.insert(new_shard, new, moved),
             None => self.insert(old_shard, new, moved),
         }
+        self.insert(old_shard, old, retired);
         drop(first);
         drop(second);
         self.make_room();
@@ -378,10 +486,11 @@ impl Sessions {
                 return;
             };
             let mut shard = shard.lock();
-            let Some((_, evicted)) = shard.entries.remove_lru() else {
+            let Some((key, evicted)) = shard.entries.remove_lru() else {
                 // Another thread emptied it meanwhile.
                 continue;
             };
+            self.values.change(Some((&key, &evicted.record)), None);
             self.count.fetch_sub(1, Ordering::Relaxed);
             if !evicted.record.is_expired(self.clock.now())
                 && !self.has_evicted.swap(true, Ordering::Relaxed)
@@ -401,7 +510,13 @@ impl Sessions {
         for shard in &self.shards {
             let mut shard = shard.lock();
             let before = shard.entries.len();
-            shard.entries.retain(|_, entry| !entry.record.is_expired(now));
+            shard.entries.retain(|key, Entry { record, .. }| {
+                let stays = !record.is_expired(now);
+                if !stays {
+                    self.values.change(Some((key, record)), None);
+                }
+                stays
+            });
             deleted += before - shard.entries.len();
             self.count.fetch_sub(before - shard.entries.len(), Ordering::Relaxed);
         }
@@ -549,5 +664,43 @@ mod tests {
             store.sessions.shards.iter().map(|shard| shard.lock().entries.len()).sum();
         assert_eq!(there, store.len());
         assert!(there <= 100, "{there}");
+    }
+
+    fn indexed(user: u64, from: &Record) -> Record {
+        let mut patch = Patch::default();
+        let json = RawValue::from_string(user.to_string()).expect("a number is JSON");
+        patch.set("user".into(), json.into());
+        let id = PublicId::new(from.expires_at());
+        patch.index_field(index::Index::new(id, "user".into()));
+        patch.apply_to(from).expect("a live record takes a patch")
+    }
+
+    #[test]
+    fn nothing_is_left_in_the_index_of_sessions_that_are_gone() {
+        let (store, clock) = store(10);
+        let record = || Record::new(clock.now(), clock.now().saturating_add(HOUR));
+        let left = || store.sessions.values.0.lock().map(|values| values.len()).ok();
+        // Evicted, replaced, destroyed, renewed, and expired: swept, asked for, overwritten.
+        for n in 0..20 {
+            store.sessions.create(&key(n), &indexed(n, &record()));
+        }
+        assert_eq!(left(), Some(10), "those that were evicted are in no index");
+        for n in 10..20 {
+            assert!(store.destroy(&key(n)).now_or_never().is_some());
+        }
+        assert_eq!(left(), Some(0));
+        for n in 0..4 {
+            store.sessions.create(&key(n), &indexed(n, &record()));
+        }
+        let grace =
+            Grace { until: clock.now().saturating_add(HOUR), old_id: crate::OldId::ReadsSnapshot };
+        store.sessions.rotate(&key(3), &key(4), &Patch::default(), grace);
+        assert_eq!(left(), Some(4));
+        clock.advance(HOUR);
+        assert!(store.load(&key(0)).now_or_never().is_some());
+        store.sessions.create(&key(1), &record());
+        assert_eq!(left(), Some(2));
+        store.sessions.delete_expired();
+        assert_eq!(left(), Some(0));
     }
 }

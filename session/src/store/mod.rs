@@ -2,10 +2,13 @@
 
 use std::future::Future;
 
+use serde_json::value::RawValue;
+
 use crate::{
     error::StoreError,
     expiry::{Lifetimes, Timestamp},
     id::StoreKey,
+    index::PublicId,
     patch::{Patch, Refused},
     record::{Grace, Record},
 };
@@ -28,7 +31,7 @@ pub(crate) use backend::{Carried, News, Place, Sessions};
 pub use cookie::CookieStore;
 #[cfg(feature = "sealed")]
 pub use encrypted::EncryptedStore;
-pub(crate) use erased::{Answer, ErasedStore, Look};
+pub(crate) use erased::{Answer, ErasedIndex, ErasedStore, Look};
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
@@ -58,7 +61,7 @@ pub use redis::{RedisStore, RedisStoreBuilder};
 /// 9. After a crash at any point a record is the old one or the new one, never a mixture or half a file.
 /// 10. Damaged bytes are a decode error for that key alone.
 /// 11. A capability that the store lacks is absent from its type, not a run-time surprise. The
-///     capabilities are traits of their own: [`DeleteExpired`].
+///     capabilities are traits of their own: [`DeleteExpired`], [`FindByIndex`].
 pub trait SessionStore: Send + Sync + 'static {
     /// Whether every call is answered when its future is polled for the first time, because the sessions are
     /// in this process's memory. It saves the middleware what waiting would cost. The default is `false`.
@@ -177,6 +180,51 @@ pub trait DeleteExpired: SessionStore {
     /// # Errors
     /// Some may be left.
     fn delete_expired(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+/// The capability to find sessions by the values of their indexed fields, such as all sessions of a user.
+///
+/// [`Sessions`](crate::Sessions) is what applications use it through. What [`Record::indexed_fields`] says of a
+/// record is under what its session is found; [`Record::is_found_by`] is the meaning of "found". The laws,
+/// besides those of [`SessionStore`]:
+///
+/// 1. A session that is live when the call begins and when it ends, and has the value all that time, is found, also
+///    while it is renewed.
+/// 2. A session that is destroyed, expired or [retired](Record::is_retired), or that has another value, is not
+///    found.
+/// 3. Pages are in the order of [public ids](PublicId), so none has a session twice, and all of them together
+///    have every session of law 1.
+/// 4. After a crash at any point no live session is hidden; what the index has too much goes away by itself.
+///
+/// So whoever keeps the index apart from the sessions writes into the index before the session, and looks at
+/// the session before an entry is believed.
+#[diagnostic::on_unimplemented(
+    message = "the store `{Self}` cannot find sessions by what they hold",
+    label = "this store does not implement `FindByIndex`",
+    note = "`MemoryStore`, `FileStore` and `RedisStore` can; a store of your own implements `actix_typed_session::FindByIndex`"
+)]
+pub trait FindByIndex: SessionStore {
+    /// Up to `limit` sessions whose field `name` is indexed and has this value: those after `after`, in the
+    /// order of their public ids. A limit of zero counts as one.
+    ///
+    /// # Errors
+    /// The store cannot tell.
+    fn find(
+        &self,
+        name: &str,
+        value: &RawValue,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+}
+
+/// What [`find`](FindByIndex::find) has found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The sessions, in the order of their public ids.
+    pub sessions: Vec<(StoreKey, Record)>,
+    /// After which one to go on; `None` if there are no more.
+    pub next: Option<PublicId>,
 }
 
 /// How a session that is used now is extended.

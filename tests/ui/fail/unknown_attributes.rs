@@ -7,7 +7,7 @@ struct Visitor {
     user: Option<u32>,
     #[session(skip_serializing_if(Option::is_none), strict, flatten)]
     views: u64,
-    #[session(serde::rename = "x", with = a::<b, c>(), index, ttl = "15m", merge_width = f, lenient)]
+    #[session(serde::rename = "x", with = a::<b, c>(), ttl = "15m", merge_width = f, lenient)]
     later: u64,
     #[session(Default)]
     case: u64,

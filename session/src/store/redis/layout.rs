@@ -8,6 +8,7 @@
 //! | `@v` | the version |
 //! | `@m` | its own `max_age`, ms; absent if it has none |
 //! | `@p` | its own `persistent`, 0 or 1; absent if it has none |
+//! | `@i` | only if fields are indexed: the public id, 14 bytes, and the names of the fields, a line each |
 //! | `@r` | only if its id was renewed: the successor's key, or nothing if that is a secret |
 //! | `@@…` | a field of the session whose name begins with `@`, without the first one |
 //! | … | a field of the session |
@@ -17,11 +18,13 @@ use std::{borrow::Cow, iter, sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use sha1::{Digest as _, Sha1};
 
 use crate::{
     error::{StoreError, ValueError},
     expiry::{Limits, Timestamp, whole_ms},
     id::StoreKey,
+    index::{Entry, Index, PublicId},
     patch::{Change, NewExpiry, Patch},
     record::{FieldName, Fields, Grace, OldId, Record, RecordError, Retired},
     store::Renewal,
@@ -35,6 +38,7 @@ const MAX_AGE: &str = "@m";
 const PERSISTENT: &str = "@p";
 const RETIRED: &str = "@r";
 const EXPIRES: &str = "@e";
+const INDEX: &str = "@i";
 
 /// The key of a session, after the prefix.
 pub(super) fn key_name(key: &StoreKey) -> String {
@@ -76,11 +80,97 @@ pub(super) fn record_arguments(record: &Record) -> Words {
         words.push(RETIRED);
         words.push(record.successor().map(key_name).unwrap_or_default());
     }
+    if let Some(index) = record.index() {
+        words.push(INDEX);
+        words.push(index_bytes(index));
+    }
     for (name, json) in record.fields() {
         words.push(&*escaped(name));
         words.push(json.get());
     }
     words
+}
+
+fn index_bytes(index: &Index) -> Vec<u8> {
+    let mut bytes = index.public_id().to_bytes().to_vec();
+    let names: Vec<_> = index.names().map(escaped).collect();
+    // OK because the name of an indexed field has no line break.
+    bytes.extend_from_slice(names.join("\n").as_bytes());
+    bytes
+}
+
+fn parse_index(bytes: &[u8]) -> Result<Index, StoreError> {
+    let (public_id, names) =
+        bytes.split_first_chunk().ok_or_else(|| StoreError::damaged("the public id is cut off"))?;
+    let names = text(names)?.split('\n').map(unescaped).collect::<Result<_, _>>()?;
+    Ok(Index::stored(PublicId::from_bytes(*public_id), names))
+}
+
+/// The key of the set of sessions with a value, after the prefix.
+pub(super) fn value_name(name: &str, value: &RawValue) -> String {
+    let hash = Sha1::digest(format!("{}\n{}", escaped(name), value.get()));
+    iter::once("@".to_owned()).chain(hash.iter().map(|byte| format!("{byte:02x}"))).collect()
+}
+
+/// The place of a session in such a set.
+pub(super) fn place(id: PublicId, key: &StoreKey) -> Vec<u8> {
+    let mut place = id.to_bytes().to_vec();
+    place.extend_from_slice(key_name(key).as_bytes());
+    place
+}
+
+type NamedValue = (FieldName, Arc<RawValue>);
+
+/// The public id and the indexed fields of a session that has ended.
+pub(super) fn parse_ended(ended: &[Reply]) -> Result<(PublicId, Vec<NamedValue>), StoreError> {
+    let [Reply::Int(1), Reply::Text(id), fields @ ..] = ended else { return Err(unexpected()) };
+    let id = <[u8; 14]>::try_from(&**id).map_err(|_| unexpected())?;
+    let field = |pair: &[Reply]| match pair {
+        [Reply::Text(name), Reply::Text(value)] => Ok((unescaped(text(name)?)?, raw_json(value)?)),
+        _ => Err(unexpected()),
+    };
+    let fields = fields.chunks(2).map(field).collect::<Result<_, _>>()?;
+    Ok((PublicId::from_bytes(id), fields))
+}
+
+/// Where in such a set the sessions after an id begin.
+pub(super) fn range_after(after: Option<PublicId>) -> Vec<u8> {
+    match after {
+        None => b"-".to_vec(),
+        // Past every key, because those are letters.
+        Some(id) => [b"(".as_slice(), &id.to_bytes(), &[u8::MAX]].concat(),
+    }
+}
+
+/// What a set holds of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Member {
+    pub(super) entry: Entry,
+    /// How long it has been there, in seconds.
+    pub(super) age: u64,
+    pub(super) bytes: Bytes,
+}
+
+/// The members that the server has found.
+pub(super) fn parse_members(answer: Reply) -> Result<Vec<Member>, StoreError> {
+    let Reply::List(answer) = answer else { return Err(unexpected()) };
+    let [Reply::Int(now), Reply::List(members)] = &answer[..] else { return Err(unexpected()) };
+    let member = |member: &Reply| {
+        let Reply::Text(bytes) = member else { return None };
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (key, since) = rest.split_last_chunk()?;
+        let since = i64::from(u32::from_be_bytes(*since));
+        Some(Member {
+            entry: (PublicId::from_bytes(*id), parse_key_name(key)?),
+            age: u64::try_from(now - since).unwrap_or(0),
+            bytes: bytes.clone(),
+        })
+    };
+    let members = members.iter().map(|found| {
+        member(found)
+            .ok_or_else(|| StoreError::damaged("the index has something else than sessions"))
+    });
+    members.collect()
 }
 
 /// The names and values of a patch that only sets fields, and not very many. Most are such patches.
@@ -91,7 +181,8 @@ pub(super) fn set_arguments(patch: &Patch) -> Option<Words> {
     let is_plain = patch.expected_version().is_none()
         && patch.begins_anew().is_none()
         && patch.limits().is_none()
-        && patch.expiry().is_none();
+        && patch.expiry().is_none()
+        && patch.index().is_none();
     if !is_plain || patch.changes().next().is_none() {
         return None;
     }
@@ -157,8 +248,11 @@ fn patch_head(patch: &Patch) -> String {
 }
 
 /// The changes of a patch: `=name value`, `-name`, and `+name by first`, where `first` is what an absent
-/// field becomes.
+/// field becomes; and `*`, followed by the bytes of an index.
 fn push_changes(words: &mut Words, patch: &Patch) {
+    if let Some(index) = patch.index() {
+        words.push([b"*".as_slice(), &index_bytes(index)].concat());
+    }
     for (name, change) in patch.changes() {
         let name = escaped(name);
         match change {
@@ -210,7 +304,7 @@ pub(super) fn parse_record(hash: Reply) -> Result<Option<Record>, StoreError> {
 }
 
 /// What is known of a session whatever fields are wanted.
-const HEAD: [&str; 6] = [CREATED, EXPIRES, VERSION, MAX_AGE, PERSISTENT, RETIRED];
+const HEAD: [&str; 7] = [CREATED, EXPIRES, VERSION, MAX_AGE, PERSISTENT, RETIRED, INDEX];
 
 /// The fields of a hash that tell as much of a session as is wanted.
 pub(super) fn field_names(wanted: &[&str]) -> Words {
@@ -249,7 +343,8 @@ struct Parts {
     version: Option<u64>,
     limits: Limits,
     retired: Option<Arc<Retired>>,
-    fields: Vec<(FieldName, Arc<RawValue>)>,
+    index: Option<Arc<Index>>,
+    fields: Vec<NamedValue>,
 }
 
 impl Parts {
@@ -261,6 +356,7 @@ impl Parts {
             MAX_AGE => self.limits.max_age = Some(Duration::from_millis(number(value)?)),
             PERSISTENT => self.limits.persistent = Some(number(value)? != 0),
             RETIRED => self.retired = Some(Arc::new(Retired { successor: successor(value)? })),
+            INDEX => self.index = Some(Arc::new(parse_index(value)?)),
             name => self.fields.push((unescaped(name)?, raw_json(value)?)),
         }
         Ok(())
@@ -278,6 +374,7 @@ impl Parts {
             version,
             limits: self.limits,
             retired: self.retired,
+            index: self.index,
             fields: Fields::new(self.fields.into_iter().collect()),
             is_whole: true,
         })

@@ -21,6 +21,7 @@ use self::{
 };
 
 mod cache;
+mod index;
 mod layout;
 mod link;
 mod peer;
@@ -304,7 +305,15 @@ const ROTATE_ATTEMPTS: u32 = 100;
 impl SessionStore for RedisStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
         let arguments = layout::record_arguments(record);
-        match self.run(&script::CREATE, key, &arguments, Repeat::Never).await? {
+        let script = match (record.index(), &self.0.topology) {
+            (None, _) => &script::CREATE,
+            (Some(_), Topology::Server(_)) => &script::CREATE_INDEXED,
+            (Some(index), Topology::Cluster(_)) => {
+                self.enter(key, index.public_id(), record.indexed_fields()).await?;
+                &script::CREATE
+            }
+        };
+        match self.run(script, key, &arguments, Repeat::Never).await? {
             Reply::Int(1) => Ok(Created::Stored),
             Reply::Int(0) => Ok(Created::Taken),
             _ => Err(layout::unexpected()),
@@ -349,9 +358,17 @@ impl SessionStore for RedisStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        let (script, arguments) = match layout::set_arguments(patch) {
-            Some(arguments) => (&script::SET, arguments),
-            None => (&script::UPDATE, layout::patch_arguments(patch)),
+        let (script, arguments) = match (patch.index(), &self.0.topology) {
+            (Some(index), Topology::Cluster(_)) => {
+                return self.update_across_slots(key, patch, index).await;
+            }
+            (Some(_), Topology::Server(_)) => {
+                (&script::UPDATE_INDEXED, layout::patch_arguments(patch))
+            }
+            (None, _) => match layout::set_arguments(patch) {
+                Some(arguments) => (&script::SET, arguments),
+                None => (&script::UPDATE, layout::patch_arguments(patch)),
+            },
         };
         let name = self.name(key);
         let Some(changing) = self.changing(key) else {
@@ -445,6 +462,15 @@ impl RedisStore {
                     Some(next) if !path.contains(&next) => path.push(next),
                     _ => return Err(StoreError::damaged("the successor is no key")),
                 },
+                Reply::List(ended) => {
+                    there = true;
+                    let (id, values) = layout::parse_ended(&ended)?;
+                    let values = values.iter().map(|(name, json)| (&**name, &**json));
+                    // OK because whoever finds the key looks what is under it.
+                    let _ = self.leave(key, id, values).await;
+                    path.pop();
+                    break;
+                }
                 answer => {
                     there |= is_one(&answer)?;
                     path.pop();
@@ -493,6 +519,9 @@ impl RedisStore {
                     return Ok(Updated::refused(refused, basis));
                 }
             };
+            if let Some(index) = moved.index() {
+                self.enter(new, index.public_id(), moved.indexed_fields()).await?;
+            }
             let arguments = layout::record_arguments(&moved);
             let store = if is_stored { &script::REPLACE } else { &script::CREATE };
             if !is_one(&self.run(store, new, &arguments, Repeat::Never).await?)? {
@@ -507,7 +536,13 @@ impl RedisStore {
                 let _ = self.delete(new).await;
             }
             basis = match retired? {
-                Reply::Int(_) => return Ok(Updated::Applied { version: moved.version() }),
+                Reply::Int(_) => {
+                    if let Some(index) = basis.index() {
+                        // OK because whoever finds the old key looks what is under it.
+                        let _ = self.leave(old, index.public_id(), basis.indexed_fields()).await;
+                    }
+                    return Ok(Updated::Applied { version: moved.version() });
+                }
                 current => match layout::parse_record(current)? {
                     Some(current) => current,
                     None => {

@@ -45,6 +45,16 @@ pub(super) static CREATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/create.lua"),))
 });
 
+/// [`CREATE`] for a session of which fields are indexed.
+pub(super) static CREATE_INDEXED: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/common.lua"),
+        include_str!("lua/index.lua"),
+        include_str!("lua/indexed.lua"),
+        include_str!("lua/create.lua"),
+    ))
+});
+
 /// Stores a session whatever is under the key. `ARGV` as for [`CREATE`].
 pub(super) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/replace.lua"),))
@@ -65,6 +75,17 @@ pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+/// [`UPDATE`] for a patch that changes indexed fields.
+pub(super) static UPDATE_INDEXED: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/common.lua"),
+        include_str!("lua/index.lua"),
+        include_str!("lua/indexed.lua"),
+        include_str!("lua/patch.lua"),
+        include_str!("lua/update.lua"),
+    ))
+});
+
 /// Sets fields, and changes nothing else: what most updates do, in half the time of [`UPDATE`]. `ARGV`: names
 /// and values.
 pub(super) static SET: LazyLock<Script> =
@@ -76,11 +97,17 @@ pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Ends a session and what it was renewed into, and tells that. `ARGV`: the prefix of all keys.
-pub(super) static DESTROY: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("lua/destroy.lua")));
+pub(super) static DESTROY: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/common.lua"),
+        include_str!("lua/index.lua"),
+        include_str!("lua/indexed.lua"),
+        include_str!("lua/destroy.lua"),
+    ))
+});
 
-/// Ends a session; if it was renewed, leaves it and tells into which. For a cluster, where one script
-/// reaches one session.
+/// Ends a session; if it was renewed, leaves it and tells into which; if it was indexed, tells by which values.
+/// For a cluster, where one script reaches one key.
 pub(super) static DESTROY_ALONE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy_alone.lua")));
 
@@ -89,6 +116,8 @@ pub(super) static DESTROY_ALONE: LazyLock<Script> =
 pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
+        include_str!("lua/index.lua"),
+        include_str!("lua/indexed.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/retire.lua"),
         include_str!("lua/rotate.lua"),
@@ -102,4 +131,19 @@ pub(super) static RETIRE: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/retire.lua"),
         include_str!("lua/retire_alone.lua"),
     ))
+});
+
+/// Puts a session into the set of those with a value, and tells whether it is new there. `ARGV`: its place.
+pub(super) static ENTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/index.lua"), include_str!("lua/enter.lua"),))
+});
+
+/// Takes a session out of the set of those with a value. `ARGV`: its place.
+pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/index.lua"), include_str!("lua/leave.lua"),))
+});
+
+/// The sessions with a value. `ARGV`: where to begin, and how many.
+pub(super) static FIND: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/index.lua"), include_str!("lua/find.lua"),))
 });

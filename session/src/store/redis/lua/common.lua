@@ -1,3 +1,6 @@
+-- The index, in the scripts that keep it: see `indexed.lua`.
+local index, unindex
+
 -- When the session under `key` ends: for those who read it, and for Redis, which takes no later year
 -- than 9999.
 local function expire(key, at)

@@ -1,4 +1,5 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 store(KEYS[1], 2)
 expire(KEYS[1], ARGV[1])
+if index then index(KEYS[1]) end
 return 1

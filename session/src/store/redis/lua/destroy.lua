@@ -2,6 +2,7 @@ local key, there, successors = KEYS[1], 0, {}
 repeat
   -- Whatever is under the key goes, even if it never was a session.
   local next = redis.pcall('HGET', key, '@r')
+  unindex(key)
   if redis.call('DEL', key) == 1 then there = 1 end
   key = nil
   if type(next) == 'string' and next ~= '' then

@@ -50,6 +50,18 @@ local function add(key, name, by, first)
   end
 end
 
+-- Lets further fields be indexed. `more` is a public id and names; the public id that is there stays.
+local function join_index(key, more)
+  local known = redis.call('HGET', key, '@i')
+  if known then
+    for name in string.gmatch(string.sub(more, 15), '[^\n]+') do
+      local is_new = not string.find('\n' .. string.sub(known, 15) .. '\n', '\n' .. name .. '\n', 1, true)
+      if is_new then known = known .. '\n' .. name end
+    end
+  end
+  redis.call('HSET', key, '@i', known or more)
+end
+
 -- Applies the patch with this head, whose changes stand in ARGV from `first` on, to a session that ends
 -- at `expires`. Returns the new version.
 local function apply(key, expires, head, first)
@@ -75,6 +87,9 @@ local function apply(key, expires, head, first)
     if what == '=' then
       redis.call('HSET', key, name, ARGV[i + 1])
       i = i + 2
+    elseif what == '*' then
+      join_index(key, name)
+      i = i + 1
     elseif what == '+' then
       add(key, name, ARGV[i + 1], ARGV[i + 2])
       i = i + 3

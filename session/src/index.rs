@@ -1,0 +1,455 @@
+//! The index: which sessions are found by the values of their fields, and in which order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    marker::PhantomData,
+    mem,
+    str::FromStr,
+    sync::Arc,
+};
+
+use serde_json::value::RawValue;
+
+use crate::{
+    error::{SessionError, StoreError, ValueError},
+    expiry::{Lifetimes, Timestamp},
+    field::{Field, Snapshot, same_json},
+    id::StoreKey,
+    record::{FieldName, Record},
+    store::Found,
+};
+
+/// The name of a session for pages and tools: it says where the session stands among those with the same
+/// value, stays when the session's id is renewed, and opens nothing.
+///
+/// It is made when an indexed field is written for the first time, from the time and 64 random bits.
+/// [`Sessions`](crate::Sessions) takes it together with [the value](By) under which the session is listed;
+/// alone it names nothing, so a visitor who sends somebody else's reaches nobody else's session.
+///
+/// Ids are in the order in which the sessions began. A session keeps its own while it is used, changed or
+/// renewed, so whoever goes from page to page sees each session once, whatever happens meanwhile.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::PublicId;
+///
+/// let id: PublicId = "01a0b1c2d3e40123456789abcdef".parse()?;
+/// assert_eq!(id.to_string(), "01a0b1c2d3e40123456789abcdef");
+/// # Ok::<(), actix_typed_session::InvalidPublicId>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicId {
+    until: Timestamp,
+    random: u64,
+}
+
+/// No store can tell a later time; it is the last millisecond of the year 9999.
+const LAST: Timestamp = Timestamp::from_unix_ms(253_402_300_799_999);
+
+impl PublicId {
+    /// A new one, for a session that no use can extend beyond `until`. A store may forget then that the session
+    /// is indexed.
+    pub fn new(until: Timestamp) -> Self {
+        Self { until: until.min(LAST), random: rand::random() }
+    }
+
+    /// That of a session begun at this time. It is good for twice as long as the session can live, so that
+    /// sessions are still found if the absolute lifetime is raised.
+    pub(crate) fn beginning(created_at: Timestamp, lifetimes: &Lifetimes) -> Self {
+        Self::new(lifetimes.deadline(lifetimes.deadline(created_at)))
+    }
+
+    /// When the session has certainly ended.
+    pub fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    /// 14 bytes, in whose order ids are.
+    pub fn to_bytes(&self) -> [u8; 14] {
+        let mut bytes = [0; 14];
+        // OK because no time is later than the year 9999.
+        bytes[..6].copy_from_slice(&self.until.as_unix_ms().to_be_bytes()[2..]);
+        bytes[6..].copy_from_slice(&self.random.to_be_bytes());
+        bytes
+    }
+
+    /// The id that [`to_bytes`](Self::to_bytes) wrote.
+    pub fn from_bytes(bytes: [u8; 14]) -> Self {
+        let [mut until, mut random] = [[0; 8]; 2];
+        until[2..].copy_from_slice(&bytes[..6]);
+        random.copy_from_slice(&bytes[6..]);
+        let until = Timestamp::from_unix_ms(u64::from_be_bytes(until));
+        Self { until: until.min(LAST), random: u64::from_be_bytes(random) }
+    }
+
+    /// The last id before this one, if there is one.
+    pub(crate) fn predecessor(self) -> Option<Self> {
+        match (self.random, self.until.as_unix_ms()) {
+            (0, 0) => None,
+            (0, until) => {
+                Some(Self { until: Timestamp::from_unix_ms(until - 1), random: u64::MAX })
+            }
+            (random, _) => Some(Self { random: random - 1, ..self }),
+        }
+    }
+}
+
+impl fmt::Display for PublicId {
+    /// 28 lower-case hexadecimal digits, in whose order ids are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012x}{:016x}", self.until.as_unix_ms(), self.random)
+    }
+}
+
+impl fmt::Debug for PublicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicId({self})")
+    }
+}
+
+impl FromStr for PublicId {
+    type Err = InvalidPublicId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPublicId> {
+        let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 28 || !text.bytes().all(|byte| digit(&byte)) {
+            return Err(InvalidPublicId);
+        }
+        let (until, random) = text.split_at(12);
+        let number = |digits| u64::from_str_radix(digits, 16).map_err(|_| InvalidPublicId);
+        let until = Timestamp::from_unix_ms(number(until)?);
+        if until > LAST {
+            return Err(InvalidPublicId);
+        }
+        Ok(Self { until, random: number(random)? })
+    }
+}
+
+/// The text is no [`PublicId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the public id of a session has 28 characters, each of `0` to `9` or `a` to `f`")]
+pub struct InvalidPublicId;
+
+/// Which fields of a session are indexed, and its name for pages and tools. It is stored with the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    public_id: PublicId,
+    names: Vec<FieldName>,
+}
+
+impl Index {
+    /// The index of a session of which one field is indexed.
+    ///
+    /// # Panics
+    /// The name has control characters; the derive does not let any such name through.
+    pub fn new(public_id: PublicId, name: FieldName) -> Self {
+        assert!(!name.chars().any(char::is_control), "the name of an indexed field is printable");
+        Self { public_id, names: vec![name] }
+    }
+
+    /// As it was stored.
+    pub(crate) fn stored(public_id: PublicId, names: Vec<FieldName>) -> Self {
+        Self { public_id, names }
+    }
+
+    /// The session's name for pages and tools.
+    pub fn public_id(&self) -> PublicId {
+        self.public_id
+    }
+
+    /// The names, in the store, of the indexed fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// Both fields are indexed. The session keeps its public id.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        let new = other.names.iter().filter(|name| !self.names.contains(name));
+        both.names.extend(new.cloned());
+        both
+    }
+
+    /// Without the fields that `keep` refuses; `None` if none is left.
+    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Option<Self> {
+        let names: Vec<_> = self.names.iter().filter(|name| keep(name)).cloned().collect();
+        (!names.is_empty()).then_some(Self { public_id: self.public_id, names })
+    }
+}
+
+impl Record {
+    /// Which fields are indexed; `None` if none is.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_deref()
+    }
+
+    /// The names and values under which the session is to be found: those of the indexed fields that have a
+    /// value which is not `null`. A [retired](Self::is_retired) record is found under none.
+    pub fn indexed_fields(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        let index = self.index().filter(|_| !self.is_retired());
+        index.into_iter().flat_map(Index::names).filter_map(|name| {
+            let json = self.field(name).filter(|json| json.get() != "null")?;
+            Some((name, json))
+        })
+    }
+
+    /// Whether the session is to be found under this value of this field.
+    pub fn is_found_by(&self, name: &str, value: &RawValue) -> bool {
+        self.indexed_fields().any(|(known, json)| known == name && json.get() == value.get())
+    }
+}
+
+/// What a store's index has of a session.
+pub(crate) type Entry = (PublicId, StoreKey);
+
+/// A page of sessions, made of what an index has and of what is stored. `entries` gives up to so many entries after
+/// an id, in their order; `look` gives the session if it is to be found.
+pub(crate) fn page(
+    after: Option<PublicId>,
+    limit: usize,
+    entries: impl Fn(Option<PublicId>, usize) -> Result<Vec<Entry>, StoreError>,
+    look: impl Fn(&Entry) -> Result<Option<Record>, StoreError>,
+) -> Result<Found, StoreError> {
+    let mut page = Pages::new(after, limit);
+    while let Some((after, wanted)) = page.wanted() {
+        let listed = entries(after, wanted)?;
+        let mut part = Part::new(&listed);
+        while let Some(next) = part.next() {
+            for entry in next {
+                part.saw(entry, look(&entry)?);
+            }
+            if part.lacks_some() {
+                part.look_again(&entries(after, part.entries_again())?);
+            }
+        }
+        page.add(part, &listed, wanted);
+    }
+    Ok(page.found)
+}
+
+/// How many entries may have come between those of a part meanwhile.
+const NEWS: usize = 64;
+
+/// A part of a page. An entry whose session is not there leads to a second look at the index, because the
+/// session's id may have been renewed a moment ago, and then it is there under another key.
+pub(crate) struct Part {
+    listed: usize,
+    tried: BTreeSet<Entry>,
+    next: Vec<Entry>,
+    lacking: BTreeSet<PublicId>,
+    seen: BTreeMap<PublicId, (StoreKey, Record)>,
+}
+
+impl Part {
+    pub(crate) fn new(listed: &[Entry]) -> Self {
+        Self {
+            listed: listed.len(),
+            tried: BTreeSet::new(),
+            next: listed.to_vec(),
+            lacking: BTreeSet::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// The entries whose sessions are to be looked at next; `None` if the part is complete.
+    pub(crate) fn next(&mut self) -> Option<Vec<Entry>> {
+        let next = mem::take(&mut self.next);
+        self.tried.extend(&next);
+        (!next.is_empty()).then_some(next)
+    }
+
+    /// Takes the session of an entry, if it is there.
+    pub(crate) fn saw(&mut self, (id, key): Entry, record: Option<Record>) {
+        match record {
+            Some(record) => drop(self.seen.entry(id).or_insert((key, record))),
+            None => drop(self.lacking.insert(id)),
+        }
+    }
+
+    /// Whether the index is to be looked at again.
+    pub(crate) fn lacks_some(&self) -> bool {
+        self.lacking.iter().any(|id| !self.seen.contains_key(id))
+    }
+
+    /// How many entries to ask for then.
+    pub(crate) fn entries_again(&self) -> usize {
+        self.listed + NEWS
+    }
+
+    /// Takes the entries that the index has now.
+    pub(crate) fn look_again(&mut self, entries: &[Entry]) {
+        let is_next = |entry: &&Entry| {
+            self.lacking.contains(&entry.0)
+                && !self.seen.contains_key(&entry.0)
+                && !self.tried.contains(entry)
+        };
+        self.next = entries.iter().filter(is_next).copied().collect();
+        self.lacking.clear();
+    }
+}
+
+/// A page that is being filled.
+pub(crate) struct Pages {
+    pub(crate) found: Found,
+    limit: usize,
+    after: Option<PublicId>,
+    is_over: bool,
+}
+
+impl Pages {
+    pub(crate) fn new(after: Option<PublicId>, limit: usize) -> Self {
+        Self { found: Found::default(), limit: limit.max(1), after, is_over: false }
+    }
+
+    /// After which entry to look on, and how many are wanted; `None` if the page is full or there are no more.
+    pub(crate) fn wanted(&self) -> Option<(Option<PublicId>, usize)> {
+        let missing = self.limit.saturating_sub(self.found.sessions.len()).min(AT_ONCE);
+        (!self.is_over && missing > 0).then_some((self.after, missing))
+    }
+
+    /// Puts the sessions of a part on the page. It was made of these entries, of which so many were wanted.
+    pub(crate) fn add(&mut self, part: Part, listed: &[Entry], wanted: usize) {
+        self.found.sessions.extend(part.seen.into_values());
+        self.is_over = listed.len() < wanted;
+        self.after = listed.last().map(|entry| entry.0).or(self.after);
+        self.found.next = self.after.filter(|_| !self.is_over);
+    }
+}
+
+/// The most entries that are asked for at a time, however large a page is.
+const AT_ONCE: usize = 1_000;
+
+/// A value of an indexed field of the session struct `T`, to ask [`Sessions`](crate::Sessions) for.
+///
+/// The derive generates a function for each field marked `#[session(index)]`, so no other can be asked for.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{By, Session};
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     #[session(index)]
+///     user_id: Option<i64>,
+/// }
+///
+/// let sessions_of_user_7: By<Visitor> = Visitor::by_user_id(&Some(7));
+/// ```
+pub struct By<T> {
+    name: &'static str,
+    /// `None` is the default, which is in no index.
+    value: Result<Option<Arc<RawValue>>, ValueError>,
+    session: PhantomData<fn() -> T>,
+}
+
+impl<T> By<T> {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn value(&self) -> Result<Option<&RawValue>, SessionError> {
+        match &self.value {
+            Ok(value) => Ok(value.as_deref()),
+            Err(error) => Err(SessionError::Encode { field: self.name, source: error.clone() }),
+        }
+    }
+}
+
+impl<T> Clone for By<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, value: self.value.clone(), session: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for By<T> {
+    /// The field's name; the value is the user's secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("By").field(&self.name).finish()
+    }
+}
+
+/// What generated functions return.
+pub fn by<T, F>(field: &Field<T, F>, value: &F) -> By<T> {
+    let json = |snapshot| match snapshot {
+        Snapshot::Value(json) => Ok(json),
+        Snapshot::Sum(number) => Ok(number.to_json().into()),
+        Snapshot::Failed(error) => Err(error),
+    };
+    let default = json((field.snapshot)(&field.fresh()));
+    let value = json((field.snapshot)(value)).map(|value: Arc<RawValue>| {
+        let is_default = default.is_ok_and(|default| same_json(&default, &value));
+        (!is_default && value.get() != "null").then_some(value)
+    });
+    By { name: field.schema.stored, value, session: PhantomData }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch::Patch;
+
+    fn id(until: u64, random: u64) -> PublicId {
+        PublicId { until: Timestamp::from_unix_ms(until), random }
+    }
+
+    #[test]
+    fn an_id_survives_its_text_and_its_bytes_and_both_keep_the_order() {
+        let mut last = None;
+        for id in
+            [id(0, 0), id(0, 1), id(1, 0), id(255, u64::MAX), id(256, 0), id(LAST.as_unix_ms(), 7)]
+        {
+            assert_eq!(id.to_string().parse(), Ok(id));
+            assert_eq!(PublicId::from_bytes(id.to_bytes()), id);
+            assert!(id.predecessor().is_none_or(|before| before < id));
+            let now = Some((id, id.to_string(), id.to_bytes()));
+            assert!(last < now, "{id:?}");
+            last = now;
+        }
+        assert_eq!(PublicId::new(Timestamp::from_unix_ms(u64::MAX)).until(), LAST);
+        assert_eq!(id(1, 0).predecessor(), Some(id(0, u64::MAX)));
+    }
+
+    #[test]
+    fn other_text_is_no_public_id() {
+        let good = id(1_000_000, 7).to_string();
+        let long = format!("{good}0");
+        let upper = good.to_uppercase().replace('0', "A");
+        let accents = "é".repeat(14);
+        let late = "f".repeat(28);
+        let plus = good.replacen('0', "+", 1);
+        for bad in ["", "0", &good[1..], &long, &upper, &accents, &late, &plus] {
+            assert_eq!(bad.parse::<PublicId>(), Err(InvalidPublicId), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_absent_field_and_null_are_in_no_index() {
+        let json = |text: &str| -> Arc<RawValue> {
+            RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
+        };
+        let mut patch = Patch::default();
+        patch.set("a".into(), json("1"));
+        patch.set("b".into(), json("null"));
+        patch.set("c".into(), json("2"));
+        for name in ["a", "b", "absent"] {
+            patch.index_field(Index::new(id(9, 1), name.into()));
+        }
+        let new = Record::new(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(5));
+        let record = patch.apply_to(&new).expect("a live record takes a patch");
+        let found: Vec<_> =
+            record.indexed_fields().map(|(name, json)| (name, json.get())).collect();
+        assert_eq!(found, [("a", "1")]);
+        assert!(record.is_found_by("a", &json("1")) && !record.is_found_by("c", &json("2")));
+    }
+
+    #[test]
+    fn a_session_keeps_its_public_id_when_another_field_is_indexed() {
+        let first = Index::new(id(1, 1), "a".into());
+        let both = first.and(&Index::new(id(2, 2), "b".into())).and(&first);
+        assert_eq!(both.public_id(), first.public_id());
+        assert_eq!(both.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(both.retain(|name| name == "b").map(|one| one.names().count()), Some(1));
+        assert_eq!(both.retain(|_| false), None);
+    }
+}

@@ -1,0 +1,520 @@
+//! Sessions from outside: those of a user, listed, ended and changed, in handlers, jobs and tools.
+
+use std::{cell::RefCell, fmt, marker::PhantomData, ops::Deref, sync::Arc, time::Duration};
+
+use futures_util::future::try_join_all;
+use serde_json::value::RawValue;
+
+use crate::{
+    config::DEFAULT_MAX_AGE,
+    error::{SessionError, StoreError, ValueError},
+    expiry::Timestamp,
+    field::{FieldSchema, Snapshot},
+    handle::SessionHandle,
+    id::StoreKey,
+    index::{By, Index, PublicId},
+    merge::MergedField,
+    merger::{Merger, Turns},
+    number::Number,
+    patch::Patch,
+    record::Record,
+    state::{Base, Compared, State},
+    store::{ErasedIndex, FindByIndex, Found, Updated},
+    typed::{Session, Sink, Source, modify, read},
+};
+
+/// The stored sessions of the struct `T`: those of a user can be listed, ended and changed.
+///
+/// Made from a store that [can find sessions](FindByIndex); it needs no middleware and no request. Clones are
+/// cheap and share the store.
+///
+/// A session that is ended here is unknown from the next request on; a request that holds it right now keeps its
+/// response, loses its changes, and sets no cookie. OWASP ASVS 5.0, 7.4.3 and 7.5.2 ask for what
+/// [`end_others`](Self::end_others) and a page made of [`list`](Self::list) and [`end`](Self::end) do.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{MemoryStore, Session, SessionError, SessionMiddleware, Sessions, TypedSession};
+/// use actix_web::{App, Responder, web};
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     #[session(privilege, index)]
+///     user_id: Option<i64>,
+/// }
+///
+/// async fn log_out_everywhere_else(
+///     session: TypedSession<Visitor>,
+///     sessions: web::Data<Sessions<Visitor>>,
+/// ) -> Result<impl Responder, SessionError> {
+///     let mine = Visitor::by_user_id(&session.user_id);
+///     let ended = sessions.end_others(&mine, session.handle()).await?;
+///     Ok(format!("{ended} other sessions have ended"))
+/// }
+///
+/// let store = MemoryStore::new();
+/// let sessions = web::Data::new(Sessions::<Visitor>::new(store.clone()));
+/// let app = App::new()
+///     .app_data(sessions)
+///     .wrap(SessionMiddleware::new(store))
+///     .route("/", web::post().to(log_out_everywhere_else));
+/// ```
+pub struct Sessions<T> {
+    store: Arc<dyn ErasedIndex>,
+    max_age: Duration,
+    turns: Arc<Turns>,
+    session: PhantomData<fn() -> T>,
+}
+
+/// How many sessions are asked for at a time.
+const AT_ONCE: usize = 100;
+/// How often one more look is taken at sessions that are renewed as fast as they are ended.
+const LOOKS: usize = 100;
+
+impl<T: Session> Sessions<T> {
+    /// The sessions in this store.
+    pub fn new(store: impl FindByIndex) -> Self {
+        Self {
+            store: Arc::new(store),
+            max_age: DEFAULT_MAX_AGE,
+            turns: Arc::default(),
+            session: PhantomData,
+        }
+    }
+
+    /// The middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), from which follows when a session
+    /// was [last seen](StoredSession::last_seen). The default is the same, 20 hours (72 000 000 ms).
+    pub fn max_age(self, max_age: Duration) -> Self {
+        Self { max_age, ..self }
+    }
+
+    /// Up to `limit` sessions with this value, in the order in which they began, and those after `after` if
+    /// that is given. A limit of zero counts as one.
+    ///
+    /// A session that lives from the first page to the last is on one of them, and on no second, whatever happens
+    /// to it meanwhile. The default value of the field is in no index, so the page is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{MemoryStore, Session, SessionError, Sessions};
+    /// # #[derive(Session)]
+    /// # struct Visitor { #[session(index)] user_id: Option<i64>, name: String }
+    /// async fn names(sessions: &Sessions<Visitor>) -> Result<Vec<String>, SessionError> {
+    ///     let of_user_7 = Visitor::by_user_id(&Some(7));
+    ///     let mut names = Vec::new();
+    ///     let mut after = None;
+    ///     loop {
+    ///         let page = sessions.list(&of_user_7, after, 50).await?;
+    ///         names.extend(page.sessions.iter().map(|session| session.name.clone()));
+    ///         after = page.next;
+    ///         if after.is_none() {
+    ///             return Ok(names);
+    ///         }
+    ///     }
+    /// }
+    /// # let sessions = Sessions::new(MemoryStore::new());
+    /// # let names = tokio::runtime::Builder::new_current_thread().build()?.block_on(names(&sessions))?;
+    /// # assert!(names.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] if the store fails. [`SessionError::Encode`] if the value cannot be stored.
+    /// [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
+    pub async fn list(
+        &self,
+        by: &By<T>,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Result<Page<T>, SessionError> {
+        let found = self.find(by, after, limit).await?;
+        let sessions = found.sessions.into_iter().map(|(key, record)| self.open(key, record));
+        Ok(Page { sessions: sessions.collect::<Result<_, _>>()?, next: found.next })
+    }
+
+    /// The session with this value and this public id; `None` if it has ended, or has another value.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub async fn get(
+        &self,
+        by: &By<T>,
+        id: PublicId,
+    ) -> Result<Option<StoredSession<T>>, SessionError> {
+        let found = self.seek(by, id).await?;
+        found.map(|(key, record)| self.open(key, record)).transpose()
+    }
+
+    /// Ends the session with this value and this public id. Reports whether it was there.
+    ///
+    /// That the value is asked for too keeps a visitor who sends the public id of somebody else's session from
+    /// ending it: take the value from the visitor's own session, and the id from the form.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`] if the store fails; the session may still be there. [`SessionError::Encode`] if the
+    /// value cannot be stored.
+    pub async fn end(&self, by: &By<T>, id: PublicId) -> Result<bool, SessionError> {
+        let mut ended = false;
+        for _ in 0..LOOKS {
+            // Once more after it was ended: it may have been renewed just before.
+            let Some((key, _)) = self.seek(by, id).await? else { return Ok(ended) };
+            ended |= Arc::clone(&self.store).destroy(key).await?;
+        }
+        Err(restless())
+    }
+
+    /// Ends all sessions with this value: after a change of the password, or when a user is locked out.
+    /// Returns how many there were.
+    ///
+    /// A login that is under way at the same moment may come after it; lock the user out first.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end); some may have ended.
+    pub async fn end_all(&self, by: &By<T>) -> Result<u64, SessionError> {
+        self.end_if(by, |_, _| true).await
+    }
+
+    /// Ends all sessions with this value but the request's own: "log out everywhere else". Returns how many
+    /// there were.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end); some may have ended.
+    pub async fn end_others(
+        &self,
+        by: &By<T>,
+        current: &SessionHandle,
+    ) -> Result<u64, SessionError> {
+        self.end_if(by, |key, record| !current.is(key, record)).await
+    }
+
+    /// Makes room for one session more, so that a user has at most so many; call it at login, before the field is
+    /// written. The request's own session does not count, and is never ended. A limit of zero counts as one.
+    /// Returns how many were ended.
+    ///
+    /// Logins at the very same moment do not see each other. Where that matters, store the login with
+    /// [`save`](SessionHandle::save) and call this again afterwards.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{OverLimit, Session, SessionError, Sessions, TypedSession};
+    /// # #[derive(Session)]
+    /// # struct Visitor { #[session(privilege, index)] user_id: Option<i64> }
+    /// async fn log_in(
+    ///     session: &mut TypedSession<Visitor>,
+    ///     sessions: &Sessions<Visitor>,
+    ///     user_id: i64,
+    /// ) -> Result<(), SessionError> {
+    ///     let of_the_user = Visitor::by_user_id(&Some(user_id));
+    ///     sessions.max_sessions(&of_the_user, 3, OverLimit::EndOldest, session.handle()).await?;
+    ///     session.set_user_id(Some(user_id));
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SessionError::TooManySessions`] if there is no room and [`OverLimit::Refuse`] is given; else as
+    /// [`end`](Self::end).
+    pub async fn max_sessions(
+        &self,
+        by: &By<T>,
+        limit: usize,
+        over: OverLimit,
+        current: &SessionHandle,
+    ) -> Result<u64, SessionError> {
+        let mut others = Vec::new();
+        let mut after = None;
+        loop {
+            let found = self.find(by, after, AT_ONCE).await?;
+            let sessions = found.sessions.iter();
+            let sessions = sessions.filter(|(key, record)| !current.is(key, record));
+            others.extend(sessions.filter_map(|(_, record)| public_id(record)));
+            after = found.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let limit = limit.max(1);
+        let excess = (others.len() + 1).saturating_sub(limit);
+        if excess > 0 && over == OverLimit::Refuse {
+            return Err(SessionError::TooManySessions { limit });
+        }
+        let mut ended = 0;
+        for id in &others[..excess] {
+            ended += u64::from(self.end(by, *id).await?);
+        }
+        Ok(ended)
+    }
+
+    /// Changes the session with this value and this public id, as [`modify`](crate::TypedSession#methods) does in a
+    /// request: what has really changed is found by comparison, concurrent changes of other fields stay, and those
+    /// of the same field meet by its merge rule. Returns what `change` has returned; `None` if the session
+    /// has ended.
+    ///
+    /// The client is not there to be told a new id, so a change of a `privilege` field does not renew it.
+    /// Requests that hold the session right now go on with what they have read.
+    ///
+    /// # Errors
+    /// [`SessionError::Conflict`] if somebody else has changed a `merge = "reject"` field just now;
+    /// [`SessionError::Encode`] if a value cannot be stored; else as [`list`](Self::list). Nothing was
+    /// stored.
+    pub async fn update<R>(
+        &self,
+        by: &By<T>,
+        id: PublicId,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Result<Option<R>, SessionError> {
+        let Some((mut key, record)) = self.seek(by, id).await? else { return Ok(None) };
+        let (edited, result) = edit(record, change)?;
+        if edited.patch.is_empty() {
+            return Ok(Some(result));
+        }
+        for _ in 0..LOOKS {
+            let merger = (!edited.merged.is_empty()).then(|| Merger {
+                base: edited.base.clone(),
+                fields: edited.merged.clone(),
+                turns: Arc::clone(&self.turns),
+            });
+            let call = |patch| Arc::clone(&self.store).update(key, patch);
+            match Merger::write(merger, &key, &edited.patch, call).await? {
+                Updated::Applied { .. } => return Ok(Some(result)),
+                // It has ended, or its id was renewed.
+                Updated::Gone => match self.seek(by, id).await? {
+                    Some((new, _)) if new != key => key = new,
+                    _ => return Ok(None),
+                },
+                Updated::Conflict(_) | Updated::Taken => {
+                    return Err(crate::call::no_answer("update").into());
+                }
+            }
+        }
+        Err(restless())
+    }
+
+    async fn find(
+        &self,
+        by: &By<T>,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Result<Found, SessionError> {
+        let Some(value) = by.value()? else { return Ok(Found::default()) };
+        let value = value.to_owned();
+        Ok(Arc::clone(&self.store).find(by.name(), value, after, limit).await?)
+    }
+
+    async fn seek(
+        &self,
+        by: &By<T>,
+        id: PublicId,
+    ) -> Result<Option<(StoreKey, Record)>, SessionError> {
+        let mut found = self.find(by, id.predecessor(), 1).await?;
+        Ok(found.sessions.pop().filter(|(_, record)| public_id(record) == Some(id)))
+    }
+
+    /// Ends the sessions with a value that are to be ended. Goes over all of them again until there is none left:
+    /// some may have been renewed meanwhile.
+    async fn end_if(
+        &self,
+        by: &By<T>,
+        is_over: impl Fn(&StoreKey, &Record) -> bool,
+    ) -> Result<u64, SessionError> {
+        let mut ended = 0;
+        for _ in 0..LOOKS {
+            let mut after = None;
+            let mut is_quiet = true;
+            loop {
+                let found = self.find(by, after, AT_ONCE).await?;
+                let sessions = found.sessions.iter().filter(|(key, record)| is_over(key, record));
+                let calls = sessions.map(|(key, _)| Arc::clone(&self.store).destroy(*key));
+                let answers = try_join_all(calls).await?;
+                is_quiet &= answers.is_empty();
+                ended += answers.into_iter().map(u64::from).sum::<u64>();
+                after = found.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            if is_quiet {
+                return Ok(ended);
+            }
+        }
+        Err(restless())
+    }
+
+    fn open(&self, key: StoreKey, record: Record) -> Result<StoredSession<T>, SessionError> {
+        let value = read(&record)?;
+        Ok(StoredSession { key, record, value, max_age: self.max_age })
+    }
+}
+
+fn public_id(record: &Record) -> Option<PublicId> {
+    record.index().map(Index::public_id)
+}
+
+fn restless() -> SessionError {
+    StoreError::unavailable("the sessions were renewed again and again while they were asked for")
+        .into()
+}
+
+impl<T> Clone for Sessions<T> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            max_age: self.max_age,
+            turns: Arc::clone(&self.turns),
+            session: PhantomData,
+        }
+    }
+}
+
+impl<T: Session> fmt::Debug for Sessions<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sessions").field(&T::SCHEMA.type_name).finish()
+    }
+}
+
+/// What becomes of a login when the user has as many sessions as allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OverLimit {
+    /// The sessions that began first are ended.
+    EndOldest,
+    /// The login is refused.
+    Refuse,
+}
+
+/// Some of the sessions with a value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Page<T: Session> {
+    /// The sessions, in the order in which they began.
+    pub sessions: Vec<StoredSession<T>>,
+    /// What to give to [`list`](Sessions::list) for the next page; `None` if this is the last one.
+    pub next: Option<PublicId>,
+}
+
+/// A stored session, as it was when it was read. Its fields are those of the struct: it derefs to `T`.
+pub struct StoredSession<T> {
+    key: StoreKey,
+    record: Record,
+    value: T,
+    max_age: Duration,
+}
+
+impl<T> StoredSession<T> {
+    /// The session's name for pages and tools. It opens nothing.
+    pub fn public_id(&self) -> PublicId {
+        public_id(&self.record).expect("only sessions that are indexed are found")
+    }
+
+    /// When the session began. A renewed id does not change it.
+    pub fn created_at(&self) -> Timestamp {
+        self.record.created_at()
+    }
+
+    /// About when the session was last used: that follows from its end, which is moved when a use is worth a
+    /// write, so the last use may be up to a [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval)
+    /// later (1/60 of `max_age`, 20 minutes by default).
+    pub fn last_seen(&self) -> Timestamp {
+        let max_age = self.record.limits().max_age.unwrap_or(self.max_age);
+        let since_1970 = self.expires_at().saturating_since(Timestamp::default());
+        let seen = Timestamp::default().saturating_add(since_1970.saturating_sub(max_age));
+        seen.max(self.created_at())
+    }
+
+    /// When the session ends if no request extends it.
+    pub fn expires_at(&self) -> Timestamp {
+        self.record.expires_at()
+    }
+
+    /// Whether it is the request's own session.
+    pub fn is_current(&self, current: &SessionHandle) -> bool {
+        current.is(&self.key, &self.record)
+    }
+}
+
+impl<T> Deref for StoredSession<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Session> fmt::Debug for StoredSession<T> {
+    /// Without the fields, which are the user's secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(T::SCHEMA.type_name)
+            .field("public_id", &self.public_id())
+            .field("created_at", &self.created_at())
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source for Record {
+    fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
+        let names = std::iter::once(&field.stored).chain(field.aliases);
+        names.into_iter().find_map(|name| self.fields.get(*name)).cloned()
+    }
+}
+
+/// What a change of a stored session comes to.
+struct Edited {
+    base: Record,
+    patch: Patch,
+    merged: Vec<&'static dyn MergedField>,
+}
+
+fn edit<T: Session, R>(
+    record: Record,
+    change: impl FnOnce(&mut T) -> R,
+) -> Result<(Edited, R), SessionError> {
+    let mut value: T = read(&record)?;
+    let base = record.clone();
+    // Nothing is called under the key that the state has.
+    let stored = Base::Live { key: StoreKey::from_bytes([0; 32]), record };
+    let changes = Changes(RefCell::new(State { stored, ..State::default() }));
+    let result = modify(&mut value, &changes, change);
+    let state = changes.0.into_inner();
+    if let Some(error) = state.encode_error() {
+        return Err(error);
+    }
+    let names = |field: &&'static dyn MergedField| state.patch.names(field.schema().stored);
+    let merged: Vec<_> = state.merged.iter().copied().filter(names).collect();
+    let mut patch = state.patch;
+    if !merged.is_empty() {
+        patch.expect_version(base.version());
+    }
+    Ok((Edited { base, patch, merged }, result))
+}
+
+/// Records changes of a session that no request holds.
+struct Changes(RefCell<State>);
+
+impl Sink for Changes {
+    fn set(
+        &self,
+        field: &'static dyn MergedField,
+        json: Arc<RawValue>,
+        default: impl FnOnce() -> Snapshot,
+    ) {
+        let schema = field.schema();
+        let stored = self.0.borrow().stored_json(schema);
+        let is = Compared::new(schema, &json, stored.as_deref(), default);
+        let mut state = self.0.borrow_mut();
+        state.set(field, json, is);
+        state.index(schema, |_| unreachable!("it was found by an index, so it has a public id"));
+    }
+
+    fn add(&self, field: &'static dyn MergedField, by: Number, default: impl FnOnce() -> Number) {
+        if !by.is_zero() {
+            let stored = self.0.borrow().stored_json(field.schema());
+            let from = stored.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
+            self.0.borrow_mut().add(field, from, by);
+        }
+    }
+
+    fn fail(&self, field: &'static FieldSchema, error: ValueError) {
+        self.0.borrow_mut().failed.get_or_insert((field.stored, error));
+    }
+}

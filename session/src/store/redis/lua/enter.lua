@@ -1,0 +1,1 @@
+return enter(KEYS[1], ARGV[1])

@@ -1,0 +1,1 @@
+return leave(KEYS[1], ARGV[1])
