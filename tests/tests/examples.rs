@@ -117,7 +117,8 @@ async fn the_login_lists_the_devices_of_a_user_and_logs_them_out() {
     let mut browsers = Vec::new();
     for user in ["ann", "ann", "ann", "bob"] {
         let mut browser = Browser::new(login.address);
-        let form = format!("user={user}&password=open+sesame");
+        let csrf = token(&browser.get("/").await.body);
+        let form = format!("csrf={csrf}&user={user}&password=open+sesame");
         assert_eq!(post(&mut browser, login.address, "/login", &form).await, 303);
         browsers.push(browser);
     }
@@ -127,13 +128,18 @@ async fn the_login_lists_the_devices_of_a_user_and_logs_them_out() {
     let others = ids(&page);
     assert_eq!(others.len(), 2, "the phone itself and bob's device are not offered: {page}");
     // Bob tries what he has seen over ann's shoulder.
-    let form = format!("id={}", others[0]);
+    let bobs = token(&bob.get("/").await.body);
+    let form = format!("csrf={bobs}&id={}", others[0]);
     assert_eq!(post(bob, login.address, "/devices/end", &form).await, 303);
+    assert_eq!(post(phone, login.address, "/devices/end", &form).await, 403, "bob's token");
     assert_eq!(ids(&phone.get("/devices").await.body), others);
-    assert_eq!(post(phone, login.address, "/devices/end", "id=<script>").await, 400);
+    let csrf = format!("csrf={}", token(&page));
+    let form = format!("{csrf}&id=<script>");
+    assert_eq!(post(phone, login.address, "/devices/end", &form).await, 400);
+    let form = format!("{csrf}&id={}", others[0]);
     assert_eq!(post(phone, login.address, "/devices/end", &form).await, 303);
     assert_eq!(ids(&phone.get("/devices").await.body), others[1..]);
-    assert_eq!(post(phone, login.address, "/devices/others", "").await, 303);
+    assert_eq!(post(phone, login.address, "/devices/others", &csrf).await, 303);
     assert!(ids(&phone.get("/devices").await.body).is_empty());
     for gone in [laptop, tablet] {
         assert_eq!(gone.get("/devices").await.status, 303);
