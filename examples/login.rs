@@ -249,7 +249,10 @@ fn ago(time: Timestamp) -> String {
 }
 
 fn page(title: &str, body: &str) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
+    let mut response = HttpResponse::Ok();
+    // Without this, the back button shows the page to whoever comes after the user has logged out.
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response.content_type("text/html; charset=utf-8").body(format!(
         "<!doctype html><html lang=en><meta name=viewport content='width=device-width'>\
          <title>{title}</title><style>{STYLE}</style><main><h1>{title}</h1>{body}</main></html>"
     ))

@@ -1,7 +1,9 @@
 //! What the tests share: a site over real sockets whose handler does what the path says, and a browser
 //! that keeps cookies.
 
+pub mod browser;
 pub mod concurrency;
+pub mod examples;
 pub mod process;
 pub mod proxy;
 pub mod servers;
@@ -170,7 +172,7 @@ impl Gate {
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/plain", web::get().to(async || "no session here"))
-        .route("/do/{steps}", web::get().to(act));
+        .route("/do/{steps}", web::route().to(act));
 }
 
 /// Does what the steps in the path say, one after the other, and tells what the session looks like then.

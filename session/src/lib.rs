@@ -32,6 +32,7 @@
 //! | encrypt what is stored, or store nothing | [sealed sessions](guide::sealing) |
 //! | know what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
+//! | know what browsers do with it | [browsers](guide::browsers) |
 //! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |

@@ -1,71 +1,13 @@
 //! The examples, started as a newcomer starts them and used over HTTP.
 
-use std::{
-    env, fs,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+use std::{fs, net::SocketAddr};
+
+use actix_typed_session_tests::{
+    Browser,
+    examples::{build, start},
+    exchange,
 };
-
-use actix_typed_session_tests::{Browser, exchange};
 use tempfile::TempDir;
-
-/// A running example. It is killed when this is dropped.
-struct Example {
-    child: Child,
-    address: SocketAddr,
-    told: Vec<String>,
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        self.child.kill().expect("the example runs");
-        self.child.wait().expect("the example ends");
-    }
-}
-
-/// Builds an example with the toolchain that runs the tests.
-fn build(name: &str) -> PathBuf {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--example", name, "--message-format", "json-render-diagnostics"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "the example `{name}` does not build");
-    let messages = String::from_utf8(output.stdout).expect("JSON");
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .expect("cargo names the executable")
-}
-
-fn start(program: &Path, folder: &Path) -> Example {
-    let mut child = Command::new(program)
-        .current_dir(folder)
-        .env("PORT", "0")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the example starts");
-    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let mut told = Vec::new();
-    let mut address = None;
-    for line in lines {
-        let line = line.expect("text");
-        let found = line.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
-        address = address.or(found.and_then(|found| found.parse().ok()));
-        told.push(line);
-        if address.is_some() && (told.len() == 2 || program.ends_with("login")) {
-            break;
-        }
-    }
-    let address = address.unwrap_or_else(|| panic!("no address in {told:?}"));
-    Example { child, address, told }
-}
 
 #[actix_web::test]
 async fn the_counter_counts_per_browser_and_survives_a_restart() {
@@ -175,7 +117,8 @@ async fn the_login_lists_the_devices_of_a_user_and_logs_them_out() {
     let mut browsers = Vec::new();
     for user in ["ann", "ann", "ann", "bob"] {
         let mut browser = Browser::new(login.address);
-        let form = format!("user={user}&password=open+sesame");
+        let csrf = token(&browser.get("/").await.body);
+        let form = format!("csrf={csrf}&user={user}&password=open+sesame");
         assert_eq!(post(&mut browser, login.address, "/login", &form).await, 303);
         browsers.push(browser);
     }
@@ -185,13 +128,18 @@ async fn the_login_lists_the_devices_of_a_user_and_logs_them_out() {
     let others = ids(&page);
     assert_eq!(others.len(), 2, "the phone itself and bob's device are not offered: {page}");
     // Bob tries what he has seen over ann's shoulder.
-    let form = format!("id={}", others[0]);
+    let bobs = token(&bob.get("/").await.body);
+    let form = format!("csrf={bobs}&id={}", others[0]);
     assert_eq!(post(bob, login.address, "/devices/end", &form).await, 303);
+    assert_eq!(post(phone, login.address, "/devices/end", &form).await, 403, "bob's token");
     assert_eq!(ids(&phone.get("/devices").await.body), others);
-    assert_eq!(post(phone, login.address, "/devices/end", "id=<script>").await, 400);
+    let csrf = format!("csrf={}", token(&page));
+    let form = format!("{csrf}&id=<script>");
+    assert_eq!(post(phone, login.address, "/devices/end", &form).await, 400);
+    let form = format!("{csrf}&id={}", others[0]);
     assert_eq!(post(phone, login.address, "/devices/end", &form).await, 303);
     assert_eq!(ids(&phone.get("/devices").await.body), others[1..]);
-    assert_eq!(post(phone, login.address, "/devices/others", "").await, 303);
+    assert_eq!(post(phone, login.address, "/devices/others", &csrf).await, 303);
     assert!(ids(&phone.get("/devices").await.body).is_empty());
     for gone in [laptop, tablet] {
         assert_eq!(gone.get("/devices").await.status, 303);

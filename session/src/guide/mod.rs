@@ -8,6 +8,9 @@ pub mod getting_started {}
 #[doc = include_str!("semantics.md")]
 pub mod semantics {}
 
+#[doc = include_str!("browsers.md")]
+pub mod browsers {}
+
 #[doc = include_str!("concurrent_requests.md")]
 pub mod concurrent_requests {}
 

@@ -1,0 +1,72 @@
+//! The examples, built and started as a newcomer starts them.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// A running example. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Example {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it has printed.
+    pub told: Vec<String>,
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.child.kill().expect("the example runs");
+        self.child.wait().expect("the example ends");
+    }
+}
+
+/// Builds an example with the toolchain that runs the tests.
+pub fn build(name: &str) -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--example", name, "--message-format", "json-render-diagnostics"])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "the example `{name}` does not build");
+    let messages = String::from_utf8(output.stdout).expect("JSON");
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("cargo names the executable")
+}
+
+/// Starts an example that was built, on a free port.
+pub fn start(program: &Path, folder: &Path) -> Example {
+    // A test that is killed leaves no example behind.
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .current_dir(folder)
+        .env("PORT", "0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`setpriv` comes with every Debian");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut told = Vec::new();
+    let mut address = None;
+    for line in lines {
+        let line = line.expect("text");
+        let found = line.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
+        address = address.or(found.and_then(|found| found.parse().ok()));
+        told.push(line);
+        if address.is_some() && (told.len() == 2 || program.ends_with("login")) {
+            break;
+        }
+    }
+    let address = address.unwrap_or_else(|| panic!("no address in {told:?}"));
+    Example { child, address, told }
+}
