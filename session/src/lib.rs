@@ -34,6 +34,7 @@
 //! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
 //! | know what browsers do with it | [browsers](guide::browsers) |
 //! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
+//! | answer an auditor | [OWASP ASVS 5.0](guide::asvs), line by line |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |

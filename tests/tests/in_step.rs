@@ -53,3 +53,34 @@ fn the_readme_is_short_and_opens_with_the_example_and_the_two_commands() {
             .collect();
     assert!(places.is_sorted(), "{places:?}");
 }
+
+#[test]
+fn each_line_of_the_requirements_is_proven_by_tests_that_exist() {
+    let mut tests = String::new();
+    for folder in ["session/src", "session/src/transport", "session/src/conformance", "tests/tests"]
+    {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        for file in fs::read_dir(folder).expect("a folder") {
+            let path = file.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                tests += &fs::read_to_string(path).expect("a text");
+            }
+        }
+    }
+    let table = read("session/src/guide/asvs.md");
+    let lines = table.lines().filter(|line| line.starts_with("| 3.3.") || line.starts_with("| 7."));
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        let proof = line.trim_end_matches('|').rsplit('|').next().expect("a column");
+        let names: Vec<_> = proof.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || proof.trim() == "–", "{line}");
+        for name in names {
+            let is_there = [format!("fn {name}("), format!("fn {name}<")]
+                .iter()
+                .any(|start| tests.contains(start.as_str()));
+            assert!(is_there, "there is no test `{name}`");
+        }
+    }
+    assert_eq!(count, 19 + 5, "chapter V7 and section V3.3 have so many lines");
+}

@@ -16,8 +16,12 @@ pub mod concurrent_requests {}
 
 #[doc = include_str!("clients.md")]
 pub mod clients {}
+
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}
+
+#[doc = include_str!("asvs.md")]
+pub mod asvs {}
 
 #[doc = include_str!("speed.md")]
 #[doc = include_str!("growth.svg")]

@@ -85,7 +85,15 @@ impl Values {
         }
         loop {
             if !folder.is_dir() {
-                create_folder(folder)?;
+                match create_folder(folder) {
+                    // Somebody else has created it meanwhile, and deleted it again.
+                    Err(error)
+                        if error.kind() == io::ErrorKind::AlreadyExists && !folder.exists() =>
+                    {
+                        continue;
+                    }
+                    created => created?,
+                }
                 if is_kept {
                     // Those above may be new too.
                     folder.ancestors().skip(1).take(3).try_for_each(sync_folder)?;
