@@ -29,6 +29,9 @@ use crate::{
 /// A process that has created a session's entry writes the session within this time, or never.
 const SETTLED: Duration = Duration::from_secs(60);
 
+/// How often a folder that is there and not there is looked for again.
+const ATTEMPTS: usize = 100;
+
 /// The entries of a session: where each lies in the index, and what it is called.
 pub(super) fn indexed(key: &StoreKey, record: &Record) -> BTreeSet<PathBuf> {
     let Some(index) = record.index() else { return BTreeSet::new() };
@@ -83,12 +86,14 @@ impl Values {
         if fs::symlink_metadata(&self.folder).is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(not_a_folder());
         }
+        let mut attempts = 0..ATTEMPTS;
         loop {
             if !folder.is_dir() {
                 match create_folder(folder) {
-                    // Somebody else has created it meanwhile, and deleted it again.
+                    // Somebody else has created it meanwhile, and perhaps deleted it again; or a file is in the way.
                     Err(error)
-                        if error.kind() == io::ErrorKind::AlreadyExists && !folder.exists() =>
+                        if error.kind() == io::ErrorKind::AlreadyExists
+                            && attempts.next().is_some() =>
                     {
                         continue;
                     }
