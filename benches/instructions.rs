@@ -12,7 +12,7 @@ use actix_typed_session_benches::site::WIDE;
 
 /// The rows: what they are called, the route, the fields of the session, and the bound.
 ///
-/// Valgrind knows no SHA instructions, so of each request that has a session 3 480 are the SHA-256 of its id;
+/// Valgrind knows no SHA instructions, so of each request that has a session 3 370 are the SHA-256 of its id;
 /// a processor that has them takes about 200.
 const ROWS: [(&str, &str, usize, u64); 5] = [
     ("untouched", "/untouched", 1, 1_000),
