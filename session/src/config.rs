@@ -454,11 +454,11 @@ impl SessionMiddlewareBuilder {
         config.cookie = config.cookie.checked()?;
         if let Place::Client(_) = config.sessions {
             // A sealed cookie needs no signature, and is too long for other headers.
-            let settings = [
-                ("signing_keys", self.keys.is_some()),
-                ("bearer` or `header", self.header.is_some()),
-            ];
-            if let Some((setting, _)) = settings.into_iter().find(|(_, is_set)| *is_set) {
+            let header = self.header.as_ref().map(|header| match header {
+                Header::Bearer => "bearer",
+                Header::Named(_) => "header",
+            });
+            if let Some(setting) = self.keys.as_ref().map(|_| "signing_keys").or(header) {
                 return Err(ConfigError::NeedsStore(setting));
             }
         }
@@ -545,12 +545,13 @@ mod tests {
 
         let store = || CookieStore::new([Key::generate()]).expect("there is a key");
         let builder = || SessionMiddleware::builder(store());
-        for refused in [
-            builder().signing_keys([Key::generate()]),
-            builder().bearer(),
-            builder().header("X-Id"),
+        for (refused, name) in [
+            (builder().signing_keys([Key::generate()]), "signing_keys"),
+            (builder().bearer(), "bearer"),
+            (builder().header("X-Id"), "header"),
         ] {
-            assert!(matches!(refused.build(), Err(ConfigError::NeedsStore(_))));
+            let refused = refused.build();
+            assert!(matches!(refused, Err(ConfigError::NeedsStore(setting)) if setting == name));
         }
         assert!(builder().cookie_secure_auto().build().is_ok());
     }

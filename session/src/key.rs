@@ -14,7 +14,8 @@ use sha2::Sha256;
 ///
 /// Make one with [`generate`](Self::generate), keep its [`to_base64`](Self::to_base64) where the application keeps
 /// its other secrets, and read it back with [`from_base64`](Self::from_base64) when it starts. One key may serve all purposes: what
-/// each needs is derived from it (NIST SP 800-108), so that a value made for one is of no use for another.
+/// each needs is derived from it with HMAC-SHA256 of the purpose's name (RFC 2104), so that a value made for one is of no use for
+/// another.
 ///
 /// Where several keys are taken, the first makes new values and all of them are accepted, so a key is replaced by
 /// putting a new one in front, and dropping the old one once nothing made with it is in use.
