@@ -263,6 +263,25 @@ async fn what_a_server_that_hangs_has_said_is_good_for_the_bound_and_no_longer()
     redis.resume();
 }
 
+/// A node that has lost its cluster answers, and knows nothing of what the others write.
+#[tokio::test]
+async fn a_server_that_refuses_to_answer_for_the_key_proves_nothing() {
+    let bound = Duration::from_secs(1);
+    let redis = RedisServer::start(Server::Redis);
+    redis.command(&["ACL", "SETUSER", "sessions", "on", ">secret", "~*", "+@all"]);
+    let url = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
+    let ours = caching(&url, bound);
+    begin(&ours, &key(0)).await;
+    redis.command(&["ACL", "SETUSER", "sessions", "-exists"]);
+    let start = Instant::now();
+    while ours.at_hand(&key(0)).is_some() {
+        assert!(start.elapsed() <= 5 * bound, "a refusal counts as a proof");
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(ours.load(&key(0)).await.expect("an answer").is_some());
+    assert!(ours.at_hand(&key(0)).is_some(), "the answer of a reading is one");
+}
+
 #[tokio::test]
 async fn who_reads_sends_no_more_than_the_proofs_and_who_does_not_sends_nothing() {
     let bound = Duration::from_secs(1);
