@@ -9,12 +9,7 @@ pub mod proxy;
 pub mod servers;
 pub mod stores;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_typed_session::{
     FakeClock, MemoryStore, Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder,
@@ -398,27 +393,4 @@ fn parse(bytes: &[u8]) -> (Response, &[u8]) {
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// Collects what the library logs, so that a test can look at it.
-#[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// What was logged so far.
-    pub fn text(&self) -> String {
-        let bytes = self.0.lock().expect("no test panics while it logs");
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no test panics while it logs").extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

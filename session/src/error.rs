@@ -197,15 +197,45 @@ pub struct ValueError {
 
 impl From<serde_json::Error> for ValueError {
     fn from(error: serde_json::Error) -> Self {
-        let message = error.to_string();
-        // serde ends a message about an unfit value with what it wanted instead, which comes from the
-        // type. All before it may quote the value.
-        let expected = message
-            .rsplit_once(", expected ")
-            .and_then(|(_, tail)| tail.split(" at line ").next())
-            .map(Into::into);
+        let expected = expected(&error.to_string()).map(Into::into);
         Self { category: error.classify(), expected, column: error.column() }
     }
+}
+
+/// The type's own description at the end of a message that serde has made of a value that does not fit. All before it
+/// may quote the value, and so may any part of a message that an application's type has made.
+fn expected(message: &str) -> Option<&str> {
+    const QUOTED: [&str; 5] =
+        ["boolean `", "integer `", "floating point `", "character `", "string \""];
+    const NAMED: [&str; 12] = [
+        "byte array",
+        "unit value",
+        "null",
+        "number",
+        "Option value",
+        "newtype struct",
+        "sequence",
+        "map",
+        "enum",
+        "unit variant",
+        "newtype variant",
+        "tuple variant",
+    ];
+    let (found, expected) = message.rsplit_once(", expected ")?;
+    let is_quoted = |quote: char| found.ends_with(quote);
+    let is_serdes = if let Some(value) =
+        found.strip_prefix("invalid type: ").or_else(|| found.strip_prefix("invalid value: "))
+    {
+        let ends_as_it_began = |kind: &str| kind.chars().next_back().is_some_and(is_quoted);
+        NAMED.contains(&value)
+            || QUOTED.into_iter().any(|kind| value.starts_with(kind) && ends_as_it_began(kind))
+    } else if let Some(length) = found.strip_prefix("invalid length ") {
+        length.bytes().all(|b| b.is_ascii_digit())
+    } else {
+        (found.starts_with("unknown variant `") || found.starts_with("unknown field `"))
+            && is_quoted('`')
+    };
+    if is_serdes { expected.split(" at line ").next() } else { None }
 }
 
 impl fmt::Display for ValueError {
@@ -333,6 +363,26 @@ mod tests {
         assert_eq!(text, "the value does not fit the type: expected u8, at byte 27");
         assert!(!format!("{:?}", unfit("\"hunter2\"")).contains("hunter2"));
         assert!(!unfit("4711").to_string().contains("4711"));
+    }
+
+    #[test]
+    fn only_what_serde_says_of_a_type_is_told() {
+        for (message, told) in [
+            ("invalid type: string \"a, expected b\", expected u8 at line 1 column 2", Some("u8")),
+            ("invalid type: null, expected a map", Some("a map")),
+            ("invalid value: integer `300`, expected u8", Some("u8")),
+            ("invalid length 2, expected a tuple of size 3", Some("a tuple of size 3")),
+            ("unknown variant `a`, expected `One` or `Other`", Some("`One` or `Other`")),
+            ("unknown field `a`, expected `v`", Some("`v`")),
+            ("`hunter2` is no password", None),
+            ("`you, expected hunter2` is no password", None),
+            ("invalid value: you, expected hunter2", None),
+            ("invalid length of you, expected hunter2", None),
+            ("unknown variant you, expected hunter2", None),
+            ("missing field `v`", None),
+        ] {
+            assert_eq!(expected(message), told, "{message}");
+        }
     }
 
     #[test]

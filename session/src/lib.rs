@@ -128,6 +128,10 @@ pub mod __private {
     };
 }
 
+// What the tests log tells no secret.
+#[cfg(test)]
+use actix_typed_session_log_watch as _;
+
 /// The code of the README, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -1,13 +1,12 @@
 //! The middleware among other middlewares, scopes, streams and sockets.
 
-use std::sync::Mutex;
-
 use actix_typed_session::{
     FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId, SessionMiddleware,
     Status, StoreKey, TypedSession,
     conformance::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_tests::{Browser, Log, exchange, get, serve};
+use actix_typed_session_log_watch::Log;
+use actix_typed_session_tests::{Browser, exchange, get, serve};
 use actix_web::{
     App, Error, FromRequest as _, HttpRequest, HttpResponse, Responder,
     body::MessageBody,
@@ -533,11 +532,7 @@ async fn an_old_id_that_reads_nothing_is_not_told_either() {
 
 #[actix_web::test]
 async fn a_damaged_session_makes_a_new_visitor_and_one_line_in_the_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(Mutex::new(writer)).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_thread();
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let store = FileStore::new(folder.path()).expect("a writable folder");
     let app = actix_web::test::init_service(
@@ -621,11 +616,7 @@ async fn a_streaming_body_can_save_what_needs_no_new_cookie() {
 
 #[actix_web::test]
 async fn changes_that_nobody_saves_are_warned_about() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(Mutex::new(writer)).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_thread();
     let sessions = SessionMiddleware::new(store());
     let app = actix_web::test::init_service(
         App::new().wrap(sessions).route("/stream", web::get().to(stream)),
@@ -773,14 +764,7 @@ async fn a_save_that_is_given_up_is_settled_before_the_response() {
 
 #[actix_web::test]
 async fn logs_tell_the_cause_and_no_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(Mutex::new(writer))
-        .with_ansi(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_thread();
     let store = store();
     let sessions = SessionMiddleware::new(store.clone());
     let app = actix_web::test::init_service(

@@ -3,6 +3,7 @@
 
 use std::{process::Command, time::Duration};
 
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Response,
     concurrency::{REQUESTS, Site, field},

@@ -7,6 +7,7 @@ use actix_typed_session::{
     Renewal, SessionStore, StoreError, StoreKey, Timestamp, Updated,
     conformance::{Harness, laws, run},
 };
+use actix_typed_session_log_watch as _;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -6,6 +6,7 @@ use actix_typed_session::{
     Clock as _, Durability, EncryptedStore, FakeClock, FileStore, Grace, Key, MemoryStore, Number,
     OldId, Patch, Record, SessionId, SessionStore, StoreError, StoreKey, Updated,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::concurrency::{REQUESTS, Site, field as shown};
 use serde_json::value::RawValue;
 use tempfile::TempDir;

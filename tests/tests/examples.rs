@@ -2,6 +2,7 @@
 
 use std::{fs, net::SocketAddr};
 
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser,
     examples::{build, start},

@@ -6,6 +6,7 @@ use actix_typed_session::{
     MemoryStore, Session, SessionMiddleware, TypedSession,
     conformance::{FaultyStore, Operation},
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, serve};
 use actix_web::{
     App, HttpRequest, HttpResponse, Responder,

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
@@ -11,7 +10,8 @@ use actix_typed_session::{
     Clock as _, Created, Durability, FakeClock, FileStore, Number, Patch, Record, SessionId,
     SessionMiddleware, SessionStore as _, StoreKey, TypedSession, Updated,
 };
-use actix_typed_session_tests::{Browser, Log, Visitor, process::key, serve, show};
+use actix_typed_session_log_watch::Log;
+use actix_typed_session_tests::{Browser, Visitor, process::key, serve, show};
 use actix_web::{App, web};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -34,20 +34,11 @@ async fn create(store: &FileStore, clock: &FakeClock, key: &StoreKey) -> PathBuf
     store.path().join(&name[..2]).join(&name[2..])
 }
 
-/// What the library logs in this process, by which folder it is about.
-///
-/// One for the process, because the store logs from threads of its own.
-fn logged_about(folder: &Path) -> Vec<String> {
-    static LOG: OnceLock<Log> = OnceLock::new();
-    let log = LOG.get_or_init(|| {
-        let log = Log::default();
-        let writer = Mutex::new(log.clone());
-        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
-        tracing::subscriber::set_global_default(subscriber).expect("the only one");
-        log
-    });
+/// Of what was logged, what is about a folder: the store logs from threads of its own.
+fn about(log: &Log, folder: &Path) -> Vec<String> {
     let folder = folder.display().to_string();
-    log.text().lines().filter(|line| line.contains(&folder)).map(str::to_owned).collect()
+    let lines = log.lines().into_iter().map(|line| line.text);
+    lines.filter(|line| line.contains(&folder)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +172,7 @@ async fn view(mut session: TypedSession<Visitor>) -> String {
 #[actix_web::test]
 async fn a_visitor_whose_file_is_damaged_goes_on_as_a_new_one_and_the_log_says_so_once() {
     let (folder, clock) = (folder(), FakeClock::default());
-    assert!(logged_about(folder.path()).is_empty());
+    let log = Log::of_all_threads();
     let sessions = SessionMiddleware::builder(open(folder.path(), &clock))
         .clock(clock.clone())
         .build()
@@ -202,7 +193,7 @@ async fn a_visitor_whose_file_is_damaged_goes_on_as_a_new_one_and_the_log_says_s
     assert_eq!(ann.get("/").await.body, "Loaded views=2");
     assert_eq!(stale.clone().get("/").await.body, "New views=1");
     assert_eq!(bob.get("/").await.body, "Loaded views=2", "the others are untouched");
-    let log = logged_about(folder.path());
+    let log = about(&log, folder.path());
     assert_eq!(log.len(), 1, "{log:?}");
     assert!(log[0].contains("cut off") && log[0].contains("it is kept in"), "{log:?}");
     assert!(!log[0].contains(&name[2..]) && !log[0].contains(id.as_str()), "{log:?}");
@@ -211,13 +202,13 @@ async fn a_visitor_whose_file_is_damaged_goes_on_as_a_new_one_and_the_log_says_s
 #[tokio::test]
 async fn destroying_what_is_damaged_is_logged_once() {
     let (folder, clock) = (folder(), FakeClock::default());
-    assert!(logged_about(folder.path()).is_empty());
+    let log = Log::of_all_threads();
     let store = open(folder.path(), &clock);
     fs::write(create(&store, &clock, &key(0)).await, "").expect("a file to damage");
     for _ in 0..3 {
         assert!(!store.destroy(&key(0)).await.expect("nothing to destroy"));
     }
-    let log = logged_about(folder.path());
+    let log = about(&log, folder.path());
     assert_eq!(log.len(), 1, "{log:?}");
     assert!(log[0].contains("it is kept in"), "{log:?}");
 }

@@ -6,6 +6,7 @@ use actix_typed_session::{
     SameSite, SessionId, StoreKey,
     conformance::{Fault, Operation},
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Response, Site, exchange, get};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use actix_typed_session_log_watch as _;
+
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -40,6 +42,17 @@ fn the_kit_runs_every_claim() {
         claims.iter().filter(|claim| !kit.contains(&format!(" {claim},"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(claims.len() > 30);
+}
+
+#[test]
+fn what_each_test_logs_is_watched() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for file in fs::read_dir(tests).expect("a folder") {
+        let path = file.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("a text");
+        assert!(text.contains("use actix_typed_session_log_watch"), "{}", path.display());
+    }
+    assert!(read("session/src/lib.rs").contains("use actix_typed_session_log_watch as _;"));
 }
 
 #[test]

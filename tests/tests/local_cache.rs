@@ -10,6 +10,7 @@ use actix_typed_session::{
     Clock as _, Created, Grace, OldId, Patch, Record, RedisStore, SessionMiddleware,
     SessionStore as _, StoreKey, SystemClock, Updated,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser, Gate,
     concurrency::routes,

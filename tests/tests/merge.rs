@@ -9,6 +9,7 @@ use actix_typed_session::{
     Created, Grace, MemoryStore, Patch, Record, Session, SessionHandle, SessionMiddleware,
     SessionStore, StoreError, StoreKey, Timestamp, TypedSession, Updated,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser,
     concurrency::{Site, field},

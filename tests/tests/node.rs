@@ -6,6 +6,7 @@ use actix_typed_session::{
     Clock as _, Created, FakeClock, FileStore, Patch, Record, Session, SessionHandle, SessionId,
     SessionMiddleware, SessionStore as _, StoreKey, TypedSession, Updated, conformance::Operation,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Site, serve};
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ use actix_typed_session::{
     MemoryStore, OnOutage, RedisStore, SessionMiddleware, SessionStore,
     conformance::{Fault, FaultyStore, Operation},
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser, Gate, Response,
     concurrency::routes,

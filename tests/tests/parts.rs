@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use actix_typed_session::{
     RedisStore, Session, SessionError, SessionHandle, SessionMiddleware, TypedSession,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser, Gate, serve,
     servers::{RedisServer, Server},

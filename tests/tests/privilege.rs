@@ -7,6 +7,7 @@ use actix_typed_session::{
     FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionMiddleware,
     SessionStore, TypedSession,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Gate, Response, serve};
 use actix_web::{App, Error, FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};
 

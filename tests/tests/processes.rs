@@ -9,6 +9,7 @@ use std::{
 };
 
 use actix_typed_session::{DeleteExpired as _, FileStore, Record, SessionStore as _};
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
 use tempfile::TempDir;
 

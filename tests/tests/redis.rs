@@ -9,6 +9,7 @@ use actix_typed_session::{
     Clock as _, Created, Grace, NewExpiry, Number, OldId, Patch, Record, RedisStore,
     RedisStoreBuilder, SessionId, SessionStore as _, StoreError, StoreKey, SystemClock, Updated,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::servers::{
     ClusterSetup, MASTER_NAME, RedisServer, SentinelSetup, Server,
 };

@@ -14,6 +14,7 @@ use actix_typed_session::{
     conformance::{Damage, Harness, Reopen},
     store_conformance,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::servers::{ClusterSetup, RedisServer, Server};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::time::sleep;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_typed_session::{RedisStore, SessionMiddleware, SessionMiddlewareBuilder};
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser, Gate,
     concurrency::routes,

@@ -6,6 +6,7 @@ use actix_typed_session::{
     Clock as _, FindByIndex as _, Grace, Index, OldId, Patch, PublicId, Record, RedisStore,
     SessionId, SessionStore, StoreKey, SystemClock, Updated,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     servers::{RedisServer, Server},
     stores,

@@ -1,12 +1,13 @@
 //! Sessions sealed in their cookies, over real sockets.
 
-use std::{net::SocketAddr, sync::Mutex, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use actix_typed_session::{
     CookieStore, FakeClock, Key, Session, SessionHandle, SessionId, SessionMiddleware,
     SessionMiddlewareBuilder, TypedSession,
 };
-use actix_typed_session_tests::{Browser, Gate, Log, Response, routes, serve};
+use actix_typed_session_log_watch::Log;
+use actix_typed_session_tests::{Browser, Gate, Response, routes, serve};
 use actix_web::{App, Error, HttpRequest, HttpResponse, Responder, rt, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -339,10 +340,7 @@ async fn a_key_is_replaced_without_losing_a_session_and_then_forgotten() {
 
 #[actix_web::test]
 async fn a_session_that_is_too_large_for_a_cookie_is_a_500_and_stays_as_it_was() {
-    let log = Log::default();
-    let writer = Mutex::new(log.clone());
-    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_thread();
     let store = CookieStore::new([KEY]).expect("there is a key");
     let app =
         App::new().wrap(SessionMiddleware::new(store)).route("/fill/{bytes}", web::get().to(fill));

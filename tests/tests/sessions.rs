@@ -7,6 +7,7 @@ use actix_typed_session::{
     SessionError, SessionMiddleware, Sessions, TypedSession,
     conformance::{Fault, FaultyStore, Operation},
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Gate, serve};
 use actix_web::{App, HttpResponse, web};
 

@@ -1,18 +1,15 @@
 //! How clients present their sessions: signed ids, ids in headers, cookies with and without TLS, and tokens in
 //! forms; and what those try who have no right to any of them.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_typed_session::{
     Key, MemoryStore, OnOutage, Session, SessionId, SessionMiddleware, SessionMiddlewareBuilder,
     TypedSession,
     conformance::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_tests::{Browser, Log, Response, Site, get};
+use actix_typed_session_log_watch::Log;
+use actix_typed_session_tests::{Browser, Response, Site, get};
 use actix_web::{App, HttpServer, web};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring};
 use tokio::{
@@ -521,14 +518,7 @@ async fn the_cause_of_a_refusal_is_in_the_log_and_the_ids_are_not() {
     };
     // Before anybody listens, because a place that first logs on a thread where nobody does stays silent.
     ask().await;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(Mutex::new(writer))
-        .with_ansi(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_thread();
     ask().await;
     assert!(log.text().contains("the ids of different sessions"), "{}", log.text());
     for id in [&one, &other] {

@@ -13,6 +13,7 @@ use actix_typed_session::{
     SessionMiddleware, SessionStore, StoreKey, Timestamp, TypedSession,
     conformance::{FaultyStore, Operation},
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Gate, serve};
 use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};
 

@@ -69,8 +69,8 @@ impl Values {
     /// Creates entries that are not there yet.
     pub(super) fn add(&self, entries: &BTreeSet<PathBuf>) -> Result<(), StoreError> {
         for entry in entries {
-            let path = self.folder.join(entry);
-            self.create(&path).map_err(|error| failed("write to the index", &path, error))?;
+            self.create(&self.folder.join(entry))
+                .map_err(|error| self.failed("write to the index", error))?;
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Values {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    warn!("{}", Chain(&failed("delete from the index", &path, error)));
+                    warn!("{}", Chain(&self.failed("delete from the index", error)));
                 }
             }
         }
@@ -148,7 +148,8 @@ impl Values {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let folder = self.folder.join(subfolder(name, value));
-        let mut entries: Vec<Entry> = names(&folder)?
+        let mut entries: Vec<Entry> = names(&folder)
+            .map_err(|error| self.failed("read the index", error))?
             .iter()
             .filter_map(|name| parse(name))
             .filter(|(id, _)| after.is_none_or(|after| *id > after))
@@ -164,10 +165,13 @@ impl Values {
         now: Timestamp,
         is_there: impl Fn(&StoreKey) -> bool,
     ) -> Result<(), StoreError> {
-        for first in names(&self.folder)? {
-            for rest in names(&self.folder.join(&first))? {
+        let names = |path: &Path| {
+            names(&self.folder.join(path)).map_err(|error| self.failed("read the index", error))
+        };
+        for first in names(Path::new(""))? {
+            for rest in names(Path::new(&first))? {
                 let folder = Path::new(&first).join(&rest);
-                for name in names(&self.folder.join(&folder))? {
+                for name in names(&folder)? {
                     let Some((id, key)) = parse(&name) else { continue };
                     let path = folder.join(&name);
                     if id.until() <= now || !is_there(&key) && is_settled(&self.folder.join(&path))
@@ -179,10 +183,15 @@ impl Values {
         }
         Ok(())
     }
+
+    /// An error that does not tell the key and the hash of the value which an entry's path is made of.
+    fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
+        failed(action, &self.folder, error)
+    }
 }
 
 /// What lies in a folder; nothing if there is no such folder.
-fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
+fn names(folder: &Path) -> io::Result<Vec<String>> {
     let read = || -> io::Result<Vec<String>> {
         if !fs::symlink_metadata(folder)?.is_dir() {
             return Err(not_a_folder());
@@ -195,7 +204,7 @@ fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     };
     match read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        names => names.map_err(|error| failed("read the index", folder, error)),
+        names => names,
     }
 }
 

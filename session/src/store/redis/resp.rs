@@ -266,7 +266,10 @@ impl Parser<'_> {
 }
 
 fn refusal(text: &[u8]) -> Refusal {
-    Refusal(String::from_utf8_lossy(text).into_owned())
+    let text = String::from_utf8_lossy(text);
+    // Servers that do not know a command quote its arguments, which may be keys, values or the password.
+    let told = text.split(", with args beginning with").next().unwrap_or_default();
+    Refusal(told.to_owned())
 }
 
 #[cfg(test)]
@@ -336,6 +339,16 @@ mod tests {
         assert_eq!(next_frame(&mut bytes), Ok(Some(Frame::Reply(Reply::Int(7)))));
         assert_eq!(next_frame(&mut bytes), Ok(None));
         assert_eq!(&bytes[..], b":8");
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_the_password_that_it_quotes() {
+        // What Redis 5 says to a greeting.
+        let quotes =
+            "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `hunter2`, \r\n";
+        let Reply::Refused(refusal) = reply(quotes) else { panic!("a refusal") };
+        assert_eq!(refusal.to_string(), "Redis says: ERR unknown command `HELLO`");
+        assert!(!format!("{refusal:?}").contains("hunter2"));
     }
 
     #[test]

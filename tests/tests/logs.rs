@@ -1,0 +1,449 @@
+//! What the library logs, and that none of it tells a value of a session. That no line of any test tells an id, a key
+//! or a token is watched by `log_watch`.
+
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
+
+use actix_typed_session::{
+    FileStore, MemoryStore, OnOutage, Patch, RedisStore, Session, SessionError, SessionHandle,
+    SessionId, SessionMiddleware, SessionStore, Sessions, StoreKey, TypedSession,
+    conformance::{Fault, FaultyStore, Operation},
+};
+use actix_typed_session_log_watch::{self as log_watch, Log};
+use actix_typed_session_tests::{
+    Browser, serve,
+    servers::{RedisServer, Server},
+};
+use actix_web::{App, FromRequest as _, HttpResponse, Responder, web};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::value::RawValue;
+
+/// Looks like the part of an error that says which type was expected, and is what every text is in these sessions.
+const TEXT: &str = "canary, expected canary at line 1";
+const CODE: u64 = 4_242_424_242;
+
+/// What must not be logged.
+const VALUES: [&str; 2] = ["canary", "4242424242"];
+
+#[derive(Session)]
+struct Visitor {
+    #[session(index)]
+    user: String,
+    name: String,
+    code: u64,
+    codes: Vec<u64>,
+    by_name: std::collections::BTreeMap<String, u64>,
+}
+
+/// The fields of a visitor in a release that has other types for them, one each.
+macro_rules! released {
+    ($($name:ident { $(#[$attribute:meta])* $field:ident: $type:ty })*) => {
+        $(
+            #[derive(Session)]
+            $(#[$attribute])*
+            struct $name {
+                $field: $type,
+            }
+        )*
+
+        async fn read_released(request: actix_web::HttpRequest) -> HttpResponse {
+            $(
+                let found = TypedSession::<$name>::extract(&request).await;
+                drop(found.map(|session| format!("{:?}", session.$field)));
+            )*
+            HttpResponse::Ok().finish()
+        }
+    };
+}
+
+released! {
+    Number { name: u64 }
+    Quoting { name: Quoted }
+    Choice { name: Chosen }
+    Numbers { by_name: std::collections::BTreeMap<u64, u64> }
+    Short { codes: (u64, String) }
+    Small { code: u8 }
+    Strict { #[session(strict)] name: u64 }
+}
+
+#[derive(Session)]
+struct Lenient {
+    #[session(lenient)]
+    name: u64,
+    #[session(lenient)]
+    code: u8,
+}
+
+#[derive(Session)]
+struct Largest {
+    #[session(merge = "max")]
+    name: u64,
+}
+
+#[derive(Session)]
+struct Timed {
+    #[session(ttl = "15m")]
+    name: Option<String>,
+}
+
+#[derive(Session)]
+struct Unfit {
+    name: Quoted,
+}
+
+/// Quotes its value in errors.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Quoted(String);
+
+impl Serialize for Quoted {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom(format!("`{}` is no good, expected better", self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Quoted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Err(de::Error::custom(format!("`{text}` is no good")))
+    }
+}
+
+#[derive(Debug, Default, Deserialize, Serialize, Clone, PartialEq)]
+enum Chosen {
+    #[default]
+    One,
+    Other,
+}
+
+type Store = web::Data<FaultyStore<MemoryStore>>;
+
+async fn fill(mut session: TypedSession<Visitor>) -> impl Responder {
+    session.set_user(TEXT.to_owned());
+    session.set_name(TEXT.to_owned());
+    session.set_code(CODE);
+    session.set_codes(vec![CODE, CODE]);
+    session.by_name_mut().insert(TEXT.to_owned(), CODE);
+    "ok"
+}
+
+async fn add(mut session: TypedSession<Visitor>) -> impl Responder {
+    session.codes_mut().push(CODE);
+    "ok"
+}
+
+fn key_of(session: &SessionHandle) -> StoreKey {
+    StoreKey::from(session.id().expect("a session"))
+}
+
+/// Somebody else writes while the request holds the session.
+async fn conflict(
+    mut session: TypedSession<Largest>,
+    handle: SessionHandle,
+    store: Store,
+) -> impl Responder {
+    let mut patch = Patch::default();
+    patch.set("name".into(), json(&format!("\"other {TEXT}\"")));
+    store.update(&key_of(&handle), &patch).await.expect("a working store");
+    session.set_name(CODE);
+    "ok"
+}
+
+/// Somebody else logs out while the request holds the session.
+async fn lose(
+    mut session: TypedSession<Visitor>,
+    handle: SessionHandle,
+    store: Store,
+) -> impl Responder {
+    store.destroy(&key_of(&handle)).await.expect("a working store");
+    session.codes_mut().push(CODE);
+    "ok"
+}
+
+async fn give_up(mut session: TypedSession<Visitor>, store: Store) -> impl Responder {
+    session.codes_mut().push(CODE);
+    store.inject(Operation::Update, Fault::Delay(Duration::from_millis(20)));
+    store.inject(Operation::Update, Fault::ErrorBefore);
+    let saved = tokio::time::timeout(Duration::from_millis(1), session.save()).await;
+    assert!(saved.is_err(), "it takes longer");
+    store.heal();
+    "ok"
+}
+
+async fn stream(session: TypedSession<Visitor>) -> impl Responder {
+    let mut session = session;
+    HttpResponse::Ok().streaming(Box::pin(futures_util::stream::once(async move {
+        session.codes_mut().push(CODE);
+        Ok::<_, actix_web::Error>(web::Bytes::from("unsaved"))
+    })))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/fill", web::get().to(fill))
+        .route("/add", web::get().to(add))
+        .route("/read", web::get().to(async |session: TypedSession<Visitor>| session.name.clone()))
+        .route("/read_released", web::get().to(read_released))
+        .route(
+            "/lenient",
+            web::get().to(async |session: TypedSession<Lenient>| {
+                format!("{} {}", session.name, session.code)
+            }),
+        )
+        .route(
+            "/timed",
+            web::get().to(async |session: TypedSession<Timed>| format!("{:?}", session.name)),
+        )
+        .route(
+            "/unfit",
+            web::get().to(async |mut session: TypedSession<Unfit>| {
+                session.set_name(Quoted(TEXT.to_owned()));
+                "ok"
+            }),
+        )
+        .route("/conflict", web::get().to(conflict))
+        .route("/lose", web::get().to(lose))
+        .route("/give_up", web::get().to(give_up))
+        .route("/stream", web::get().to(stream))
+        .route(
+            "/renew",
+            web::get().to(async |mut session: SessionHandle| {
+                session.renew();
+                "ok"
+            }),
+        )
+        .route(
+            "/form",
+            web::get().to(async |mut session: TypedSession<Visitor>| {
+                session.set_name(TEXT.to_owned());
+                session.save().await?;
+                session.renew();
+                Ok::<_, SessionError>(session.csrf_token())
+            }),
+        )
+        .route(
+            "/forged",
+            web::get().to(async |session: SessionHandle| -> Result<&str, SessionError> {
+                session.verify_csrf(TEXT)?;
+                Ok("ok")
+            }),
+        );
+}
+
+fn json(text: &str) -> Arc<RawValue> {
+    RawValue::from_string(text.to_owned()).expect("JSON").into()
+}
+
+/// A browser at a site with this store and a session full of secrets.
+async fn visit(store: impl SessionStore + Clone, watched: &FaultyStore<MemoryStore>) -> Browser {
+    let sessions = SessionMiddleware::builder(store).on_outage(OnOutage::Anonymous);
+    let sessions = sessions.build().expect("valid settings");
+    let data = web::Data::new(watched.clone());
+    let app = move || App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes);
+    let mut browser = Browser::new(serve!(app()));
+    assert_eq!(browser.get("/fill").await.text(), "200 ok");
+    browser
+}
+
+async fn values_that_no_longer_fit() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let mut browser = visit(store.clone(), &store).await;
+    for (path, answer) in [
+        ("/read_released", "200 "),
+        ("/lenient", "200 0 0"),
+        ("/timed", "200 None"),
+        ("/unfit", "500 "),
+        ("/conflict", "200 ok"),
+    ] {
+        assert_eq!(browser.get(path).await.text(), answer, "{path}");
+    }
+}
+
+async fn requests_that_go_wrong() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let mut browser = visit(store.clone(), &store).await;
+    for (path, answer) in
+        [("/stream", "200 unsaved"), ("/forged", "403 "), ("/give_up", "200 ok"), ("/read", TEXT)]
+    {
+        let response = browser.get(path).await;
+        assert!(response.text().ends_with(answer), "{path}: {response:?}");
+    }
+    for (operation, path, status) in [
+        (Operation::Load, "/add", 200),
+        (Operation::Update, "/add", 503),
+        (Operation::Rotate, "/renew", 503),
+    ] {
+        store.inject(operation, Fault::ErrorBefore);
+        assert_eq!(browser.get(path).await.status, status, "{operation:?}");
+        store.heal();
+    }
+    assert_eq!(browser.get("/lose").await.status, 200);
+
+    let bare = serve!(App::new().configure(routes));
+    assert_eq!(Browser::new(bare).get("/read").await.status, 500);
+
+    let own_ids =
+        SessionMiddleware::builder(MemoryStore::new()).id_generator(|_| SessionId::random());
+    let own_ids = own_ids.build().expect("valid settings");
+    let own_ids = serve!(App::new().wrap(own_ids.clone()).configure(routes));
+    assert_eq!(Browser::new(own_ids).get("/form").await.status, 200);
+
+    let small = MemoryStore::builder().capacity(1).build();
+    visit(small.clone(), &store).await;
+    visit(small, &store).await;
+}
+
+async fn files_that_are_damaged() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let store = FileStore::builder(folder.path()).sweep_interval(None).build().expect("a folder");
+    let watched = FaultyStore::new(MemoryStore::new());
+    let sessions = Sessions::<Visitor>::new(store.clone());
+    let user = Visitor::by_user(&TEXT.to_owned());
+    for damage in [
+        "canary".to_owned(),
+        format!("{{\"v\":\"{TEXT}\"}}"),
+        format!("{{\"v\":1,\"created\":\"{TEXT}\"}}"),
+        format!("{{\"v\":1,\"{TEXT}\":{CODE}}}"),
+    ] {
+        // Found by its visitor, in a list, and by a logout.
+        for find in ["load", "list", "destroy"] {
+            let browser = visit(store.clone(), &watched).await;
+            let key = key_in(&browser);
+            let name = key.to_hex();
+            let file = folder.path().join(&name[..2]).join(&name[2..]);
+            fs::write(file, &damage).expect("a file to damage");
+            match find {
+                "load" => assert_eq!(browser.clone().get("/read").await.text(), "200 "),
+                "list" => drop(sessions.list(&user, None, 10).await.expect("a working disk")),
+                _ => drop(store.destroy(&key).await.expect("a working disk")),
+            }
+        }
+    }
+
+    // A folder in the place of an entry of the index cannot be deleted as a file.
+    let browser = visit(store.clone(), &watched).await;
+    let key = key_in(&browser);
+    let mut folders = vec![folder.path().join("index")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(&key.to_hex()) {
+                fs::remove_file(&path)
+                    .and_then(|()| fs::create_dir(&path))
+                    .expect("a writable folder");
+            }
+        }
+    }
+    assert!(store.destroy(&key).await.expect("a working disk"));
+
+    // A file in the place of a folder cannot be swept.
+    fs::remove_dir_all(folder.path().join("ff")).ok();
+    fs::write(folder.path().join("ff"), TEXT).expect("a writable folder");
+    let log = Log::of_all_threads();
+    let sweeping = FileStore::builder(folder.path()).sweep_interval(Some(Duration::from_millis(1)));
+    let _sweeping = sweeping.build().expect("a folder");
+    while !log.text().contains("expired sessions are left") {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn a_redis_that_is_damaged_or_refuses() {
+    let redis = RedisServer::start(Server::Redis);
+    let store = RedisStore::new(&redis.url()).expect("a good URL");
+    let watched = FaultyStore::new(MemoryStore::new());
+    let sessions = Sessions::<Visitor>::new(store.clone());
+    let user = Visitor::by_user(&TEXT.to_owned());
+    let name = |browser: &Browser| {
+        format!("session:{}", URL_SAFE_NO_PAD.encode(key_in(browser).as_bytes()))
+    };
+    for damage in [
+        &["HSET", "name", TEXT][..],
+        &["HSET", "@e", TEXT],
+        &["HSET", "@c", "4242424242x"],
+        &["SET", TEXT],
+    ] {
+        for find in ["load", "list", "destroy"] {
+            let browser = visit(store.clone(), &watched).await;
+            let mut command = vec![damage[0]];
+            let name = name(&browser);
+            command.push(&name);
+            command.extend(&damage[1..]);
+            redis.command(&command);
+            match find {
+                "load" => assert_eq!(browser.clone().get("/read").await.text(), "200 "),
+                "list" => drop(sessions.list(&user, None, 10).await),
+                _ => drop(store.destroy(&key_in(&browser)).await),
+            }
+        }
+    }
+
+    // It quotes the beginning of what it does not know.
+    let browser = visit(store.clone(), &watched).await;
+    let strange = RedisServer::start_with(Server::Redis, &["--rename-command", "EVALSHA", ""]);
+    let store = RedisStore::new(&strange.url()).expect("a good URL");
+    let sessions = SessionMiddleware::new(store);
+    let app = move || App::new().wrap(sessions.clone()).configure(routes);
+    let mut elsewhere = Browser { address: serve!(app()), ..browser };
+    assert_eq!(elsewhere.get("/fill").await.text(), "500 ");
+}
+
+fn key_in(browser: &Browser) -> StoreKey {
+    StoreKey::from(&SessionId::new(browser.cookie()).expect("an id"))
+}
+
+#[actix_web::test]
+async fn no_line_of_the_library_tells_a_value() {
+    VALUES.into_iter().for_each(log_watch::value);
+    let log = Log::of_all_threads();
+    values_that_no_longer_fit().await;
+    requests_that_go_wrong().await;
+    files_that_are_damaged().await;
+    a_redis_that_is_damaged_or_refuses().await;
+
+    let logged: BTreeSet<(String, u32)> =
+        log.lines().into_iter().map(|line| (line.file, line.line)).collect();
+    let never: Vec<String> = places()
+        .into_iter()
+        .filter(|(file, line, _)| !logged.contains(&(file.clone(), *line)))
+        .map(|(file, line, text)| format!("{file}:{line}: {text}"))
+        .collect();
+    // The operating system would have to refuse a thread.
+    let unseen = ["file.rs", "memory.rs"].map(|file| format!("session/src/store/{file}"));
+    let rest: Vec<_> =
+        never.iter().filter(|place| !unseen.iter().any(|file| place.starts_with(file))).collect();
+    assert!(rest.is_empty(), "lines that this test has not seen: {never:#?}\n{}", log.text());
+    assert_eq!(never.len(), unseen.len(), "{never:#?}");
+}
+
+/// Where the library logs: the file, the line and what is there.
+fn places() -> Vec<(String, u32, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![root.join("session/src")];
+    let mut places = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a text");
+                let name = path.strip_prefix(&root).expect("in the root").display().to_string();
+                let code = text
+                    .lines()
+                    .enumerate()
+                    .filter(|(_, line)| !line.trim_start().starts_with("//"));
+                for (number, line) in code {
+                    let logs = ["error", "warn", "info", "debug", "trace", "event", "span"]
+                        .iter()
+                        .any(|macro_name| line.contains(&format!("{macro_name}!(")));
+                    if logs {
+                        places.push((name.clone(), number as u32 + 1, line.trim().to_owned()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(places.len() > 20, "{places:?}");
+    places
+}
