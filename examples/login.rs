@@ -194,7 +194,13 @@ async fn logout(
 ) -> Result<HttpResponse, SessionError> {
     account.verify_csrf(&form.csrf)?;
     account.destroy();
-    Ok(see("/"))
+    let mut answer = see("/");
+    // What scripts have kept is the user's too.
+    answer.headers_mut().insert(
+        header::HeaderName::from_static("clear-site-data"),
+        header::HeaderValue::from_static("\"storage\""),
+    );
+    Ok(answer)
 }
 
 #[derive(Deserialize)]

@@ -116,6 +116,23 @@ async fn the_back_button_shows_nothing_private_after_logout() {
 }
 
 #[actix_web::test]
+async fn what_scripts_have_kept_is_gone_after_logout() {
+    let shop = Shop::open();
+    let profile = Profile::default();
+    let chromium = profile.open().await;
+    chromium.open(&shop.url()).await;
+    log_in(&chromium, "ann").await;
+    let kept = async || chromium.run("return localStorage.getItem('draft')").await;
+    chromium.run("localStorage.setItem('draft', 'dear bob')").await;
+    add_to_cart(&chromium, "a ring for bob").await;
+    assert_eq!(kept().await, "dear bob");
+    chromium.click("Log out").await;
+    chromium.wait_for("Log in").await;
+    assert_eq!(kept().await, serde_json::Value::Null);
+    chromium.close().await;
+}
+
+#[actix_web::test]
 async fn another_profile_has_a_session_of_its_own() {
     let shop = Shop::open();
     let (home, work) = (Profile::default(), Profile::default());
