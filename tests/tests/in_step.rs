@@ -80,6 +80,14 @@ fn each_line_of_the_requirements_is_proven_by_tests_that_exist() {
             }
         }
     }
+    let assert_proven = |names: &[&str]| {
+        for name in names {
+            let is_there = [format!("fn {name}("), format!("fn {name}<")]
+                .iter()
+                .any(|start| tests.contains(start.as_str()));
+            assert!(is_there, "there is no test `{name}`");
+        }
+    };
     let table = read("session/src/guide/asvs.md");
     let lines = table.lines().filter(|line| line.starts_with("| 3.3.") || line.starts_with("| 7."));
     let mut count = 0;
@@ -88,12 +96,14 @@ fn each_line_of_the_requirements_is_proven_by_tests_that_exist() {
         let proof = line.trim_end_matches('|').rsplit('|').next().expect("a column");
         let names: Vec<_> = proof.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty() || proof.trim() == "–", "{line}");
-        for name in names {
-            let is_there = [format!("fn {name}("), format!("fn {name}<")]
-                .iter()
-                .any(|start| tests.contains(start.as_str()));
-            assert!(is_there, "there is no test `{name}`");
-        }
+        assert_proven(&names);
     }
     assert_eq!(count, 19 + 5, "chapter V7 and section V3.3 have so many lines");
+
+    let related = table.split("Related:").nth(1).expect("what other chapters ask for");
+    // Sentences, and not the names of methods.
+    let quoted = related.split('`').skip(1).step_by(2);
+    let names: Vec<_> = quoted.filter(|name| name.matches('_').count() > 2).collect();
+    assert!(names.len() > 3, "{names:?}");
+    assert_proven(&names);
 }
