@@ -201,7 +201,7 @@ pub(crate) fn tolerates_outage(situation: &Situation<'_>, rules: &Rules) -> bool
 /// | live | keep | fields or limits | update | issue if the limits changed, or if it is persistent and the expiry moves |
 /// | live | keep | a privilege field | rotate, old id reads nothing | issue |
 /// | live | keep | none, touch due or asked for | touch | issue if it is persistent |
-/// | live | keep | none, touched by the load | – | issue if it is persistent |
+/// | live | keep | none, touched by the load, and persistent | touch | issue |
 /// | live | keep | none, or fields, with an outdated signature | touch, or update | issue |
 /// | live | keep | none | – | – |
 /// | live | renew | any | rotate, old id reads the snapshot | issue |
@@ -299,10 +299,13 @@ fn stay(
     let limits = patch.limits().unwrap_or(record.limits());
     let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
     let in_cookie = rules.cookie_holds == CookieHolds::Session;
+    let persistent = rules.persistent(limits);
     // Only with a call, which tells whether the id is still the client's: a cookie that is sent for an old id
-    // would take the place of the new one.
+    // would take the place of the new one. What the load has told is from before the handler.
     let outdated = situation.outdated && situation.head == Head::Open;
+    let moved = situation.touched_by_load && persistent && situation.head == Head::Open;
     let due = outdated
+        || moved
         || match situation.touch {
             TouchMode::Now => expires_at > record.expires_at(),
             // Nobody asked for it, and it needs a cookie.
@@ -313,20 +316,15 @@ fn stay(
             }
         };
     let reissue = CookieAction::Issue(rules.cookie_age(limits, expires_at, now));
-    let moved_with_it = if in_cookie || outdated || rules.persistent(limits) {
-        reissue
-    } else {
-        CookieAction::Keep
-    };
-    let moved_before = match situation.touched_by_load {
-        true => moved_with_it,
+    let moved_with_it = match in_cookie || outdated || persistent {
+        true => reissue,
         false => CookieAction::Keep,
     };
     if patch.is_empty() {
         return if due {
             Plan::new(Call::Touch(key, expires_at), moved_with_it)
         } else {
-            Plan::nothing(moved_before)
+            Plan::nothing(CookieAction::Keep)
         };
     }
     let mut patch = patch.clone();
@@ -342,7 +340,7 @@ fn stay(
     } else if in_cookie {
         reissue
     } else {
-        moved_before
+        CookieAction::Keep
     };
     Plan::new(Call::Update(key, patch), cookie)
 }
@@ -760,11 +758,14 @@ mod tests {
         let rules = Rules { persistent: true, ..RULES };
         let record = stored();
         for (patch, decision) in
-            [(Patch::default(), "nothing; issue with age"), (fields(), "update; issue with age")]
+            [(Patch::default(), "touch; issue with age"), (fields(), "update; issue with age")]
         {
             let mut situation = quiet(Stored::Live(KEY, &record), &patch);
             situation.touched_by_load = true;
             assert_eq!(decide_at(&situation, &rules, minutes(2)), decision);
+            assert!(!decide_at(&situation, &RULES, minutes(2)).contains("issue"));
+            let sent = Situation { head: Head::Sent, ..situation };
+            assert!(!decide_at(&sent, &rules, minutes(2)).contains("touch"));
         }
     }
 

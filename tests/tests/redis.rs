@@ -10,8 +10,10 @@ use actix_typed_session::{
     RedisStoreBuilder, SessionId, SessionStore as _, StoreError, StoreKey, SystemClock, Updated,
 };
 use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::servers::{
-    ClusterSetup, MASTER_NAME, RedisServer, SentinelSetup, Server,
+use actix_typed_session_tests::{
+    concurrency::Site,
+    servers::{ClusterSetup, MASTER_NAME, RedisServer, SentinelSetup, Server},
+    stores,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
@@ -61,6 +63,20 @@ async fn assert_works(store: &RedisStore) {
 
 fn build(builder: RedisStoreBuilder) -> RedisStore {
     builder.build().expect("good settings")
+}
+
+#[actix_web::test]
+async fn a_slow_request_that_has_extended_the_session_never_overwrites_the_new_cookie() {
+    let each_time = Duration::from_millis(1);
+    let site = Site::with(stores::redis(), |it| it.persistent(true).touch_interval(each_time));
+    for renewal in ["renew", "name=x,renew", "regenerate,name=x", "destroy"] {
+        let browser = site.visitor("name=ann").await;
+        sleep(Duration::from_millis(25)).await;
+        let slow = site.held(&browser, "gate").await;
+        browser.clone().act(renewal).await;
+        let response = site.release(slow).await;
+        assert_eq!(response.set_cookie(), None, "{renewal}");
+    }
 }
 
 #[tokio::test]

@@ -149,9 +149,19 @@ async fn a_merge_costs_one_round_trip_more_for_each_conflict() {
 
 #[actix_web::test]
 async fn a_site_that_touches_at_each_request_pays_no_second_round_trip_for_it() {
+    assert_each_read_costs("calls=1,", false).await;
+}
+
+#[actix_web::test]
+async fn a_persistent_cookie_that_lives_on_at_each_request_costs_a_second_round_trip() {
+    // That the id is still the client's must be known after the handler.
+    assert_each_read_costs("calls=2,", true).await;
+}
+
+async fn assert_each_read_costs(calls: &str, is_persistent: bool) {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
-    let mut browser = site(store, |it| it.touch_interval(Duration::ZERO).persistent(true));
+    let mut browser = site(store, |it| it.touch_interval(Duration::ZERO).persistent(is_persistent));
     warm_up(&browser).await;
     redis.command(&["FLUSHALL"]);
     browser.act("name=x").await;
@@ -170,9 +180,9 @@ async fn a_site_that_touches_at_each_request_pays_no_second_round_trip_for_it() 
         actix_web::rt::time::sleep(Duration::from_millis(5)).await;
         reset(std::slice::from_ref(&redis));
         let response = browser.act("read").await;
-        let evaluated = redis.info("commandstats", "cmdstat_evalsha").expect("one script");
-        assert!(evaluated.starts_with("calls=1,"), "{evaluated}");
-        assert!(response.set_cookie().is_some(), "the cookie lives on with the session");
+        let evaluated = redis.info("commandstats", "cmdstat_evalsha").expect("scripts");
+        assert!(evaluated.starts_with(calls), "{evaluated}");
+        assert_eq!(response.set_cookie().is_some(), is_persistent, "a cookie with an end");
         assert!(expiry() > before);
     }
 }
