@@ -125,6 +125,10 @@ pub struct Sites {
 impl Sites {
     pub fn new(settings: impl IntoIterator<Item = Setting>) -> Self {
         let mut sites: Vec<_> = settings.into_iter().map(Site::new).collect();
+        for (one, other) in sites.iter().flat_map(|one| sites.iter().map(move |other| (one, other)))
+        {
+            one.shares_nothing_with(other);
+        }
         let ids = (0..OWNERS.len())
             .flat_map(|owner| [id_of(owner).as_str().to_owned(), key_of(owner).to_hex()])
             .map(String::into_bytes);
@@ -132,7 +136,9 @@ impl Sites {
         for site in &mut sites {
             site.values.extend(all.clone());
         }
-        let tokens = (0..OWNERS.len()).map(|owner| sites[0].setting.token(owner)).collect();
+        let tokens: Vec<_> = (0..OWNERS.len()).map(|owner| sites[0].setting.token(owner)).collect();
+        let secrets: BTreeSet<_> = tokens.iter().map(|token| secret(token)).collect();
+        assert_eq!(secrets.len(), OWNERS.len(), "no session's token is good for another");
         Self { sites, tokens }
     }
 
@@ -294,6 +300,19 @@ impl Site {
         let site = Self { setting, service, store, truths, values };
         site.restore(&Calls::default());
         site
+    }
+
+    /// What is signed or sealed for one cookie is of no use to another.
+    fn shares_nothing_with(&self, other: &Self) {
+        let values = |site: &Self| -> BTreeSet<(&str, Vec<u8>)> {
+            let truths = site.truths.iter().filter(|_| site.setting.is_keyed());
+            truths
+                .map(|truth| (site.setting.cookie_on(truth.connection), truth.value.clone()))
+                .collect()
+        };
+        for (name, value) in values(self) {
+            assert!(values(other).iter().all(|(other, it)| *it != value || *other == name));
+        }
     }
 
     /// Brings the store back to where only the known sessions are in it.

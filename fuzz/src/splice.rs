@@ -10,11 +10,12 @@
 /// | 3, value, place | the value up to the place |
 /// | 4, value, place | the value from the place on |
 /// | 5, value | the value, percent-encoded |
+/// | 6, value | the value with a bit of its last character changed, which may be one that base64 has no use for |
 pub fn splice(text: &[u8], values: &[Vec<u8>]) -> Vec<u8> {
     let mut spliced = Vec::new();
     let mut bytes = text.iter().copied();
     while let Some(byte) = bytes.next() {
-        if !(1..=5).contains(&byte) {
+        if !(1..=6).contains(&byte) {
             spliced.push(byte);
             continue;
         }
@@ -34,8 +35,19 @@ pub fn splice(text: &[u8], values: &[Vec<u8>]) -> Vec<u8> {
             }
             3 => spliced.extend(&value[..place()]),
             4 => spliced.extend(&value[place()..]),
-            _ => spliced.extend(value.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes())),
+            5 => spliced.extend(value.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes())),
+            _ => {
+                let is_in_base64 = |byte: &u8| BASE64.contains(byte);
+                let end = value.iter().rposition(is_in_base64).expect("a true value has some");
+                spliced.extend(&value[..end]);
+                spliced.extend(
+                    BASE64.iter().position(|it| *it == value[end]).map(|at| BASE64[at ^ 1]),
+                );
+                spliced.extend(&value[end + 1..]);
+            }
         }
     }
     spliced
 }
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
