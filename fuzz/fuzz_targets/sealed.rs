@@ -195,10 +195,10 @@ fn fields(record: &Record) -> Fields {
         .collect()
 }
 
+/// Whether it begins as what a later release seals, which is no damage.
 fn is_of_later_format(json: &str) -> bool {
-    let format = json.strip_prefix("\"~").and_then(|text| text.split('.').next());
-    format.is_some_and(|format| {
-        format.bytes().all(|byte| byte.is_ascii_digit())
-            && format.parse::<u32>().is_ok_and(|format| format > 1)
+    let start = json.strip_prefix("\"~").and_then(|text| text.split_once('.'));
+    start.is_some_and(|(start, _)| {
+        start.parse::<u32>().is_ok_and(|format| format > 1 && format.to_string() == start)
     })
 }
