@@ -94,11 +94,13 @@ impl Keyring {
     }
 }
 
-/// What is wrong with a text that does not begin as this release's do.
+/// What is wrong with a text that does not begin as this release's do. That of a later format begins with its number, as
+/// a release writes it, and a dot; anything else must not look like one, or its user would be sent away again and again.
 fn foreign(text: &[u8]) -> Unopened {
-    let format = text.split(|byte| *byte == b'.').next().and_then(|start| {
-        std::str::from_utf8(start).ok().and_then(|start| start.parse::<u32>().ok())
-    });
+    let start = text.iter().position(|byte| *byte == b'.').map(|dot| &text[..dot]);
+    let format = start
+        .filter(|start| start.first().is_some_and(|first| matches!(first, b'1'..=b'9')))
+        .and_then(|start| std::str::from_utf8(start).ok()?.parse::<u32>().ok());
     match format {
         Some(format) if format > FORMAT => Unopened::LaterFormat(format),
         _ => Unopened::NotSealed,
@@ -214,7 +216,10 @@ mod tests {
         let keys = keyring([1]);
         let open = |text: &str| keys.open(b"", text.as_bytes());
         assert_eq!(open("2.AAAA"), Err(Unopened::LaterFormat(2)));
-        for text in ["", "1", ".", "0.AAAA", "01.AAAA", "-1.AAAA", "secret", "1.", "1.AAAA"] {
+        for text in [
+            "", "1", "2", ".", "0.AAAA", "01.AAAA", "-1.AAAA", "+2.AAAA", "02.AAAA", "secret",
+            "1.", "1.AAAA",
+        ] {
             assert_eq!(open(text), Err(Unopened::NotSealed), "{text}");
         }
     }

@@ -1,0 +1,85 @@
+//! A store that remembers what it was asked for.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex},
+};
+
+use actix_typed_session::{
+    Created, Grace, MemoryStore, Patch, Record, SessionStore, StoreError, StoreKey, Timestamp,
+    Updated,
+};
+
+use crate::Still;
+
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) sessions: MemoryStore,
+    calls: Arc<Mutex<Calls>>,
+}
+
+/// The keys in the order of the calls.
+#[derive(Default)]
+pub(crate) struct Calls {
+    pub(crate) loaded: Vec<StoreKey>,
+    pub(crate) written: Vec<StoreKey>,
+}
+
+impl Store {
+    pub(crate) fn new() -> Self {
+        let sessions = MemoryStore::builder().sweep_interval(None).clock(Still).build();
+        Self { sessions, calls: Arc::default() }
+    }
+
+    /// The calls since the last time.
+    pub(crate) fn take_calls(&self) -> Calls {
+        mem::take(&mut self.calls.lock().expect("nobody panics under the lock"))
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Calls)) {
+        note(&mut self.calls.lock().expect("nobody panics under the lock"));
+    }
+}
+
+/// The store as one that answers at once, or as one that is waited for.
+pub(crate) struct Watched<const AT_ONCE: bool>(pub(crate) Store);
+
+impl<const AT_ONCE: bool> SessionStore for Watched<AT_ONCE> {
+    const IMMEDIATE: bool = AT_ONCE;
+
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        self.0.note(|calls| calls.written.push(*key));
+        self.0.sessions.create(key, record).await
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.0.note(|calls| calls.loaded.push(*key));
+        self.0.sessions.load(key).await
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        self.0.note(|calls| calls.written.push(*key));
+        self.0.sessions.update(key, patch).await
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        self.0.note(|calls| calls.written.push(*key));
+        self.0.sessions.touch(key, expires_at).await
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        self.0.note(|calls| calls.written.push(*key));
+        self.0.sessions.destroy(key).await
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        self.0.note(|calls| calls.written.extend([*old, *new]));
+        self.0.sessions.rotate(old, new, patch, grace).await
+    }
+}
