@@ -813,49 +813,61 @@ impl Inner {
         if self.presented.carrier == Carrier::Conflict {
             return false;
         }
+        let mut best = None;
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
             match self.store().load_now(&key) {
-                Some(Ok(record)) => {
-                    if let Some(record) = record.and_then(|record| self.usable(record, None)) {
-                        self.found(claim, key, record);
-                        self.loading.set(Loading::Done);
-                        return true;
+                Some(Ok(record)) => match record.and_then(|record| self.usable(record, None)) {
+                    Some(record) if record.is_retired() => {
+                        best.get_or_insert((claim, key, record));
                     }
-                }
+                    Some(record) => {
+                        best = Some((claim, key, record));
+                        break;
+                    }
+                    None => {}
+                },
                 Some(Err(_)) | None => return false,
             }
         }
-        self.found_nothing();
+        self.found(best);
         self.loading.set(Loading::Done);
         true
     }
 
     /// Finds the session that the client means. If the store fails, nobody knows.
     async fn look_up(&self, enough: Option<&'static [&'static str]>) -> Result<(), SessionError> {
+        let mut best = None;
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
             self.state.borrow_mut().stored = Base::Unavailable { key };
-            if let Some(record) = self.load_record(key, enough).await? {
-                self.found(claim, key, record);
-                return Ok(());
+            match self.load_record(key, enough).await? {
+                Some(record) if record.is_retired() => {
+                    best.get_or_insert((claim, key, record));
+                }
+                Some(record) => {
+                    best = Some((claim, key, record));
+                    break;
+                }
+                None => {}
             }
         }
-        self.found_nothing();
+        self.found(best);
         Ok(())
     }
 
-    fn found(&self, claim: &Claim, key: StoreKey, record: Record) {
+    /// Takes over the session that the client's ids have led to.
+    fn found(&self, found: Option<(&Claim, StoreKey, Record)>) {
+        let mut state = self.state.borrow_mut();
+        let Some((claim, key, record)) = found else {
+            state.stored = Base::Nothing { unknown: self.presented.any };
+            return;
+        };
         if !record.is_retired() || record.successor().is_some() {
             self.ids.push(Some(claim.id.clone()));
         }
-        let mut state = self.state.borrow_mut();
         state.stored = Base::of(key, record);
         state.outdated = claim.is_outdated;
-    }
-
-    fn found_nothing(&self) {
-        self.state.borrow_mut().stored = Base::Nothing { unknown: self.presented.any };
     }
 
     /// The record of a key, of which these fields are enough; `None` is all.
