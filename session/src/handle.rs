@@ -1007,16 +1007,22 @@ impl Inner {
         spare.clone()
     }
 
-    /// An id for a new or renewed session; `None` if only the request could make one and it is gone.
-    fn new_id(&self, request: Option<&HttpRequest>) -> Option<SessionId> {
-        let id = self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
+    /// An id for a new or renewed session; `None` if it is one that the client has sent. Only the request could make one
+    /// where the application has a generator.
+    fn new_id(&self, request: Option<&HttpRequest>) -> Result<Option<SessionId>, SessionError> {
+        let made = self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
             None => Some(SessionId::random()),
             Some(generator) => request.map(generator),
         });
-        if let (Some(carried), Some(id)) = (&self.carried, &id) {
-            carried.expect_id(id);
+        let id = made.ok_or(SessionError::IdsTaken)?;
+        // Whoever has planted it at the client knows it.
+        if self.presented.claims().any(|claim| claim.id == id) {
+            return Ok(None);
         }
-        id
+        if let Some(carried) = &self.carried {
+            carried.expect_id(&id);
+        }
+        Ok(Some(id))
     }
 
     /// Plans, makes the store call, and takes over what it did. The caller has the turn.
@@ -1024,7 +1030,7 @@ impl Inner {
         &self,
         changes: Changes,
         is_the_last: bool,
-        mut new_id: impl FnMut() -> Option<SessionId>,
+        mut new_id: impl FnMut() -> Result<Option<SessionId>, SessionError>,
     ) -> Result<Fate, SessionError> {
         for _ in 0..ID_ATTEMPTS {
             let now = self.config.clock.now();
@@ -1048,9 +1054,7 @@ impl Inner {
             })?;
             self.let_go(&plan.call, is_the_last);
             let cookie = plan.cookie;
-            let call = Effect::of(plan, self.shared_store(), merger, || {
-                new_id().ok_or(SessionError::IdsTaken)
-            })?;
+            let call = Effect::of(plan, self.shared_store(), merger, &mut new_id)?;
             self.state.borrow_mut().start(cookie, call);
             match self.settle().await? {
                 Settled::Nothing => return Ok(Fate::Stored),
