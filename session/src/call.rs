@@ -97,21 +97,23 @@ impl Effect {
         }
     }
 
-    /// The store call of a plan. The future owns all it needs, so that it can outlive the request.
+    /// The store call of a plan. The future owns all it needs, so that it can outlive the request. A new id of `None` is
+    /// one that must not be used, as if it were taken.
     pub(crate) fn of(
         plan: Plan,
         store: Arc<dyn ErasedStore>,
         merger: Option<Merger>,
-        new_id: impl FnOnce() -> Result<SessionId, SessionError>,
+        new_id: impl FnOnce() -> Result<Option<SessionId>, SessionError>,
     ) -> Result<StoreCall, SessionError> {
-        let new = || new_id().map(|id| (StoreKey::from(&id), id));
+        let new = || new_id().map(|id| id.map(|id| (StoreKey::from(&id), id)));
+        let taken = || Ok(future::ready(Ok(Self::IdTaken)).boxed());
         Ok(match plan.call {
             Call::Nothing => {
                 let effect = if plan.loses_changes { Self::LostChanges } else { Self::Nothing };
                 future::ready(Ok(effect)).boxed()
             }
             Call::Create(record) => {
-                let (key, id) = new()?;
+                let Some((key, id)) = new()? else { return taken() };
                 Self::begin(store, id, key, record).boxed()
             }
             Call::Update(key, patch) => async move {
@@ -130,15 +132,18 @@ impl Effect {
                 store.destroy(key).map_ok(|_| Self::Ended).map_err(SessionError::from).boxed()
             }
             Call::DestroyThenCreate(old, record) => {
-                let (key, id) = new()?;
+                let new = new()?;
                 async move {
                     Arc::clone(&store).destroy(old).await?;
-                    Self::begin(store, id, key, record).await
+                    match new {
+                        Some((key, id)) => Self::begin(store, id, key, record).await,
+                        None => Ok(Self::IdTaken),
+                    }
                 }
                 .boxed()
             }
             Call::Rotate { key: old, patch, grace, anew } => {
-                let (key, id) = new()?;
+                let Some((key, id)) = new()? else { return taken() };
                 async move {
                     let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
                     match (Merger::write(merger, &old, &patch, call).await?, anew) {

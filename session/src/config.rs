@@ -204,7 +204,8 @@ impl SessionMiddlewareBuilder {
     /// Makes the ids of new and renewed sessions. The default is [`SessionId::random`].
     ///
     /// It is called once for each request that extracts a session, whether the id is needed or not, and
-    /// again only when a second one is. It must return a new, unguessable id each time.
+    /// again only when a second one is. It must return a new, unguessable id each time; one that is in use, or that the
+    /// client has sent, is refused with a 500.
     ///
     /// # Examples
     /// ```

@@ -78,9 +78,10 @@ pub enum SessionError {
         /// The most sessions that a user may have.
         limit: usize,
     },
-    /// Every id that the generator made was taken.
+    /// Every id that the generator made was taken, or came from the client.
     #[error(
-        "the id generator returned ids that are in use; it must return a new random id each time"
+        "the id generator returned ids that are in use or that the client has sent; it must return a new random id \
+         each time"
     )]
     IdsTaken,
     /// The request's cookie and its header, or two of its headers, name different sessions. The client gets a 400.

@@ -813,49 +813,61 @@ impl Inner {
         if self.presented.carrier == Carrier::Conflict {
             return false;
         }
+        let mut best = None;
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
             match self.store().load_now(&key) {
-                Some(Ok(record)) => {
-                    if let Some(record) = record.and_then(|record| self.usable(record, None)) {
-                        self.found(claim, key, record);
-                        self.loading.set(Loading::Done);
-                        return true;
+                Some(Ok(record)) => match record.and_then(|record| self.usable(record, None)) {
+                    Some(record) if record.is_retired() => {
+                        best.get_or_insert((claim, key, record));
                     }
-                }
+                    Some(record) => {
+                        best = Some((claim, key, record));
+                        break;
+                    }
+                    None => {}
+                },
                 Some(Err(_)) | None => return false,
             }
         }
-        self.found_nothing();
+        self.found(best);
         self.loading.set(Loading::Done);
         true
     }
 
     /// Finds the session that the client means. If the store fails, nobody knows.
     async fn look_up(&self, enough: Option<&'static [&'static str]>) -> Result<(), SessionError> {
+        let mut best = None;
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
             self.state.borrow_mut().stored = Base::Unavailable { key };
-            if let Some(record) = self.load_record(key, enough).await? {
-                self.found(claim, key, record);
-                return Ok(());
+            match self.load_record(key, enough).await? {
+                Some(record) if record.is_retired() => {
+                    best.get_or_insert((claim, key, record));
+                }
+                Some(record) => {
+                    best = Some((claim, key, record));
+                    break;
+                }
+                None => {}
             }
         }
-        self.found_nothing();
+        self.found(best);
         Ok(())
     }
 
-    fn found(&self, claim: &Claim, key: StoreKey, record: Record) {
+    /// Takes over the session that the client's ids have led to.
+    fn found(&self, found: Option<(&Claim, StoreKey, Record)>) {
+        let mut state = self.state.borrow_mut();
+        let Some((claim, key, record)) = found else {
+            state.stored = Base::Nothing { unknown: self.presented.any };
+            return;
+        };
         if !record.is_retired() || record.successor().is_some() {
             self.ids.push(Some(claim.id.clone()));
         }
-        let mut state = self.state.borrow_mut();
         state.stored = Base::of(key, record);
         state.outdated = claim.is_outdated;
-    }
-
-    fn found_nothing(&self) {
-        self.state.borrow_mut().stored = Base::Nothing { unknown: self.presented.any };
     }
 
     /// The record of a key, of which these fields are enough; `None` is all.
@@ -995,16 +1007,22 @@ impl Inner {
         spare.clone()
     }
 
-    /// An id for a new or renewed session; `None` if only the request could make one and it is gone.
-    fn new_id(&self, request: Option<&HttpRequest>) -> Option<SessionId> {
-        let id = self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
+    /// An id for a new or renewed session; `None` if it is one that the client has sent. Only the request could make one
+    /// where the application has a generator.
+    fn new_id(&self, request: Option<&HttpRequest>) -> Result<Option<SessionId>, SessionError> {
+        let made = self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
             None => Some(SessionId::random()),
             Some(generator) => request.map(generator),
         });
-        if let (Some(carried), Some(id)) = (&self.carried, &id) {
-            carried.expect_id(id);
+        let id = made.ok_or(SessionError::IdsTaken)?;
+        // Whoever has planted it at the client knows it.
+        if self.presented.claims().any(|claim| claim.id == id) {
+            return Ok(None);
         }
-        id
+        if let Some(carried) = &self.carried {
+            carried.expect_id(&id);
+        }
+        Ok(Some(id))
     }
 
     /// Plans, makes the store call, and takes over what it did. The caller has the turn.
@@ -1012,7 +1030,7 @@ impl Inner {
         &self,
         changes: Changes,
         is_the_last: bool,
-        mut new_id: impl FnMut() -> Option<SessionId>,
+        mut new_id: impl FnMut() -> Result<Option<SessionId>, SessionError>,
     ) -> Result<Fate, SessionError> {
         for _ in 0..ID_ATTEMPTS {
             let now = self.config.clock.now();
@@ -1036,9 +1054,7 @@ impl Inner {
             })?;
             self.let_go(&plan.call, is_the_last);
             let cookie = plan.cookie;
-            let call = Effect::of(plan, self.shared_store(), merger, || {
-                new_id().ok_or(SessionError::IdsTaken)
-            })?;
+            let call = Effect::of(plan, self.shared_store(), merger, &mut new_id)?;
             self.state.borrow_mut().start(cookie, call);
             match self.settle().await? {
                 Settled::Nothing => return Ok(Fate::Stored),

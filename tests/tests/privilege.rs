@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use actix_typed_session::{
-    FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionMiddleware,
-    SessionStore, TypedSession,
+    FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId,
+    SessionMiddleware, SessionMiddlewareBuilder, SessionStore, TypedSession,
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Gate, Response, serve};
@@ -129,8 +129,16 @@ struct Site {
 
 impl Site {
     fn on(store: impl SessionStore, clock: FakeClock) -> Self {
+        Self::with(store, clock, |builder| builder)
+    }
+
+    fn with(
+        store: impl SessionStore,
+        clock: FakeClock,
+        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+    ) -> Self {
         let sessions = SessionMiddleware::builder(store).clock(clock.clone());
-        let sessions = sessions.renewal_grace(GRACE).build().expect("valid settings");
+        let sessions = settings(sessions.renewal_grace(GRACE)).build().expect("valid settings");
         let gate = Gate::default();
         let data = web::Data::new(gate.clone());
         let address = serve!(
@@ -331,6 +339,67 @@ async fn a_login_after_the_head_was_sent_fails_and_stores_nothing() {
     let response = planted.clone().get("/stream/7").await;
     assert_eq!((response.body.as_str(), response.set_cookie()), ("too late", None));
     assert_eq!(planted.act("read").await.body, "ann best=1 user=0 level=0 roles=");
+}
+
+/// The application's own fault, which the library does not let through: who can choose the id that a visitor gets
+/// has planted it.
+#[actix_web::test]
+async fn a_generator_that_returns_what_the_client_presents_plants_no_id() {
+    let clock = FakeClock::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = FileStore::builder(folder.path()).clock(clock.clone()).build();
+    let memory = MemoryStore::builder().clock(clock.clone()).build();
+    let adopting = |builder: SessionMiddlewareBuilder| {
+        builder.id_generator(|request: &HttpRequest| {
+            let cookie = request.headers().get("cookie").and_then(|it| it.to_str().ok());
+            let presented = cookie.and_then(|it| it.strip_prefix("__Host-session="));
+            presented.and_then(|id| SessionId::new(id).ok()).unwrap_or_else(SessionId::random)
+        })
+    };
+    for site in [
+        Site::with(memory, clock.clone(), adopting),
+        Site::with(files.expect("a file store"), clock.clone(), adopting),
+    ] {
+        for (begin, login) in [
+            // An id that nobody has.
+            ("", "user=7"),
+            ("", "name=ann,user=7,save"),
+            ("", "regenerate,user=7"),
+            // A live one.
+            ("name=mallory", "user=7"),
+            ("name=mallory", "user=7,save"),
+            ("name=mallory", "renew,user=7"),
+            ("name=mallory", "regenerate,user=7"),
+            ("name=mallory", "destroy,user=7"),
+            ("name=mallory", "destroy,save,user=7"),
+            // One that has ended.
+            ("name=mallory;destroy", "user=7"),
+            ("name=mallory;renew", "regenerate,user=7"),
+        ] {
+            let mut attacker = site.browser.clone();
+            let id = SessionId::random();
+            attacker.cookies.insert("__Host-session".to_owned(), id.as_str().to_owned());
+            let mut ended = None;
+            if !begin.is_empty() {
+                attacker.cookies.clear();
+                for steps in begin.split(';') {
+                    ended = Some(attacker.clone()).filter(|it| !it.cookies.is_empty());
+                    attacker.act(steps).await;
+                }
+            }
+            let attacker = ended.unwrap_or(attacker);
+            let mut victim = attacker.clone();
+            let response = victim.act(login).await;
+            assert!([200, 500].contains(&response.status), "{begin} {login}: {response:?}");
+            let response = attacker.clone().act("read").await;
+            assert!(!response.body.contains("user=7"), "{begin} {login}: {response:?}");
+            let is_out = !login.starts_with("destroy") || !response.body.contains("mallory");
+            assert!(
+                is_out,
+                "{begin} {login}: the logout is carried out all the same: {response:?}"
+            );
+        }
+    }
 }
 
 #[actix_web::test]

@@ -206,6 +206,10 @@ const VALUES: &[(&str, &str)] = &[
     ("", "\"a field without a name\""),
     ("a.b:c/d*{e}'f\"g", "1"),
     ("__proto__", "1"),
+    ("../../etc/passwd", "1"),
+    ("1e400", "1e400"),
+    ("lone surrogate", r#""\ud800""#),
+    ("the same twice", r#"{"a":1,"a":2}"#),
 ];
 
 pub async fn load_returns_what_was_created_byte_for_byte<H: Harness>(harness: Arc<H>) {
@@ -787,6 +791,8 @@ pub async fn additions_work_on_every_number<H: Harness>(harness: Arc<H>) {
         "18446744073709551616",
         "-9223372036854775809",
         "123456789012345678901234567890",
+        "1e400",
+        "-1e400",
         "null",
         "true",
         "\"12\"",

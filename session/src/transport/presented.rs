@@ -6,7 +6,8 @@ use crate::id::SessionId;
 /// The ids that a client sent.
 ///
 /// A browser may hold several cookies of one name, with different paths or domains, and sends them
-/// all: after a change of the settings, say. The first that names a session counts.
+/// all: after a change of the settings, say. The first that names a session counts; one whose id was renewed counts only
+/// if none of the others does, because its client has the new id too.
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
     /// Well-formed ids in the order sent; the bound keeps a forged header from costing many look-ups.

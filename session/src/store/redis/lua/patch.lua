@@ -29,10 +29,11 @@ local function float(n)
   return text
 end
 
--- Adds to a number; what is absent or no number becomes `first`.
+-- Adds to a number; what is absent, no number, or one that no double holds becomes `first`.
 local function add(key, name, by, first)
   local text = redis.call('HGET', key, name)
-  if not (text and tonumber(text)) then
+  local number = text and tonumber(text)
+  if not number or math.abs(number) == math.huge then
     redis.call('HSET', key, name, first)
     return
   end
