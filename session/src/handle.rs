@@ -816,6 +816,8 @@ impl Inner {
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
             match self.store().load_now(&key) {
+                // Whether it may still be read is to be looked up.
+                Some(Ok(Some(record))) if record.successor().is_some() => return false,
                 Some(Ok(record)) => {
                     if let Some(record) = record.and_then(|record| self.usable(record, None)) {
                         self.found(claim, key, record);
@@ -872,16 +874,43 @@ impl Inner {
             (None, Some(names)) => Look::AtFields(names),
             (None, None) => Look::AtAll,
         };
-        let record = match self.shared_store().load(key, look).await {
-            Ok(record) => record,
+        match self.load_undamaged(key, look).await?.and_then(|record| self.usable(record, renewal))
+        {
+            Some(record) if record.successor().is_some() => Ok(Some(self.readable(record).await?)),
+            record => Ok(record),
+        }
+    }
+
+    async fn load_undamaged(
+        &self,
+        key: StoreKey,
+        look: Look,
+    ) -> Result<Option<Record>, SessionError> {
+        match self.shared_store().load(key, look).await {
+            Ok(record) => Ok(record),
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a session.
                 error!("{}", Chain(&error));
-                None
+                Ok(None)
             }
-            Err(error) => return Err(error.into()),
-        };
-        Ok(record.and_then(|record| self.usable(record, renewal)))
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What an old id still reads: the session as it was, but only as long as the session lives. After a logout, or
+    /// where the id was renewed once more because of a `privilege` field, the old id reads nothing.
+    async fn readable(&self, retired: Record) -> Result<Record, SessionError> {
+        let mut next = retired.successor().copied();
+        while let Some(key) = next {
+            let successor = self.load_undamaged(key, Look::AtAll).await?;
+            let successor = successor.and_then(|record| self.usable(record, None));
+            if successor.as_ref().is_some_and(|record| !record.is_retired()) {
+                return Ok(retired);
+            }
+            next = successor.and_then(|record| record.successor().copied());
+        }
+        let until = retired.expires_at();
+        Ok(retired.hidden(until))
     }
 
     /// The record that the store has, unless its time is over; `renewal` is how the store was to extend it.

@@ -244,6 +244,7 @@ impl Checker {
             (Act::Login, Told::Nothing) if logged_in != 0 => Ok(()),
             (Act::Login, Told::Id(new)) if logged_in == 0 => {
                 state.user = self.client;
+                self.hide_snapshots(owner);
                 self.retire(exchange, owner, None, grace);
                 self.hand_out(new, owner)
             }
@@ -372,15 +373,16 @@ impl Checker {
     /// The session has ended; what is left of it are old ids that read nothing.
     fn end(&mut self, owner: u64) {
         self.sessions.remove(&owner);
-        self.ids.retain(|_, holder| match &mut holder.retired {
-            _ if holder.session != owner => true,
-            None => false,
-            Some(retired) => {
+        self.ids.retain(|_, holder| holder.session != owner || holder.retired.is_some());
+        self.hide_snapshots(owner);
+    }
+
+    fn hide_snapshots(&mut self, owner: u64) {
+        for holder in self.ids.values_mut().filter(|holder| holder.session == owner) {
+            if let Some(retired) = &mut holder.retired {
                 retired.snapshot = None;
-                retired.until.0 = 0;
-                true
             }
-        });
+        }
     }
 
     fn end_all_of_user(&mut self, but: Option<u64>) {

@@ -21,7 +21,6 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, ExitCode, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -191,22 +190,19 @@ fn soak(store: &'static str, time: Duration, seed: u64) -> Outcome {
     let outages = if site.redis.is_some() { Outages::Expected } else { Outages::None };
     let clients = (1..=CLIENTS).map(|n| Client::new(n, seed, address, start, outages));
     let interval = (time / 4).clamp(Duration::from_secs(4), Duration::from_secs(60));
-    let stop = AtomicBool::new(false);
+    let until = start + time;
     let redis = site.redis.as_mut();
-    let (mut clients, watched) = thread::scope(|scope| {
-        let watching = scope.spawn(|| watch::watch(process, redis, interval, &stop));
-        let loaded = clients.map(|client| client.run(start + time));
-        let clients = runtime.block_on(loaded.collect::<JoinSet<_>>().join_all());
-        stop.store(true, Ordering::Relaxed);
+    let (clients, watched) = thread::scope(|scope| {
+        let watching = scope.spawn(|| watch::watch(process, redis, interval, until));
+        let clients = runtime.block_on(all(clients.map(|client| client.run(until))));
         (clients, watching.join().expect("the server runs"))
     });
     let time = start.elapsed();
     // After the last restart of Redis.
-    let last_looks = clients.drain(..).map(Client::finish);
-    let clients = runtime.block_on(last_looks.collect::<JoinSet<_>>().join_all());
-    runtime.block_on(sleep(ABSOLUTE + 2 * server::SWEEP));
+    let clients = runtime.block_on(all(clients.into_iter().map(Client::finish)));
+    thread::sleep(ABSOLUTE + 2 * server::SWEEP);
     let (sessions_left, left) = runtime.block_on(site.left(store));
-    runtime.block_on(sleep(Duration::from_secs(1)));
+    thread::sleep(Duration::from_secs(1));
     let idle = (before, site.holds());
 
     let mut complaints: Vec<String> =
@@ -236,6 +232,13 @@ fn soak(store: &'static str, time: Duration, seed: u64) -> Outcome {
         complaints.push(format!("memory grows: {begin} KiB -> {end} KiB"));
     }
     Outcome { store, time, totals, checks, ids: ids.len(), watched, idle, left, complaints }
+}
+
+/// Runs clients side by side.
+async fn all(
+    running: impl Iterator<Item = impl Future<Output = Client> + Send + 'static>,
+) -> Vec<Client> {
+    running.collect::<JoinSet<_>>().join_all().await
 }
 
 /// What a worker opens with its first request is open before the first look at what is.

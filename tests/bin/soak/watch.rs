@@ -1,9 +1,7 @@
 //! Watches a server process for as long as it is under load, and disturbs its Redis.
 
 use std::{
-    fs,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -50,17 +48,17 @@ pub(crate) struct Watched {
     pub(crate) kills: u64,
 }
 
-/// Watches until it is told to stop. Redis is killed and started again once in the interval, and in the middle
+/// Watches for a time. Redis is killed and started again once in the interval, and in the middle
 /// of it all its connections are broken; at the end it is killed once more.
 pub(crate) fn watch(
     process: u32,
     mut redis: Option<&mut RedisServer>,
     interval: Duration,
-    stop: &AtomicBool,
+    until: Instant,
 ) -> Watched {
     let mut watched = Watched::default();
     let mut next = Instant::now() + interval / 2;
-    while !stop.load(Ordering::Relaxed) {
+    while Instant::now() < until {
         thread::sleep(Duration::from_secs(1));
         watched.holds.push(Holds::of(process, redis.as_deref()));
         let Some(redis) = redis.as_deref_mut() else { continue };
