@@ -302,13 +302,8 @@ impl Checker {
             && !scene.contested
             && let Some(state) = self.sessions.get(&owner)
         {
-            if let Some(until) = state.doubt {
-                may_be_retired = true;
-                self.end(owner);
-                self.retire(exchange, owner, None, (0, until));
-            } else {
-                self.end(owner);
-            }
+            may_be_retired |= state.doubt.is_some();
+            self.end(owner);
         }
         let fresh = exchange.presented.is_none();
         match (exchange.act.writes(), told) {
@@ -372,7 +367,13 @@ impl Checker {
 
     /// The session has ended; what is left of it are old ids that read nothing.
     fn end(&mut self, owner: u64) {
-        self.sessions.remove(&owner);
+        // A renewal that was not answered may have made the id an old one.
+        let doubt = self.sessions.remove(&owner).and_then(|state| state.doubt);
+        for holder in self.ids.values_mut().filter(|holder| holder.session == owner) {
+            if let (None, Some(until)) = (&holder.retired, doubt) {
+                holder.retired = Some(Retired { snapshot: None, until: (0, until) });
+            }
+        }
         self.ids.retain(|_, holder| holder.session != owner || holder.retired.is_some());
         self.hide_snapshots(owner);
     }
