@@ -25,8 +25,8 @@ use crate::{
 const STOCK: usize = 64;
 /// The sessions that are left alone until they have expired.
 const RESTING: usize = 16;
-/// The steps of the log that a violation is shown with.
-const LAST: usize = 25;
+/// The steps of the log that are kept to tell how a promise was broken.
+const LAST: usize = 1_000;
 /// So many tags, and a session gets no more.
 const TAGS: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -411,10 +411,30 @@ impl Client {
         }
         self.log.push_back(step);
         if let Err(broken) = result {
-            let log: Vec<_> =
-                self.log.iter().flatten().map(|exchange| format!("{exchange:?}\n")).collect();
-            self.violation = Some(format!("client {}: {broken}\n{}", self.number, log.concat()));
+            self.violation = Some(format!("client {}: {broken}\n{}", self.number, self.story()));
         }
+    }
+
+    /// The last steps, and those before them that have to do with the last one's cookie or end sessions.
+    fn story(&self) -> String {
+        let mut ids: Vec<&String> = Vec::new();
+        let mut story = Vec::new();
+        for (age, step) in self.log.iter().rev().enumerate() {
+            let concerns = |exchange: &Exchange| {
+                let told = exchange.answer.as_ref().map(|answer| &answer.told);
+                let told = ids.iter().any(|id| matches!(told, Some(Told::Id(told)) if told == *id));
+                told || exchange.presented.as_ref().is_some_and(|id| ids.contains(&id))
+            };
+            let ends_others = matches!(step[0].act, Act::Revoke | Act::EndOthers);
+            if age == 0 || step.iter().any(concerns) {
+                ids.extend(&step[0].presented);
+            } else if age > 10 && !ends_others {
+                continue;
+            }
+            story.extend(step.iter().rev().map(|exchange| format!("{exchange:?}\n")));
+        }
+        story.reverse();
+        story.concat()
     }
 
     fn add(&mut self, what: &'static str, n: u64) {
