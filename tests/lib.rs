@@ -351,15 +351,16 @@ pub async fn exchange(address: SocketAddr, request: &[u8]) -> Vec<Response> {
     let mut responses = Vec::new();
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
-        let (response, after) = parse(rest);
+        let (response, after) = whole_response(rest).expect("a whole response");
         responses.push(response);
         rest = after;
     }
     responses
 }
 
-fn parse(bytes: &[u8]) -> (Response, &[u8]) {
-    let end = find(bytes, b"\r\n\r\n").expect("a whole response head");
+/// The response at the beginning of the bytes, and what follows it; `None` while a part of it is missing.
+pub fn whole_response(bytes: &[u8]) -> Option<(Response, &[u8])> {
+    let end = find(bytes, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
@@ -372,23 +373,23 @@ fn parse(bytes: &[u8]) -> (Response, &[u8]) {
     let mut content = Vec::new();
     if header("transfer-encoding").is_some_and(|value| value == "chunked") {
         loop {
-            let line = find(body, b"\r\n").expect("a chunk's size");
+            let line = find(body, b"\r\n")?;
             let size = std::str::from_utf8(&body[..line]).expect("a chunk's size");
             let size = usize::from_str_radix(size, 16).expect("a chunk's size");
-            content.extend(&body[line + 2..line + 2 + size]);
-            body = &body[line + 2 + size + 2..];
+            content.extend(body.get(line + 2..line + 2 + size)?);
+            body = body.get(line + 2 + size + 2..)?;
             if size == 0 {
                 break;
             }
         }
     } else {
         let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        content.extend(&body[..length]);
+        content.extend(body.get(..length)?);
         body = &body[length..];
     }
     let body_text = String::from_utf8_lossy(&content).into_owned();
     let status = status.parse().expect("a status");
-    (Response { status, headers, body: body_text }, body)
+    Some((Response { status, headers, body: body_text }, body))
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -180,9 +180,7 @@ impl RedisServer {
     fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server is running");
         let program = self.server.program();
-        let mut command = Command::new("setpriv");
-        // A test that is killed leaves no server behind.
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&program);
+        let mut command = dying_with_us(&program);
         let port = self.port.to_string();
         command.args(&self.arguments).args(match self.speaks {
             // A server that was built without TLS does not know that there is another port.
@@ -290,9 +288,17 @@ fn free_port() -> u16 {
     }
 }
 
+/// A program that is killed when this process ends, so that a test that is killed leaves no server behind.
+/// [`spawn`] it.
+pub fn dying_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// Starts a child from a thread that lasts: it dies with the thread that has started it, and a test's
 /// thread ends before other tests are done with a server they share.
-fn spawn(command: Command) -> Child {
+pub fn spawn(command: Command) -> Child {
     type Order = (Command, mpsc::Sender<Child>);
     static STARTER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {

@@ -693,6 +693,10 @@ const CARRIED: &str = "a request to sessions that travel with it has brought its
 /// How often another id is tried when one is taken.
 const ID_ATTEMPTS: usize = 3;
 
+/// How many renewals an old id is followed through within the grace: a client that renews its id again and again must
+/// not make its old ones costly to look up. One that is older reads nothing.
+const MOST_RENEWALS: usize = 16;
+
 impl Inner {
     fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
         let connection = config.connection_of(request);
@@ -818,6 +822,8 @@ impl Inner {
             let key = StoreKey::from(&claim.id);
             match self.store().load_now(&key) {
                 Some(Ok(record)) => match record.and_then(|record| self.usable(record, None)) {
+                    // Whether it may still be read is to be looked up.
+                    Some(record) if record.successor().is_some() => return false,
                     Some(record) if record.is_retired() => {
                         best.get_or_insert((claim, key, record));
                     }
@@ -884,16 +890,44 @@ impl Inner {
             (None, Some(names)) => Look::AtFields(names),
             (None, None) => Look::AtAll,
         };
-        let record = match self.shared_store().load(key, look).await {
-            Ok(record) => record,
+        match self.load_undamaged(key, look).await?.and_then(|record| self.usable(record, renewal))
+        {
+            Some(record) if record.successor().is_some() => Ok(Some(self.readable(record).await?)),
+            record => Ok(record),
+        }
+    }
+
+    async fn load_undamaged(
+        &self,
+        key: StoreKey,
+        look: Look,
+    ) -> Result<Option<Record>, SessionError> {
+        match self.shared_store().load(key, look).await {
+            Ok(record) => Ok(record),
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a session.
                 error!("{}", Chain(&error));
-                None
+                Ok(None)
             }
-            Err(error) => return Err(error.into()),
-        };
-        Ok(record.and_then(|record| self.usable(record, renewal)))
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What an old id still reads: the session as it was, but only as long as the session lives. After a logout, or
+    /// where the id was renewed once more because of a `privilege` field, the old id reads nothing.
+    async fn readable(&self, retired: Record) -> Result<Record, SessionError> {
+        let mut next = retired.successor().copied();
+        for _ in 0..MOST_RENEWALS {
+            let Some(key) = next else { break };
+            let successor = self.load_undamaged(key, Look::AtAll).await?;
+            let successor = successor.and_then(|record| self.usable(record, None));
+            if successor.as_ref().is_some_and(|record| !record.is_retired()) {
+                return Ok(retired);
+            }
+            next = successor.and_then(|record| record.successor().copied());
+        }
+        let until = retired.expires_at();
+        Ok(retired.hidden(until))
     }
 
     /// The record that the store has, unless its time is over; `renewal` is how the store was to extend it.

@@ -176,13 +176,18 @@ impl Record {
                 retired: Some(Arc::new(Retired { successor: Some(*successor) })),
                 ..self.clone()
             },
-            OldId::ReadsNothing => Self {
-                expires_at,
-                retired: Some(Arc::new(Retired { successor: None })),
-                index: None,
-                fields: Fields::default(),
-                ..self.clone()
-            },
+            OldId::ReadsNothing => self.hidden(expires_at),
+        }
+    }
+
+    /// A retired record that reads as nothing.
+    pub(crate) fn hidden(&self, expires_at: Timestamp) -> Self {
+        Self {
+            expires_at,
+            retired: Some(Arc::new(Retired { successor: None })),
+            index: None,
+            fields: Fields::default(),
+            ..self.clone()
         }
     }
 

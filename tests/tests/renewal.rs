@@ -165,6 +165,27 @@ async fn a_logout_with_an_old_id_is_a_logout(site: Site) {
     assert!(old.clone().act("read").await.removes_cookie());
 }
 
+async fn an_old_id_reads_the_snapshot_no_longer_than_the_session_lives(site: Site) {
+    for end in ["destroy", "regenerate", "regenerate,name=y", "destroy,name=y", "user=7"] {
+        for renewals in ["renew", "renew renew"] {
+            let mut browser = site.visitor("name=x").await;
+            let old = browser.clone();
+            for renew in renewals.split(' ') {
+                browser.act(renew).await;
+            }
+            assert_eq!(field(&old.clone().act("read").await.body, "name"), "x");
+            browser.act(end).await;
+            for attempt in ATTEMPTS {
+                let response = old.clone().act(attempt).await;
+                assert_eq!(response.set_cookie(), None, "{attempt} after {renewals} {end}");
+                if attempt == "read" {
+                    assert_eq!(field(&response.body, "name"), "", "after {renewals} {end}");
+                }
+            }
+        }
+    }
+}
+
 async fn two_renewals_at_once_leave_one_session(site: Site) {
     for _ in 0..10 {
         let browser = site.visitor("name=x").await;
@@ -211,6 +232,7 @@ on_every_store!(settings = |builder| builder.renewal_grace(GRACE);
     the_holder_of_an_old_id_reads_the_snapshot_and_changes_nothing,
     an_id_that_was_renewed_twice_leads_nowhere,
     a_logout_with_an_old_id_is_a_logout,
+    an_old_id_reads_the_snapshot_no_longer_than_the_session_lives,
     two_renewals_at_once_leave_one_session,
     what_the_store_calls_a_session_opens_none,
 );
