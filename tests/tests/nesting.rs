@@ -8,6 +8,7 @@ use actix_typed_session::{
     Session, SessionError, SessionId, SessionMiddleware, SessionStore, StoreKey, SystemClock,
     TypedSession, Updated,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser, Gate, on, serve,
     stores::{files, redis},

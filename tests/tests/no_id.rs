@@ -7,6 +7,7 @@ use actix_typed_session::{
     CookieStore, Durability, FileStore, FindByIndex, Key, MemoryStore, RedisStore, Session,
     SessionId, SessionMiddleware, SessionStore, Sessions, StoreKey, TypedSession,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser, get, serve,
     servers::{RedisServer, Server},

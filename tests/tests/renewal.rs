@@ -186,6 +186,18 @@ async fn an_old_id_reads_the_snapshot_no_longer_than_the_session_lives(site: Sit
     }
 }
 
+async fn an_old_id_is_followed_through_sixteen_renewals_and_no_more(site: Site) {
+    let mut browser = site.visitor("name=x").await;
+    let old = browser.clone();
+    for renewal in 1..=17 {
+        browser.act("renew").await;
+        let response = old.clone().act("read").await;
+        let expected = if renewal <= 16 { "x" } else { "" };
+        assert_eq!(field(&response.body, "name"), expected, "after {renewal} renewals");
+    }
+    assert_eq!(field(&browser.act("read").await.body, "name"), "x");
+}
+
 async fn two_renewals_at_once_leave_one_session(site: Site) {
     for _ in 0..10 {
         let browser = site.visitor("name=x").await;
@@ -233,6 +245,7 @@ on_every_store!(settings = |builder| builder.renewal_grace(GRACE);
     an_id_that_was_renewed_twice_leads_nowhere,
     a_logout_with_an_old_id_is_a_logout,
     an_old_id_reads_the_snapshot_no_longer_than_the_session_lives,
+    an_old_id_is_followed_through_sixteen_renewals_and_no_more,
     two_renewals_at_once_leave_one_session,
     what_the_store_calls_a_session_opens_none,
 );

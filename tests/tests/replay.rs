@@ -12,6 +12,7 @@ use actix_typed_session::{
     Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder, SessionStore, Sessions,
     SystemClock, TypedSession,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Gate, Response, get, serve,
     stores::{prefix, redis_url},

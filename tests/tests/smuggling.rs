@@ -4,6 +4,7 @@
 use actix_typed_session::{
     MemoryStore, SessionId, SessionMiddleware, SessionMiddlewareBuilder, TypedSession,
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Response, Site, Visitor, exchange, show};
 use actix_web::{App, HttpServer, web};
 use http::{Request, Version};

@@ -7,6 +7,7 @@ use actix_typed_session::{
     CookieStore, EncryptedStore, Key, MemoryStore, Session, SessionMiddleware, TypedSession,
     conformance::{FaultyStore, Operation},
 };
+use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Gate, Response, Site, get, routes, serve};
 use actix_web::{App, web};
 
