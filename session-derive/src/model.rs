@@ -133,6 +133,12 @@ pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
 
 fn field(input: InputField, kind: Kind, names: &mut Names, errors: &mut Errors) -> Field {
     let InputField { ident, vis, ty, docs, attributes } = input;
+    if let Type::TraitObject(_) | Type::ImplTrait(_) = &ty {
+        errors.push(
+            ty.span(),
+            "a field has a type of known size; write that type instead of a trait, or `Box<dyn …>` in a field with `skip`",
+        );
+    }
     let mut stored = match (attributes.skip, reference(&ty)) {
         (Some(_), _) => {
             refuse_storage(&attributes, errors);
@@ -638,6 +644,14 @@ mod tests {
         }
         let skipped = syn::parse_quote! { struct S { #[session(skip)] a: &'static str } };
         assert_eq!(messages(skipped), <[&str; 0]>::default());
+    }
+
+    #[test]
+    fn the_type_of_a_field_is_no_trait() {
+        let found = messages(syn::parse_quote! { struct S { a: dyn Fn(), b: u8 +, c: impl Copy } });
+        assert_eq!(found.len(), 3, "{found:#?}");
+        let boxed = syn::parse_quote! { struct S { #[session(skip)] a: Box<dyn Fn() + Send> } };
+        assert_eq!(messages(boxed), <[&str; 0]>::default());
     }
 
     #[test]
