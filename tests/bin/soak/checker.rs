@@ -483,6 +483,7 @@ impl State {
                     if are_late { (self.age.0.min(age), self.age.1.max(age)) } else { (age, age) };
                 let (first, last) =
                     (self.end_of_use(exchange.sent).0, self.end_of_use(exchange.answered).1);
+                self.unproved = 0;
                 self.ends = (first, if are_late { self.ends.1.max(last) } else { last });
             }
             _ => {}
@@ -502,7 +503,9 @@ impl State {
             Act::ShortAge | Act::LongAge => {
                 let age = new_age(exchange.act);
                 self.age = (self.age.0.min(age), self.age.1.max(age));
-                self.ends.0 = self.ends.0.min(self.end_of_use(exchange.sent).0);
+                let end = self.end_of_use(exchange.sent).0;
+                self.ends.0 = self.ends.0.min(end);
+                self.unproved = self.unproved.min(end);
             }
             _ => {}
         }
@@ -536,7 +539,7 @@ impl State {
             self.doubt = None;
         }
         if self.doubt.is_none() {
-            self.ends.0 = self.ends.0.max(self.unproved);
+            self.ends.0 = self.ends.0.max(std::mem::take(&mut self.unproved));
         }
     }
 }
