@@ -29,7 +29,7 @@ pub(crate) enum Outages {
 }
 
 /// One client's sessions, as far as it can know them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Checker {
     client: u64,
     outages: Outages,
@@ -478,11 +478,12 @@ impl State {
             Act::Tag => drop(self.tags.surely.insert(exchange.number)),
             Act::ShortAge | Act::LongAge => {
                 let age = new_age(exchange.act);
-                let are_late = exchange.sent <= self.late;
+                let are_late = exchange.sent < self.late;
                 self.age =
                     if are_late { (self.age.0.min(age), self.age.1.max(age)) } else { (age, age) };
                 let (first, last) =
                     (self.end_of_use(exchange.sent).0, self.end_of_use(exchange.answered).1);
+                self.unproved = 0;
                 self.ends = (first, if are_late { self.ends.1.max(last) } else { last });
             }
             _ => {}
@@ -502,7 +503,9 @@ impl State {
             Act::ShortAge | Act::LongAge => {
                 let age = new_age(exchange.act);
                 self.age = (self.age.0.min(age), self.age.1.max(age));
-                self.ends.0 = self.ends.0.min(self.end_of_use(exchange.sent).0);
+                let end = self.end_of_use(exchange.sent).0;
+                self.ends.0 = self.ends.0.min(end);
+                self.unproved = self.unproved.min(end);
             }
             _ => {}
         }
@@ -536,7 +539,7 @@ impl State {
             self.doubt = None;
         }
         if self.doubt.is_none() {
-            self.ends.0 = self.ends.0.max(self.unproved);
+            self.ends.0 = self.ends.0.max(std::mem::take(&mut self.unproved));
         }
     }
 }
@@ -567,7 +570,7 @@ impl Count {
         self.late.sort_unstable();
         let counted = usize::try_from(seen.saturating_sub(self.least)).unwrap_or(usize::MAX);
         self.late.drain(..counted.min(self.late.len()));
-        self.late.retain(|until| *until >= now);
+        self.late.retain(|until| *until > now);
         self.least = self.least.max(seen);
     }
 }
@@ -624,7 +627,7 @@ impl Register {
         self.now.extend(late.filter(|value| value.may_be(seen, exchange)));
         self.now.sort_unstable_by_key(|value| value.number);
         self.now.dedup_by_key(|value| value.number);
-        self.late.retain(|(_, until)| *until >= exchange.sent);
+        self.late.retain(|(_, until)| *until > exchange.sent);
     }
 }
 
@@ -656,6 +659,351 @@ impl Tags {
 
     fn narrow(&mut self, seen: &BTreeSet<u64>, now: Ms) {
         self.surely.extend(seen);
-        self.perhaps.retain(|(tag, until)| *until >= now && !self.surely.contains(tag));
+        self.perhaps.retain(|(tag, until)| *until > now && !self.surely.contains(tag));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: u64 = 7;
+
+    fn number(n: u64) -> u64 {
+        CLIENT * NUMBERS_PER_CLIENT + n
+    }
+
+    /// A log that is written by hand: each request takes 1 ms, and is sent when the one before was answered.
+    struct Log {
+        checker: Checker,
+        now: Ms,
+        requests: u64,
+    }
+
+    impl Log {
+        fn new() -> Self {
+            Self { checker: Checker::new(CLIENT, Outages::Expected), now: 1_000, requests: 0 }
+        }
+
+        /// A log that has begun with an addition, by which the session `a` began.
+        fn begun() -> Self {
+            let mut log = Self::new();
+            log.ok(Act::Add, "", Seen::default(), id("a"));
+            log
+        }
+
+        fn request(&mut self, act: Act, presented: &str, answer: Option<Answer>) -> Exchange {
+            self.requests += 1;
+            let presented = (!presented.is_empty()).then(|| presented.to_owned());
+            let (number, sent) = (number(self.requests), self.now);
+            Exchange { number, act, presented, sent, answered: sent + 1, answer }
+        }
+
+        fn step(&mut self, step: &[Exchange]) -> Result<(), String> {
+            self.now += 1;
+            self.checker.observe(step)
+        }
+
+        fn says(
+            &mut self,
+            act: Act,
+            presented: &str,
+            seen: Seen,
+            told: Told,
+        ) -> Result<(), String> {
+            let request = self.request(act, presented, answer(200, Some(seen), told));
+            self.step(&[request])
+        }
+
+        fn ok(&mut self, act: Act, presented: &str, seen: Seen, told: Told) {
+            self.says(act, presented, seen, told).expect("no promise is broken");
+        }
+
+        fn wait(&mut self, duration: Duration) {
+            self.now += ms(duration);
+        }
+
+        #[track_caller]
+        fn breaks(&mut self, act: Act, presented: &str, seen: Seen, told: Told, complaint: &str) {
+            let broken = self.says(act, presented, seen, told).expect_err("a promise is broken");
+            assert!(broken.starts_with(complaint), "{broken}");
+        }
+    }
+
+    fn answer(status: u16, seen: Option<Seen>, told: Told) -> Option<Answer> {
+        Some(Answer { status, seen, told })
+    }
+
+    fn id(id: &str) -> Told {
+        Told::Id(id.to_owned())
+    }
+
+    /// The session that the first request has begun, with this count.
+    fn counted(count: u64) -> Seen {
+        Seen { owner: number(1), count, ..Seen::default() }
+    }
+
+    #[test]
+    fn a_write_that_was_answered_must_be_there() {
+        let mut log = Log::begun();
+        log.ok(Act::Add, "a", counted(1), Told::Nothing);
+        log.ok(Act::Text, "a", counted(2), Told::Nothing);
+        log.ok(Act::Tag, "a", Seen { text: number(3), ..counted(2) }, Told::Nothing);
+        let all = Seen { text: number(3), tags: [number(4)].into(), ..counted(2) };
+        log.ok(Act::Read, "a", all.clone(), Told::Nothing);
+        let read = |seen: Seen, complaint: &str| {
+            let mut log = Log { checker: log.checker.clone(), ..log };
+            log.breaks(Act::Read, "a", seen, Told::Nothing, complaint);
+        };
+        read(Seen { count: 1, ..all.clone() }, "the count");
+        read(Seen { count: 3, ..all.clone() }, "the count");
+        read(Seen { text: 0, ..all.clone() }, "the text");
+        read(Seen { tags: BTreeSet::new(), ..all.clone() }, "the set");
+        read(Seen { user: CLIENT, ..all.clone() }, "the user");
+        read(Seen::default(), "a session that nothing has ended is gone");
+        read(
+            Seen { owner: number(1) + NUMBERS_PER_CLIENT, ..all.clone() },
+            "somebody else's session",
+        );
+        read(Seen { owner: number(2), ..all }, "another session");
+    }
+
+    #[test]
+    fn a_write_that_failed_must_not_be_there() {
+        let mut log = Log::begun();
+        let request = log.request(Act::Fail, "a", answer(500, Some(counted(1)), Told::Nothing));
+        log.step(&[request]).expect("the handler fails, as it was asked to");
+        log.breaks(
+            Act::Read,
+            "a",
+            Seen { text: number(2), ..counted(1) },
+            Told::Nothing,
+            "the text",
+        );
+    }
+
+    #[test]
+    fn what_has_ended_is_seen_no_more() {
+        let gone = "a session that has ended is seen again";
+        let mut log = Log::begun();
+        log.ok(Act::Logout, "a", counted(1), Told::Removal);
+        log.ok(Act::Read, "a", Seen::default(), Told::Removal);
+        log.breaks(Act::Read, "a", counted(1), Told::Nothing, gone);
+
+        let mut log = Log::begun();
+        log.wait(MAX_AGE + Duration::from_millis(TOLERANCE + 10));
+        log.breaks(Act::Read, "a", counted(1), Told::Nothing, gone);
+
+        let mut log = Log::begun();
+        log.ok(Act::Login, "a", counted(1), id("b"));
+        let request = log.request(Act::Revoke, "", answer(200, None, Told::Nothing));
+        log.step(&[request]).expect("all sessions end");
+        log.breaks(Act::Read, "b", Seen { user: CLIENT, ..counted(1) }, Told::Nothing, gone);
+    }
+
+    #[test]
+    fn about_its_end_a_session_may_be_there_or_not() {
+        for seen in [counted(1), Seen::default()] {
+            let mut log = Log::begun();
+            log.wait(MAX_AGE - Duration::from_millis(50));
+            let told = if seen.owner == 0 { Told::Removal } else { Told::Nothing };
+            log.ok(Act::Read, "a", seen, told);
+        }
+    }
+
+    #[test]
+    fn a_use_extends_a_session_up_to_its_absolute_end() {
+        let mut log = Log::begun();
+        for _ in 0..5 {
+            log.wait(MAX_AGE * 4 / 5);
+            if log.now < ms(ABSOLUTE) {
+                log.ok(Act::Read, "a", counted(1), Told::Nothing);
+            }
+        }
+        log.wait(Duration::from_secs(1));
+        log.breaks(
+            Act::Read,
+            "a",
+            counted(1),
+            Told::Nothing,
+            "a session that has ended is seen again",
+        );
+    }
+
+    #[test]
+    fn an_old_id_reads_the_snapshot_for_its_grace_and_nothing_after_a_login() {
+        let mut log = Log::begun();
+        log.ok(Act::Renew, "a", counted(1), id("b"));
+        log.ok(Act::Add, "b", counted(1), Told::Nothing);
+        log.ok(Act::Read, "a", counted(1), Told::Nothing);
+        log.wait(GRACE + Duration::from_millis(TOLERANCE + 10));
+        log.breaks(
+            Act::Read,
+            "a",
+            counted(1),
+            Told::Nothing,
+            "a session that has ended is seen again",
+        );
+
+        let mut log = Log::begun();
+        log.ok(Act::Login, "a", counted(1), id("b"));
+        log.ok(Act::Read, "a", Seen::default(), Told::Nothing);
+        log.breaks(
+            Act::Read,
+            "a",
+            counted(1),
+            Told::Nothing,
+            "a session that has ended is seen again",
+        );
+
+        let mut log = Log::begun();
+        log.ok(Act::Renew, "a", counted(1), id("b"));
+        log.ok(Act::Add, "a", counted(1), Told::Nothing);
+        log.breaks(Act::Read, "b", counted(2), Told::Nothing, "the count");
+    }
+
+    #[test]
+    fn no_cookie_comes_twice_or_without_reason_or_for_nothing() {
+        let mut log = Log::begun();
+        log.breaks(Act::Read, "a", counted(1), id("b"), "a cookie that nothing explains");
+        let mut log = Log::begun();
+        log.breaks(Act::Login, "a", counted(1), Told::Nothing, "the client is not told");
+        let mut log = Log::begun();
+        log.breaks(Act::Add, "", Seen::default(), id("a"), "an id is handed out twice");
+        let mut log = Log::begun();
+        log.breaks(
+            Act::Add,
+            "",
+            Seen::default(),
+            Told::Nothing,
+            "a session begins without a cookie",
+        );
+        let mut log = Log::begun();
+        log.breaks(Act::Read, "x", Seen::default(), Told::Nothing, "a cookie that opens nothing");
+        let mut log = Log::begun();
+        log.ok(Act::Login, "a", counted(1), id("b"));
+        log.breaks(Act::Add, "a", Seen::default(), id("c"), "a cookie for an old id");
+    }
+
+    #[test]
+    fn a_write_without_an_answer_may_be_there_and_comes_late_at_most_for_a_while() {
+        for answer in [None, answer(503, None, Told::Nothing)] {
+            for (late, then) in [(1, 2), (2, 2)] {
+                let mut log = Log::begun();
+                let request = log.request(Act::Add, "a", answer.clone());
+                log.step(&[request]).expect("nobody knows");
+                log.ok(Act::Read, "a", counted(late), Told::Nothing);
+                log.ok(Act::Read, "a", counted(then), Told::Nothing);
+                log.breaks(Act::Read, "a", counted(1), Told::Nothing, "the count");
+            }
+            let mut log = Log::begun();
+            let request = log.request(Act::Add, "a", answer.clone());
+            log.step(&[request]).expect("nobody knows");
+            log.wait(Duration::from_millis(SETTLE + 10));
+            log.ok(Act::Read, "a", counted(1), Told::Nothing);
+            log.breaks(Act::Read, "a", counted(2), Told::Nothing, "the count");
+        }
+    }
+
+    #[test]
+    fn a_logout_without_an_answer_may_have_ended_the_session_for_ever() {
+        let mut log = Log::begun();
+        let request = log.request(Act::Logout, "a", None);
+        log.step(&[request]).expect("nobody knows");
+        log.ok(Act::Read, "a", counted(1), Told::Nothing);
+        log.ok(Act::Read, "a", Seen::default(), Told::Removal);
+        log.breaks(
+            Act::Read,
+            "a",
+            counted(1),
+            Told::Nothing,
+            "a session that has ended is seen again",
+        );
+    }
+
+    #[test]
+    fn an_outage_is_no_answer_of_a_store_that_has_none() {
+        let mut log = Log::begun();
+        log.checker.outages = Outages::None;
+        let request = log.request(Act::Read, "a", answer(503, None, Told::Nothing));
+        log.step(&[request]).expect_err("this store is always there");
+    }
+
+    #[test]
+    fn of_parallel_additions_all_count_unless_the_session_is_renewed() {
+        let burst = |log: &mut Log, ender: Option<(Act, Told)>| {
+            let mut step: Vec<_> = (0..5)
+                .map(|n| {
+                    log.request(Act::Add, "a", answer(200, Some(counted(1 + n / 2)), Told::Nothing))
+                })
+                .collect();
+            if let Some((act, told)) = ender {
+                step.push(log.request(act, "a", answer(200, Some(counted(1)), told)));
+            }
+            log.step(&step).expect("no promise is broken");
+        };
+        let mut log = Log::begun();
+        burst(&mut log, None);
+        log.breaks(Act::Read, "a", counted(5), Told::Nothing, "the count");
+
+        let mut log = Log::begun();
+        burst(&mut log, Some((Act::Renew, id("b"))));
+        log.ok(Act::Read, "b", counted(4), Told::Nothing);
+        log.breaks(Act::Read, "b", counted(5), Told::Nothing, "the count");
+
+        let mut log = Log::begun();
+        burst(&mut log, Some((Act::Logout, Told::Removal)));
+        log.breaks(
+            Act::Read,
+            "a",
+            counted(6),
+            Told::Nothing,
+            "a session that has ended is seen again",
+        );
+    }
+
+    #[test]
+    fn a_value_with_an_end_ends_and_not_before() {
+        let coded = || Seen { code: number(2), ..counted(1) };
+        let mut log = Log::begun();
+        log.ok(Act::Code, "a", counted(1), Told::Nothing);
+        log.ok(Act::Read, "a", coded(), Told::Nothing);
+        log.wait(CODE_TTL + Duration::from_millis(TOLERANCE + 10));
+        log.breaks(Act::Read, "a", coded(), Told::Nothing, "the value with an end");
+
+        let mut log = Log::begun();
+        log.ok(Act::Code, "a", counted(1), Told::Nothing);
+        log.breaks(Act::Read, "a", counted(1), Told::Nothing, "the value with an end");
+    }
+
+    #[test]
+    fn a_shorter_age_ends_a_session_sooner() {
+        let mut log = Log::begun();
+        log.ok(Act::ShortAge, "a", counted(1), id("a"));
+        log.wait(SHORT_AGE + Duration::from_millis(TOLERANCE + 10));
+        log.breaks(
+            Act::Read,
+            "a",
+            counted(1),
+            Told::Nothing,
+            "a session that has ended is seen again",
+        );
+    }
+
+    #[test]
+    fn an_end_of_the_others_spares_ones_own() {
+        let user = |owner: u64| Seen { owner: number(owner), user: CLIENT, ..Seen::default() };
+        let mut log = Log::new();
+        log.ok(Act::Login, "", Seen::default(), id("a"));
+        log.ok(Act::Login, "", Seen::default(), id("b"));
+        log.ok(Act::EndOthers, "b", user(2), Told::Nothing);
+        log.ok(Act::Read, "b", user(2), Told::Nothing);
+        log.breaks(
+            Act::Read,
+            "a",
+            user(1),
+            Told::Nothing,
+            "a session that has ended is seen again",
+        );
     }
 }
