@@ -63,6 +63,15 @@ mod tests {
         assert!(!is_of(&token(&eve), &ann));
     }
 
+    /// Pages that a release has served are sent to the next one.
+    #[test]
+    fn a_token_is_the_masked_hmac_of_its_purpose_keyed_with_the_id() {
+        let id = SessionId::new("a".repeat(32)).expect("32 letters are an id");
+        let unmasked = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAC\
+                        ItJD0tTUzecoEJcJybw0EaEVl9qHxUD1yJGUEu_MrtA";
+        assert!(is_of(unmasked, &id));
+    }
+
     #[test]
     fn no_two_tokens_have_a_part_in_common() {
         let id = SessionId::random();

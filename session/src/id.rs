@@ -260,6 +260,17 @@ mod tests {
     }
 
     #[test]
+    fn each_character_of_an_id_is_random() {
+        let ids: Vec<_> = (0..64).map(|_| SessionId::random()).collect();
+        for place in 0..ids[0].as_str().len() {
+            let values: std::collections::BTreeSet<u8> =
+                ids.iter().map(|id| id.as_str().as_bytes()[place]).collect();
+            // Of 64 throws of a die with 64 sides, or 16 for the last one, so few differ once in many ages.
+            assert!(values.len() > 5, "character {place}: {values:?}");
+        }
+    }
+
+    #[test]
     fn a_key_is_the_sha_256_of_the_id() {
         let id = SessionId::new("a".repeat(32)).expect("32 letters are an id");
         assert_eq!(

@@ -536,8 +536,12 @@ mod tests {
     #[test]
     fn a_record_retired_by_a_privilege_keeps_nothing() {
         let grace = Grace { until: Timestamp::from_unix_ms(99), old_id: OldId::ReadsNothing };
-        let retired = record().retire(grace, &StoreKey::from_bytes([7; 32]));
+        let mut indexed = record();
+        indexed.index =
+            Some(Index::new(PublicId::new(Timestamp::from_unix_ms(99)), "n".into()).into());
+        let retired = indexed.retire(grace, &StoreKey::from_bytes([7; 32]));
         assert_eq!(retired.fields().len(), 0);
+        assert!(retired.index().is_none(), "nobody lists it");
         assert_eq!(retired.successor(), None);
         assert_eq!(retired.expires_at(), Timestamp::from_unix_ms(10), "never longer than it had");
     }

@@ -629,6 +629,85 @@ async fn changes_that_nobody_saves_are_warned_about() {
 }
 
 #[actix_web::test]
+async fn what_cannot_be_kept_is_not_said_to_be_unsaved() {
+    let log = Log::of_this_thread();
+    let sessions = SessionMiddleware::new(store());
+    let app = actix_web::test::init_service(
+        App::new()
+            .wrap(sessions)
+            .route("/", web::get().to(view))
+            .route(
+                "/renew",
+                web::get().to(async |mut session: SessionHandle| {
+                    session.renew();
+                    "renewed"
+                }),
+            )
+            .route(
+                "/broken",
+                web::get().to(async |mut session: SessionHandle| {
+                    session.renew();
+                    HttpResponse::InternalServerError().finish()
+                }),
+            ),
+    )
+    .await;
+    let get = async |path: &str, cookie: &str| {
+        let request = actix_web::test::TestRequest::get()
+            .uri(path)
+            .insert_header((header::COOKIE, cookie))
+            .to_request();
+        let response = actix_web::test::call_service(&app, request).await;
+        let set = response.headers().get(header::SET_COOKIE).cloned();
+        set.map(|set| set.to_str().expect("ASCII").split(';').next().unwrap_or_default().to_owned())
+    };
+    let cookie = get("/", "").await.expect("a new session");
+    assert_eq!(get("/broken", &cookie).await, None);
+    assert!(get("/renew", &cookie).await.is_some());
+    assert_eq!(get("/renew", &cookie).await, None, "the id is an old one");
+    assert_eq!(log.lines().len(), 1, "{}", log.text());
+    assert!(log.text().contains("the changes of a request are lost"), "{}", log.text());
+}
+
+#[actix_web::test]
+async fn what_is_asked_for_during_a_save_is_done_after_it() {
+    async fn busy(
+        how: web::Path<String>,
+        mut session: TypedSession<Visitor>,
+        mut other: TypedSession<Settings>,
+    ) -> impl Responder {
+        session.set_views(session.views + 1);
+        let meanwhile = async {
+            match how.as_str() {
+                "write" => other.set_theme("dark".to_owned()),
+                _ => other.destroy(),
+            }
+        };
+        let (saved, ()) = futures_util::future::join(session.save(), meanwhile).await;
+        saved.map(|()| "saved")
+    }
+    let store = store();
+    let sessions = SessionMiddleware::new(store.clone());
+    let address = serve!(
+        App::new()
+            .wrap(sessions.clone())
+            .route("/", web::get().to(view))
+            .route(
+                "/theme",
+                web::get().to(async |session: TypedSession<Settings>| session.theme.clone())
+            )
+            .route("/busy/{how}", web::get().to(busy))
+    );
+    let mut browser = Browser::new(address);
+    browser.get("/").await;
+    store.inject(Operation::Update, Fault::Delay(std::time::Duration::from_millis(20)));
+    assert_eq!(browser.get("/busy/write").await.text(), "200 saved");
+    assert_eq!(browser.get("/theme").await.body, "dark");
+    assert!(browser.get("/busy/destroy").await.removes_cookie());
+    assert_eq!(browser.get("/").await.body, "1", "a new session");
+}
+
+#[actix_web::test]
 async fn a_websocket_reads_the_session_and_changes_it_with_save() {
     async fn socket(
         request: HttpRequest,

@@ -670,6 +670,17 @@ async fn a_token_is_good_for_the_session_that_got_it() {
 }
 
 #[actix_web::test]
+async fn a_form_is_checked_against_the_id_that_came_with_it() {
+    let site = Site::start();
+    let mut browser = site.browser();
+    browser.act("name=ann").await;
+    let token = browser.act("csrf").await.body;
+    // What a guard does before the handler looks at the form.
+    assert_eq!(browser.act(&format!("renew,save,verify={token}")).await.status, 200);
+    assert_eq!(browser.act(&format!("verify={token}")).await.status, 403);
+}
+
+#[actix_web::test]
 async fn a_visitor_gets_a_session_with_the_form() {
     let site = Site::start();
     let mut browser = site.browser();

@@ -184,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn an_id_may_have_a_part_of_a_web_tokens_form() {
+        let (begins, dots) = (format!("eyJ{ID}"), format!("{ID}.a.b"));
+        assert_eq!(bearer(&[&format!("Bearer {begins}")]), begins);
+        assert_eq!(bearer(&[&format!("Bearer {dots}")]), dots);
+    }
+
+    #[test]
     fn an_empty_token_asks_and_any_other_is_no_id() {
         assert_eq!(bearer(&["Bearer"]), "asks");
         assert_eq!(bearer(&["Bearer "]), "asks");
