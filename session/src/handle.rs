@@ -509,9 +509,9 @@ impl SessionHandle {
     }
 
     /// Whether nobody holds the session any more but the middleware and the request, so that nobody reads it
-    /// again before it is closed.
+    /// again before it is closed; and who reads it later finds it by the id that the client came with.
     fn is_the_last(&self) -> bool {
-        Rc::strong_count(&self.0) <= 2
+        Rc::strong_count(&self.0) <= 2 && !self.inner().state.borrow().has_new_id
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) failed: Option<(&'static str, ValueError)>,
     /// Whether `save` has carried out a `destroy`.
     pub(crate) destroyed: bool,
+    /// Whether the session has another id than the client came with.
+    pub(crate) has_new_id: bool,
     pub(crate) under_way: Option<Box<UnderWay>>,
 }
 
@@ -117,6 +119,7 @@ impl Default for State {
             cookie: CookieAction::Keep,
             failed: None,
             destroyed: false,
+            has_new_id: false,
             under_way: None,
         }
     }
@@ -320,6 +323,7 @@ impl State {
             Effect::Began { id, key, record } => {
                 self.stored = Base::Live { key, record };
                 self.destroyed = false;
+                self.has_new_id = true;
                 ids.push(Some(id));
             }
             Effect::Updated { patch } => {
@@ -332,6 +336,7 @@ impl State {
                     patch_snapshot(record, &patch);
                     *stored_key = key;
                 }
+                self.has_new_id = true;
                 ids.push(Some(id));
             }
             Effect::Touched(expires_at) => {

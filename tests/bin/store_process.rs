@@ -3,7 +3,8 @@
 //! `store_process FOLDER hammer ROUND`: changes sessions until it is killed, and tells what it begins and
 //! what it has done. `store_process FOLDER add N`: adds 1 to one session, N times. `store_process FOLDER
 //! try`: reads and changes one session once, and tells what happened; `try-unchecked` opens the store as
-//! `SessionMiddleware::default()` does, in the working directory.
+//! `SessionMiddleware::default()` does, in the working directory. `store_process FOLDER live DURABILITY`: one
+//! session from its beginning to its end, and tells after each step which it was.
 
 use std::{
     env,
@@ -25,7 +26,8 @@ async fn main() {
     let (folder, command) = arguments.split_first().expect("a folder");
     let durability = match command {
         // A kill must be survived without the help of any sync.
-        ["hammer", _] => Durability::Process,
+        ["hammer", _] | ["live", "process"] => Durability::Process,
+        ["live", "power-at-once"] => Durability::PowerAtOnce,
         _ => Durability::Power,
     };
     let store = FileStore::builder(*folder).durability(durability).sweep_interval(None);
@@ -38,6 +40,7 @@ async fn main() {
             let store = store.build().expect("a writable folder");
             add(store, times.parse().expect("a number")).await;
         }
+        ["live", _] => live(store.build().expect("a writable folder")).await,
         ["try"] => attempt(store.build()).await,
         ["try-unchecked"] => attempt(Ok(FileStore::default())).await,
         other => panic!("unknown command {other:?}"),
@@ -104,6 +107,23 @@ async fn add(store: FileStore, times: u64) {
     for _ in 0..times {
         store.update(&key(0), &patch).await.expect("a working disk");
     }
+}
+
+async fn live(store: FileStore) {
+    tell("open");
+    let now = SystemClock.now();
+    let until = |ms| Timestamp::from_unix_ms(now.as_unix_ms() + ms);
+    store.create(&key(0), &Record::new(now, until(60_000))).await.expect("a working disk");
+    tell("create");
+    store.update(&key(0), &value_patch(1)).await.expect("a working disk");
+    tell("update");
+    store.touch(&key(0), until(90_000)).await.expect("a working disk");
+    tell("touch");
+    let grace = Grace { until: until(60_000), old_id: OldId::ReadsSnapshot };
+    store.rotate(&key(0), &key(1), &Patch::default(), grace).await.expect("a working disk");
+    tell("rotate");
+    store.destroy(&key(1)).await.expect("a working disk");
+    tell("destroy");
 }
 
 async fn attempt(store: Result<FileStore, actix_typed_session::StoreError>) {

@@ -192,6 +192,26 @@ async fn who_asks_for_the_session_after_the_response_sees_what_was_stored() {
 }
 
 #[actix_web::test]
+async fn who_asks_for_it_after_the_response_sees_a_session_that_has_a_new_id() {
+    async fn again(mut session: TypedSession<Visitor>) -> Result<impl Responder, SessionError> {
+        session.renew();
+        session.set_views(session.views + 1);
+        session.save().await?;
+        session.set_views(session.views + 1);
+        Ok("saved, and changed again")
+    }
+    let sessions = SessionMiddleware::new(MemoryStore::new());
+    let app = move || {
+        App::new().wrap(sessions.clone()).wrap(from_fn(look_again)).route("/", web::get().to(again))
+    };
+    let mut browser = Browser::new(serve!(app()));
+    for n in [2, 4] {
+        let response = browser.get("/").await;
+        assert_eq!(response.header("seen"), Some(format!("{n} Loaded true").as_str()));
+    }
+}
+
+#[actix_web::test]
 async fn a_store_that_answers_at_once_is_asked_no_less() {
     async fn fail(mut session: TypedSession<Visitor>) -> impl Responder {
         session.set_views(100);

@@ -3,8 +3,8 @@
 use std::{panic, sync::Arc, time::Duration};
 
 use actix_typed_session::{
-    Change, Clock as _, Created, FakeClock, Grace, MemoryStore, NewExpiry, Number, Patch, Record,
-    Renewal, SessionStore, StoreError, StoreKey, Timestamp, Updated,
+    Change, Clock as _, Created, FakeClock, Grace, Limits, MemoryStore, NewExpiry, Number, Patch,
+    Record, Renewal, SessionStore, StoreError, StoreKey, Timestamp, Updated,
     conformance::{Harness, laws, run},
 };
 use actix_typed_session_log_watch as _;
@@ -31,6 +31,7 @@ enum Flaw {
     LoadAndTouchOnlySaysSo,
     LoadAndTouchShortens,
     LoadAndTouchExtendsTheRetired,
+    LoadAndTouchForgetsTheLimits,
     TouchShortens,
     TouchOfTheGoneSucceeds,
     DestroyForgetsTheSuccessor,
@@ -124,6 +125,14 @@ impl SessionStore for Broken {
             F::LoadAndTouchExtendsTheRetired if record.is_retired() => {
                 let longer = record.clone().extended_to(record.expires_at().saturating_add(HOUR));
                 self.replace(key, &longer).await?;
+            }
+            F::LoadAndTouchForgetsTheLimits => {
+                let mut patch = Patch::default();
+                patch.set_limits(Limits::default());
+                let unlimited = patch.apply_to(record).ok();
+                if let Some(later) = unlimited.and_then(|record| renewal.expires_at(&record)) {
+                    self.store.touch(key, later).await?;
+                }
             }
             _ => {}
         }
@@ -327,6 +336,7 @@ fn the_kit_notices_each_broken_law() {
         LoadAndTouchOnlySaysSo: load_and_touch_extends_as_told_or_not_at_all;
         LoadAndTouchShortens: load_and_touch_extends_as_told_or_not_at_all;
         LoadAndTouchExtendsTheRetired: load_and_touch_does_not_extend_a_retired_session;
+        LoadAndTouchForgetsTheLimits: load_and_touch_extends_as_told_or_not_at_all;
         AddStartsFromZero: additions_start_from_the_given_number;
         TouchShortens: touch_only_extends, concurrent_touches_keep_the_latest;
         TouchOfTheGoneSucceeds: update_touch_and_rotate_of_a_gone_session_bring_nothing_back;

@@ -3,8 +3,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use actix_typed_session::{
-    Clock as _, Durability, EncryptedStore, FakeClock, FileStore, Grace, Key, MemoryStore, Number,
-    OldId, Patch, Record, SessionId, SessionStore, StoreError, StoreKey, Updated,
+    Clock as _, Durability, EncryptedStore, FakeClock, FileStore, Grace, Index, Key, MemoryStore,
+    Number, OldId, Patch, PublicId, Record, SessionId, SessionStore, StoreError, StoreKey, Updated,
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::concurrency::{REQUESTS, Site, field as shown};
@@ -224,7 +224,11 @@ async fn no_file_holds_a_value_that_was_ever_stored() {
 async fn the_store_inside_never_gets_a_plain_value_in_a_basis() {
     let seen = Seen(memory());
     let store = encrypted(seen);
-    let old = create(&store, &record(&[("user", "\"PLAINTEXT\"")])).await;
+    let mut indexed = Patch::default();
+    let ends = record(&[]).expires_at();
+    indexed.index_field(Index::new(PublicId::new(ends), "user".into()));
+    let record = indexed.apply_to(&record(&[("user", "\"PLAINTEXT\"")])).expect("a new record");
+    let old = create(&store, &record).await;
     let basis = load(&store, &old).await;
     let now = FakeClock::default().now();
     let grace = Grace { until: now, old_id: OldId::ReadsNothing };
@@ -244,6 +248,7 @@ impl Seen {
         for (name, json) in record.fields() {
             assert!(json.get().starts_with("\"~1."), "{name} is plain");
         }
+        assert!(record.index().is_none(), "nobody finds a session by what is sealed");
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Created, Grace, OldId, Patch, Record, RedisStore, SessionMiddleware,
-    SessionStore as _, StoreKey, SystemClock, Updated,
+    Clock as _, Created, EncryptedStore, Grace, Key, OldId, Patch, Record, RedisStore,
+    SessionMiddleware, SessionStore as _, StoreKey, SystemClock, Updated,
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
@@ -72,6 +72,21 @@ fn calls(server: &RedisServer, command: &str) -> u64 {
 }
 
 const SERVERS: [Server; 3] = [Server::Redis, Server::Redis62, Server::Valkey];
+
+#[tokio::test]
+async fn what_is_at_hand_is_opened() {
+    let redis = RedisServer::start(Server::Redis);
+    let inner = caching(&redis.url(), LONG);
+    let store = EncryptedStore::new(inner, [Key::generate()]).expect("there is a key");
+    let now = SystemClock.now();
+    let record = value_patch(7).apply_to(&Record::new(now, now.saturating_add(HOUR)));
+    let record = record.expect("a new record takes a patch");
+    assert_eq!(store.create(&key(0), &record).await.expect("an answer"), Created::Stored);
+    store.load(&key(0)).await.expect("an answer");
+    let sealed = store.inner().at_hand(&key(0)).expect("it was read");
+    assert_ne!(sealed.field("a").map(|json| json.get()), Some("7"));
+    assert_eq!(value(store.at_hand(&key(0))), Some(7));
+}
 
 #[tokio::test]
 async fn what_others_change_destroy_or_renew_is_forgotten() {

@@ -20,6 +20,13 @@ struct Few {
     tags: BTreeSet<String>,
 }
 
+/// One of the few, under a name of its own.
+#[derive(Session)]
+struct Renamed {
+    #[session(alias = "count")]
+    number: u64,
+}
+
 /// The many: what makes the session large, and one field of the few.
 #[derive(Session)]
 struct Many {
@@ -40,6 +47,10 @@ async fn begin(mut session: TypedSession<Many>) -> &'static str {
 
 async fn read(session: TypedSession<Few>) -> String {
     session.count.to_string()
+}
+
+async fn read_renamed(session: TypedSession<Renamed>) -> String {
+    session.number.to_string()
 }
 
 async fn write(mut session: TypedSession<Few>) -> String {
@@ -96,6 +107,7 @@ impl Site {
                 .app_data(data.clone())
                 .route("/begin", web::get().to(begin))
                 .route("/read", web::get().to(read))
+                .route("/renamed", web::get().to(read_renamed))
                 .route("/write", web::get().to(write))
                 .route("/both", web::get().to(both))
                 .route("/after", web::get().to(one_after_the_other))
@@ -143,6 +155,18 @@ async fn one_field_of_a_large_session_moves_one_field() {
         assert!(into <= most_in && out <= most_out, "{path}: {into} in, {out} out");
     }
     assert_eq!(site.get("/read").await, "2");
+}
+
+#[actix_web::test]
+async fn a_value_under_an_older_name_is_asked_for_too() {
+    let mut site = Site::start().await;
+    // The first time shows whether the session is large.
+    assert_eq!(site.get("/renamed").await, "1");
+    let before = site.whole_loads();
+    for _ in 0..3 {
+        assert_eq!(site.get("/renamed").await, "1");
+    }
+    assert_eq!(site.whole_loads(), before, "one field is enough");
 }
 
 #[actix_web::test]

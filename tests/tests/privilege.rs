@@ -484,3 +484,53 @@ async fn a_slow_request_of_the_attacker_changes_nothing_after_the_login() {
         site.attack(&planted, &mut victim, steps).await;
     }
 }
+
+#[actix_web::test]
+async fn a_privilege_renews_the_id_under_whatever_name_it_is_stored() {
+    #[derive(Session)]
+    struct Renamed {
+        #[session(privilege, rename = "u")]
+        user: u64,
+    }
+    #[derive(Session)]
+    #[session(namespace = "shop")]
+    struct Shop {
+        #[session(privilege)]
+        user: u64,
+        #[session(privilege, rename = "r")]
+        role: u64,
+    }
+    let sessions = SessionMiddleware::new(MemoryStore::new());
+    let address = serve!(
+        App::new()
+            .wrap(sessions.clone())
+            .route(
+                "/renamed",
+                web::get().to(async |mut session: TypedSession<Renamed>| {
+                    session.set_user(session.user + 1);
+                    "ok"
+                })
+            )
+            .route(
+                "/in_namespace",
+                web::get().to(async |mut session: TypedSession<Shop>| {
+                    session.set_user(session.user + 1);
+                    "ok"
+                })
+            )
+            .route(
+                "/renamed_in_namespace",
+                web::get().to(async |mut session: TypedSession<Shop>| {
+                    session.set_role(session.role + 1);
+                    "ok"
+                })
+            )
+    );
+    let mut browser = Browser::new(address);
+    browser.get("/renamed").await;
+    for path in ["/renamed", "/in_namespace", "/renamed_in_namespace"] {
+        let planted = browser.cookie().to_owned();
+        browser.get(path).await;
+        assert_ne!(browser.cookie(), planted, "{path}");
+    }
+}

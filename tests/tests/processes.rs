@@ -143,6 +143,65 @@ async fn additions_of_several_processes_add_up() {
     assert_eq!(record.field("n").map(|json| json.get()), Some("300"));
 }
 
+/// What a process does to the disk in each step that it tells, as Valgrind sees it.
+#[cfg(target_os = "linux")]
+fn disk_calls(durability: &str) -> Vec<String> {
+    let folder = TempDir::new().expect("a temporary folder");
+    let output = Command::new("valgrind")
+        .args(["--tool=none", "--trace-syscalls=yes", env!("CARGO_BIN_EXE_store_process")])
+        .arg(folder.path().join("sessions"))
+        .args(["live", durability])
+        .output()
+        .expect("valgrind is there: apt-get install valgrind");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && told.ends_with("destroy\n"), "{told}");
+    let mut steps = vec![String::new()];
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        let Some((_, call)) = line.split_once(" sys_").filter(|_| line.starts_with("SYSCALL["))
+        else {
+            continue;
+        };
+        match call.split_once(' ') {
+            Some((name @ ("fsync" | "rename" | "unlink"), _)) => {
+                let step = steps.last_mut().expect("there is always one");
+                *step += if step.is_empty() { "" } else { " " };
+                *step += name;
+            }
+            // What it tells.
+            Some(("write", rest)) if rest.starts_with("( 1,") => steps.push(String::new()),
+            _ => {}
+        }
+    }
+    steps.into_iter().skip(1).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
+    let [create, update, touch, rotate, destroy, after] = &*disk_calls("process") else {
+        panic!("each step is told")
+    };
+    assert_eq!([create, update, touch], ["rename", "rename", ""]);
+    assert_eq!([rotate, destroy, after], ["rename rename", "unlink", ""]);
+    let [create, update, touch, rotate, destroy, _] = &*disk_calls("power") else {
+        panic!("each step is told")
+    };
+    // The folders first: the store's, which is new, and the one that it lies in.
+    let new_folder = "fsync fsync";
+    assert_eq!(*create, format!("{new_folder} fsync rename"));
+    assert_eq!([update, touch], ["fsync rename", ""]);
+    // The new record is where it belongs, for good, before the old one is replaced.
+    assert_eq!(*rotate, format!("{new_folder} fsync rename fsync fsync rename"));
+    assert_eq!(destroy, "unlink");
+    let [create, update, touch, rotate, destroy, _] = &*disk_calls("power-at-once") else {
+        panic!("each step is told")
+    };
+    assert_eq!(*create, format!("{new_folder} fsync rename fsync"));
+    assert_eq!([update, touch], ["fsync rename fsync", "fsync"]);
+    assert_eq!(*rotate, format!("{new_folder} fsync rename fsync fsync rename fsync"));
+    assert_eq!(destroy, "unlink fsync");
+}
+
 async fn create(store: &FileStore, session: u64) {
     let never = actix_typed_session::Timestamp::from_unix_ms(u64::MAX);
     let record = value_patch(1).apply_to(&Record::new(Default::default(), never));

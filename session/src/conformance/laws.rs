@@ -965,6 +965,7 @@ pub async fn load_and_touch_extends_as_told_or_not_at_all<H: Harness>(harness: A
         (None, 20, 100, Some(tick * 9)),
         (None, 5, 100, Some(zero)),
         (Some(30), 5, 100, Some(zero)),
+        (Some(30), 20, 100, Some(zero)),
     ] {
         let lifetimes = Lifetimes { idle: tick * idle, absolute: tick * absolute, touch_interval };
         let renewal = Renewal { lifetimes, now: harness.now() };

@@ -1065,6 +1065,57 @@ mod tests {
             .and_then(|file| file.set_modified(UNIX_EPOCH))
             .expect("a restored file");
         assert_eq!(it.load(1).map(|record| record.expires_at()), Some(it.record().expires_at()));
+        assert!(matches!(it.folder.delete_expired(), Ok(0)));
+        assert!(it.load(1).is_some(), "no sweep goes by the file's time alone");
+    }
+
+    #[test]
+    fn a_renewal_that_fails_half_way_leaves_the_old_session_alone() {
+        let it = fixture();
+        // There is room for the session, and not for the name of its successor in the old record.
+        let padding = "x".repeat(9_870);
+        let mut patch = Patch::default();
+        patch
+            .set("a".into(), RawValue::from_string(format!("\"{padding}\"")).expect("JSON").into());
+        let record = patch.apply_to(&it.record()).expect("a new record takes a patch");
+        it.folder.create(&key(1), &record).expect("a writable folder");
+        let until = it.clock.now().saturating_add(HOUR);
+        let grace = Grace { until, old_id: crate::OldId::ReadsSnapshot };
+        let rotated = it.folder.rotate(&key(1), &key(2), &Patch::default(), grace);
+        assert!(matches!(rotated, Err(StoreError::TooLarge { .. })), "{rotated:?}");
+        assert!(it.load(1).is_some_and(|record| !record.is_retired()));
+        assert!(it.load(2).is_none(), "nobody would ever present its id");
+    }
+
+    #[test]
+    fn renewals_that_cross_do_not_wait_for_each_other() {
+        let it = fixture();
+        let (done, is_done) = std::sync::mpsc::channel();
+        for direction in [[1, 2], [2, 1]] {
+            let folder = FileStore::builder(&it.folder.path)
+                .clock(it.clock.clone())
+                .durability(Durability::Process)
+                .folder;
+            let (done, record) = (done.clone(), it.record());
+            let until = it.clock.now().saturating_add(HOUR);
+            std::thread::spawn(move || {
+                for n in 0..200 {
+                    // The first byte chooses the subfolder.
+                    let [old, new] = direction.map(|first| {
+                        let mut bytes = [direction[0]; 32];
+                        (bytes[0], bytes[1], bytes[2]) = (first, first, n);
+                        StoreKey::from_bytes(bytes)
+                    });
+                    folder.create(&old, &record).expect("a writable folder");
+                    let grace = Grace { until, old_id: crate::OldId::ReadsNothing };
+                    folder.rotate(&old, &new, &Patch::default(), grace).expect("a writable folder");
+                }
+                done.send(()).expect("the test waits");
+            });
+        }
+        for _ in 0..2 {
+            is_done.recv_timeout(Duration::from_secs(60)).expect("both come to an end");
+        }
     }
 
     #[test]

@@ -605,6 +605,33 @@ mod tests {
     }
 
     #[test]
+    fn renewals_that_cross_do_not_wait_for_each_other() {
+        let (store, clock) = store(100_000);
+        let until = clock.now().saturating_add(HOUR);
+        let (done, is_done) = std::sync::mpsc::channel();
+        for direction in [[1, 2], [2, 1]] {
+            let (store, clock, done) = (store.clone(), clock.clone(), done.clone());
+            thread::spawn(move || {
+                for n in 0..5_000_u16 {
+                    let [old, new] = direction.map(|shard| {
+                        let mut bytes = [direction[0]; 32];
+                        bytes[0] = shard;
+                        bytes[1..3].copy_from_slice(&n.to_le_bytes());
+                        StoreKey::from_bytes(bytes)
+                    });
+                    store.sessions.create(&old, &record(&clock));
+                    let grace = Grace { until, old_id: crate::OldId::ReadsNothing };
+                    store.sessions.rotate(&old, &new, &Patch::default(), grace);
+                }
+                done.send(()).expect("the test waits");
+            });
+        }
+        for _ in 0..2 {
+            is_done.recv_timeout(Duration::from_secs(60)).expect("both come to an end");
+        }
+    }
+
+    #[test]
     fn expired_sessions_are_freed_without_being_asked_for() {
         let clock = FakeClock::default();
         let store = MemoryStore::builder()

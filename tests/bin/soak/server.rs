@@ -74,6 +74,8 @@ where
     let server = async {
         let server = HttpServer::new(app)
             .workers(2)
+            // Memory follows the number of threads, which follows the load, so it is one that is soon reached.
+            .worker_max_blocking_threads(16)
             // A client is never told by a closed connection that it has waited too long.
             .keep_alive(Duration::from_secs(300))
             .bind(("127.0.0.1", 0))?;

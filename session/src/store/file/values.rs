@@ -318,6 +318,21 @@ mod tests {
         file.set_modified(then).expect("a writable file");
     }
 
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn entries_and_their_folders_are_their_owners_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let it = fixture();
+        let entry = it.orphan(1, "7");
+        let mode = |path: &Path| {
+            fs::metadata(path).expect("an existing path").permissions().mode() & 0o777
+        };
+        assert_eq!(mode(&entry), 0o600);
+        for folder in entry.ancestors().skip(1).take(3) {
+            assert_eq!(mode(folder), 0o700, "{folder:?}");
+        }
+    }
+
     #[tokio::test]
     async fn what_a_kill_before_the_session_left_behind_finds_nothing_and_goes_later() {
         let it = fixture();
