@@ -96,12 +96,29 @@ struct Driver {
     _output: BufReader<ChildStdout>,
 }
 
+/// How often a driver is started that has found its port taken.
+const STARTS: usize = 5;
+
 impl Driver {
     fn start(folder: &Path) -> Self {
         assert!(
             Command::new("chromedriver").arg("--version").stdout(Stdio::null()).status().is_ok(),
             "`chromedriver` is missing: apt-get install chromium chromium-driver"
         );
+        let mut told = String::new();
+        for _ in 0..STARTS {
+            match Self::try_start(folder) {
+                Ok(started) => return started,
+                // It looks for a port that is free on IPv6 and hopes that it is on IPv4.
+                Err(why) if why.contains("port not available") => told = why,
+                Err(why) => panic!("chromedriver does not start: {why}"),
+            }
+        }
+        panic!("chromedriver does not start: {told}")
+    }
+
+    /// The error is what it has told before it ended.
+    fn try_start(folder: &Path) -> Result<Self, String> {
         let log = File::create(folder.join("log")).expect("a writable folder");
         let mut child = Command::new("setpriv")
             // A test that is killed leaves no browser behind.
@@ -117,7 +134,10 @@ impl Driver {
         let port: u16 = loop {
             let mut line = String::new();
             let length = output.read_line(&mut line).expect("text");
-            assert!(length > 0, "chromedriver does not start: {told}");
+            if length == 0 {
+                child.wait().expect("our own child");
+                return Err(told);
+            }
             let port = line
                 .split_once("on port ")
                 .and_then(|(_, port)| port.trim_end().trim_end_matches('.').parse().ok());
@@ -127,7 +147,7 @@ impl Driver {
                 _ => told += &line,
             }
         };
-        Self { child, url: format!("http://127.0.0.1:{port}"), _output: output }
+        Ok(Self { child, url: format!("http://127.0.0.1:{port}"), _output: output })
     }
 }
 
