@@ -12,8 +12,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Durability, FileStore, Grace, Number, OldId, Patch, Record, SessionStore as _,
-    SystemClock, Timestamp,
+    Clock as _, Durability, FileStore, Grace, Index, Number, OldId, Patch, PublicId, Record,
+    SessionStore as _, SystemClock, Timestamp,
 };
 use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
 
@@ -124,6 +124,12 @@ async fn live(store: FileStore) {
     tell("rotate");
     store.destroy(&key(1)).await.expect("a working disk");
     tell("destroy");
+    let mut indexed = value_patch(1);
+    indexed.index_field(Index::new(PublicId::new(until(90_000)), "a".into()));
+    let record = indexed.apply_to(&Record::new(now, until(60_000)));
+    let record = record.expect("a new record takes a patch");
+    store.create(&key(2), &record).await.expect("a working disk");
+    tell("create indexed");
 }
 
 async fn attempt(store: Result<FileStore, actix_typed_session::StoreError>) {

@@ -154,7 +154,7 @@ fn disk_calls(durability: &str) -> Vec<String> {
         .output()
         .expect("valgrind is there: apt-get install valgrind");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && told.ends_with("destroy\n"), "{told}");
+    assert!(output.status.success() && told.ends_with("create indexed\n"), "{told}");
     let mut steps = vec![String::new()];
     for line in String::from_utf8_lossy(&output.stderr).lines() {
         let Some((_, call)) = line.split_once(" sys_").filter(|_| line.starts_with("SYSCALL["))
@@ -178,12 +178,12 @@ fn disk_calls(durability: &str) -> Vec<String> {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
-    let [create, update, touch, rotate, destroy, after] = &*disk_calls("process") else {
+    let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("process") else {
         panic!("each step is told")
     };
     assert_eq!([create, update, touch], ["rename", "rename", ""]);
-    assert_eq!([rotate, destroy, after], ["rename rename", "unlink", ""]);
-    let [create, update, touch, rotate, destroy, _] = &*disk_calls("power") else {
+    assert_eq!([rotate, destroy, indexed], ["rename rename", "unlink", "rename"]);
+    let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power") else {
         panic!("each step is told")
     };
     // The folders first: the store's, which is new, and the one that it lies in.
@@ -193,13 +193,17 @@ fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
     // The new record is where it belongs, for good, before the old one is replaced.
     assert_eq!(*rotate, format!("{new_folder} fsync rename fsync fsync rename"));
     assert_eq!(destroy, "unlink");
-    let [create, update, touch, rotate, destroy, _] = &*disk_calls("power-at-once") else {
+    // The index is there before what it finds: its new folders, and the one with the entry.
+    let entry = "fsync fsync fsync fsync";
+    assert_eq!(*indexed, format!("{new_folder} {entry} fsync rename"));
+    let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power-at-once") else {
         panic!("each step is told")
     };
     assert_eq!(*create, format!("{new_folder} fsync rename fsync"));
     assert_eq!([update, touch], ["fsync rename fsync", "fsync"]);
     assert_eq!(*rotate, format!("{new_folder} fsync rename fsync fsync rename fsync"));
     assert_eq!(destroy, "unlink fsync");
+    assert_eq!(*indexed, format!("{new_folder} {entry} fsync rename fsync"));
 }
 
 async fn create(store: &FileStore, session: u64) {

@@ -128,6 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn only_an_id_that_the_client_has_with_the_newest_signature_is_up_to_date() {
+        let has = |is_outdated| {
+            let claim = Claim { is_outdated, ..claim("a") };
+            Presented::default().and_in_header(InHeader::Id(claim))
+        };
+        assert!(has(false).is_up_to_date(&claim("a").id));
+        assert!(!has(true).is_up_to_date(&claim("a").id));
+        for is_outdated in [false, true] {
+            assert!(!has(is_outdated).is_up_to_date(&claim("b").id));
+        }
+    }
+
+    #[test]
     fn a_cookie_and_a_header_must_name_one_session() {
         let id = |letter| InHeader::Id(claim(letter));
         assert_eq!(joined(&[], id("a")), "Header a true");
