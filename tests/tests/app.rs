@@ -854,7 +854,7 @@ async fn a_save_that_is_given_up_is_settled_before_the_response() {
     );
     let mut browser = Browser::new(address);
     browser.get("/").await;
-    store.inject(Operation::Update, Fault::Delay(std::time::Duration::from_millis(50)));
+    store.inject(Operation::Update, Fault::Delay(std::time::Duration::from_millis(500)));
     assert_eq!(browser.get("/impatient").await.body, "true");
     assert_eq!(store.calls(Operation::Update), 1, "the abandoned save is not made twice");
     store.heal();

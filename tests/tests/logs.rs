@@ -161,7 +161,7 @@ async fn lose(
 
 async fn give_up(mut session: TypedSession<Visitor>, store: Store) -> impl Responder {
     session.codes_mut().push(CODE);
-    store.inject(Operation::Update, Fault::Delay(Duration::from_millis(20)));
+    store.inject(Operation::Update, Fault::Delay(Duration::from_millis(500)));
     store.inject(Operation::Update, Fault::ErrorBefore);
     let saved = tokio::time::timeout(Duration::from_millis(1), session.save()).await;
     assert!(saved.is_err(), "it takes longer");
