@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::servers::dying_with_us;
+
 /// How long a page may take to show what is expected of it. The machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -120,9 +122,8 @@ impl Driver {
     /// The error is what it has told before it ended.
     fn try_start(folder: &Path) -> Result<Self, String> {
         let log = File::create(folder.join("log")).expect("a writable folder");
-        let mut child = Command::new("setpriv")
-            // A test that is killed leaves no browser behind.
-            .args(["--pdeathsig", "KILL", "--", "chromedriver", "--port=0"])
+        let mut child = dying_with_us(Path::new("chromedriver"))
+            .arg("--port=0")
             .env("TMPDIR", folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -8,6 +8,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use crate::servers::dying_with_us;
+
 /// A running example. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Example {
@@ -46,10 +48,7 @@ pub fn build(name: &str) -> PathBuf {
 
 /// Starts an example that was built, on a free port.
 pub fn start(program: &Path, folder: &Path) -> Example {
-    // A test that is killed leaves no example behind.
-    let mut child = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(program)
+    let mut child = dying_with_us(program)
         .current_dir(folder)
         .env("PORT", "0")
         .stdout(Stdio::piped())

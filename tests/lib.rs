@@ -7,6 +7,7 @@ pub mod examples;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod sources;
 pub mod stores;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};

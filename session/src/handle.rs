@@ -9,6 +9,7 @@ use std::{
     fmt,
     future::poll_fn,
     iter, mem,
+    ops::ControlFlow,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -697,6 +698,19 @@ const ID_ATTEMPTS: usize = 3;
 /// not make its old ones costly to look up. One that is older reads nothing.
 const MOST_RENEWALS: usize = 16;
 
+/// An id of the client's, and what it leads to.
+type Hit<'a> = (&'a Claim, StoreKey, Record);
+
+/// Takes what an id leads to, if nothing as good was found before: a live session is the best, and ends the search.
+fn take_better<'a>(best: &mut Option<Hit<'a>>, hit: Hit<'a>) -> ControlFlow<()> {
+    if hit.2.is_retired() {
+        best.get_or_insert(hit);
+        return ControlFlow::Continue(());
+    }
+    *best = Some(hit);
+    ControlFlow::Break(())
+}
+
 impl Inner {
     fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
         let connection = config.connection_of(request);
@@ -820,20 +834,16 @@ impl Inner {
         let mut best = None;
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
-            match self.store().load_now(&key) {
-                Some(Ok(record)) => match record.and_then(|record| self.usable(record, None)) {
-                    // Whether it may still be read is to be looked up.
-                    Some(record) if record.successor().is_some() => return false,
-                    Some(record) if record.is_retired() => {
-                        best.get_or_insert((claim, key, record));
-                    }
-                    Some(record) => {
-                        best = Some((claim, key, record));
-                        break;
-                    }
-                    None => {}
-                },
-                Some(Err(_)) | None => return false,
+            let Some(Ok(record)) = self.store().load_now(&key) else { return false };
+            let Some(record) = record.and_then(|record| self.usable(record, None)) else {
+                continue;
+            };
+            // Whether it may still be read is to be looked up.
+            if record.successor().is_some() {
+                return false;
+            }
+            if take_better(&mut best, (claim, key, record)).is_break() {
+                break;
             }
         }
         self.found(best);
@@ -847,15 +857,9 @@ impl Inner {
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
             self.state.borrow_mut().stored = Base::Unavailable { key };
-            match self.load_record(key, enough).await? {
-                Some(record) if record.is_retired() => {
-                    best.get_or_insert((claim, key, record));
-                }
-                Some(record) => {
-                    best = Some((claim, key, record));
-                    break;
-                }
-                None => {}
+            let Some(record) = self.load_record(key, enough).await? else { continue };
+            if take_better(&mut best, (claim, key, record)).is_break() {
+                break;
             }
         }
         self.found(best);
@@ -863,7 +867,7 @@ impl Inner {
     }
 
     /// Takes over the session that the client's ids have led to.
-    fn found(&self, found: Option<(&Claim, StoreKey, Record)>) {
+    fn found(&self, found: Option<Hit<'_>>) {
         let mut state = self.state.borrow_mut();
         let Some((claim, key, record)) = found else {
             state.stored = Base::Nothing { unknown: self.presented.any };

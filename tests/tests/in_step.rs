@@ -3,11 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use actix_typed_session_log_watch as _;
-
-fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use actix_typed_session_tests::sources::{read, rust_files};
 
 #[test]
 fn the_derive_knows_every_method_that_hides_an_accessor() {
@@ -176,23 +172,4 @@ fn what_could_be_guessed_bit_by_bit_is_compared_in_constant_time() {
             assert!(!is_compared || !line.contains("id.as_str()"), "{entry}: {line}");
         }
     }
-}
-
-/// The Rust files below a folder.
-fn rust_files(folder: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut folders = vec![root.join(folder)];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let path = path.strip_prefix(&root).expect("it is inside");
-                files.push(path.to_str().expect("a name in ASCII").to_owned());
-            }
-        }
-    }
-    files
 }

@@ -1,7 +1,7 @@
 //! What the library logs, and that none of it tells a value of a session. That no line of any test tells an id, a key
 //! or a token is watched by `log_watch`.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use actix_typed_session::{
     FileStore, MemoryStore, OnOutage, Patch, RedisStore, Session, SessionError, SessionHandle,
@@ -12,6 +12,7 @@ use actix_typed_session_log_watch::{self as log_watch, Log};
 use actix_typed_session_tests::{
     Browser, serve,
     servers::{RedisServer, Server},
+    sources::{read, rust_files},
 };
 use actix_web::{App, FromRequest as _, HttpResponse, Responder, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -418,29 +419,16 @@ async fn no_line_of_the_library_tells_a_value() {
 
 /// Where the library logs: the file, the line and what is there.
 fn places() -> Vec<(String, u32, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut folders = vec![root.join("session/src")];
     let mut places = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a text");
-                let name = path.strip_prefix(&root).expect("in the root").display().to_string();
-                let code = text
-                    .lines()
-                    .enumerate()
-                    .filter(|(_, line)| !line.trim_start().starts_with("//"));
-                for (number, line) in code {
-                    let logs = ["error", "warn", "info", "debug", "trace", "event", "span"]
-                        .iter()
-                        .any(|macro_name| line.contains(&format!("{macro_name}!(")));
-                    if logs {
-                        places.push((name.clone(), number as u32 + 1, line.trim().to_owned()));
-                    }
-                }
+    for name in rust_files("session/src") {
+        let text = read(&name);
+        let lines = (1..).zip(text.lines().map(str::trim));
+        for (number, line) in lines.filter(|(_, line)| !line.starts_with("//")) {
+            let logs = ["error", "warn", "info", "debug", "trace", "event", "span"]
+                .iter()
+                .any(|macro_name| line.contains(&format!("{macro_name}!(")));
+            if logs {
+                places.push((name.clone(), number, line.to_owned()));
             }
         }
     }

@@ -728,6 +728,13 @@ mod tests {
             let broken = self.says(act, presented, seen, told).expect_err("a promise is broken");
             assert!(broken.starts_with(complaint), "{broken}");
         }
+
+        /// The session that an id opened has ended.
+        #[track_caller]
+        fn breaks_if_seen(&mut self, presented: &str, seen: Seen) {
+            let gone = "a session that has ended is seen again";
+            self.breaks(Act::Read, presented, seen, Told::Nothing, gone);
+        }
     }
 
     fn answer(status: u16, seen: Option<Seen>, told: Told) -> Option<Answer> {
@@ -784,21 +791,20 @@ mod tests {
 
     #[test]
     fn what_has_ended_is_seen_no_more() {
-        let gone = "a session that has ended is seen again";
         let mut log = Log::begun();
         log.ok(Act::Logout, "a", counted(1), Told::Removal);
         log.ok(Act::Read, "a", Seen::default(), Told::Removal);
-        log.breaks(Act::Read, "a", counted(1), Told::Nothing, gone);
+        log.breaks_if_seen("a", counted(1));
 
         let mut log = Log::begun();
         log.wait(MAX_AGE + Duration::from_millis(TOLERANCE + 10));
-        log.breaks(Act::Read, "a", counted(1), Told::Nothing, gone);
+        log.breaks_if_seen("a", counted(1));
 
         let mut log = Log::begun();
         log.ok(Act::Login, "a", counted(1), id("b"));
         let request = log.request(Act::Revoke, "", answer(200, None, Told::Nothing));
         log.step(&[request]).expect("all sessions end");
-        log.breaks(Act::Read, "b", Seen { user: CLIENT, ..counted(1) }, Told::Nothing, gone);
+        log.breaks_if_seen("b", Seen { user: CLIENT, ..counted(1) });
     }
 
     #[test]
@@ -821,13 +827,7 @@ mod tests {
             }
         }
         log.wait(Duration::from_secs(1));
-        log.breaks(
-            Act::Read,
-            "a",
-            counted(1),
-            Told::Nothing,
-            "a session that has ended is seen again",
-        );
+        log.breaks_if_seen("a", counted(1));
     }
 
     #[test]
@@ -837,24 +837,12 @@ mod tests {
         log.ok(Act::Add, "b", counted(1), Told::Nothing);
         log.ok(Act::Read, "a", counted(1), Told::Nothing);
         log.wait(GRACE + Duration::from_millis(TOLERANCE + 10));
-        log.breaks(
-            Act::Read,
-            "a",
-            counted(1),
-            Told::Nothing,
-            "a session that has ended is seen again",
-        );
+        log.breaks_if_seen("a", counted(1));
 
         let mut log = Log::begun();
         log.ok(Act::Login, "a", counted(1), id("b"));
         log.ok(Act::Read, "a", Seen::default(), Told::Nothing);
-        log.breaks(
-            Act::Read,
-            "a",
-            counted(1),
-            Told::Nothing,
-            "a session that has ended is seen again",
-        );
+        log.breaks_if_seen("a", counted(1));
 
         let mut log = Log::begun();
         log.ok(Act::Renew, "a", counted(1), id("b"));
@@ -912,13 +900,7 @@ mod tests {
         log.step(&[request]).expect("nobody knows");
         log.ok(Act::Read, "a", counted(1), Told::Nothing);
         log.ok(Act::Read, "a", Seen::default(), Told::Removal);
-        log.breaks(
-            Act::Read,
-            "a",
-            counted(1),
-            Told::Nothing,
-            "a session that has ended is seen again",
-        );
+        log.breaks_if_seen("a", counted(1));
     }
 
     #[test]
@@ -953,13 +935,7 @@ mod tests {
 
         let mut log = Log::begun();
         burst(&mut log, Some((Act::Logout, Told::Removal)));
-        log.breaks(
-            Act::Read,
-            "a",
-            counted(6),
-            Told::Nothing,
-            "a session that has ended is seen again",
-        );
+        log.breaks_if_seen("a", counted(6));
     }
 
     #[test]
@@ -981,13 +957,7 @@ mod tests {
         let mut log = Log::begun();
         log.ok(Act::ShortAge, "a", counted(1), id("a"));
         log.wait(SHORT_AGE + Duration::from_millis(TOLERANCE + 10));
-        log.breaks(
-            Act::Read,
-            "a",
-            counted(1),
-            Told::Nothing,
-            "a session that has ended is seen again",
-        );
+        log.breaks_if_seen("a", counted(1));
     }
 
     #[test]
@@ -998,12 +968,6 @@ mod tests {
         log.ok(Act::Login, "", Seen::default(), id("b"));
         log.ok(Act::EndOthers, "b", user(2), Told::Nothing);
         log.ok(Act::Read, "b", user(2), Told::Nothing);
-        log.breaks(
-            Act::Read,
-            "a",
-            user(1),
-            Told::Nothing,
-            "a session that has ended is seen again",
-        );
+        log.breaks_if_seen("a", user(1));
     }
 }
