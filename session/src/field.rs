@@ -249,7 +249,7 @@ fn may_hold_null(json: &str) -> bool {
 /// Whether it has so many brackets that they may lie in each other deeper than the 127 levels that serde_json reads.
 fn may_be_too_deep(json: &str) -> bool {
     const MOST_LEVELS: usize = 127;
-    memchr2_iter(b'[', b'{', json.as_bytes()).nth(MOST_LEVELS).is_some()
+    json.len() > MOST_LEVELS && memchr2_iter(b'[', b'{', json.as_bytes()).nth(MOST_LEVELS).is_some()
 }
 
 fn decode_sum<F: Counter>(json: &RawValue) -> Result<F, serde_json::Error> {
