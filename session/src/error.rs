@@ -5,8 +5,6 @@ use std::{error::Error as StdError, fmt};
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 use serde_json::error::Category;
 
-use crate::record::RecordError;
-
 /// A session could not be read or written.
 ///
 /// As a response it is opaque: a status and an empty body. The cause is for the log; print the whole
@@ -172,16 +170,6 @@ impl StoreError {
     /// The store is at fault.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
-    }
-}
-
-impl From<RecordError> for StoreError {
-    fn from(error: RecordError) -> Self {
-        match error {
-            RecordError::Damaged(_) => Self::damaged(error),
-            // A rolling deploy: the newer release can read it, so it is not damage.
-            RecordError::Version(_) => Self::unavailable(error),
-        }
     }
 }
 

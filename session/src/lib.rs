@@ -47,64 +47,52 @@
 //! | `sealed` | encryption: [`EncryptedStore`] around any store, [`CookieStore`] without one; it brings the `chacha20poly1305` crate |
 //! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
 
-#[cfg(feature = "conformance")]
-pub mod conformance;
-
-mod call;
 mod config;
-mod csrf;
+mod crypto;
 mod error;
-mod expiry;
-mod field;
+mod fields;
 pub mod guide;
-mod handle;
 mod id;
-mod index;
-mod key;
-mod merge;
-mod merger;
 mod middleware;
-mod number;
-mod patch;
-mod plan;
-mod privileges;
 mod record;
-#[cfg(feature = "sealed")]
-mod seal;
+mod request;
 mod sessions;
-mod state;
 mod store;
-mod timed;
+#[cfg(feature = "conformance")]
+pub mod testing;
+#[cfg(feature = "conformance")]
+#[doc(hidden)]
+pub use testing as conformance;
+mod time;
 mod transport;
 mod typed;
 
 #[doc(inline)]
 pub use actix_typed_session_derive::Session;
-#[cfg(any(test, feature = "conformance"))]
-pub use expiry::FakeClock;
 #[cfg(feature = "sealed")]
 pub use store::{CookieStore, EncryptedStore};
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
+#[cfg(any(test, feature = "conformance"))]
+pub use time::FakeClock;
 pub use {
-    config::SessionMiddlewareBuilder,
+    config::OnOutage,
+    crypto::{InvalidKey, Key},
     error::{Cause, ConfigError, SessionError, StoreError, ValueError},
-    expiry::{Clock, Limits, SystemClock, Timestamp},
-    handle::{SessionHandle, Status},
+    fields::Union,
     id::{InvalidSessionId, SessionId, StoreKey},
-    index::{By, Index, InvalidPublicId, PublicId},
-    key::{InvalidKey, Key},
-    merge::Union,
-    middleware::{SessionFuture, SessionMiddleware, SessionService},
-    number::{Counter, Number},
-    patch::{Change, NewExpiry, Patch, Refused},
-    plan::OnOutage,
-    record::{FieldName, Grace, OldId, Record, RecordError},
-    sessions::{OverLimit, Page, Sessions, StoredSession},
+    middleware::{SessionFuture, SessionMiddleware, SessionMiddlewareBuilder, SessionService},
+    record::{
+        Change, Counter, FieldName, Grace, Index, InvalidPublicId, NewExpiry, Number, OldId, Patch,
+        PublicId, Record, RecordError, Refused,
+    },
+    request::{SessionHandle, Status},
+    sessions::{By, OverLimit, Page, Sessions, StoredSession},
     store::{
         Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, FindByIndex,
         Found, MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
+    time::{Clock, Limits, SystemClock, Timestamp},
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},
 };
@@ -113,10 +101,11 @@ pub use {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
-        field::{Field, FieldSchema, Schema, StoredDefault, StoredDeserialize, StoredSerialize},
-        index::by,
-        merge::Ordered,
-        number::Counter,
+        fields::{
+            Field, FieldSchema, Ordered, Schema, StoredDefault, StoredDeserialize, StoredSerialize,
+        },
+        record::Counter,
+        sessions::by,
         typed::{
             Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, extract,
         },

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::field::Schema;
+use crate::fields::Schema;
 
 /// The stored names of the `privilege` fields of all structs that a middleware has met.
 ///

@@ -21,7 +21,8 @@ use chacha20poly1305::{
 };
 use rand::TryRng as _;
 
-use crate::{error::ConfigError, key::Key};
+use super::key::Key;
+use crate::error::ConfigError;
 
 /// The keys of one purpose. The first seals, all of them open.
 pub(crate) struct Keyring {

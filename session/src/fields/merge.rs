@@ -9,12 +9,8 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use crate::{
-    error::{SessionError, ValueError},
-    field::{FieldSchema, same_json},
-    patch::{Change, Patch},
-    record::Record,
-};
+use super::schema::FieldSchema;
+use crate::error::ValueError;
 
 /// A field's merge rule, as far as it concerns code that knows the field's type.
 pub(crate) enum MergeRule<F> {
@@ -59,48 +55,6 @@ pub(crate) enum MergeError {
     Rejected,
     /// The merged value has no JSON.
     Encode(ValueError),
-}
-
-/// Lays what a request has changed, having read `base`, over what is stored now. `fields` are those among
-/// the changed ones that are merged.
-pub(crate) fn merge(
-    patch: &Patch,
-    fields: &[&'static dyn MergedField],
-    base: &Record,
-    current: &Record,
-) -> Result<Patch, SessionError> {
-    let mut merged = patch.clone();
-    merged.expect_version(current.version());
-    merged.set_basis(current.clone());
-    let changes = patch.changes().filter_map(|(name, change)| {
-        let ours = match change {
-            Change::Set(ours) => Some(&**ours),
-            Change::Remove => None,
-            Change::Add { .. } => return None,
-        };
-        fields.iter().find(|field| field.schema().stored == name).map(|field| (*field, ours))
-    });
-    for (field, ours) in changes {
-        let schema = field.schema();
-        let (base, theirs) = (schema.find(base), schema.find(current));
-        let they_changed_it = match (base, theirs) {
-            (Some(base), Some(theirs)) => !same_json(base, theirs),
-            (base, theirs) => base.is_some() != theirs.is_some(),
-        };
-        if they_changed_it {
-            let value = field.merge(base, theirs, ours).map_err(|error| match error {
-                MergeError::Rejected => SessionError::Conflict { field: schema.stored },
-                MergeError::Encode(source) => SessionError::Encode { field: schema.stored, source },
-            })?;
-            if let Some(value) = value {
-                merged.set(schema.stored.into(), value);
-            }
-            for alias in schema.aliases.iter().filter(|alias| current.field(alias).is_some()) {
-                merged.remove((*alias).into());
-            }
-        }
-    }
-    Ok(merged)
 }
 
 /// The types that `#[session(merge = "max")]` and `"min"` work on: those that can be compared.
@@ -186,151 +140,6 @@ impl<K: Eq + Hash, V: PartialEq, S: BuildHasher> Union for HashMap<K, V, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{expiry::Timestamp, field::Field};
-
-    struct Visitor<F>(F);
-
-    static SCHEMA: FieldSchema = FieldSchema {
-        name: "f",
-        stored: "f",
-        aliases: &["old"],
-        lenient: false,
-        ttl: None,
-        index: false,
-    };
-
-    fn json(text: &str) -> Arc<RawValue> {
-        RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
-    }
-
-    fn record(name: &'static str, text: Option<&str>) -> Record {
-        let mut patch = Patch::default();
-        if let Some(text) = text {
-            patch.set(name.into(), json(text));
-        }
-        let now = Timestamp::from_unix_ms(0);
-        let new = Record::new(now, Timestamp::from_unix_ms(1));
-        patch.apply_to(&new).expect("a live record takes a patch")
-    }
-
-    fn field<F>(default: fn() -> F) -> Field<Visitor<F>, F>
-    where
-        F: serde::Serialize + serde::de::DeserializeOwned + 'static,
-    {
-        Field::value(&SCHEMA, |it| &it.0, |it| &mut it.0, default)
-    }
-
-    /// What is stored after three values met.
-    fn merged(
-        field: &'static dyn MergedField,
-        base: Option<&str>,
-        theirs: Option<&str>,
-        ours: &str,
-    ) -> Result<String, SessionError> {
-        let mut patch = Patch::default();
-        patch.set("f".into(), json(ours));
-        patch.set("other".into(), json("1"));
-        let (base, current) = (record("f", base), record("f", theirs));
-        let merged = merge(&patch, &[field], &base, &current)?;
-        assert_eq!(merged.expected_version(), Some(current.version()));
-        let stored = merged.apply_to(&current).expect("it expects this version");
-        assert!(stored.field("other").is_some(), "fields of other rules are kept");
-        Ok(stored.field("f").expect("it was set").get().to_owned())
-    }
-
-    #[test]
-    fn the_larger_or_the_smaller_value_stays() {
-        static MAX: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 5).max();
-        static MIN: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 5).min();
-        for (theirs, ours, max, min) in
-            [("7", "9", "9", "7"), ("9", "7", "9", "7"), ("-3", "-2", "-2", "-3")]
-        {
-            assert_eq!(merged(&MAX, Some("1"), Some(theirs), ours).ok().as_deref(), Some(max));
-            assert_eq!(merged(&MIN, Some("1"), Some(theirs), ours).ok().as_deref(), Some(min));
-        }
-        // An absent value counts as the default, and one that is no number too.
-        for theirs in [None, Some("\"text\"")] {
-            assert_eq!(merged(&MAX, Some("1"), theirs, "2").ok().as_deref(), Some("5"));
-            assert_eq!(merged(&MIN, Some("1"), theirs, "2").ok().as_deref(), Some("2"));
-        }
-    }
-
-    #[test]
-    fn a_value_that_only_we_have_changed_is_ours() {
-        static MAX: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0).max();
-        static REJECT: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0).reject();
-        for base in [None, Some("9")] {
-            assert_eq!(merged(&MAX, base, base, "3").ok().as_deref(), Some("3"));
-            assert_eq!(merged(&REJECT, base, base, "3").ok().as_deref(), Some("3"));
-        }
-    }
-
-    #[test]
-    fn a_rejected_change_names_the_field() {
-        static REJECT: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0).reject();
-        for theirs in [None, Some("2")] {
-            let refused = merged(&REJECT, Some("1"), theirs, "3");
-            assert!(matches!(refused, Err(SessionError::Conflict { field: "f" })), "{refused:?}");
-        }
-    }
-
-    #[test]
-    fn a_removal_is_rejected_as_any_other_change_is() {
-        static REJECT: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0).reject();
-        let mut patch = Patch::default();
-        patch.remove("f".into());
-        let base = record("f", Some("1"));
-        for theirs in [None, Some("2")] {
-            let refused = merge(&patch, &[&REJECT], &base, &record("f", theirs));
-            assert!(matches!(refused, Err(SessionError::Conflict { field: "f" })), "{refused:?}");
-        }
-        let current = record("f", Some("1"));
-        let merged = merge(&patch, &[&REJECT], &base, &current).expect("nobody else changed it");
-        assert!(merged.apply_to(&current).expect("this version").field("f").is_none());
-    }
-
-    #[test]
-    fn a_union_honours_additions_and_removals_of_both() {
-        static SET: Field<Visitor<BTreeSet<u8>>, BTreeSet<u8>> =
-            Field::<Visitor<BTreeSet<u8>>, BTreeSet<u8>>::value(
-                &SCHEMA,
-                |it| &it.0,
-                |it| &mut it.0,
-                BTreeSet::new,
-            )
-            .union();
-        for (base, theirs, ours, both) in [
-            ("[1,2,3]", "[2,3,4]", "[1,3,5]", "[3,4,5]"),
-            ("[]", "[1]", "[2]", "[1,2]"),
-            ("[1]", "[]", "[1,2]", "[2]"),
-            ("[1]", "[1,2]", "[]", "[2]"),
-            ("[1,2]", "[]", "[2]", "[]"),
-        ] {
-            assert_eq!(merged(&SET, Some(base), Some(theirs), ours).ok().as_deref(), Some(both));
-        }
-        assert_eq!(merged(&SET, None, Some("[1]"), "[2]").ok().as_deref(), Some("[1,2]"));
-    }
-
-    #[test]
-    fn a_union_of_maps_keeps_the_changed_entries_of_both() {
-        type Map = BTreeMap<String, u8>;
-        static MAP: Field<Visitor<Map>, Map> =
-            Field::<Visitor<Map>, Map>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, Map::new)
-                .union();
-        let both = merged(
-            &MAP,
-            Some(r#"{"a":1,"b":1,"c":1,"d":1}"#),
-            Some(r#"{"a":2,"b":1,"d":2,"e":1}"#),
-            r#"{"a":1,"b":3,"c":1,"d":3,"f":1}"#,
-        );
-        assert_eq!(both.ok().as_deref(), Some(r#"{"a":2,"b":3,"d":3,"e":1,"f":1}"#));
-    }
 
     #[test]
     fn unordered_collections_merge_as_the_ordered_ones_do() {
@@ -344,48 +153,5 @@ mod tests {
             map(&[(1, 1), (2, 3), (3, 1)]),
         );
         assert_eq!(both, map(&[(1, 2), (2, 3), (4, 1)]));
-    }
-
-    #[test]
-    fn a_function_gets_the_value_that_both_have_read() {
-        static SUM: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0)
-                .merge_with(|base, theirs, ours| theirs + ours - base);
-        assert_eq!(merged(&SUM, Some("10"), Some("12"), "15").ok().as_deref(), Some("17"));
-    }
-
-    #[test]
-    fn a_merged_value_without_json_is_an_error() {
-        static NAN: Field<Visitor<f64>, f64> =
-            Field::<Visitor<f64>, f64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0.0)
-                .merge_with(|_, _, _| f64::NAN);
-        let failed = merged(&NAN, Some("1"), Some("2"), "3");
-        assert!(matches!(failed, Err(SessionError::Encode { field: "f", .. })), "{failed:?}");
-    }
-
-    #[test]
-    fn values_under_an_old_name_are_seen_and_removed() {
-        static MAX: Field<Visitor<i64>, i64> =
-            Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0).max();
-        let mut patch = Patch::default();
-        patch.set("f".into(), json("3"));
-        let current = record("old", Some("7"));
-        let merged = merge(&patch, &[&MAX], &record("old", Some("1")), &current);
-        let stored = merged.expect("it is merged").apply_to(&current).expect("this version");
-        assert_eq!(stored.field("f").map(RawValue::get), Some("7"));
-        assert!(stored.field("old").is_none());
-        // The other request runs a release that knows the new name only.
-        let patch_of_ours = patch;
-        let merged =
-            merge(&patch_of_ours, &[&MAX], &record("old", Some("1")), &record("f", Some("1")));
-        let stored = merged.expect("nothing to merge").apply_to(&record("f", Some("1")));
-        assert_eq!(stored.expect("this version").field("f").map(RawValue::get), Some("3"));
-    }
-
-    #[test]
-    fn fields_without_a_rule_are_left_to_the_store() {
-        assert!(!field::<i64>(|| 0).is_merged());
-        assert!(field::<i64>(|| 0).max().is_merged());
-        assert!(field::<i64>(|| 0).reject().is_merged());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::expiry::Timestamp;
+use crate::time::Timestamp;
 
 /// A value and its end, stored as `[until_unix_ms, value]`. Stores need not know.
 pub(crate) struct Timed<'a> {

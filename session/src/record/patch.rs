@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc};
 use litemap::LiteMap;
 use serde_json::value::RawValue;
 
-use crate::{
-    expiry::{Limits, Timestamp},
+use super::{
     index::Index,
     number::Number,
     record::{FieldName, Record},
 };
+use crate::time::{Limits, Timestamp};
 
 /// The changes of one request, field by field.
 ///
@@ -506,10 +506,8 @@ mod tests {
 
     #[test]
     fn a_retired_record_takes_no_patch() {
-        use crate::{
-            id::StoreKey,
-            record::{Grace, OldId},
-        };
+        use super::super::record::{Grace, OldId};
+        use crate::id::StoreKey;
         let grace = Grace { until: LATER, old_id: OldId::ReadsSnapshot };
         let retired = record(&[]).retire(grace, &StoreKey::from_bytes([1; 32]));
         assert_eq!(add(1).apply_to(&retired).err(), Some(Refused::Retired));

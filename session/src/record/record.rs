@@ -1,19 +1,14 @@
 //! A stored session: raw JSON per field, plus what must be known about the session as a whole.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use litemap::LiteMap;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
+use super::index::Index;
 use crate::{
-    error::ValueError,
-    expiry::{Limits, Timestamp, whole_ms},
     id::StoreKey,
-    index::Index,
+    time::{Limits, Timestamp},
 };
 
 /// The name of a stored field. Names known when the program was built cost no memory per session.
@@ -146,6 +141,26 @@ impl Record {
         self.fields.iter().map(|(name, json)| (&**name, &**json))
     }
 
+    /// Which fields are indexed; `None` if none is.
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_deref()
+    }
+
+    /// The names and values under which the session is to be found: those of the indexed fields that have a
+    /// value which is not `null`. A [retired](Self::is_retired) record is found under none.
+    pub fn indexed_fields(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        let index = self.index().filter(|_| !self.is_retired());
+        index.into_iter().flat_map(Index::names).filter_map(|name| {
+            let json = self.field(name).filter(|json| json.get() != "null")?;
+            Some((name, json))
+        })
+    }
+
+    /// Whether the session is to be found under this value of this field.
+    pub fn is_found_by(&self, name: &str, value: &RawValue) -> bool {
+        self.indexed_fields().any(|(known, json)| known == name && json.get() == value.get())
+    }
+
     /// The record with another expiry, if that is later: what
     /// [`touch`](crate::SessionStore::touch) stores.
     pub fn extended_to(mut self, expires_at: Timestamp) -> Self {
@@ -190,102 +205,6 @@ impl Record {
             ..self.clone()
         }
     }
-
-    /// The record as bytes, for stores that keep it in one piece: JSON with a format version.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(&Wire {
-            v: FORMAT,
-            created: self.created_at.as_unix_ms(),
-            expires: self.expires_at.as_unix_ms(),
-            version: self.version,
-            max_age: self.limits.max_age.map(whole_ms),
-            persistent: self.limits.persistent,
-            retired: self.retired.as_deref().map(|retired| WireRetired {
-                successor: retired.successor.map(|key| key.to_hex()),
-            }),
-            index: self.index().map(|index| WireIndex {
-                public_id: index.public_id().to_string(),
-                names: index.names().map(str::to_owned).collect(),
-            }),
-            fields: WireFields(Arc::clone(&self.fields)),
-        })
-        .expect("numbers, names and raw JSON always serialise")
-    }
-
-    /// A session that is not retired, with its id, as a JSON list: in fewer bytes, where each one counts.
-    #[cfg(feature = "sealed")]
-    pub(crate) fn to_compact_bytes(&self, id: &str) -> Vec<u8> {
-        let compact: Compact<&str> = (
-            id,
-            self.created_at.as_unix_ms(),
-            self.expires_at.as_unix_ms(),
-            self.version,
-            self.limits.max_age.map(whole_ms),
-            self.limits.persistent,
-            WireFields(Arc::clone(&self.fields)),
-        );
-        serde_json::to_vec(&compact).expect("numbers, names and raw JSON always serialise")
-    }
-
-    /// Reads what [`to_compact_bytes`](Self::to_compact_bytes) wrote.
-    #[cfg(feature = "sealed")]
-    pub(crate) fn from_compact_bytes(bytes: &[u8]) -> Option<(String, Self)> {
-        let (id, created, expires, version, max_age, persistent, fields) =
-            serde_json::from_slice::<Compact<String>>(bytes).ok()?;
-        let record = Self {
-            version,
-            limits: Limits { max_age: max_age.map(Duration::from_millis), persistent },
-            fields: fields.0,
-            ..Self::new(Timestamp::from_unix_ms(created), Timestamp::from_unix_ms(expires))
-        };
-        Some((id, record))
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
-    ///
-    /// # Errors
-    /// [`RecordError::Version`] for the format of a later release, whose bytes must be left alone;
-    /// [`RecordError::Damaged`] for anything else that is not a whole record.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        let wire = match serde_json::from_slice::<Wire>(bytes) {
-            Ok(wire) => wire,
-            Err(error) => {
-                return Err(match serde_json::from_slice::<WireVersion>(bytes) {
-                    Ok(WireVersion { v }) if v > FORMAT => RecordError::Version(v),
-                    _ => RecordError::Damaged(error.into()),
-                });
-            }
-        };
-        let successor = |retired: WireRetired| match retired.successor {
-            None => Ok(Retired { successor: None }),
-            Some(hex) => StoreKey::from_hex(&hex)
-                .map(|key| Retired { successor: Some(key) })
-                .ok_or_else(|| {
-                    RecordError::Damaged(
-                        serde_json::Error::custom("the successor is no key").into(),
-                    )
-                }),
-        };
-        let index = |index: WireIndex| match index.public_id.parse() {
-            Ok(public_id) => {
-                Ok(Index::stored(public_id, index.names.into_iter().map(Cow::Owned).collect()))
-            }
-            Err(error) => Err(RecordError::Damaged(serde_json::Error::custom(error).into())),
-        };
-        Ok(Self {
-            created_at: Timestamp::from_unix_ms(wire.created),
-            expires_at: Timestamp::from_unix_ms(wire.expires),
-            version: wire.version,
-            limits: Limits {
-                max_age: wire.max_age.map(Duration::from_millis),
-                persistent: wire.persistent,
-            },
-            retired: wire.retired.map(successor).transpose()?.map(Arc::new),
-            index: wire.index.map(index).transpose()?.map(Arc::new),
-            fields: wire.fields.0,
-            is_whole: true,
-        })
-    }
 }
 
 impl fmt::Debug for Record {
@@ -322,109 +241,10 @@ pub enum OldId {
     ReadsNothing,
 }
 
-/// The bytes are not a record that this release can read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// A later release wrote the record.
-    #[error(
-        "the record has format {0}, newer than this release's format {FORMAT}; run the release that wrote it"
-    )]
-    Version(u32),
-    /// The bytes are cut off, or were never a record.
-    #[error("the record is damaged")]
-    Damaged(#[source] ValueError),
-}
-
-const FORMAT: u32 = 1;
-
-#[derive(Deserialize)]
-struct WireVersion {
-    v: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    #[serde(deserialize_with = "this_format")]
-    v: u32,
-    created: u64,
-    expires: u64,
-    version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_age: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    persistent: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    retired: Option<WireRetired>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    index: Option<WireIndex>,
-    fields: WireFields,
-}
-
-/// The id; when the session was created, and when it ends; version; limits; fields. A session that is extended
-/// takes no more bytes than before.
-#[cfg(feature = "sealed")]
-type Compact<Id> = (Id, u64, u64, u64, Option<u64>, Option<bool>, WireFields);
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireIndex {
-    public_id: String,
-    names: Vec<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireRetired {
-    successor: Option<String>,
-}
-
-fn this_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    match u32::deserialize(deserializer)? {
-        FORMAT => Ok(FORMAT),
-        v => Err(D::Error::custom(format_args!("unknown record format {v}"))),
-    }
-}
-
-struct WireFields(Fields);
-
-impl Serialize for WireFields {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, json)| (name, &**json)))
-    }
-}
-
-impl<'de> Deserialize<'de> for WireFields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = WireFields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of session fields")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WireFields, A::Error> {
-                let mut fields = LiteMap::new();
-                while let Some((name, json)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if fields.insert(Cow::Owned(name), Arc::from(json)).is_some() {
-                        return Err(A::Error::custom("a field is there twice"));
-                    }
-                }
-                Ok(WireFields(Arc::new(fields)))
-            }
-        }
-
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{index::PublicId, patch::Patch};
     use super::*;
-    use crate::{index::PublicId, patch::Patch};
 
     fn json(text: &str) -> Arc<RawValue> {
         RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
@@ -432,105 +252,9 @@ mod tests {
 
     fn record() -> Record {
         let mut patch = Patch::default();
-        patch.set("views".into(), json("1"));
-        patch.set("cart".into(), json(r#"{"a":[],"b":9007199254740993}"#));
+        patch.set("cart".into(), json("9007199254740993"));
         let new = Record::new(Timestamp::from_unix_ms(5), Timestamp::from_unix_ms(10));
         patch.apply_to(&new).expect("a live record takes a patch")
-    }
-
-    #[test]
-    fn a_record_survives_its_bytes() {
-        let mut record = record();
-        record.limits = Limits { max_age: Some(Duration::from_millis(7)), persistent: Some(false) };
-        let key = StoreKey::from_bytes([7; 32]);
-        for old_id in [OldId::ReadsSnapshot, OldId::ReadsNothing] {
-            let grace = Grace { until: Timestamp::from_unix_ms(8), old_id };
-            for record in [record.clone(), record.retire(grace, &key)] {
-                let read = Record::from_bytes(&record.to_bytes()).expect("its own bytes");
-                assert_eq!(format!("{read:?}"), format!("{record:?}"));
-                assert_eq!(read.to_bytes(), record.to_bytes());
-            }
-        }
-    }
-
-    #[cfg(feature = "sealed")]
-    #[test]
-    fn a_record_survives_its_compact_bytes_and_they_are_fewer() {
-        let mut record = record();
-        for limits in [
-            Limits::default(),
-            Limits { max_age: Some(Duration::from_millis(7)), persistent: Some(false) },
-        ] {
-            record.limits = limits;
-            let bytes = record.to_compact_bytes("id");
-            assert!(bytes.len() < record.to_bytes().len());
-            let (id, read) = Record::from_compact_bytes(&bytes).expect("its own bytes");
-            assert_eq!(id, "id");
-            assert_eq!(read.to_bytes(), record.to_bytes());
-            for end in 0..bytes.len() {
-                assert!(Record::from_compact_bytes(&bytes[..end]).is_none(), "{end}");
-            }
-        }
-    }
-
-    fn indexed_record() -> Record {
-        let id = PublicId::new(Timestamp::from_unix_ms(99));
-        let mut patch = Patch::default();
-        for name in ["views", "cart"] {
-            patch.index_field(Index::new(id, name.into()));
-        }
-        patch.apply_to(&record()).expect("a live record takes a patch")
-    }
-
-    #[test]
-    fn what_is_indexed_survives_the_bytes() {
-        let record = indexed_record();
-        let read = Record::from_bytes(&record.to_bytes()).expect("its own bytes");
-        assert!(record.index().is_some() && read.index() == record.index());
-    }
-
-    #[test]
-    fn bytes_cut_off_anywhere_are_damaged() {
-        let bytes = indexed_record().to_bytes();
-        for end in 0..bytes.len() {
-            let error = Record::from_bytes(&bytes[..end]).expect_err("a part of a record");
-            assert!(matches!(error, RecordError::Damaged(_)), "{end}: {error:?}");
-        }
-    }
-
-    #[test]
-    fn foreign_bytes_are_damaged() {
-        for bytes in [
-            "".as_bytes(),
-            b"{}",
-            b"[]",
-            b"\0\0\0\0",
-            b"\xff\xfe",
-            br#"{"cookie":{},"views":1}"#,
-            br#"{"v":1,"created":1,"expires":2,"version":1,"fields":{"a":1,"a":2}}"#,
-            br#"{"v":1,"created":1,"expires":2,"version":1,"fields":[1]}"#,
-            br#"{"v":1,"created":1,"expires":2,"version":1,"retired":{"successor":"x"},"fields":{}}"#,
-            br#"{"v":1,"created":-1,"expires":2,"version":1,"fields":{}}"#,
-            br#"{"v":1,"created":1,"expires":2,"version":1,"index":{"public_id":"x","names":[]},"fields":{}}"#,
-        ] {
-            assert!(matches!(Record::from_bytes(bytes), Err(RecordError::Damaged(_))));
-        }
-    }
-
-    #[test]
-    fn a_later_format_is_not_damage() {
-        let bytes = br#"{"v":2,"something":"else"}"#;
-        assert!(matches!(Record::from_bytes(bytes), Err(RecordError::Version(2))));
-    }
-
-    #[test]
-    fn deeply_nested_fields_are_kept_as_they_are() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        let bytes =
-            format!(r#"{{"v":1,"created":1,"expires":2,"version":1,"fields":{{"d":{deep}}}}}"#);
-        let record =
-            Record::from_bytes(bytes.as_bytes()).expect("raw values are not descended into");
-        assert_eq!(record.field("d").map(|json| json.get().len()), Some(deep.len()));
     }
 
     #[test]
@@ -544,6 +268,23 @@ mod tests {
         assert!(retired.index().is_none(), "nobody lists it");
         assert_eq!(retired.successor(), None);
         assert_eq!(retired.expires_at(), Timestamp::from_unix_ms(10), "never longer than it had");
+    }
+
+    #[test]
+    fn an_absent_field_and_null_are_in_no_index() {
+        let mut patch = Patch::default();
+        patch.set("a".into(), json("1"));
+        patch.set("b".into(), json("null"));
+        patch.set("c".into(), json("2"));
+        for name in ["a", "b", "absent"] {
+            patch.index_field(Index::new(PublicId::from_bytes([1; 14]), name.into()));
+        }
+        let new = Record::new(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(5));
+        let record = patch.apply_to(&new).expect("a live record takes a patch");
+        let found: Vec<_> =
+            record.indexed_fields().map(|(name, json)| (name, json.get())).collect();
+        assert_eq!(found, [("a", "1")]);
+        assert!(record.is_found_by("a", &json("1")) && !record.is_found_by("c", &json("2")));
     }
 
     #[test]

@@ -13,16 +13,17 @@ use futures_util::{
 };
 use tokio::task::JoinHandle;
 
+use super::{
+    handle::Fate,
+    merge::Merger,
+    plan::{Call, CookieAction, Intent, Plan},
+};
 use crate::{
     error::{SessionError, StoreError},
-    expiry::Timestamp,
-    handle::Fate,
     id::{SessionId, StoreKey},
-    merger::Merger,
-    patch::Patch,
-    plan::{Call, CookieAction, Intent, Plan},
-    record::Record,
+    record::{Patch, Record},
     store::{Created, ErasedStore, Updated},
+    time::Timestamp,
 };
 
 /// A store call under way, and what it was made for.

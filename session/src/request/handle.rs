@@ -27,27 +27,25 @@ use actix_web::{
 use serde_json::value::RawValue;
 use tracing::{error, warn};
 
-use crate::{
+use super::{
     call::{Effect, Settled},
-    config::{Connection, WorkerConfig},
     csrf,
-    error::{Chain, SessionError, StoreError, ValueError},
-    expiry::{Limits, Timestamp, whole_ms},
-    field::{FieldSchema, Schema, Snapshot, same_json},
-    id::{SessionId, StoreKey},
-    index::{Index, PublicId},
-    merge::MergedField,
-    merger::Merger,
-    number::Number,
+    merge::Merger,
     plan::{
-        Call, Changes, CookieAction, Head, Impossible, Intent, OnOutage, TouchMode, plan,
-        tolerates_outage,
+        Call, Changes, CookieAction, Head, Impossible, Intent, TouchMode, plan, tolerates_outage,
     },
-    record::Record,
     state::{Base, Compared, State},
-    store::{Carried, ErasedStore, Look, News, Place, Renewal},
-    timed::Timed,
-    transport::{Answer, Carrier, Claim, CookieSettings, HeaderSettings, Presented},
+};
+use crate::{
+    config::{OnOutage, WorkerConfig},
+    error::{Chain, SessionError, StoreError, ValueError},
+    fields::{FieldSchema, MergedField, Schema, Snapshot, Timed, same_json},
+    id::{SessionId, StoreKey},
+    record::{Index, Number, PublicId, Record},
+    store::{CookieChange, ErasedStore, Look, Persistence, Renewal, RequestStore},
+    time::{Limits, Timestamp, whole_ms},
+    transport::IdHeader,
+    transport::{Claim, Connection, CookieSettings, HeaderSettings, IdChannel, Presented},
 };
 
 /// The request's session without a struct: its id, its state, and everything that can be done to it as
@@ -453,7 +451,7 @@ impl SessionHandle {
         }
         let situation = state.situation(changes, &inner.config.privileges);
         let plan = plan(&situation, &inner.config.rules, inner.config.clock.now()).ok()?;
-        if situation.merged || plan.loses_changes || !inner.store().answers_now(&plan.call) {
+        if situation.merged || plan.loses_changes || !is_answered_now(&plan.call, inner.store()) {
             return None;
         }
         drop(state);
@@ -516,6 +514,15 @@ impl SessionHandle {
     }
 }
 
+/// Whether the store answers a call when it is made.
+fn is_answered_now(call: &Call, store: &dyn ErasedStore) -> bool {
+    match call {
+        Call::Nothing => true,
+        Call::Update(..) => store.is_immediate(),
+        _ => false,
+    }
+}
+
 fn warn_of_lost_changes(route: Option<String>) {
     warn!(
         route,
@@ -534,7 +541,7 @@ pub(crate) enum Found {
 /// What the response must say about the session.
 #[derive(Debug)]
 pub(crate) struct Closing {
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<IdHeader>,
     /// The header that was looked at besides the cookie.
     pub(crate) looked_at: Option<HeaderName>,
     /// Why the response must be another than the handler's.
@@ -656,7 +663,7 @@ struct Inner {
     connection: Connection,
     presented: Presented,
     /// The sessions themselves, if the client has sent them instead of ids.
-    carried: Option<Arc<dyn Carried>>,
+    carried: Option<Arc<dyn RequestStore>>,
     loading: Cell<Loading>,
     /// The struct for which the session was read first; others may need more of it.
     first: Cell<Option<&'static Schema>>,
@@ -716,12 +723,12 @@ impl Inner {
         let connection = config.connection_of(request);
         let (cookie, headers) = (config.cookie_on(connection), request.headers());
         let (presented, carried) = match (&config.sessions, &config.header) {
-            (Place::Store(_), None) => (cookie.find(headers), None),
-            (Place::Store(_), Some(header)) => {
+            (Persistence::Store(_), None) => (cookie.find(headers), None),
+            (Persistence::Store(_), Some(header)) => {
                 (cookie.find(headers).and_in_header(header.find(headers, cookie)), None)
             }
-            (Place::Client(carrier), _) => {
-                let (presented, carried) = carrier.open(&config.shared, connection, headers);
+            (Persistence::Client(carrier), _) => {
+                let (presented, carried) = carrier.open(cookie, &config.clock, headers);
                 (presented, Some(carried))
             }
         };
@@ -756,24 +763,24 @@ impl Inner {
     /// What keeps this request's session.
     fn store(&self) -> &dyn ErasedStore {
         match (&self.config.sessions, &self.carried) {
-            (Place::Store(store), _) => &**store,
-            (Place::Client(_), carried) => &**carried.as_ref().expect(CARRIED),
+            (Persistence::Store(store), _) => &**store,
+            (Persistence::Client(_), carried) => &**carried.as_ref().expect(CARRIED),
         }
     }
 
     /// The same, for a call that may outlive the request.
     fn shared_store(&self) -> Arc<dyn ErasedStore> {
         match (&self.config.sessions, &self.carried) {
-            (Place::Store(store), _) => Arc::clone(store),
-            (Place::Client(_), carried) => {
-                let carried: Arc<dyn Carried> = Arc::clone(carried.as_ref().expect(CARRIED));
+            (Persistence::Store(store), _) => Arc::clone(store),
+            (Persistence::Client(_), carried) => {
+                let carried: Arc<dyn RequestStore> = Arc::clone(carried.as_ref().expect(CARRIED));
                 carried
             }
         }
     }
 
     async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
-        if self.presented.carrier == Carrier::Conflict {
+        if self.presented.channel == IdChannel::Conflict {
             return Err(SessionError::ConflictingIds);
         }
         let _turn = self.turn.lock().await;
@@ -828,7 +835,7 @@ impl Inner {
             Loading::Begun => return false,
             Loading::NotBegun => {}
         }
-        if self.presented.carrier == Carrier::Conflict {
+        if self.presented.channel == IdChannel::Conflict {
             return false;
         }
         let mut best = None;
@@ -994,14 +1001,14 @@ impl Inner {
             action => action,
         };
         let header = self.config.header.as_ref();
-        let answer = match (self.presented.carrier, header) {
+        let answer = match (self.presented.channel, header) {
             // Most requests: there is nothing to tell.
             _ if action == CookieAction::Keep && self.carried.is_none() => None,
-            (Carrier::Header, Some(header)) => self.answer_in(header, action),
-            (Carrier::Cookie | Carrier::Header, _) => {
-                self.answer_in_cookie(action).map(Answer::Cookie)
+            (IdChannel::Header, Some(header)) => self.answer_in(header, action),
+            (IdChannel::Cookie | IdChannel::Header, _) => {
+                self.answer_in_cookie(action).map(IdHeader::Cookie)
             }
-            (Carrier::Conflict, _) => None,
+            (IdChannel::Conflict, _) => None,
         };
         Closing { answer, looked_at: header.map(|header| header.of_requests().clone()), error }
     }
@@ -1010,12 +1017,12 @@ impl Inner {
         let (cookie, id) = (self.cookie(), self.ids.current());
         if let (Some(carried), Some(id)) = (&self.carried, id) {
             return match (carried.news(id), action) {
-                (News::Value(value), CookieAction::Issue(age)) => {
+                (CookieChange::Value(value), CookieAction::Issue(age)) => {
                     Some(cookie.issue_value(&value, age))
                 }
                 // Also if it has ended in a call that failed afterwards.
-                (News::Ended, _) | (_, CookieAction::Remove) => Some(cookie.removal()),
-                (News::Nothing | News::Value(_), _) => None,
+                (CookieChange::Ended, _) | (_, CookieAction::Remove) => Some(cookie.removal()),
+                (CookieChange::Nothing | CookieChange::Value(_), _) => None,
             };
         }
         match (action, id) {
@@ -1026,14 +1033,14 @@ impl Inner {
     }
 
     /// How long an id is kept is the client's affair here, so it is told only what it does not know.
-    fn answer_in(&self, header: &HeaderSettings, action: CookieAction) -> Option<Answer> {
+    fn answer_in(&self, header: &HeaderSettings, action: CookieAction) -> Option<IdHeader> {
         let (name, value) = match (action, self.ids.current()) {
             (CookieAction::Issue(_), Some(id)) if self.presented.is_up_to_date(id) => return None,
             (CookieAction::Issue(_), Some(id)) => header.issue(id, self.cookie()),
             (CookieAction::Remove, _) => header.removal(),
             (CookieAction::Keep | CookieAction::Issue(_), _) => return None,
         };
-        Some(Answer::Header(name, value))
+        Some(IdHeader::Header(name, value))
     }
 
     /// The id that a new or renewed session is going to have; `None` if only the request could make one.
@@ -1079,7 +1086,7 @@ impl Inner {
                 let merger = state.record().filter(|_| situation.merged).map(|base| Merger {
                     base: base.clone(),
                     fields: state.merged.clone(),
-                    turns: Arc::clone(&self.config.turns),
+                    locks: Arc::clone(&self.config.merge_locks),
                 });
                 (plan(&situation, &self.config.rules, now), merger)
             };

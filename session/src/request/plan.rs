@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use crate::{
-    expiry::{Lifetimes, Limits, Timestamp},
+    config::{OnOutage, Rules},
     id::StoreKey,
-    patch::{NewExpiry, Patch},
-    record::{Grace, OldId, Record},
+    record::{Grace, NewExpiry, OldId, Patch, Record},
+    store::CookieHolds,
+    time::Timestamp,
 };
 
 /// What the request found, and what it did.
@@ -86,44 +87,6 @@ pub(crate) enum Changes {
 pub(crate) enum Head {
     Open,
     Sent,
-}
-
-/// The middleware's settings that decide.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) lifetimes: Lifetimes,
-    /// Whether cookies outlive the browser unless the session says otherwise.
-    pub(crate) persistent: bool,
-    /// How long an old id is answered after a renewal.
-    pub(crate) grace: Duration,
-    pub(crate) on_outage: OnOutage,
-    pub(crate) cookie_holds: CookieHolds,
-}
-
-/// What the client's cookie is to the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CookieHolds {
-    /// The session is in a store, and the cookie has its id.
-    Id,
-    /// The session itself, so that each change is a new cookie.
-    Session,
-}
-
-/// What a middleware does with requests while its store is [not
-/// available](crate::StoreError::Unavailable).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnOutage {
-    /// A request that needs the store and cannot have it is answered with 503.
-    #[default]
-    FailClosed,
-    /// A request whose session cannot be loaded is handled like one of a visitor without a session, whose
-    /// changes are not kept. It sets and removes no cookie, so that the session is there again when the
-    /// store is.
-    ///
-    /// What must not be lost still fails with 503: [`save`](crate::SessionHandle::save), a change of a
-    /// `privilege` field, `renew`, `regenerate`, `destroy`, and changes of a session that was loaded.
-    Anonymous,
 }
 
 /// What to do. The cookie follows only once the call has succeeded.
@@ -299,7 +262,7 @@ fn stay(
     let limits = patch.limits().unwrap_or(record.limits());
     let expires_at = rules.lifetimes.expires_at(record.created_at(), limits, now);
     let in_cookie = rules.cookie_holds == CookieHolds::Session;
-    let persistent = rules.persistent(limits);
+    let persistent = rules.is_persistent(limits);
     // Only with a call, which tells whether the id is still the client's: a cookie that is sent for an old id
     // would take the place of the new one. What the load has told is from before the handler.
     let outdated = situation.outdated && situation.head == Head::Open;
@@ -367,7 +330,7 @@ fn renew(
         patch.expect_version(record.version());
     }
     Plan::new(
-        Call::Rotate { key, patch, grace: rules.grace(old_id, now), anew: None },
+        Call::Rotate { key, patch, grace: rules.grace_from(old_id, now), anew: None },
         CookieAction::Issue(rules.cookie_age(limits, expires_at, now)),
     )
 }
@@ -385,7 +348,7 @@ fn regenerate(
     patch.set_basis(record.clone());
     patch.begin_anew(now);
     patch.set_expiry(NewExpiry::Set(anew.expires_at()));
-    let grace = rules.grace(OldId::ReadsNothing, now);
+    let grace = rules.grace_from(OldId::ReadsNothing, now);
     Plan::new(Call::Rotate { key, patch, grace, anew: Some(anew) }, cookie)
 }
 
@@ -422,26 +385,6 @@ impl Call {
     }
 }
 
-impl Rules {
-    fn persistent(&self, limits: &Limits) -> bool {
-        limits.persistent.unwrap_or(self.persistent)
-    }
-
-    /// How long a cookie is kept; `None` is until the browser is closed.
-    fn cookie_age(
-        &self,
-        limits: &Limits,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> Option<Duration> {
-        self.persistent(limits).then(|| expires_at.saturating_since(now))
-    }
-
-    fn grace(&self, old_id: OldId, now: Timestamp) -> Grace {
-        Grace { until: now.saturating_add(self.grace), old_id }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -449,6 +392,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::time::{Lifetimes, Limits};
 
     const KEY: StoreKey = StoreKey::from_bytes([7; 32]);
 

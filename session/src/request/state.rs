@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::{
+use super::{
     call::{Effect, RunToEnd, Settled, StoreCall, Transaction, UnderWay},
-    error::{SessionError, ValueError},
-    expiry::{Limits, Timestamp},
-    field::{FieldSchema, Snapshot, same_json},
     handle::{Fate, Ids},
-    id::StoreKey,
-    index::{Index, PublicId},
-    merge::MergedField,
-    number::Number,
-    patch::Patch,
     plan::{Changes, CookieAction, Head, Intent, Situation, Stored, TouchMode},
-    privileges::Privileges,
-    record::Record,
+};
+use crate::{
+    config::Privileges,
+    error::{SessionError, ValueError},
+    fields::{FieldSchema, MergedField, Snapshot, same_json},
+    id::StoreKey,
+    record::{Index, Number, Patch, PublicId, Record},
+    time::{Limits, Timestamp},
 };
 
 pub(crate) struct State {

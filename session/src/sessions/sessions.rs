@@ -5,21 +5,17 @@ use std::{cell::RefCell, fmt, marker::PhantomData, ops::Deref, sync::Arc, time::
 use futures_util::future::try_join_all;
 use serde_json::value::RawValue;
 
+use super::index_key::By;
 use crate::{
     config::DEFAULT_MAX_AGE,
     error::{SessionError, StoreError, ValueError},
-    expiry::Timestamp,
-    field::{FieldSchema, Snapshot},
-    handle::SessionHandle,
+    fields::{FieldSchema, MergedField, Snapshot},
     id::StoreKey,
-    index::{By, Index, PublicId},
-    merge::MergedField,
-    merger::{Merger, Turns},
-    number::Number,
-    patch::Patch,
-    record::Record,
-    state::{Base, Compared, State},
-    store::{ErasedIndex, FindByIndex, Found, Updated},
+    record::{Index, Number, Patch, PublicId, Record},
+    request::no_answer,
+    request::{Base, Compared, Merger, SessionHandle, State},
+    store::{ErasedIndex, FindByIndex, Found, MergeLocks, Updated},
+    time::Timestamp,
     typed::{Session, Sink, Source, modify, read},
 };
 
@@ -62,7 +58,7 @@ use crate::{
 pub struct Sessions<T> {
     store: Arc<dyn ErasedIndex>,
     max_age: Duration,
-    turns: Arc<Turns>,
+    merge_locks: Arc<MergeLocks>,
     session: PhantomData<fn() -> T>,
 }
 
@@ -77,7 +73,7 @@ impl<T: Session> Sessions<T> {
         Self {
             store: Arc::new(store),
             max_age: DEFAULT_MAX_AGE,
-            turns: Arc::default(),
+            merge_locks: Arc::default(),
             session: PhantomData,
         }
     }
@@ -272,7 +268,7 @@ impl<T: Session> Sessions<T> {
             let merger = (!edited.merged.is_empty()).then(|| Merger {
                 base: edited.base.clone(),
                 fields: edited.merged.clone(),
-                turns: Arc::clone(&self.turns),
+                locks: Arc::clone(&self.merge_locks),
             });
             let call = |patch| Arc::clone(&self.store).update(key, patch);
             match Merger::write(merger, &key, &edited.patch, call).await? {
@@ -283,7 +279,7 @@ impl<T: Session> Sessions<T> {
                     _ => return Ok(None),
                 },
                 Updated::Conflict(_) | Updated::Taken => {
-                    return Err(crate::call::no_answer("update").into());
+                    return Err(no_answer("update").into());
                 }
             }
         }
@@ -360,7 +356,7 @@ impl<T> Clone for Sessions<T> {
         Self {
             store: Arc::clone(&self.store),
             max_age: self.max_age,
-            turns: Arc::clone(&self.turns),
+            merge_locks: Arc::clone(&self.merge_locks),
             session: PhantomData,
         }
     }

@@ -8,21 +8,20 @@ use std::{
 use actix_web::http::header::HeaderMap;
 use futures_util::future::{self, FutureExt as _};
 
-use crate::{
-    config::{Config, Connection},
-    error::{ConfigError, StoreError},
-    expiry::Timestamp,
-    id::{SessionId, StoreKey},
-    key::Key,
-    patch::Patch,
-    plan::Call,
-    record::{Grace, Record},
-    seal::Keyring,
-    store::{
-        Answer, Created, ErasedStore, Look, Updated,
-        backend::{Backend, Carried, Carrier, News, Place, Sessions, sealed},
+use super::{
+    erased::{ErasedStore, Look, StoreFuture},
+    persistence::{
+        Backend, CookieBackend, CookieChange, Persistence, RequestStore, Sessions, sealed,
     },
-    transport::{Claim, MOST_COOKIE_BYTES, Presented},
+    session_store::{Created, Updated},
+};
+use crate::{
+    crypto::{Key, Keyring},
+    error::{ConfigError, StoreError},
+    id::{SessionId, StoreKey},
+    record::{Grace, Patch, Record},
+    time::{Clock, Timestamp},
+    transport::{Claim, CookieSettings, MOST_COOKIE_BYTES, Presented},
 };
 
 /// Keeps each session in its client's cookie, encrypted and authenticated (XChaCha20-Poly1305), and nothing on the
@@ -104,19 +103,18 @@ impl Backend for CookieStore {}
 
 impl sealed::Sealed for CookieStore {
     fn into_sessions(self) -> Sessions {
-        Sessions(Place::Client(Arc::new(self)))
+        Sessions(Persistence::Client(Arc::new(self)))
     }
 }
 
-impl Carrier for CookieStore {
+impl CookieBackend for CookieStore {
     fn open(
         &self,
-        config: &Arc<Config>,
-        connection: Connection,
+        cookie: &Arc<CookieSettings>,
+        clock: &Arc<dyn Clock>,
         headers: &HeaderMap,
-    ) -> (Presented, Arc<dyn Carried>) {
+    ) -> (Presented, Arc<dyn RequestStore>) {
         let mut sessions = Vec::new();
-        let cookie = config.cookie_on(connection);
         let presented = cookie.find_by(headers, |value| {
             let plain = self.keys.open(cookie.name.as_bytes(), value).ok()?;
             let (id, record) = Record::from_compact_bytes(&plain)?;
@@ -125,8 +123,8 @@ impl Carrier for CookieStore {
             Some(Claim { id, is_outdated: false })
         });
         let jar = Jar {
-            config: Arc::clone(config),
-            connection,
+            cookie: Arc::clone(cookie),
+            clock: Arc::clone(clock),
             keys: Arc::clone(&self.keys),
             sessions: Mutex::new(sessions),
         };
@@ -136,8 +134,8 @@ impl Carrier for CookieStore {
 
 /// The sessions of one request: those that came with it, and those that go with its response.
 struct Jar {
-    config: Arc<Config>,
-    connection: Connection,
+    cookie: Arc<CookieSettings>,
+    clock: Arc<dyn Clock>,
     keys: Arc<Keyring>,
     sessions: Mutex<Vec<Session>>,
 }
@@ -170,10 +168,9 @@ impl Jar {
 
     /// Gives a session another record, if the client can take it.
     fn put(&self, session: &mut Session, record: Record) -> Result<(), StoreError> {
-        let cookie = self.config.cookie_on(self.connection);
         let plain = record.to_compact_bytes(session.id.as_str());
-        let sealed = self.keys.seal(cookie.name.as_bytes(), &plain);
-        let bytes = cookie.most_bytes(&sealed);
+        let sealed = self.keys.seal(self.cookie.name.as_bytes(), &plain);
+        let bytes = self.cookie.most_bytes(&sealed);
         if bytes > MOST_COOKIE_BYTES {
             return Err(StoreError::CookieTooLarge { bytes, limit: MOST_COOKIE_BYTES });
         }
@@ -188,7 +185,7 @@ impl Jar {
 
     /// The session's record, unless it has expired by now.
     fn live<'a>(&self, session: &'a Session) -> Option<&'a Record> {
-        let now = self.config.clock.now();
+        let now = self.clock.now();
         session.record.as_ref().filter(|record| !record.is_expired(now))
     }
 
@@ -257,7 +254,7 @@ fn unexpected_id() -> StoreError {
     StoreError::internal("a session was to begin under an id that was not announced")
 }
 
-impl Carried for Jar {
+impl RequestStore for Jar {
     fn expect_id(&self, id: &SessionId) {
         let mut sessions = self.lock();
         if sessions.iter().all(|session| session.id != *id) {
@@ -265,25 +262,25 @@ impl Carried for Jar {
         }
     }
 
-    fn news(&self, id: &SessionId) -> News {
+    fn news(&self, id: &SessionId) -> CookieChange {
         let sessions = self.lock();
         match sessions.iter().find(|session| session.id == *id) {
             Some(Session { record: Some(_), sealed: Some(sealed), .. }) => {
-                News::Value(sealed.clone())
+                CookieChange::Value(sealed.clone())
             }
-            Some(Session { record: Some(_), .. }) => News::Nothing,
-            Some(_) | None => News::Ended,
+            Some(Session { record: Some(_), .. }) => CookieChange::Nothing,
+            Some(_) | None => CookieChange::Ended,
         }
     }
 }
 
 impl ErasedStore for Jar {
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created> {
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
         future::ready(self.create_now(&key, record)).boxed()
     }
 
-    fn answers_now(&self, call: &Call) -> bool {
-        matches!(call, Call::Nothing | Call::Update(..))
+    fn is_immediate(&self) -> bool {
+        true
     }
 
     fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>> {
@@ -294,19 +291,19 @@ impl ErasedStore for Jar {
         Some(self.patch(key, patch))
     }
 
-    fn load(self: Arc<Self>, key: StoreKey, _: Look) -> Answer<Option<Record>> {
+    fn load(self: Arc<Self>, key: StoreKey, _: Look) -> StoreFuture<Option<Record>> {
         future::ready(Ok(self.record(&key))).boxed()
     }
 
-    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated> {
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {
         future::ready(self.patch(&key, &patch)).boxed()
     }
 
-    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool> {
+    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool> {
         future::ready(self.touch_now(&key, expires_at)).boxed()
     }
 
-    fn destroy(self: Arc<Self>, key: StoreKey) -> Answer<bool> {
+    fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool> {
         future::ready(Ok(self.end(&key))).boxed()
     }
 
@@ -316,7 +313,7 @@ impl ErasedStore for Jar {
         new: StoreKey,
         patch: Patch,
         _: Grace,
-    ) -> Answer<Updated> {
+    ) -> StoreFuture<Updated> {
         future::ready(self.rotate_now(&old, &new, &patch)).boxed()
     }
 }

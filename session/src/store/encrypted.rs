@@ -5,16 +5,17 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 
+use super::{
+    capabilities::DeleteExpired,
+    merge_locks::MergeLocks,
+    session_store::{Created, Renewal, SessionStore, Updated},
+};
 use crate::{
+    crypto::{Key, Keyring, Unopened},
     error::{Cause, ConfigError, StoreError},
-    expiry::Timestamp,
     id::StoreKey,
-    key::Key,
-    merger::Turns,
-    patch::{Change, Patch, Refused},
-    record::{Grace, Record},
-    seal::{Keyring, Unopened},
-    store::{Created, DeleteExpired, Renewal, SessionStore, Updated},
+    record::{Change, Grace, Patch, Record, Refused},
+    time::Timestamp,
 };
 
 /// Keeps sessions in another store, with the value of each field encrypted and authenticated
@@ -58,7 +59,7 @@ pub struct EncryptedStore<S> {
 struct Shared<S> {
     store: S,
     keys: Keyring,
-    turns: Turns,
+    merge_locks: MergeLocks,
 }
 
 /// What becomes of stored values that were never sealed.
@@ -75,7 +76,7 @@ impl<S: SessionStore> EncryptedStore<S> {
     /// There is no key.
     pub fn new(store: S, keys: impl IntoIterator<Item = Key>) -> Result<Self, ConfigError> {
         let keys = Keyring::new(keys, "actix-typed-session: field of a stored session, 1")?;
-        let shared = Shared { store, keys, turns: Turns::default() };
+        let shared = Shared { store, keys, merge_locks: MergeLocks::default() };
         Ok(Self { shared: Arc::new(shared), plain: Plain::Refused })
     }
 
@@ -220,7 +221,7 @@ impl<S: SessionStore> EncryptedStore<S> {
         if S::IMMEDIATE {
             return Ok(None);
         }
-        let turn = timeout(PATIENCE, self.shared.turns.wait(key)).await;
+        let turn = timeout(PATIENCE, self.shared.merge_locks.wait(key)).await;
         turn.map(Some).map_err(StoreError::unavailable)
     }
 

@@ -5,37 +5,37 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use serde_json::value::RawValue;
 
+use super::{
+    capabilities::{FindByIndex, Found},
+    session_store::{Created, Renewal, SessionStore, Updated},
+};
 use crate::{
     error::StoreError,
-    expiry::Timestamp,
     id::StoreKey,
-    index::PublicId,
-    patch::Patch,
-    plan::Call,
-    record::{Grace, Record},
-    store::{Created, FindByIndex, Found, Renewal, SessionStore, Updated},
+    record::{Grace, Patch, PublicId, Record},
+    time::Timestamp,
 };
 
 /// [`SessionStore`] with futures that own all they need, so that they outlive the request.
 pub(crate) trait ErasedStore: Send + Sync {
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created>;
-    /// Whether [`Effect::now`](crate::call::Effect::now) can be asked.
-    fn answers_now(&self, call: &Call) -> bool;
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created>;
+    /// Whether every call is answered when its future is first polled.
+    fn is_immediate(&self) -> bool;
     /// What is [at hand](SessionStore::at_hand), and `load` and `update` of a store whose answers are
     /// [immediate](SessionStore::IMMEDIATE); `None` of any other.
     fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>>;
     fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>>;
-    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> Answer<Option<Record>>;
-    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated>;
-    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool>;
-    fn destroy(self: Arc<Self>, key: StoreKey) -> Answer<bool>;
+    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> StoreFuture<Option<Record>>;
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated>;
+    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool>;
+    fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool>;
     fn rotate(
         self: Arc<Self>,
         old: StoreKey,
         new: StoreKey,
         patch: Patch,
         grace: Grace,
-    ) -> Answer<Updated>;
+    ) -> StoreFuture<Updated>;
 }
 
 /// [`FindByIndex`] likewise.
@@ -46,7 +46,7 @@ pub(crate) trait ErasedIndex: ErasedStore {
         value: Box<RawValue>,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Answer<Found>;
+    ) -> StoreFuture<Found>;
 }
 
 impl<S: FindByIndex> ErasedIndex for S {
@@ -56,7 +56,7 @@ impl<S: FindByIndex> ErasedIndex for S {
         value: Box<RawValue>,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Answer<Found> {
+    ) -> StoreFuture<Found> {
         async move { FindByIndex::find(&*self, name, &value, after, limit).await }.boxed()
     }
 }
@@ -69,15 +69,15 @@ pub(crate) enum Look {
     AndTouch(Renewal),
 }
 
-pub(crate) type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
+pub(crate) type StoreFuture<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 impl<S: SessionStore> ErasedStore for S {
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> Answer<Created> {
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
         async move { SessionStore::create(&*self, &key, &record).await }.boxed()
     }
 
-    fn answers_now(&self, call: &Call) -> bool {
-        matches!((call, S::IMMEDIATE), (Call::Nothing, _) | (Call::Update(..), true))
+    fn is_immediate(&self) -> bool {
+        S::IMMEDIATE
     }
 
     fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>> {
@@ -91,7 +91,7 @@ impl<S: SessionStore> ErasedStore for S {
         if S::IMMEDIATE { SessionStore::update(self, key, patch).now_or_never() } else { None }
     }
 
-    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> Answer<Option<Record>> {
+    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> StoreFuture<Option<Record>> {
         async move {
             match look {
                 Look::AtAll => SessionStore::load(&*self, &key).await,
@@ -102,15 +102,15 @@ impl<S: SessionStore> ErasedStore for S {
         .boxed()
     }
 
-    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> Answer<Updated> {
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {
         async move { SessionStore::update(&*self, &key, &patch).await }.boxed()
     }
 
-    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> Answer<bool> {
+    fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool> {
         async move { SessionStore::touch(&*self, &key, expires_at).await }.boxed()
     }
 
-    fn destroy(self: Arc<Self>, key: StoreKey) -> Answer<bool> {
+    fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool> {
         async move { SessionStore::destroy(&*self, &key).await }.boxed()
     }
 
@@ -120,7 +120,7 @@ impl<S: SessionStore> ErasedStore for S {
         new: StoreKey,
         patch: Patch,
         grace: Grace,
-    ) -> Answer<Updated> {
+    ) -> StoreFuture<Updated> {
         async move { SessionStore::rotate(&*self, &old, &new, &patch, grace).await }.boxed()
     }
 }

@@ -16,14 +16,17 @@ use hashlink::LruCache;
 use serde_json::value::RawValue;
 use tracing::warn;
 
+use super::{
+    capabilities::{DeleteExpired, FindByIndex, Found},
+    index_pages::{IndexEntry, page},
+    session_store::{Created, SessionStore, Updated},
+    sweeper::Sweeper,
+};
 use crate::{
     error::StoreError,
-    expiry::{Clock, SystemClock, Timestamp},
     id::{KeyHasher, StoreKey},
-    index::{self, Entry as IndexEntry, PublicId},
-    patch::Patch,
-    record::{Grace, Record},
-    store::{Created, DeleteExpired, FindByIndex, Found, SessionStore, Updated, sweeper::Sweeper},
+    record::{Grace, Patch, PublicId, Record},
+    time::{Clock, SystemClock, Timestamp},
 };
 
 /// Keeps sessions in this process's memory: fast, gone with the process, unknown to other processes.
@@ -240,7 +243,7 @@ impl FindByIndex for MemoryStore {
         let look = |(_, key): &IndexEntry| {
             Ok(sessions.peek(key).filter(|record| record.is_found_by(name, value)))
         };
-        index::page(after, limit, entries, look)
+        page(after, limit, entries, look)
     }
 }
 
@@ -531,7 +534,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::expiry::FakeClock;
+    use crate::{record::Index, time::FakeClock};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -698,7 +701,7 @@ mod tests {
         let json = RawValue::from_string(user.to_string()).expect("a number is JSON");
         patch.set("user".into(), json.into());
         let id = PublicId::new(from.expires_at());
-        patch.index_field(index::Index::new(id, "user".into()));
+        patch.index_field(Index::new(id, "user".into()));
         patch.apply_to(from).expect("a live record takes a patch")
     }
 

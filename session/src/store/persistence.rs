@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use actix_web::http::header::HeaderMap;
 
+use super::{erased::ErasedStore, session_store::SessionStore};
 use crate::{
-    config::{Config, Connection},
     id::SessionId,
-    plan::CookieHolds,
-    store::{ErasedStore, SessionStore},
-    transport::Presented,
+    time::Clock,
+    transport::{CookieSettings, Presented},
 };
 
 /// What a [`SessionMiddleware`](crate::SessionMiddleware) keeps sessions in: any [`SessionStore`], or, with the
@@ -22,7 +21,7 @@ impl<S: SessionStore> Backend for S {}
 
 impl<S: SessionStore> sealed::Sealed for S {
     fn into_sessions(self) -> Sessions {
-        Sessions(Place::Store(Arc::new(self)))
+        Sessions(Persistence::Store(Arc::new(self)))
     }
 }
 
@@ -36,16 +35,16 @@ pub(crate) mod sealed {
 
 /// Where the sessions are.
 #[allow(missing_debug_implementations, reason = "nobody outside the library gets one")]
-pub struct Sessions(pub(crate) Place);
+pub struct Sessions(pub(crate) Persistence);
 
 #[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only sealed cookies carry them"))]
-pub(crate) enum Place {
+pub(crate) enum Persistence {
     Store(Arc<dyn ErasedStore>),
     /// Each request brings its own along, and takes it back.
-    Client(Arc<dyn Carrier>),
+    Client(Arc<dyn CookieBackend>),
 }
 
-impl Place {
+impl Persistence {
     pub(crate) fn cookie_holds(&self) -> CookieHolds {
         match self {
             Self::Store(_) => CookieHolds::Id,
@@ -54,27 +53,36 @@ impl Place {
     }
 }
 
+/// What the client's cookie is to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieHolds {
+    /// The session is in a store, and the cookie has its id.
+    Id,
+    /// The session itself, so that each change is a new cookie.
+    Session,
+}
+
 /// Reads the sessions that a request brings along.
-pub(crate) trait Carrier: Send + Sync {
+pub(crate) trait CookieBackend: Send + Sync {
     fn open(
         &self,
-        config: &Arc<Config>,
-        connection: Connection,
+        cookie: &Arc<CookieSettings>,
+        clock: &Arc<dyn Clock>,
         headers: &HeaderMap,
-    ) -> (Presented, Arc<dyn Carried>);
+    ) -> (Presented, Arc<dyn RequestStore>);
 }
 
 /// The sessions that one request has brought along: its own store.
-pub(crate) trait Carried: ErasedStore {
+pub(crate) trait RequestStore: ErasedStore {
     /// Tells it an id before a session is created under it or gets it.
     fn expect_id(&self, id: &SessionId);
     /// What the client must be told of the session with this id.
-    fn news(&self, id: &SessionId) -> News;
+    fn news(&self, id: &SessionId) -> CookieChange;
 }
 
 /// What the client must be told of the session that it has sent.
 #[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only sealed cookies carry them"))]
-pub(crate) enum News {
+pub(crate) enum CookieChange {
     Nothing,
     /// The cookie's new value.
     Value(String),

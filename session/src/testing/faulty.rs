@@ -13,12 +13,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::StoreError,
-    expiry::Timestamp,
     id::StoreKey,
-    index::PublicId,
-    patch::Patch,
-    record::{Grace, Record},
+    record::{Grace, Patch, PublicId, Record},
     store::{Created, FindByIndex, Found, Renewal, SessionStore, Updated},
+    time::Timestamp,
 };
 
 /// A call of [`SessionStore`] or [`FindByIndex`].

@@ -18,13 +18,10 @@ use tokio::{sync::Barrier, task::JoinSet};
 use super::{Damage, Harness, Reopen};
 use crate::{
     error::StoreError,
-    expiry::{Lifetimes, Limits, Timestamp},
     id::{SessionId, StoreKey},
-    index::{Index, PublicId},
-    number::Number,
-    patch::{NewExpiry, Patch, Refused},
-    record::{FieldName, Grace, OldId, Record},
+    record::{FieldName, Grace, Index, NewExpiry, Number, OldId, Patch, PublicId, Record, Refused},
     store::{Created, DeleteExpired, FindByIndex, Renewal, SessionStore, Updated},
+    time::{Lifetimes, Limits, Timestamp},
 };
 
 /// How often two calls are let loose on each other.

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use actix_typed_session::{
-//!     Clock as _, FakeClock, MemoryStore, Timestamp, conformance::Harness, store_conformance,
+//!     Clock as _, FakeClock, MemoryStore, Timestamp, testing::Harness, store_conformance,
 //! };
 //! use std::time::Duration;
 //!
@@ -56,7 +56,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 pub use faulty::{Fault, FaultyStore, Operation};
 
-use crate::{expiry::Timestamp, id::StoreKey, store::SessionStore};
+use crate::{id::StoreKey, store::SessionStore, time::Timestamp};
 
 /// How the kit gets at a store, and how time passes for it.
 pub trait Harness: Send + Sync + 'static {
@@ -113,7 +113,7 @@ where
         .block_on(claim(Arc::new(harness)));
 }
 
-/// Tests a store against every law; see [`conformance`](crate::conformance).
+/// Tests a store against every law; see [`conformance`](crate::testing).
 ///
 /// The first argument makes a `Harness`, once for each test. After it
 /// stand the capabilities: `DeleteExpired`, `FindByIndex`, `Reopen`, `Damage`.
@@ -205,7 +205,7 @@ macro_rules! __store_conformance {
         $(
             #[test]
             fn $claim() {
-                $crate::conformance::run($harness, $crate::conformance::laws::$claim)
+                $crate::testing::run($harness, $crate::testing::laws::$claim)
             }
         )*
     };

@@ -125,8 +125,9 @@ fn is_web_token(token: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sign::Signer;
     use super::*;
-    use crate::{key::Key, transport::sign::Signer};
+    use crate::crypto::Key;
 
     const ID: &str = "0123456789abcdefghijklmnop";
     const OTHER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";

@@ -16,12 +16,12 @@ pub(crate) struct Presented {
     values: usize,
     /// Whether the client claims to have a session.
     pub(crate) any: bool,
-    pub(crate) carrier: Carrier,
+    pub(crate) channel: IdChannel,
 }
 
 /// The way on which the client gets its answer: the one on which it came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Carrier {
+pub(crate) enum IdChannel {
     /// The cookie, also for those who presented nothing.
     #[default]
     Cookie,
@@ -80,7 +80,7 @@ impl Presented {
             InHeader::Nothing => self,
             // An id that scripts must not see stays out of headers, whatever a script asks for.
             InHeader::NoId { .. } if self.any => self,
-            InHeader::NoId { any } => Self { any, carrier: Carrier::Header, ..Self::default() },
+            InHeader::NoId { any } => Self { any, channel: IdChannel::Header, ..Self::default() },
             InHeader::Id(claim) if has_cookie => {
                 if self.claims().all(|known| known.id == claim.id) {
                     self
@@ -91,7 +91,7 @@ impl Presented {
             InHeader::Id(claim) => Self {
                 claims: [Some(claim), None, None, None],
                 any: true,
-                carrier: Carrier::Header,
+                channel: IdChannel::Header,
                 values: self.values,
             },
             InHeader::Conflict => Self::conflict(),
@@ -100,7 +100,7 @@ impl Presented {
 
     /// Nothing is known of such a client, and nothing is told to it.
     fn conflict() -> Self {
-        Self { carrier: Carrier::Conflict, ..Self::default() }
+        Self { channel: IdChannel::Conflict, ..Self::default() }
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     fn joined(cookies_: &[&str], in_header: InHeader) -> String {
         let joined = cookies(cookies_).and_in_header(in_header);
         let ids: String = joined.claims().map(|claim| &claim.id.as_str()[..1]).collect();
-        format!("{:?} {ids} {}", joined.carrier, joined.any)
+        format!("{:?} {ids} {}", joined.channel, joined.any)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a request came over TLS, and which cookie it has then.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
     HttpRequest,
@@ -11,12 +11,19 @@ use ipnet::IpNet;
 use super::cookie::CookieSettings;
 use crate::error::ConfigError;
 
+/// Whether the cookie is the one that is for TLS, if the two differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connection {
+    Usual,
+    Unsecured,
+}
+
 /// What differs on connections without TLS, if `Secure` follows the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsecured {
     /// The cookie without `Secure`, and so without the prefix: over TLS nobody looks at it, so whoever plants it
     /// on an open network plants nothing there.
-    pub(crate) cookie: CookieSettings,
+    pub(crate) cookie: Arc<CookieSettings>,
     proxies: TrustedProxies,
 }
 
@@ -31,7 +38,7 @@ impl Unsecured {
         proxies: TrustedProxies,
     ) -> Result<Self, ConfigError> {
         let cookie = CookieSettings { secure: false, ..secure.clone() }.checked()?;
-        Ok(Self { cookie, proxies })
+        Ok(Self { cookie: Arc::new(cookie), proxies })
     }
 
     /// Whether a request came over TLS.

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::{id::SessionId, key::Key};
+use crate::{crypto::Key, id::SessionId};
 
 /// Signs ids for one cookie, and verifies what comes back.
 ///

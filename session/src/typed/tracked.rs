@@ -15,10 +15,9 @@ use tracing::{error, warn};
 
 use crate::{
     error::{Chain, SessionError, ValueError},
-    field::{Field, FieldSchema, Schema, Snapshot, same_json},
-    handle::{Found, SessionHandle, Status},
-    merge::MergedField,
-    number::Number,
+    fields::{Field, FieldSchema, MergedField, Schema, Snapshot, same_json},
+    record::Number,
+    request::{Found, SessionHandle, Status},
 };
 
 /// A struct that is a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).

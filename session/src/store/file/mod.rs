@@ -25,16 +25,18 @@ use tracing::warn;
 
 use crate::{
     error::{Cause, Chain, StoreError},
-    expiry::{Clock, SystemClock, Timestamp},
     id::StoreKey,
-    index::{self, PublicId},
-    patch::Patch,
-    record::{Grace, Record, RecordError},
+    record::Index,
+    record::{Grace, Patch, PublicId, Record, RecordError},
+    store::file::values::Values,
+    store::file::values::indexed,
+    store::index_pages::{IndexEntry, page},
     store::{
-        Created, DeleteExpired, FindByIndex, Found, SessionStore, Updated,
-        file::values::{Values, indexed},
+        capabilities::{DeleteExpired, FindByIndex, Found},
+        session_store::{Created, SessionStore, Updated},
         sweeper::Sweeper,
     },
+    time::{Clock, SystemClock, Timestamp},
 };
 
 mod values;
@@ -295,7 +297,7 @@ struct Folder {
 const MOST_REPORTED: usize = 1_000;
 
 /// A session's file.
-struct Place {
+struct Persistence {
     subfolder: PathBuf,
     file: PathBuf,
 }
@@ -319,11 +321,11 @@ impl Folder {
             .map_err(|error| failed("write to the folder", &self.path, error))
     }
 
-    fn place(&self, key: &StoreKey) -> Place {
+    fn place(&self, key: &StoreKey) -> Persistence {
         let name = key.to_hex();
         let subfolder = self.path.join(&name[..2]);
         let file = subfolder.join(&name[2..]);
-        Place { subfolder, file }
+        Persistence { subfolder, file }
     }
 
     /// Locks a subfolder for writing, and creates it if it is missing.
@@ -351,7 +353,7 @@ impl Folder {
 
     /// Locks one or two subfolders, in the order of their names, so that no two calls wait for each
     /// other.
-    fn lock_both(&self, a: &Place, b: &Place) -> Result<[Option<Lock>; 2], StoreError> {
+    fn lock_both(&self, a: &Persistence, b: &Persistence) -> Result<[Option<Lock>; 2], StoreError> {
         let first = a.subfolder.as_path().min(&b.subfolder);
         let second = a.subfolder.as_path().max(&b.subfolder);
         let first_lock = self.lock(first)?;
@@ -360,7 +362,7 @@ impl Folder {
     }
 
     /// Reads the session at a place, if there is one that has not expired.
-    fn read(&self, key: &StoreKey, place: &Place) -> Result<Option<Record>, StoreError> {
+    fn read(&self, key: &StoreKey, place: &Persistence) -> Result<Option<Record>, StoreError> {
         match self.read_file(&place.file) {
             Ok(record) => Ok(record.filter(|record| !record.is_expired(self.clock.now()))),
             Err(Unreadable::Elsewhere(error)) => Err(failed("read", &place.subfolder, error)),
@@ -404,7 +406,7 @@ impl Folder {
 
     /// Moves away what is in the place of a session and is none, for somebody to look at. Returns the
     /// error, unless it is known already. The caller has the lock.
-    fn set_aside(&self, key: &StoreKey, place: &Place, cause: Cause) -> Option<StoreError> {
+    fn set_aside(&self, key: &StoreKey, place: &Persistence, cause: Cause) -> Option<StoreError> {
         match self.move_aside(place) {
             Ok(kept) => {
                 let folder = place.subfolder.clone();
@@ -414,7 +416,7 @@ impl Folder {
         }
     }
 
-    fn move_aside(&self, place: &Place) -> io::Result<PathBuf> {
+    fn move_aside(&self, place: &Persistence) -> io::Result<PathBuf> {
         let damaged = self.path.join("damaged");
         create_folder(&damaged)?;
         if !fs::symlink_metadata(&damaged)?.is_dir() {
@@ -430,7 +432,7 @@ impl Folder {
     fn leave_in_place(
         &self,
         key: &StoreKey,
-        place: &Place,
+        place: &Persistence,
         cause: Cause,
         why: Cause,
     ) -> Option<StoreError> {
@@ -445,13 +447,13 @@ impl Folder {
     }
 
     /// Stores a record in its place. The caller has the lock.
-    fn write(&self, place: &Place, record: &Record) -> Result<(), StoreError> {
+    fn write(&self, place: &Persistence, record: &Record) -> Result<(), StoreError> {
         self.replace(place, record)?;
         self.sync_at_once(place)
     }
 
     /// Puts a record in its place, as a whole. After an error the place is as it was.
-    fn replace(&self, place: &Place, record: &Record) -> Result<(), StoreError> {
+    fn replace(&self, place: &Persistence, record: &Record) -> Result<(), StoreError> {
         let bytes = record.to_bytes();
         if bytes.len() as u64 > self.max_record_bytes {
             return Err(StoreError::TooLarge {
@@ -474,7 +476,7 @@ impl Folder {
     }
 
     /// Makes what was done in a place outlast a power cut, if that is to be certain at once.
-    fn sync_at_once(&self, place: &Place) -> Result<(), StoreError> {
+    fn sync_at_once(&self, place: &Persistence) -> Result<(), StoreError> {
         match self.durability {
             Durability::Process | Durability::Power => Ok(()),
             Durability::PowerAtOnce => sync_subfolder(place),
@@ -482,7 +484,7 @@ impl Folder {
     }
 
     /// Removes a file. Reports whether it was there. The caller has the lock.
-    fn remove(&self, place: &Place) -> Result<bool, StoreError> {
+    fn remove(&self, place: &Persistence) -> Result<bool, StoreError> {
         match fs::remove_file(&place.file) {
             Ok(()) => self.sync_at_once(place).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -647,7 +649,7 @@ impl Folder {
     }
 
     /// Locks the subfolder of a session that may be there; `None` if the subfolder is not.
-    fn lock_if_there(&self, place: &Place) -> Result<Option<Lock>, StoreError> {
+    fn lock_if_there(&self, place: &Persistence) -> Result<Option<Lock>, StoreError> {
         match lock_existing(&place.subfolder) {
             Ok(lock) => Ok(Some(lock)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -702,7 +704,7 @@ impl Folder {
     ) -> Result<Found, StoreError> {
         let values = self.values();
         let entries = |after, limit| values.entries(name, value, after, limit);
-        let look = |(id, key): &index::Entry| {
+        let look = |(id, key): &IndexEntry| {
             let found = match self.load(key) {
                 // The session is gone for its visitor too, and has just been reported.
                 Err(StoreError::Damaged(error)) => {
@@ -710,7 +712,7 @@ impl Folder {
                     None
                 }
                 record => record?.filter(|record| {
-                    let own = record.index().map(index::Index::public_id);
+                    let own = record.index().map(Index::public_id);
                     own == Some(*id) && record.is_found_by(name, value)
                 }),
             };
@@ -719,7 +721,7 @@ impl Folder {
             }
             Ok(found)
         };
-        index::page(after, limit, entries, look)
+        page(after, limit, entries, look)
     }
 
     fn sweep_lock(&self) -> Result<Option<Lock>, StoreError> {
@@ -865,7 +867,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
-fn sync_subfolder(place: &Place) -> Result<(), StoreError> {
+fn sync_subfolder(place: &Persistence) -> Result<(), StoreError> {
     sync_folder(&place.subfolder)
         .map_err(|error| failed("sync the folder", &place.subfolder, error))
 }
@@ -927,7 +929,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::expiry::FakeClock;
+    use crate::time::FakeClock;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

@@ -20,10 +20,10 @@ use tracing::warn;
 use super::{Durability, create_folder, failed, not_a_folder, sync_folder};
 use crate::{
     error::{Chain, StoreError},
-    expiry::Timestamp,
     id::StoreKey,
-    index::{Entry, PublicId},
-    record::Record,
+    record::{PublicId, Record},
+    store::index_pages::IndexEntry,
+    time::Timestamp,
 };
 
 /// A process that has created a session's entry writes the session within this time, or never.
@@ -46,11 +46,11 @@ fn subfolder(name: &str, value: &RawValue) -> PathBuf {
     Path::new(&hash[..2]).join(&hash[2..])
 }
 
-fn file_name((id, key): Entry) -> String {
+fn file_name((id, key): IndexEntry) -> String {
     format!("{id}-{}", key.to_hex())
 }
 
-fn parse(name: &str) -> Option<Entry> {
+fn parse(name: &str) -> Option<IndexEntry> {
     let (id, key) = name.split_once('-')?;
     Some((id.parse().ok()?, StoreKey::from_hex(key)?))
 }
@@ -132,7 +132,7 @@ impl Values {
     }
 
     /// Deletes the entry of a session that is not there, unless it is young.
-    pub(super) fn forget(&self, name: &str, value: &RawValue, entry: Entry) {
+    pub(super) fn forget(&self, name: &str, value: &RawValue, entry: IndexEntry) {
         let path = subfolder(name, value).join(file_name(entry));
         if is_settled(&self.folder.join(&path)) {
             self.remove([&path]);
@@ -146,9 +146,9 @@ impl Values {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
+    ) -> Result<Vec<IndexEntry>, StoreError> {
         let folder = self.folder.join(subfolder(name, value));
-        let mut entries: Vec<Entry> = names(&folder)
+        let mut entries: Vec<IndexEntry> = names(&folder)
             .map_err(|error| self.failed("read the index", error))?
             .iter()
             .filter_map(|name| parse(name))
@@ -222,11 +222,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        FakeClock, FileStore,
-        expiry::Clock as _,
-        index::Index,
-        patch::Patch,
-        store::{Created, DeleteExpired as _, FindByIndex as _, SessionStore as _, Updated},
+        record::{Index, Patch},
+        store::{
+            capabilities::{DeleteExpired as _, FindByIndex as _},
+            file::FileStore,
+            session_store::{Created, SessionStore as _, Updated},
+        },
+        time::{Clock as _, FakeClock},
     };
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -20,8 +20,7 @@ use hashlink::LruCache;
 use super::{layout, resp::Reply, wire::Source};
 use crate::{
     id::{KeyHasher, StoreKey},
-    patch::Patch,
-    record::Record,
+    record::{Patch, Record},
 };
 
 /// The sessions that are at hand.
@@ -36,14 +35,14 @@ pub(super) struct Cache {
 }
 
 struct Shard {
-    entries: LruCache<StoreKey, Entry, BuildHasherDefault<KeyHasher>>,
+    entries: LruCache<StoreKey, IndexEntry, BuildHasherDefault<KeyHasher>>,
     /// What the entries weigh.
     bytes: usize,
     /// How often something was said about the keys of each [`kind`].
     said: Box<[u32]>,
 }
 
-struct Entry {
+struct IndexEntry {
     record: Record,
     /// Who says when it changes.
     source: Source,
@@ -159,7 +158,7 @@ impl Shard {
         *said = said.wrapping_add(1);
     }
 
-    fn remove(&mut self, key: &StoreKey) -> Option<Entry> {
+    fn remove(&mut self, key: &StoreKey) -> Option<IndexEntry> {
         let entry = self.entries.remove(key)?;
         self.bytes -= entry.bytes;
         Some(entry)
@@ -167,12 +166,12 @@ impl Shard {
 
     fn insert(&mut self, key: &StoreKey, record: Record, source: Source, room: usize) {
         self.remove(key);
-        let bytes = size_of::<(StoreKey, Entry)>() + OVERHEAD + record.memory();
+        let bytes = size_of::<(StoreKey, IndexEntry)>() + OVERHEAD + record.memory();
         if bytes > room {
             return;
         }
         self.bytes += bytes;
-        self.entries.insert(*key, Entry { record, source, bytes });
+        self.entries.insert(*key, IndexEntry { record, source, bytes });
         while self.bytes > room {
             match self.entries.remove_lru() {
                 Some((_, entry)) => self.bytes -= entry.bytes,
@@ -203,7 +202,7 @@ impl Changing<'_> {
         let is_known = shard.said[kind(&self.key)] == self.glance.said;
         // Whoever has read it before the change must not keep that.
         shard.say(&self.key);
-        if let Some(Entry { mut record, .. }) = shard.remove(&self.key)
+        if let Some(IndexEntry { mut record, .. }) = shard.remove(&self.key)
             && is_known
             && record.version().checked_add(1) == Some(version)
             && patch.apply_in_place(&mut record).is_ok()
@@ -224,7 +223,7 @@ impl Drop for Changing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expiry::Timestamp;
+    use crate::time::Timestamp;
 
     const KEY: StoreKey = StoreKey::from_bytes([7; 32]);
 

@@ -22,10 +22,12 @@ use super::{
 use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
-    index::{Entry, Index, Pages, Part, PublicId},
-    patch::{Change, Patch},
-    record::Record,
-    store::{FindByIndex, Found, SessionStore as _, Updated},
+    record::{Change, Index, Patch, PublicId, Record},
+    store::{
+        capabilities::{FindByIndex, Found},
+        index_pages::{IndexEntry, Pages, Part},
+        session_store::{SessionStore as _, Updated},
+    },
 };
 
 /// Whoever has entered a session stores it within this time, in seconds, or never.
@@ -75,7 +77,7 @@ impl FindByIndex for RedisStore {
     }
 }
 
-fn entries(members: &[Member]) -> Vec<Entry> {
+fn entries(members: &[Member]) -> Vec<IndexEntry> {
     members.iter().map(|member| member.entry).collect()
 }
 

@@ -22,12 +22,13 @@ use sha1::{Digest as _, Sha1};
 
 use crate::{
     error::{StoreError, ValueError},
-    expiry::{Limits, Timestamp, whole_ms},
     id::StoreKey,
-    index::{Entry, Index, PublicId},
-    patch::{Change, NewExpiry, Patch},
-    record::{FieldName, Fields, Grace, OldId, Record, RecordError, Retired},
-    store::Renewal,
+    record::{
+        Change, FieldName, Fields, Grace, Index, NewExpiry, OldId, Patch, PublicId, Record,
+        RecordError, Retired,
+    },
+    store::{index_pages::IndexEntry, session_store::Renewal},
+    time::{Limits, Timestamp, whole_ms},
 };
 
 use super::resp::{Reply, Words};
@@ -145,7 +146,7 @@ pub(super) fn range_after(after: Option<PublicId>) -> Vec<u8> {
 /// What a set holds of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Member {
-    pub(super) entry: Entry,
+    pub(super) entry: IndexEntry,
     /// How long it has been there, in seconds.
     pub(super) age: u64,
     pub(super) bytes: Bytes,

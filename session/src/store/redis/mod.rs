@@ -4,11 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     error::{ConfigError, StoreError},
-    expiry::Timestamp,
     id::StoreKey,
-    patch::Patch,
-    record::{Grace, Record},
-    store::{Created, Renewal, SessionStore, Updated},
+    record::{Grace, Patch, Record},
+    store::session_store::{Created, Renewal, SessionStore, Updated},
+    time::Timestamp,
 };
 
 use self::{

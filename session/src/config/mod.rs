@@ -1,0 +1,14 @@
+//! The settings that decide.
+
+mod privileges;
+mod rules;
+mod settings;
+mod worker;
+
+pub use rules::OnOutage;
+pub(crate) use {
+    privileges::Privileges,
+    rules::Rules,
+    settings::{Config, DEFAULT_MAX_AGE},
+    worker::WorkerConfig,
+};

@@ -1,0 +1,19 @@
+//! What a session struct declares.
+
+mod field;
+mod merge;
+mod schema;
+mod snapshot;
+mod ttl;
+
+pub use {
+    field::Field,
+    merge::{Ordered, Union},
+    schema::{FieldSchema, Schema},
+    snapshot::{StoredDefault, StoredDeserialize, StoredSerialize},
+};
+pub(crate) use {
+    merge::{MergeError, MergedField},
+    snapshot::{Snapshot, same_json},
+    ttl::Timed,
+};

@@ -1,0 +1,87 @@
+//! The headers of a response that has used a session.
+
+use actix_web::http::header::{
+    CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, VARY,
+};
+
+use crate::transport::IdHeader;
+
+/// Tells the client about its session, and caches that the response is this client's. Marking twice
+/// is marking once: Actix may map an error's response more than once.
+pub(super) fn mark(
+    headers: &mut HeaderMap,
+    answer: Option<&IdHeader>,
+    looked_at: Option<&HeaderName>,
+) {
+    if !headers.get_all(VARY).any(|vary| varies_by(vary, &COOKIE)) {
+        headers.append(VARY, HeaderValue::from_static("Cookie"));
+    }
+    if let Some(name) = looked_at
+        && !headers.get_all(VARY).any(|vary| varies_by(vary, name))
+    {
+        headers.append(VARY, HeaderValue::from(name.clone()));
+    }
+    match answer {
+        Some(IdHeader::Cookie(cookie)) if !headers.get_all(SET_COOKIE).any(|it| it == cookie) => {
+            headers.append(SET_COOKIE, cookie.clone());
+            // RFC 9111, 5.2.2.4: a cache may keep the response, without this header.
+            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
+        }
+        Some(IdHeader::Header(name, value)) if headers.get(name) != Some(value) => {
+            headers.insert(name.clone(), value.clone());
+            // RFC 9111, 5.2.2.5: the header's name says nothing to caches, so they keep nothing of it.
+            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        _ => {}
+    }
+}
+
+fn varies_by(vary: &HeaderValue, name: &HeaderName) -> bool {
+    vary.as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|there| there == b"*" || there.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marking_twice_is_marking_once() {
+        let cookie = IdHeader::Cookie(HeaderValue::from_static("a=b"));
+        let mut headers = HeaderMap::new();
+        headers.append(SET_COOKIE, HeaderValue::from_static("theme=dark"));
+        mark(&mut headers, Some(&cookie), None);
+        let once = headers.len();
+        mark(&mut headers, Some(&cookie), None);
+        assert_eq!(headers.len(), once);
+        assert_eq!(headers.get_all(SET_COOKIE).count(), 2);
+        assert_eq!(headers.get_all(CACHE_CONTROL).count(), 1);
+    }
+
+    #[test]
+    fn an_id_in_a_header_takes_the_place_of_what_is_there_and_is_not_stored_in_caches() {
+        let name = HeaderName::from_static("x-session");
+        let mut headers = HeaderMap::new();
+        headers.append(name.clone(), HeaderValue::from_static("the handler's"));
+        let answer = IdHeader::Header(name.clone(), HeaderValue::from_static("id"));
+        for _ in 0..2 {
+            mark(&mut headers, Some(&answer), Some(&name));
+            assert_eq!(headers.get_all(&name).collect::<Vec<_>>(), ["id"]);
+            assert_eq!(headers.get_all(CACHE_CONTROL).collect::<Vec<_>>(), ["no-store"]);
+            assert_eq!(headers.get_all(VARY).collect::<Vec<_>>(), ["Cookie", "x-session"]);
+            assert_eq!(headers.get(SET_COOKIE), None);
+        }
+    }
+
+    #[test]
+    fn a_vary_of_the_handler_is_kept_and_not_doubled() {
+        for (vary, lines) in [("Accept", 2), ("Accept, cookie", 1), ("*", 1)] {
+            let mut headers = HeaderMap::new();
+            headers.append(VARY, HeaderValue::from_static(vary));
+            mark(&mut headers, None, None);
+            assert_eq!(headers.get_all(VARY).count(), lines, "{vary}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Actix's request cycle.
+
+mod builder;
+mod headers;
+mod service;
+mod transform;
+
+pub use {
+    builder::SessionMiddlewareBuilder,
+    service::{SessionFuture, SessionService},
+    transform::SessionMiddleware,
+};

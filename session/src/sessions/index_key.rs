@@ -1,0 +1,74 @@
+//! A value of an indexed field, to ask for sessions by.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use crate::{
+    error::{SessionError, ValueError},
+    fields::{Field, Snapshot, same_json},
+};
+
+/// A value of an indexed field of the session struct `T`, to ask [`Sessions`](crate::Sessions) for.
+///
+/// The derive generates a function for each field marked `#[session(index)]`, so no other can be asked for.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{By, Session};
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     #[session(index)]
+///     user_id: Option<i64>,
+/// }
+///
+/// let sessions_of_user_7: By<Visitor> = Visitor::by_user_id(&Some(7));
+/// ```
+pub struct By<T> {
+    name: &'static str,
+    /// `None` is the default, which is in no index.
+    value: Result<Option<Arc<RawValue>>, ValueError>,
+    session: PhantomData<fn() -> T>,
+}
+
+impl<T> By<T> {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn value(&self) -> Result<Option<&RawValue>, SessionError> {
+        match &self.value {
+            Ok(value) => Ok(value.as_deref()),
+            Err(error) => Err(SessionError::Encode { field: self.name, source: error.clone() }),
+        }
+    }
+}
+
+impl<T> Clone for By<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name, value: self.value.clone(), session: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for By<T> {
+    /// The field's name; the value is the user's secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("By").field(&self.name).finish()
+    }
+}
+
+/// What generated functions return.
+pub fn by<T, F>(field: &Field<T, F>, value: &F) -> By<T> {
+    let json = |snapshot| match snapshot {
+        Snapshot::Value(json) => Ok(json),
+        Snapshot::Sum(number) => Ok(number.to_json().into()),
+        Snapshot::Failed(error) => Err(error),
+    };
+    let default = json((field.snapshot)(&field.fresh()));
+    let value = json((field.snapshot)(value)).map(|value: Arc<RawValue>| {
+        let is_default = default.is_ok_and(|default| same_json(&default, &value));
+        (!is_default && value.get() != "null").then_some(value)
+    });
+    By { name: field.schema.stored, value, session: PhantomData }
+}
