@@ -90,7 +90,7 @@ pub use {
     sessions::{By, OverLimit, Page, Sessions, StoredSession},
     store::{
         Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, FindByIndex,
-        Found, MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
+        Found, LoadOptions, MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
     time::{Clock, Limits, SystemClock, Timestamp},
     transport::SameSite,

@@ -9,6 +9,6 @@ pub use rules::OnOutage;
 pub(crate) use {
     privileges::Privileges,
     rules::Rules,
-    settings::{Config, DEFAULT_MAX_AGE},
+    settings::{Config, DEFAULT_LIFETIMES},
     worker::WorkerConfig,
 };

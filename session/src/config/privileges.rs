@@ -12,6 +12,11 @@ use crate::fields::Schema;
 pub(crate) struct Privileges(OnceLock<(&'static str, Box<Self>)>);
 
 impl Privileges {
+    /// Knows no privileges yet.
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
     /// Learns the privileges of a struct.
     pub(crate) fn learn(&self, schema: &Schema) {
         for name in schema.privileges {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::privileges::Privileges;
 use crate::{
     record::{Grace, OldId},
     store::CookieHolds,
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// The middleware's settings that decide.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) lifetimes: Lifetimes,
     /// Whether cookies outlive the browser unless the session says otherwise.
@@ -18,6 +19,8 @@ pub(crate) struct Rules {
     pub(crate) grace: Duration,
     pub(crate) on_outage: OnOutage,
     pub(crate) cookie_holds: CookieHolds,
+    /// The fields whose change renews the id.
+    pub(crate) privileges: Privileges,
 }
 
 /// What a middleware does with requests while its store is [not

@@ -28,7 +28,6 @@ pub(crate) struct Config {
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
     pub(crate) merge_locks: Arc<MergeLocks>,
-    pub(crate) privileges: Privileges,
 }
 
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
@@ -54,15 +53,12 @@ impl Config {
         Self {
             clock: Arc::new(SystemClock),
             rules: Rules {
-                lifetimes: Lifetimes {
-                    idle: DEFAULT_MAX_AGE,
-                    absolute: DEFAULT_ABSOLUTE_LIFETIME,
-                    touch_interval: None,
-                },
+                lifetimes: DEFAULT_LIFETIMES,
                 persistent: false,
                 grace: DEFAULT_GRACE,
                 on_outage: OnOutage::default(),
                 cookie_holds: sessions.cookie_holds(),
+                privileges: Privileges::new(),
             },
             sessions,
             cookie: Arc::default(),
@@ -71,12 +67,14 @@ impl Config {
             id_generator: None,
             save_on_server_error: false,
             merge_locks: Arc::default(),
-            privileges: Privileges::default(),
         }
     }
 }
 
-/// 20 hours (72 000 000 ms).
-pub(crate) const DEFAULT_MAX_AGE: Duration = Duration::from_secs(72_000);
-const DEFAULT_ABSOLUTE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// 20 hours (72 000 000 ms) without a request, and 30 days in all.
+pub(crate) const DEFAULT_LIFETIMES: Lifetimes = Lifetimes {
+    idle: Duration::from_secs(72_000),
+    absolute: Duration::from_secs(30 * 24 * 3600),
+    touch_interval: None,
+};
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);

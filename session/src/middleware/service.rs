@@ -21,7 +21,7 @@ use super::headers::mark;
 use crate::{
     config::WorkerConfig,
     error::Chain,
-    request::{Closing, SessionHandle},
+    request::{RequestSession, ResponseEffects},
 };
 
 /// The service that [`SessionMiddleware`] wraps around another.
@@ -46,9 +46,9 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        // The handle is kept and the request is not: a clone of it would make Actix's routing panic.
-        let handle = SessionHandle::attach(&request, &self.config);
-        SessionFuture::Calling { call: self.service.call(request), handle }
+        // The session is kept and the request is not: a clone of it would make Actix's routing panic.
+        let session = RequestSession::attach(&request, &self.config);
+        SessionFuture::Calling { call: self.service.call(request), session }
     }
 }
 
@@ -59,7 +59,7 @@ pin_project! {
     #[project = Step]
     #[allow(missing_debug_implementations, missing_docs, reason = "nobody names or prints it")]
     pub enum SessionFuture<F, B> {
-        Calling { #[pin] call: F, handle: Option<SessionHandle> },
+        Calling { #[pin] call: F, session: Option<Rc<RequestSession>> },
         Closing { close: LocalBoxFuture<'static, Closed<B>> },
     }
 }
@@ -74,24 +74,27 @@ where
     type Output = Closed<B>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (result, handle) = match self.as_mut().project() {
-            Step::Calling { call, handle } => (ready!(call.poll(context)), handle.take()),
+        let (result, session) = match self.as_mut().project() {
+            Step::Calling { call, session } => (ready!(call.poll(context)), session.take()),
             Step::Closing { close } => return close.as_mut().poll(context),
         };
-        if let (Some(handle), Ok(response)) = (&handle, &result) {
-            handle.detach(response.request());
+        if let (Some(session), Ok(response)) = (&session, &result) {
+            session.detach(response.request());
         }
-        let Some(handle) = handle.filter(SessionHandle::is_touched) else {
+        let Some(session) = session.filter(|session| session.is_extracted()) else {
             return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
         };
-        let (request, status) = head(&result);
-        if let Some(closing) = handle.close_now(request, status) {
-            return Poll::Ready(tell(result, closing));
+        // The same future, polled once before it is boxed, if that is enough.
+        if session.active().closes_at_once() {
+            let (request, status) = head(&result);
+            if let Some(effects) = session.active().close(request, status).now_or_never() {
+                return Poll::Ready(respond(result, effects));
+            }
         }
         let close = async move {
             let (request, status) = head(&result);
-            let closing = handle.close(request, status).await;
-            tell(result, closing)
+            let effects = session.active().close(request, status).await;
+            respond(result, effects)
         };
         self.set(Self::Closing { close: close.boxed_local() });
         self.poll(context)
@@ -106,21 +109,21 @@ fn head<B>(result: &Result<ServiceResponse<B>, Error>) -> (Option<&HttpRequest>,
     }
 }
 
-/// The answer, with what there is to tell about the session.
-fn tell<B: MessageBody>(
+/// The response, with what it must say about the session.
+fn respond<B: MessageBody>(
     result: Result<ServiceResponse<B>, Error>,
-    Closing { answer, looked_at, error }: Closing,
+    ResponseEffects { header, vary_header, error }: ResponseEffects,
 ) -> Closed<B> {
     let failed = error.inspect(|error| error!("{}", Chain(error)));
     match result {
         Ok(mut response) => match failed {
             None => {
-                mark(response.headers_mut(), answer.as_ref(), looked_at.as_ref());
+                mark(response.headers_mut(), header.as_ref(), vary_header.as_ref());
                 Ok(response.map_into_left_body())
             }
             Some(failed) => {
                 let mut failed = failed.error_response();
-                mark(failed.headers_mut(), answer.as_ref(), looked_at.as_ref());
+                mark(failed.headers_mut(), header.as_ref(), vary_header.as_ref());
                 Ok(response.into_response(failed.map_into_right_body()))
             }
         },
@@ -128,7 +131,7 @@ fn tell<B: MessageBody>(
         Err(error) => {
             let mut error = failed.map_or(error, Error::from);
             error.add_response_mapper(move |mut response: HttpResponse| {
-                mark(response.headers_mut(), answer.as_ref(), looked_at.as_ref());
+                mark(response.headers_mut(), header.as_ref(), vary_header.as_ref());
                 response
             });
             Err(error)

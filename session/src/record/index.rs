@@ -155,12 +155,6 @@ impl Index {
         both.names.extend(new.cloned());
         both
     }
-
-    /// Without the fields that `keep` refuses; `None` if none is left.
-    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Option<Self> {
-        let names: Vec<_> = self.names.iter().filter(|name| keep(name)).cloned().collect();
-        (!names.is_empty()).then_some(Self { public_id: self.public_id, names })
-    }
 }
 
 #[cfg(test)]
@@ -207,7 +201,5 @@ mod tests {
         let both = first.and(&Index::new(id(2, 2), "b".into())).and(&first);
         assert_eq!(both.public_id(), first.public_id());
         assert_eq!(both.names().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(both.retain(|name| name == "b").map(|one| one.names().count()), Some(1));
-        assert_eq!(both.retain(|_| false), None);
     }
 }

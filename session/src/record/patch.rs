@@ -310,49 +310,36 @@ impl Patch {
         self.changes.as_ref().is_some_and(|changes| !changes.is_empty())
     }
 
-    /// What a field reads as when the changes are laid over a record.
-    pub(crate) fn read(&self, record: Option<&Record>, name: &str) -> Option<Arc<RawValue>> {
-        let stored = record.and_then(|record| record.fields.get(name));
+    /// What a field reads as when the changes are laid over `below`.
+    pub(crate) fn overlay(
+        &self,
+        name: &str,
+        below: impl FnOnce() -> Option<Arc<RawValue>>,
+    ) -> Option<Arc<RawValue>> {
         match self.change(name) {
-            None => stored.cloned(),
-            Some(change) => change.applied_to(stored),
+            None => below(),
+            Some(change) => change.applied_to(below().as_ref()),
         }
     }
 
-    /// Takes away what `saved`, an earlier state of this patch, has already brought to the store.
-    pub(crate) fn subtract(&mut self, saved: &Self) {
-        if self.limits == saved.limits {
-            self.limits = None;
-        }
-        self.subtract_changes(saved);
-        let left = self.index.as_ref().and_then(|index| index.retain(|name| self.names(name)));
-        self.index = left.map(Arc::new);
+    /// What a field of the record reads as with the changes.
+    pub(crate) fn read(&self, record: Option<&Record>, name: &str) -> Option<Arc<RawValue>> {
+        self.overlay(name, || record?.fields.get(name).cloned())
     }
 
-    fn subtract_changes(&mut self, saved: &Self) {
-        if let (Some(now), Some(then)) = (&self.changes, &saved.changes)
-            && Arc::ptr_eq(now, then)
-        {
-            self.changes = None;
-            return;
-        }
-        for (name, done) in saved.changes() {
-            let left = match (self.change(name), done) {
-                (Some(Change::Set(now)), Change::Set(then)) if now.get() == then.get() => None,
-                (Some(Change::Remove), Change::Remove) => None,
-                (Some(Change::Add { from, by }), Change::Add { by: then, .. }) => {
-                    let (from, by) = (*from, by.since(*then));
-                    (!by.is_zero()).then_some(Change::Add { from, by })
-                }
-                // The field was changed once more meanwhile, or back.
-                _ => continue,
-            };
-            match left {
-                None => self.cancel(name),
-                Some(left) => {
-                    self.changes_mut().insert(name.to_owned().into(), left);
+    /// Adds the changes of a later patch to these.
+    pub(crate) fn append(&mut self, later: Self) {
+        for (name, change) in later.changes.iter().flat_map(|changes| changes.iter()) {
+            match change {
+                Change::Add { from, by } => self.add(name.clone(), *from, *by),
+                change => {
+                    self.changes_mut().insert(name.clone(), change.clone());
                 }
             }
+        }
+        self.limits = later.limits.or(self.limits);
+        if let Some(index) = later.index {
+            self.index_field((*index).clone());
         }
     }
 }
@@ -526,17 +513,29 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_not_saved_again() {
-        let mut saved = add(2);
-        saved.set("a".into(), json("1"));
-        saved.set("b".into(), json("1"));
-        let mut patch = saved.clone();
-        patch.add("n".into(), Number::Int(10), Number::Int(3));
-        patch.set("b".into(), json("2"));
-        patch.subtract(&saved);
-        let stored = saved.apply_to(&record(&[])).expect("a live record takes a patch");
-        assert!(!patch.names("a"));
-        assert_eq!(read(&patch, &stored, "n").as_deref(), Some("15"));
-        assert_eq!(read(&patch, &stored, "b").as_deref(), Some("2"));
+    fn a_later_patch_is_laid_over_an_earlier_one() {
+        let mut earlier = add(2);
+        earlier.set("a".into(), json("1"));
+        earlier.set("b".into(), json("1"));
+        earlier.set("c".into(), json("1"));
+        let mut later = add(3);
+        later.set("b".into(), json("2"));
+        later.remove("c".into());
+        let before = record(&[("n", "10"), ("c", "0")]);
+        let one_by_one = later.apply_to(&earlier.apply_to(&before).expect("live")).expect("live");
+        earlier.append(later);
+        let at_once = earlier.apply_to(&before).expect("a live record takes a patch");
+        let fields = |record: &Record| -> Vec<_> {
+            record.fields().map(|(name, json)| (name.to_owned(), json.get().to_owned())).collect()
+        };
+        assert_eq!(fields(&at_once), fields(&one_by_one));
+        assert_eq!(at_once.field("n").map(RawValue::get), Some("15"));
+    }
+
+    #[test]
+    fn a_later_patch_that_undoes_an_addition_leaves_no_trace() {
+        let mut patch = add(5);
+        patch.append(add(-5));
+        assert!(patch.is_empty());
     }
 }

@@ -1,16 +1,29 @@
 //! One request's session.
 
 mod call;
+mod changes;
+mod close;
 mod csrf;
+mod fields;
 mod handle;
+mod ids;
+mod in_flight;
+mod load;
+mod loaded;
 mod merge;
+mod outcome;
 mod plan;
+mod session;
 mod state;
 
 pub use handle::{SessionHandle, Status};
 pub(crate) use {
-    call::no_answer,
-    handle::{Closing, Found},
+    call::broken_law,
+    changes::Changes,
+    close::ResponseEffects,
+    fields::Fields,
+    loaded::Loaded,
     merge::Merger,
-    state::{Base, Compared, State},
+    session::{NotFound, RequestSession},
+    state::State,
 };

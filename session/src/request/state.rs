@@ -1,375 +1,215 @@
-//! What a request knows of its session and wants of it.
+//! What a request knows of its session, and what it wants of it.
 
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use super::{
-    call::{Effect, RunToEnd, Settled, StoreCall, Transaction, UnderWay},
-    handle::{Fate, Ids},
-    plan::{Changes, CookieAction, Head, Intent, Situation, Stored, TouchMode},
+    changes::{Below, Changes, Intent},
+    ids::Ids,
+    in_flight::InFlight,
+    loaded::Loaded,
+    outcome::{CookieAction, SaveOutcome, StoreOutcome},
 };
 use crate::{
     config::Privileges,
-    error::{SessionError, ValueError},
-    fields::{FieldSchema, MergedField, Snapshot, same_json},
-    id::StoreKey,
-    record::{Index, Number, Patch, PublicId, Record},
+    fields::FieldSchema,
+    record::{Patch, Record},
     time::{Limits, Timestamp},
 };
 
+/// What a request knows of its session, and what it wants of it.
+#[derive(Default)]
 pub(crate) struct State {
-    pub(crate) stored: Base,
-    pub(crate) intent: Intent,
-    /// The changed fields and limits.
-    pub(crate) patch: Patch,
-    /// The fields with a merge rule of their own that were changed, and perhaps changed back.
-    pub(crate) merged: Vec<&'static dyn MergedField>,
-    pub(crate) touch: TouchMode,
+    pub(crate) loaded: Loaded,
+    /// What is being saved. A request reads it above what is loaded.
+    pub(crate) in_flight: Option<Box<InFlight>>,
+    /// What the request changed since its last save. It reads this above all else.
+    pub(crate) changes: Changes,
     /// Whether the session was extended while it was loaded.
     pub(crate) touched_by_load: bool,
-    /// Whether a key that is not the first any more has signed the client's id.
-    pub(crate) outdated: bool,
-    /// Whether there must be a session although nothing is written to it.
-    pub(crate) wanted: bool,
+    /// Whether a key other than the first has signed the client's id.
+    pub(crate) has_old_signature: bool,
     pub(crate) head: Head,
-    /// What the client must be told with the head.
+    /// What the head of the response does to the client's id.
     pub(crate) cookie: CookieAction,
-    /// The first field whose new value cannot be stored.
-    pub(crate) failed: Option<(&'static str, ValueError)>,
     /// Whether `save` has carried out a `destroy`.
-    pub(crate) destroyed: bool,
+    pub(crate) was_destroyed: bool,
     /// Whether the session has another id than the client came with.
     pub(crate) has_new_id: bool,
-    pub(crate) under_way: Option<Box<UnderWay>>,
+    /// Counts what changes the values of fields, so that structs extracted before notice it.
+    pub(crate) generation: u64,
+    /// The latest time at which a value with a `ttl` was looked at.
+    pub(crate) latest: Timestamp,
 }
 
-/// What a field's new value is equal to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compared {
-    /// What the field reads as without the request's changes.
-    Stored,
-    /// What it reads as when it is absent, which it is not.
-    Default,
-    Other,
-}
-
-impl Compared {
-    /// Compares. `default` is what the field reads as when it is absent.
-    pub(crate) fn new(
-        field: &FieldSchema,
-        json: &RawValue,
-        stored: Option<&RawValue>,
-        default: impl FnOnce() -> Snapshot,
-    ) -> Self {
-        let when_default = match stored {
-            Some(stored) if same_json(stored, json) => return Self::Stored,
-            // Whether it is the default is of interest for indexed fields only.
-            Some(_) if !field.index => return Self::Other,
-            Some(_) => Self::Default,
-            None => Self::Stored,
-        };
-        match default() {
-            Snapshot::Value(default) if same_json(&default, json) => when_default,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// What the store had when it was last asked.
-pub(crate) enum Base {
-    Nothing {
-        unknown: bool,
-    },
-    Live {
-        key: StoreKey,
-        record: Record,
-    },
-    Retired {
-        key: StoreKey,
-        record: Record,
-    },
-    Gone,
-    /// Nobody knows, or not any more.
-    Unavailable {
-        key: StoreKey,
-    },
-}
-
-impl Base {
-    pub(crate) fn of(key: StoreKey, record: Record) -> Self {
-        if record.is_retired() { Self::Retired { key, record } } else { Self::Live { key, record } }
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            stored: Base::Nothing { unknown: false },
-            intent: Intent::Keep,
-            patch: Patch::default(),
-            merged: Vec::new(),
-            touch: TouchMode::WhenDue,
-            touched_by_load: false,
-            outdated: false,
-            wanted: false,
-            head: Head::Open,
-            cookie: CookieAction::Keep,
-            failed: None,
-            destroyed: false,
-            has_new_id: false,
-            under_way: None,
-        }
-    }
+/// Whether a cookie can still be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Head {
+    #[default]
+    Open,
+    Sent,
 }
 
 impl State {
-    /// What the request reads below its own changes.
-    pub(crate) fn record(&self) -> Option<&Record> {
-        match (&self.stored, self.intent) {
-            (_, Intent::Regenerate | Intent::Destroy) => None,
-            (Base::Live { record, .. } | Base::Retired { record, .. }, _) => Some(record),
-            (Base::Nothing { .. } | Base::Gone | Base::Unavailable { .. }, _) => None,
-        }
+    /// What the request reads below its changes.
+    pub(crate) fn below(&self) -> Below<'_> {
+        below(&self.loaded, self.in_flight.as_deref(), self.changes.intent)
     }
 
-    pub(crate) fn stored_json(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
-        let fields = &self.record()?.fields;
-        fields
-            .get(field.stored)
-            .or_else(|| field.aliases.iter().find_map(|alias| fields.get(*alias)))
-            .cloned()
+    /// What the request reads below its changes, and the changes.
+    pub(crate) fn layers(&mut self) -> (Below<'_>, &mut Changes) {
+        let below = below(&self.loaded, self.in_flight.as_deref(), self.changes.intent);
+        (below, &mut self.changes)
     }
 
-    pub(crate) fn stored_limits(&self) -> Limits {
-        self.record().map(|record| *record.limits()).unwrap_or_default()
+    /// A field's JSON: what is stored, overlaid with what is being saved and what was changed.
+    pub(crate) fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
+        self.below().find_overlaid(field, &self.changes.patch)
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.patch.limits().copied().unwrap_or_else(|| self.stored_limits())
+        self.changes.patch.limits().copied().unwrap_or_else(|| self.below().limits())
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
-        match &self.stored {
-            Base::Gone => true,
-            Base::Nothing { .. } => self.destroyed,
-            Base::Live { .. } | Base::Retired { .. } | Base::Unavailable { .. } => {
-                self.intent == Intent::Destroy
-            }
-        }
-    }
-
-    pub(crate) fn encode_error(&self) -> Option<SessionError> {
-        self.failed.clone().map(|(field, source)| SessionError::Encode { field, source })
-    }
-
-    /// A field has a new value in the patch.
-    pub(crate) fn changed(&mut self, field: &'static dyn MergedField) {
-        let schema = field.schema();
-        for alias in schema.aliases {
-            if self.record().is_some_and(|record| record.field(alias).is_some()) {
-                self.patch.remove((*alias).into());
-            }
-        }
-        // Where two structs have a field of the same name, the one that wrote last decides.
-        self.merged.retain(|other| other.schema().stored != schema.stored);
-        if field.is_merged() {
-            self.merged.push(field);
-        }
-    }
-
-    /// Records a field's new value, which is JSON.
-    pub(crate) fn set(
-        &mut self,
-        field: &'static dyn MergedField,
-        json: Arc<RawValue>,
-        is: Compared,
-    ) {
-        let schema = field.schema();
-        match is {
-            Compared::Stored => return self.cancel(schema),
-            // Absent reads the same, and keeps visitors who are nobody out of the index.
-            Compared::Default if schema.index && !field.is_merged() => {
-                self.patch.remove(schema.stored.into());
-            }
-            Compared::Default | Compared::Other => self.patch.set(schema.stored.into(), json),
-        }
-        self.changed(field);
-    }
-
-    /// Records an addition to a field, whose number counts from `from` if it is absent.
-    pub(crate) fn add(&mut self, field: &'static dyn MergedField, from: Number, by: Number) {
-        let schema = field.schema();
-        self.patch.add(schema.stored.into(), from, by);
-        if self.patch.names(schema.stored) {
-            self.changed(field);
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        if self.below().limits() == limits {
+            self.changes.patch.keep_limits();
         } else {
-            self.cancel(schema);
+            self.changes.patch.set_limits(limits);
         }
     }
 
-    /// Lets the session be found by the new value of a changed field, if it is an indexed one. `public_id` makes
-    /// that of a session begun at the given time, or now.
-    pub(crate) fn index(
-        &mut self,
-        field: &FieldSchema,
-        public_id: impl FnOnce(Option<Timestamp>) -> PublicId,
-    ) {
-        if !field.index || !self.patch.names(field.stored) {
-            return;
-        }
-        let record = self.record();
-        let known = record.and_then(Record::index).or(self.patch.index()).map(Index::public_id);
-        let public_id = known.unwrap_or_else(|| public_id(record.map(Record::created_at)));
-        self.patch.index_field(Index::new(public_id, field.stored.into()));
-    }
-
-    /// A field has its stored value again.
-    pub(crate) fn cancel(&mut self, field: &FieldSchema) {
-        self.patch.cancel(field.stored);
-        for alias in field.aliases {
-            self.patch.cancel(alias);
-        }
-    }
-
-    pub(crate) fn forget_changes(&mut self) {
-        self.patch = Patch::default();
-    }
-
-    pub(crate) fn situation(&self, changes: Changes, privileges: &Privileges) -> Situation<'_> {
-        Situation {
-            stored: match &self.stored {
-                Base::Nothing { unknown: false } => Stored::Nothing,
-                Base::Nothing { unknown: true } => Stored::Unknown,
-                Base::Live { key, record } => Stored::Live(*key, record),
-                Base::Retired { key, record } => Stored::Retired(*key, record),
-                Base::Gone => Stored::Gone,
-                Base::Unavailable { key } => Stored::Unavailable(*key),
-            },
-            intent: self.intent,
-            patch: &self.patch,
-            elevated: self.is_elevated(privileges),
-            merged: self.merged.iter().any(|field| self.patch.names(field.schema().stored)),
-            touch: self.touch,
-            touched_by_load: self.touched_by_load,
-            outdated: self.outdated,
-            wanted: self.wanted,
-            changes,
-            head: self.head,
+    /// Whether the session that the request held is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self.loaded {
+            Loaded::Gone { .. } => true,
+            Loaded::Nothing { .. } => self.was_destroyed,
+            _ => self.changes.intent == Intent::Destroy,
         }
     }
 
     /// Whether a `privilege` field is changed.
-    fn is_elevated(&self, privileges: &Privileges) -> bool {
-        self.patch.changes_fields() && privileges.names().any(|name| self.patch.names(name))
+    pub(crate) fn is_elevated(&self, privileges: &Privileges) -> bool {
+        let patch = &self.changes.patch;
+        patch.changes_fields() && privileges.names().any(|name| patch.names(name))
     }
 
-    /// Whether the client gets a new id, if a session is wanted or goes on.
-    pub(crate) fn gets_a_new_id(&self, privileges: &Privileges) -> bool {
-        match self.stored {
-            Base::Nothing { .. } => true,
-            Base::Live { .. } => self.intent != Intent::Keep || self.is_elevated(privileges),
-            Base::Unavailable { .. } => self.intent == Intent::Destroy,
-            Base::Retired { .. } | Base::Gone => false,
+    /// Whether the client gets a new id, if a session is needed or goes on.
+    pub(crate) fn gets_new_id(&self, privileges: &Privileges) -> bool {
+        let intent = self.changes.intent;
+        match self.loaded {
+            Loaded::Nothing { .. } => true,
+            Loaded::Live { .. } => intent != Intent::Keep || self.is_elevated(privileges),
+            Loaded::Unavailable { .. } | Loaded::GivenAway { .. } => intent == Intent::Destroy,
+            Loaded::Retired { .. } | Loaded::Gone { .. } => false,
         }
     }
 
-    /// What a store call that is to be made is made for.
-    pub(crate) fn transaction(&self, cookie: CookieAction) -> Transaction {
-        Transaction { cookie, patch: self.patch.clone(), intent: self.intent }
+    /// Whether a changed field is merged by code of its type, so that the change must meet the
+    /// version that was read.
+    pub(crate) fn is_merged(&self) -> bool {
+        self.changes.merged.iter().any(|field| self.changes.patch.names(field.schema().stored))
     }
 
-    /// Puts a store call under way.
-    pub(crate) fn start(&mut self, cookie: CookieAction, call: StoreCall) {
-        let transaction = self.transaction(cookie);
-        self.under_way = Some(Box::new(UnderWay { transaction, answer: RunToEnd::Here(call) }));
+    /// The values of fields are not what they were.
+    pub(crate) fn bump(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Takes over what a store call has done.
+    /// Takes over what a store call has done with the changes that it saved. `None` if the new id
+    /// was taken: the changes are to be saved under another.
     pub(crate) fn finish(
         &mut self,
-        transaction: Transaction,
-        effect: Effect,
+        saved: Changes,
+        cookie: CookieAction,
+        outcome: StoreOutcome,
         ids: &Ids,
-    ) -> Settled {
-        let Transaction { cookie, patch, intent } = transaction;
-        match effect {
-            Effect::Nothing => {}
-            Effect::IdTaken => return Settled::IdTaken,
-            Effect::Ended => {
-                self.stored = Base::Nothing { unknown: false };
-                self.destroyed = true;
+    ) -> Option<SaveOutcome> {
+        match outcome {
+            StoreOutcome::Nothing => {}
+            StoreOutcome::IdTaken => {
+                self.changes.put_back(saved);
+                return None;
+            }
+            StoreOutcome::Destroyed => {
+                self.loaded = Loaded::Nothing { has_unknown_id: false };
+                self.was_destroyed = true;
                 ids.push(None);
             }
-            Effect::Gone => {
-                self.stored = Base::Gone;
-                self.forget_changes();
-                if self.intent == intent {
-                    self.intent = Intent::Keep;
-                }
-                return Settled::Fate(Fate::Lost);
+            StoreOutcome::Gone => {
+                self.loaded.set_gone();
+                self.lose_changes();
+                return Some(SaveOutcome::Lost);
             }
-            Effect::GoneUntouched => {
-                self.stored = Base::Gone;
-                return Settled::Fate(Fate::Stored);
+            StoreOutcome::GoneUnchanged => {
+                self.loaded.set_gone();
+                return Some(SaveOutcome::Stored);
             }
-            Effect::LostChanges => {
-                self.forget_changes();
-                self.intent = Intent::Keep;
-                return Settled::Fate(Fate::Lost);
+            StoreOutcome::ChangesLost => {
+                self.lose_changes();
+                return Some(SaveOutcome::Lost);
             }
-            Effect::Began { id, key, record } => {
-                self.stored = Base::Live { key, record };
-                self.destroyed = false;
+            StoreOutcome::Created { id, key, record } => {
+                self.loaded = Loaded::Live { key, record };
+                self.was_destroyed = false;
                 self.has_new_id = true;
                 ids.push(Some(id));
             }
-            Effect::Updated { patch } => {
-                if let Base::Live { record, .. } = &mut self.stored {
-                    patch_snapshot(record, &patch);
+            StoreOutcome::Updated(patch) => {
+                if let Some(record) = self.loaded.live_record_mut() {
+                    apply(record, &patch);
                 }
             }
-            Effect::Renewed { id, key, patch } => {
-                if let Base::Live { key: stored_key, record } = &mut self.stored {
-                    patch_snapshot(record, &patch);
-                    *stored_key = key;
+            StoreOutcome::Renewed { id, key: new, patch } => {
+                if let Loaded::Live { key, record } = &mut self.loaded {
+                    apply(record, &patch);
+                    *key = new;
                 }
                 self.has_new_id = true;
                 ids.push(Some(id));
             }
-            Effect::Touched(expires_at) => {
-                if let Base::Live { record, .. } = &mut self.stored {
+            StoreOutcome::Touched(expires_at) => {
+                if let Some(record) = self.loaded.live_record_mut() {
                     *record = record.clone().extended_to(expires_at);
                 }
             }
         }
-        self.patch.subtract(&patch);
-        self.touch = TouchMode::WhenDue;
         self.touched_by_load = false;
-        self.outdated = false;
-        if self.intent == intent {
-            self.intent = Intent::Keep;
-        }
-        self.tell(cookie);
-        Settled::Fate(Fate::Stored)
+        self.has_old_signature = false;
+        self.set_cookie_action(cookie);
+        Some(SaveOutcome::Stored)
     }
 
-    /// Remembers what the client must be told with the head.
-    pub(crate) fn tell(&mut self, cookie: CookieAction) {
-        if cookie != CookieAction::Keep {
-            self.cookie = cookie;
-        }
+    /// What was changed meanwhile is lost with the session, too. A `destroy()` stays.
+    fn lose_changes(&mut self) {
+        self.changes.discard();
+        self.bump();
     }
 
-    /// Whether nothing is asked for but that changes be stored, and nothing is in the way of it.
-    pub(crate) fn is_simple(&self) -> bool {
-        self.intent == Intent::Keep && self.failed.is_none() && self.under_way.is_none()
+    /// Remembers what the head of the response does to the client's id.
+    pub(crate) fn set_cookie_action(&mut self, action: CookieAction) {
+        if action != CookieAction::Keep {
+            self.cookie = action;
+        }
     }
 }
 
-/// Brings the request's copy of the record up to what it has stored itself. What other requests have
-/// stored meanwhile is not in it; `reload` gets that.
-pub(crate) fn patch_snapshot(record: &mut Record, patch: &Patch) {
+fn below<'a>(loaded: &'a Loaded, in_flight: Option<&'a InFlight>, intent: Intent) -> Below<'a> {
+    if intent.ends_session() {
+        return Below::default();
+    }
+    let saving = in_flight.map(|in_flight| &in_flight.changes);
+    let is_ended = saving.is_some_and(|changes| changes.intent.ends_session());
+    Below {
+        record: loaded.record().filter(|_| !is_ended),
+        in_flight: saving.map(|changes| &changes.patch),
+    }
+}
+
+/// Brings the request's copy of a record up to what the request has stored. What other requests
+/// have stored meanwhile is not in it; `reload` gets that.
+fn apply(record: &mut Record, patch: &Patch) {
     if let Ok(patched) = patch.apply_to(record) {
         *record = patched;
     }

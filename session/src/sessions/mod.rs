@@ -2,8 +2,10 @@
 
 mod index_key;
 mod sessions;
+mod stored;
 
 pub use {
     index_key::{By, by},
-    sessions::{OverLimit, Page, Sessions, StoredSession},
+    sessions::Sessions,
+    stored::{OverLimit, Page, StoredSession},
 };

@@ -1,22 +1,22 @@
 //! Sessions from outside: those of a user, listed, ended and changed, in handlers, jobs and tools.
 
-use std::{cell::RefCell, fmt, marker::PhantomData, ops::Deref, sync::Arc, time::Duration};
+use std::{cell::RefCell, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
-use serde_json::value::RawValue;
 
-use super::index_key::By;
+use super::{
+    index_key::By,
+    stored::{OverLimit, Page, StoredSession, public_id},
+};
 use crate::{
-    config::DEFAULT_MAX_AGE,
-    error::{SessionError, StoreError, ValueError},
-    fields::{FieldSchema, MergedField, Snapshot},
+    config::DEFAULT_LIFETIMES,
+    error::{SessionError, StoreError},
     id::StoreKey,
-    record::{Index, Number, Patch, PublicId, Record},
-    request::no_answer,
-    request::{Base, Compared, Merger, SessionHandle, State},
+    record::{PublicId, Record},
+    request::{Changes, Fields, Loaded, Merger, SessionHandle, State, broken_law},
     store::{ErasedIndex, FindByIndex, Found, MergeLocks, Updated},
-    time::Timestamp,
-    typed::{Session, Sink, Source, modify, read},
+    time::{Clock, Lifetimes, SystemClock},
+    typed::{Session, modify, read},
 };
 
 /// The stored sessions of the struct `T`: those of a user can be listed, ended and changed.
@@ -57,7 +57,8 @@ use crate::{
 /// ```
 pub struct Sessions<T> {
     store: Arc<dyn ErasedIndex>,
-    max_age: Duration,
+    lifetimes: Lifetimes,
+    clock: Arc<dyn Clock>,
     merge_locks: Arc<MergeLocks>,
     session: PhantomData<fn() -> T>,
 }
@@ -72,7 +73,8 @@ impl<T: Session> Sessions<T> {
     pub fn new(store: impl FindByIndex) -> Self {
         Self {
             store: Arc::new(store),
-            max_age: DEFAULT_MAX_AGE,
+            lifetimes: DEFAULT_LIFETIMES,
+            clock: Arc::new(SystemClock),
             merge_locks: Arc::default(),
             session: PhantomData,
         }
@@ -81,7 +83,13 @@ impl<T: Session> Sessions<T> {
     /// The middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), from which follows when a session
     /// was [last seen](StoredSession::last_seen). The default is the same, 20 hours (72 000 000 ms).
     pub fn max_age(self, max_age: Duration) -> Self {
-        Self { max_age, ..self }
+        Self { lifetimes: Lifetimes { idle: max_age, ..self.lifetimes }, ..self }
+    }
+
+    /// Sets the clock by which the values of fields with a `ttl` end. Defaults to the operating
+    /// system's.
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
     }
 
     /// Up to `limit` sessions with this value, in the order in which they began, and those after `after` if
@@ -180,7 +188,7 @@ impl<T: Session> Sessions<T> {
         by: &By<T>,
         current: &SessionHandle,
     ) -> Result<u64, SessionError> {
-        self.end_if(by, |key, record| !current.is(key, record)).await
+        self.end_if(by, |key, record| !current.active().is(key, record)).await
     }
 
     /// Makes room for one session more, so that a user has at most so many; call it at login, before the field is
@@ -222,7 +230,7 @@ impl<T: Session> Sessions<T> {
         loop {
             let found = self.find(by, after, AT_ONCE).await?;
             let sessions = found.sessions.iter();
-            let sessions = sessions.filter(|(key, record)| !current.is(key, record));
+            let sessions = sessions.filter(|(key, record)| !current.active().is(key, record));
             others.extend(sessions.filter_map(|(_, record)| public_id(record)));
             after = found.next;
             if after.is_none() {
@@ -259,31 +267,60 @@ impl<T: Session> Sessions<T> {
         id: PublicId,
         change: impl FnOnce(&mut T) -> R,
     ) -> Result<Option<R>, SessionError> {
-        let Some((mut key, record)) = self.seek(by, id).await? else { return Ok(None) };
-        let (edited, result) = edit(record, change)?;
-        if edited.patch.is_empty() {
+        let Some((mut key, base)) = self.seek(by, id).await? else { return Ok(None) };
+        let (changes, result) = self.edit(key, &base, change)?;
+        let mut patch = changes.patch;
+        if patch.is_empty() {
             return Ok(Some(result));
         }
+        let mut merged = changes.merged;
+        merged.retain(|field| patch.names(field.schema().stored));
+        if !merged.is_empty() {
+            patch.expect_version(base.version());
+        }
         for _ in 0..LOOKS {
-            let merger = (!edited.merged.is_empty()).then(|| Merger {
-                base: edited.base.clone(),
-                fields: edited.merged.clone(),
+            let merger = (!merged.is_empty()).then(|| Merger {
+                base: base.clone(),
+                fields: merged.clone(),
                 locks: Arc::clone(&self.merge_locks),
             });
             let call = |patch| Arc::clone(&self.store).update(key, patch);
-            match Merger::write(merger, &key, &edited.patch, call).await? {
+            match Merger::write(merger, &key, &patch, call).await? {
                 Updated::Applied { .. } => return Ok(Some(result)),
                 // It has ended, or its id was renewed.
                 Updated::Gone => match self.seek(by, id).await? {
                     Some((new, _)) if new != key => key = new,
                     _ => return Ok(None),
                 },
-                Updated::Conflict(_) | Updated::Taken => {
-                    return Err(no_answer("update").into());
-                }
+                Updated::Conflict(_) | Updated::Taken => return Err(broken_law("update").into()),
             }
         }
         Err(restless())
+    }
+
+    /// What a change of a stored session comes to. It is read and written as in a request.
+    fn edit<R>(
+        &self,
+        key: StoreKey,
+        record: &Record,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Result<(Changes, R), SessionError> {
+        let state = self.state(key, record.clone());
+        let mut value: T = read(self.fields(&state))?;
+        let result = modify(&mut value, self.fields(&state), change);
+        let changes = state.into_inner().changes;
+        match changes.encode_error() {
+            Some(error) => Err(error),
+            None => Ok((changes, result)),
+        }
+    }
+
+    fn state(&self, key: StoreKey, record: Record) -> RefCell<State> {
+        RefCell::new(State { loaded: Loaded::new(key, record), ..State::default() })
+    }
+
+    fn fields<'a>(&'a self, state: &'a RefCell<State>) -> Fields<'a> {
+        Fields { state, clock: &*self.clock, lifetimes: &self.lifetimes }
     }
 
     async fn find(
@@ -337,13 +374,9 @@ impl<T: Session> Sessions<T> {
     }
 
     fn open(&self, key: StoreKey, record: Record) -> Result<StoredSession<T>, SessionError> {
-        let value = read(&record)?;
-        Ok(StoredSession { key, record, value, max_age: self.max_age })
+        let value = read(self.fields(&self.state(key, record.clone())))?;
+        Ok(StoredSession { key, record, value, max_age: self.lifetimes.idle })
     }
-}
-
-fn public_id(record: &Record) -> Option<PublicId> {
-    record.index().map(Index::public_id)
 }
 
 fn restless() -> SessionError {
@@ -355,7 +388,8 @@ impl<T> Clone for Sessions<T> {
     fn clone(&self) -> Self {
         Self {
             store: Arc::clone(&self.store),
-            max_age: self.max_age,
+            lifetimes: self.lifetimes,
+            clock: Arc::clone(&self.clock),
             merge_locks: Arc::clone(&self.merge_locks),
             session: PhantomData,
         }
@@ -365,152 +399,5 @@ impl<T> Clone for Sessions<T> {
 impl<T: Session> fmt::Debug for Sessions<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sessions").field(&T::SCHEMA.type_name).finish()
-    }
-}
-
-/// What becomes of a login when the user has as many sessions as allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OverLimit {
-    /// The sessions that began first are ended.
-    EndOldest,
-    /// The login is refused.
-    Refuse,
-}
-
-/// Some of the sessions with a value.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Page<T: Session> {
-    /// The sessions, in the order in which they began.
-    pub sessions: Vec<StoredSession<T>>,
-    /// What to give to [`list`](Sessions::list) for the next page; `None` if this is the last one.
-    pub next: Option<PublicId>,
-}
-
-/// A stored session, as it was when it was read. Its fields are those of the struct: it derefs to `T`.
-pub struct StoredSession<T> {
-    key: StoreKey,
-    record: Record,
-    value: T,
-    max_age: Duration,
-}
-
-impl<T> StoredSession<T> {
-    /// The session's name for pages and tools. It opens nothing.
-    pub fn public_id(&self) -> PublicId {
-        public_id(&self.record).expect("only sessions that are indexed are found")
-    }
-
-    /// When the session began. A renewed id does not change it.
-    pub fn created_at(&self) -> Timestamp {
-        self.record.created_at()
-    }
-
-    /// About when the session was last used: that follows from its end, which is moved when a use is worth a
-    /// write, so the last use may be up to a [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval)
-    /// later (1/60 of `max_age`, 20 minutes by default).
-    pub fn last_seen(&self) -> Timestamp {
-        let max_age = self.record.limits().max_age.unwrap_or(self.max_age);
-        let since_1970 = self.expires_at().saturating_since(Timestamp::default());
-        let seen = Timestamp::default().saturating_add(since_1970.saturating_sub(max_age));
-        seen.max(self.created_at())
-    }
-
-    /// When the session ends if no request extends it.
-    pub fn expires_at(&self) -> Timestamp {
-        self.record.expires_at()
-    }
-
-    /// Whether it is the request's own session.
-    pub fn is_current(&self, current: &SessionHandle) -> bool {
-        current.is(&self.key, &self.record)
-    }
-}
-
-impl<T> Deref for StoredSession<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T: Session> fmt::Debug for StoredSession<T> {
-    /// Without the fields, which are the user's secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(T::SCHEMA.type_name)
-            .field("public_id", &self.public_id())
-            .field("created_at", &self.created_at())
-            .field("expires_at", &self.expires_at())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Source for Record {
-    fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
-        let names = std::iter::once(&field.stored).chain(field.aliases);
-        names.into_iter().find_map(|name| self.fields.get(*name)).cloned()
-    }
-}
-
-/// What a change of a stored session comes to.
-struct Edited {
-    base: Record,
-    patch: Patch,
-    merged: Vec<&'static dyn MergedField>,
-}
-
-fn edit<T: Session, R>(
-    record: Record,
-    change: impl FnOnce(&mut T) -> R,
-) -> Result<(Edited, R), SessionError> {
-    let mut value: T = read(&record)?;
-    let base = record.clone();
-    // Nothing is called under the key that the state has.
-    let stored = Base::Live { key: StoreKey::from_bytes([0; 32]), record };
-    let changes = Changes(RefCell::new(State { stored, ..State::default() }));
-    let result = modify(&mut value, &changes, change);
-    let state = changes.0.into_inner();
-    if let Some(error) = state.encode_error() {
-        return Err(error);
-    }
-    let names = |field: &&'static dyn MergedField| state.patch.names(field.schema().stored);
-    let merged: Vec<_> = state.merged.iter().copied().filter(names).collect();
-    let mut patch = state.patch;
-    if !merged.is_empty() {
-        patch.expect_version(base.version());
-    }
-    Ok((Edited { base, patch, merged }, result))
-}
-
-/// Records changes of a session that no request holds.
-struct Changes(RefCell<State>);
-
-impl Sink for Changes {
-    fn set(
-        &self,
-        field: &'static dyn MergedField,
-        json: Arc<RawValue>,
-        default: impl FnOnce() -> Snapshot,
-    ) {
-        let schema = field.schema();
-        let stored = self.0.borrow().stored_json(schema);
-        let is = Compared::new(schema, &json, stored.as_deref(), default);
-        let mut state = self.0.borrow_mut();
-        state.set(field, json, is);
-        state.index(schema, |_| unreachable!("it was found by an index, so it has a public id"));
-    }
-
-    fn add(&self, field: &'static dyn MergedField, by: Number, default: impl FnOnce() -> Number) {
-        if !by.is_zero() {
-            let stored = self.0.borrow().stored_json(field.schema());
-            let from = stored.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
-            self.0.borrow_mut().add(field, from, by);
-        }
-    }
-
-    fn fail(&self, field: &'static FieldSchema, error: ValueError) {
-        self.0.borrow_mut().failed.get_or_insert((field.stored, error));
     }
 }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use actix_web::http::header::HeaderMap;
-use futures_util::future::{self, FutureExt as _};
+use futures_util::future::{Either, ready};
 
 use super::{
-    erased::{ErasedStore, Look, StoreFuture},
+    erased::{ErasedStore, StoreFuture},
     persistence::{
         Backend, CookieBackend, CookieChange, Persistence, RequestStore, Sessions, sealed,
     },
-    session_store::{Created, Updated},
+    session_store::{Created, LoadOptions, Updated},
 };
 use crate::{
     crypto::{Key, Keyring},
@@ -262,7 +262,7 @@ impl RequestStore for Jar {
         }
     }
 
-    fn news(&self, id: &SessionId) -> CookieChange {
+    fn cookie_change(&self, id: &SessionId) -> CookieChange {
         let sessions = self.lock();
         match sessions.iter().find(|session| session.id == *id) {
             Some(Session { record: Some(_), sealed: Some(sealed), .. }) => {
@@ -276,35 +276,27 @@ impl RequestStore for Jar {
 
 impl ErasedStore for Jar {
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
-        future::ready(self.create_now(&key, record)).boxed()
+        Either::Left(ready(self.create_now(&key, record)))
     }
 
     fn is_immediate(&self) -> bool {
         true
     }
 
-    fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>> {
-        Some(Ok(self.record(key)))
-    }
-
-    fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>> {
-        Some(self.patch(key, patch))
-    }
-
-    fn load(self: Arc<Self>, key: StoreKey, _: Look) -> StoreFuture<Option<Record>> {
-        future::ready(Ok(self.record(&key))).boxed()
+    fn load(self: Arc<Self>, key: StoreKey, _: LoadOptions) -> StoreFuture<Option<Record>> {
+        Either::Left(ready(Ok(self.record(&key))))
     }
 
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {
-        future::ready(self.patch(&key, &patch)).boxed()
+        Either::Left(ready(self.patch(&key, &patch)))
     }
 
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool> {
-        future::ready(self.touch_now(&key, expires_at)).boxed()
+        Either::Left(ready(self.touch_now(&key, expires_at)))
     }
 
     fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool> {
-        future::ready(Ok(self.end(&key))).boxed()
+        Either::Left(ready(Ok(self.end(&key))))
     }
 
     fn rotate(
@@ -314,6 +306,6 @@ impl ErasedStore for Jar {
         patch: Patch,
         _: Grace,
     ) -> StoreFuture<Updated> {
-        future::ready(self.rotate_now(&old, &new, &patch)).boxed()
+        Either::Left(ready(self.rotate_now(&old, &new, &patch)))
     }
 }

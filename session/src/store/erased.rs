@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{BoxFuture, Either, FutureExt as _, Ready, ready};
 use serde_json::value::RawValue;
 
 use super::{
     capabilities::{FindByIndex, Found},
-    session_store::{Created, Renewal, SessionStore, Updated},
+    session_store::{Created, LoadOptions, SessionStore, Updated},
 };
 use crate::{
     error::StoreError,
@@ -16,16 +16,17 @@ use crate::{
     time::Timestamp,
 };
 
-/// [`SessionStore`] with futures that own all they need, so that they outlive the request.
+/// The future of a store call. It owns all it needs, so it can outlive the request. The answer of an
+/// immediate store is there without a box.
+pub(crate) type StoreFuture<T> =
+    Either<Ready<Result<T, StoreError>>, BoxFuture<'static, Result<T, StoreError>>>;
+
+/// [`SessionStore`] with futures that own all they need.
 pub(crate) trait ErasedStore: Send + Sync {
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created>;
     /// Whether every call is answered when its future is first polled.
     fn is_immediate(&self) -> bool;
-    /// What is [at hand](SessionStore::at_hand), and `load` and `update` of a store whose answers are
-    /// [immediate](SessionStore::IMMEDIATE); `None` of any other.
-    fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>>;
-    fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>>;
-    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> StoreFuture<Option<Record>>;
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created>;
+    fn load(self: Arc<Self>, key: StoreKey, options: LoadOptions) -> StoreFuture<Option<Record>>;
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated>;
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool>;
     fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool>;
@@ -57,61 +58,45 @@ impl<S: FindByIndex> ErasedIndex for S {
         after: Option<PublicId>,
         limit: usize,
     ) -> StoreFuture<Found> {
-        async move { FindByIndex::find(&*self, name, &value, after, limit).await }.boxed()
+        erase::<S, _>(async move { FindByIndex::find(&*self, name, &value, after, limit).await })
     }
 }
-
-/// How a session is loaded.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Look {
-    AtAll,
-    AtFields(&'static [&'static str]),
-    AndTouch(Renewal),
-}
-
-pub(crate) type StoreFuture<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 impl<S: SessionStore> ErasedStore for S {
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
-        async move { SessionStore::create(&*self, &key, &record).await }.boxed()
-    }
-
     fn is_immediate(&self) -> bool {
         S::IMMEDIATE
     }
 
-    fn load_now(&self, key: &StoreKey) -> Option<Result<Option<Record>, StoreError>> {
-        match S::IMMEDIATE {
-            true => SessionStore::load(self, key).now_or_never(),
-            false => SessionStore::at_hand(self, key).map(|record| Ok(Some(record))),
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
+        erase::<S, _>(async move { SessionStore::create(&*self, &key, &record).await })
+    }
+
+    fn load(self: Arc<Self>, key: StoreKey, options: LoadOptions) -> StoreFuture<Option<Record>> {
+        // A cached record was not extended, so a load that extends asks the store.
+        if options.touch.is_none()
+            && let Some(record) = self.at_hand(&key)
+        {
+            return Either::Left(ready(Ok(Some(record))));
         }
-    }
-
-    fn update_now(&self, key: &StoreKey, patch: &Patch) -> Option<Result<Updated, StoreError>> {
-        if S::IMMEDIATE { SessionStore::update(self, key, patch).now_or_never() } else { None }
-    }
-
-    fn load(self: Arc<Self>, key: StoreKey, look: Look) -> StoreFuture<Option<Record>> {
-        async move {
-            match look {
-                Look::AtAll => SessionStore::load(&*self, &key).await,
-                Look::AtFields(names) => self.load_fields(&key, names).await,
-                Look::AndTouch(renewal) => self.load_and_touch(&key, &renewal).await,
+        erase::<S, _>(async move {
+            match (options.touch, options.fields) {
+                (Some(touch), _) => self.load_and_touch(&key, &touch).await,
+                (None, Some(names)) => self.load_fields(&key, names).await,
+                (None, None) => SessionStore::load(&*self, &key).await,
             }
-        }
-        .boxed()
+        })
     }
 
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {
-        async move { SessionStore::update(&*self, &key, &patch).await }.boxed()
+        erase::<S, _>(async move { SessionStore::update(&*self, &key, &patch).await })
     }
 
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool> {
-        async move { SessionStore::touch(&*self, &key, expires_at).await }.boxed()
+        erase::<S, _>(async move { SessionStore::touch(&*self, &key, expires_at).await })
     }
 
     fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool> {
-        async move { SessionStore::destroy(&*self, &key).await }.boxed()
+        erase::<S, _>(async move { SessionStore::destroy(&*self, &key).await })
     }
 
     fn rotate(
@@ -121,6 +106,21 @@ impl<S: SessionStore> ErasedStore for S {
         patch: Patch,
         grace: Grace,
     ) -> StoreFuture<Updated> {
-        async move { SessionStore::rotate(&*self, &old, &new, &patch, grace).await }.boxed()
+        erase::<S, _>(async move { SessionStore::rotate(&*self, &old, &new, &patch, grace).await })
     }
+}
+
+/// The future of a call of the store `S`. A call of an immediate store is polled once before it is
+/// boxed, which answers it.
+fn erase<S: SessionStore, T: Send + 'static>(
+    call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> StoreFuture<T> {
+    if S::IMMEDIATE {
+        let broken = || {
+            let why = "the store says that it is `IMMEDIATE`, but its call was not ready at once";
+            Err(StoreError::internal(why))
+        };
+        return Either::Left(ready(call.now_or_never().unwrap_or_else(broken)));
+    }
+    Either::Right(call.boxed())
 }

@@ -27,10 +27,10 @@ pub use {
     file::{Durability, FileStore, FileStoreBuilder},
     memory::{MemoryStore, MemoryStoreBuilder},
     persistence::Backend,
-    session_store::{Created, Renewal, SessionStore, Updated},
+    session_store::{Created, LoadOptions, Renewal, SessionStore, Updated},
 };
 pub(crate) use {
-    erased::{ErasedIndex, ErasedStore, Look, StoreFuture},
+    erased::{ErasedIndex, ErasedStore, StoreFuture},
     merge_locks::MergeLocks,
     persistence::{CookieChange, CookieHolds, Persistence, RequestStore, Sessions},
 };

@@ -77,7 +77,7 @@ pub(crate) trait RequestStore: ErasedStore {
     /// Tells it an id before a session is created under it or gets it.
     fn expect_id(&self, id: &SessionId);
     /// What the client must be told of the session with this id.
-    fn news(&self, id: &SessionId) -> CookieChange;
+    fn cookie_change(&self, id: &SessionId) -> CookieChange;
 }
 
 /// What the client must be told of the session that it has sent.

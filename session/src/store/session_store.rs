@@ -161,6 +161,16 @@ impl Renewal {
     }
 }
 
+/// How a session is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// The fields that are enough. `None`: all of them.
+    pub(crate) fields: Option<&'static [&'static str]>,
+    /// How the session is extended with the load, if it is.
+    pub(crate) touch: Option<Renewal>,
+}
+
 /// What [`create`](SessionStore::create) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {

@@ -1,0 +1,338 @@
+//! Saves the session: when asked to, and with the response.
+
+use std::{future::poll_fn, mem, sync::Arc, task::Poll};
+
+use actix_web::{
+    HttpRequest,
+    http::{
+        StatusCode,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use futures_util::future::FutureExt as _;
+use tracing::warn;
+
+use super::{
+    call::{broken_promise, carry_out},
+    changes::{Changes, Intent, TouchMode},
+    in_flight::{InFlight, StoreCall},
+    loaded::Loaded,
+    merge::Merger,
+    outcome::{CookieAction, SaveOutcome, StoreOutcome},
+    plan::{Call, Impossible, plan, tolerates_outage},
+    session::ActiveSession,
+    state::{Head, State},
+};
+use crate::{
+    error::{Chain, SessionError, StoreError},
+    store::CookieChange,
+    transport::{HeaderSettings, IdChannel, IdHeader},
+};
+
+/// How often another id is tried when one is taken.
+const ID_ATTEMPTS: usize = 3;
+
+/// What the response must say about the session.
+#[derive(Debug)]
+pub(crate) struct ResponseEffects {
+    pub(crate) header: Option<IdHeader>,
+    /// The request header that was looked at besides the cookie.
+    pub(crate) vary_header: Option<HeaderName>,
+    /// Why the response must be another than the handler's.
+    pub(crate) error: Option<SessionError>,
+}
+
+impl ActiveSession {
+    /// Stores the changes now.
+    pub(crate) async fn save(&self) -> Result<(), SessionError> {
+        let _turn = self.turn.lock().await;
+        self.finish_abandoned().await;
+        if let Some(error) = self.state.borrow().changes.encode_error() {
+            return Err(error);
+        }
+        match self.store_changes(None).await? {
+            SaveOutcome::Stored => Ok(()),
+            SaveOutcome::Lost => Err(SessionError::Gone),
+        }
+    }
+
+    /// Whether [`close`](Self::close) is ready when it is first polled, if no other call is in the
+    /// way.
+    pub(crate) fn closes_at_once(&self) -> bool {
+        self.is_immediate() && !self.state.borrow().is_merged()
+    }
+
+    /// Carries out what the request asked for. `request` is gone if an inner middleware failed.
+    pub(crate) async fn close(
+        &self,
+        request: Option<&HttpRequest>,
+        status: StatusCode,
+    ) -> ResponseEffects {
+        let _turn = self.turn.lock().await;
+        self.finish_abandoned().await;
+        let (encode_error, tolerates_outage) = {
+            let mut state = self.state.borrow_mut();
+            let error = state.changes.encode_error();
+            let has_failed = status.is_server_error() && !self.config.save_on_server_error;
+            if has_failed || error.is_some() {
+                state.changes.discard();
+            }
+            (error, tolerates_outage(&state, &self.config.rules))
+        };
+        let result = self.store_changes(request).await;
+        let mut state = self.state.borrow_mut();
+        if result.is_err() {
+            state.changes.discard();
+            state.changes.intent = Intent::Keep;
+        }
+        let error = match result {
+            Ok(SaveOutcome::Stored) => None,
+            Ok(SaveOutcome::Lost) => {
+                warn_of_lost_changes(request);
+                None
+            }
+            Err(SessionError::Store(StoreError::Unavailable(_))) if tolerates_outage => {
+                warn!(
+                    route = request.and_then(HttpRequest::match_pattern),
+                    "what a request changed or extended is lost, because its session's store is not \
+                     available",
+                );
+                None
+            }
+            Err(error) => Some(error),
+        };
+        self.finish_response(&mut state, encode_error.or(error))
+    }
+
+    /// Plans, makes the store call, and takes over what it did. The caller has the turn.
+    async fn store_changes(
+        &self,
+        request: Option<&HttpRequest>,
+    ) -> Result<SaveOutcome, SessionError> {
+        for _ in 0..ID_ATTEMPTS {
+            if let Some(outcome) = self.try_store_changes(request).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(SessionError::IdsTaken)
+    }
+
+    /// As [`store_changes`](Self::store_changes). `None` if the new id was taken.
+    async fn try_store_changes(
+        &self,
+        request: Option<&HttpRequest>,
+    ) -> Result<Option<SaveOutcome>, SessionError> {
+        let mut state = self.state.borrow_mut();
+        let plan = match plan(&state, &self.config.rules, self.config.clock.now()) {
+            Ok(plan) => plan,
+            Err(Impossible::HeadSent) => {
+                self.drop_what_needs_cookie(&mut state);
+                return Err(SessionError::ResponseSent);
+            }
+            Err(Impossible::Unavailable) => {
+                let why = "the session could not be loaded when the request began";
+                return Err(StoreError::unavailable(why).into());
+            }
+        };
+        let cookie = plan.cookie;
+        if let Call::Nothing = plan.call {
+            let outcome = match plan.loses_changes {
+                true => StoreOutcome::ChangesLost,
+                false => StoreOutcome::Nothing,
+            };
+            let changes = mem::take(&mut state.changes);
+            return Ok(state.finish(changes, cookie, outcome, &self.ids));
+        }
+        let merger = self.merger(&state);
+        self.give_away(&mut state, &plan.call);
+        let changes = mem::take(&mut state.changes);
+        drop(state);
+        // Not while the state is borrowed: a generator of ids is code of the user.
+        let new_id = match plan.call.needs_id().then(|| self.new_id(request)).transpose() {
+            Ok(new_id) => new_id.flatten(),
+            Err(error) => return self.finish(changes, cookie, Err(error)),
+        };
+        let merges = merger.is_some();
+        let call = carry_out(plan, self.store(), merger, new_id);
+        // One that merges may wait for other requests.
+        if self.is_immediate() && !merges {
+            let outcome = call.now_or_never().unwrap_or_else(|| Err(broken_promise().into()));
+            return self.finish(changes, cookie, outcome);
+        }
+        let call = StoreCall::new(call);
+        self.state.borrow_mut().in_flight = Some(Box::new(InFlight { changes, cookie, call }));
+        self.finish_in_flight().await
+    }
+
+    /// What merges the changed fields, if some are merged by code of their type.
+    fn merger(&self, state: &State) -> Option<Merger> {
+        let base = state.loaded.record().filter(|_| state.is_merged())?;
+        Some(Merger {
+            base: base.clone(),
+            fields: state.changes.merged.clone(),
+            locks: Arc::clone(&self.config.merge_locks),
+        })
+    }
+
+    /// Gives the request's copy of the session away if nothing can read it before the request is
+    /// closed, so that the store can change its own in place. Whoever asks for the session after that
+    /// loads it by the id that the client came with.
+    fn give_away(&self, state: &mut State, call: &Call) {
+        if let Call::Update(key, _) = call
+            && self.handles.get() == 0
+            && !state.has_new_id
+        {
+            state.loaded = Loaded::GivenAway { key: *key };
+            self.is_loaded.set(false);
+        }
+    }
+
+    /// Takes over the result of a store call. After an error the changes are there to be saved again.
+    fn finish(
+        &self,
+        changes: Changes,
+        cookie: CookieAction,
+        result: Result<StoreOutcome, SessionError>,
+    ) -> Result<Option<SaveOutcome>, SessionError> {
+        let mut state = self.state.borrow_mut();
+        match result {
+            Ok(outcome) => Ok(state.finish(changes, cookie, outcome, &self.ids)),
+            Err(error) => {
+                state.changes.put_back(changes);
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the store call of a `save` whose future was dropped. The caller has the turn.
+    pub(super) async fn finish_abandoned(&self) {
+        if self.state.borrow().in_flight.is_none() {
+            return;
+        }
+        match self.finish_in_flight().await {
+            Ok(Some(SaveOutcome::Lost)) => warn_of_lost_changes(None),
+            Ok(_) => {}
+            Err(error) => warn!("an abandoned save failed: {}", Chain(&error)),
+        }
+    }
+
+    /// Waits for the store call that is in flight, and takes over what it did. The caller has the
+    /// turn. `None` if the new id was taken.
+    async fn finish_in_flight(&self) -> Result<Option<SaveOutcome>, SessionError> {
+        let _detach = DetachOnDrop(self);
+        let finished = poll_fn(|context| {
+            // Out of the state while it is polled: functions that merge fields are code of the user.
+            let Some(mut in_flight) = self.state.borrow_mut().in_flight.take() else {
+                return Poll::Ready(None);
+            };
+            match in_flight.call.poll(context) {
+                Poll::Ready(result) => Poll::Ready(Some((in_flight, result))),
+                Poll::Pending => {
+                    self.state.borrow_mut().in_flight = Some(in_flight);
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+        match finished {
+            Some((in_flight, result)) => self.finish(in_flight.changes, in_flight.cookie, result),
+            None => Ok(Some(SaveOutcome::Stored)),
+        }
+    }
+
+    /// Drops the changes that the client would need a cookie for, which cannot be sent any more.
+    fn drop_what_needs_cookie(&self, state: &mut State) {
+        let rules = &self.config.rules;
+        let is_elevated = state.is_elevated(&rules.privileges);
+        let changes = &mut state.changes;
+        changes.needs_session = false;
+        match changes.intent {
+            Intent::Renew => changes.intent = Intent::Keep,
+            Intent::Keep if is_elevated => {
+                rules.privileges.names().for_each(|name| changes.drop_field(name));
+            }
+            Intent::Keep | Intent::Regenerate | Intent::Destroy => changes.clear_fields(),
+        }
+        if let Err(Impossible::HeadSent) = plan(state, rules, self.config.clock.now()) {
+            // The cookie holds the session, so nothing of it can change any more.
+            state.changes = Changes::default();
+        }
+        state.bump();
+    }
+
+    /// What goes out with the head of the response. Nothing can after it.
+    fn finish_response(&self, state: &mut State, error: Option<SessionError>) -> ResponseEffects {
+        state.changes.touch = TouchMode::WhenDue;
+        state.changes.needs_session = false;
+        state.head = Head::Sent;
+        let action = match mem::take(&mut state.cookie) {
+            // What `save` has stored may have ended since.
+            CookieAction::Issue(_) if matches!(state.loaded, Loaded::Gone { .. }) => {
+                CookieAction::Keep
+            }
+            action => action,
+        };
+        let header = self.config.header.as_ref();
+        let id_header = match (self.presented.channel, header) {
+            // Most requests: there is nothing to say.
+            _ if action == CookieAction::Keep && self.request_store.is_none() => None,
+            (IdChannel::Header, Some(header)) => self.header_for(header, action),
+            (IdChannel::Cookie | IdChannel::Header, _) => {
+                self.cookie_for(action).map(IdHeader::Cookie)
+            }
+            (IdChannel::Conflict, _) => None,
+        };
+        let vary_header = header.map(|header| header.of_requests().clone());
+        ResponseEffects { header: id_header, vary_header, error }
+    }
+
+    fn cookie_for(&self, action: CookieAction) -> Option<HeaderValue> {
+        let (cookie, id) = (self.cookie(), self.ids.current());
+        if let (Some(store), Some(id)) = (&self.request_store, id) {
+            return match (store.cookie_change(id), action) {
+                (CookieChange::Value(value), CookieAction::Issue(age)) => {
+                    Some(cookie.issue_value(&value, age))
+                }
+                // Also if it has ended in a call that failed afterwards.
+                (CookieChange::Ended, _) | (_, CookieAction::Remove) => Some(cookie.removal()),
+                (CookieChange::Nothing | CookieChange::Value(_), _) => None,
+            };
+        }
+        match (action, id) {
+            (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
+            (CookieAction::Remove, _) => Some(cookie.removal()),
+            (CookieAction::Keep | CookieAction::Issue(_), _) => None,
+        }
+    }
+
+    /// The client decides how long it keeps an id that it gets in a header, so the header goes out
+    /// only if the client does not have the id yet.
+    fn header_for(&self, header: &HeaderSettings, action: CookieAction) -> Option<IdHeader> {
+        let (name, value) = match (action, self.ids.current()) {
+            (CookieAction::Issue(_), Some(id)) if self.presented.is_up_to_date(id) => return None,
+            (CookieAction::Issue(_), Some(id)) => header.issue(id, self.cookie()),
+            (CookieAction::Remove, _) => header.removal(),
+            (CookieAction::Keep | CookieAction::Issue(_), _) => return None,
+        };
+        Some(IdHeader::Header(name, value))
+    }
+}
+
+fn warn_of_lost_changes(request: Option<&HttpRequest>) {
+    warn!(
+        route = request.and_then(HttpRequest::match_pattern),
+        "the changes of a request are lost: its session was destroyed or renewed by another request, \
+         or expired, while this one held it",
+    );
+}
+
+/// The future that waits for a store call may be dropped. The call goes on all the same.
+struct DetachOnDrop<'a>(&'a ActiveSession);
+
+impl Drop for DetachOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(in_flight) = &mut self.0.state.borrow_mut().in_flight {
+            in_flight.call.detach();
+        }
+    }
+}

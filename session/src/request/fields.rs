@@ -1,0 +1,186 @@
+//! The one reader and writer of fields: for requests, and for sessions that no request holds.
+
+use std::{cell::RefCell, sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
+use tracing::warn;
+
+use super::state::State;
+use crate::{
+    error::ValueError,
+    fields::{FieldSchema, MergedField, Snapshot, Timed, same_json},
+    record::{Index, Number, PublicId, Record},
+    time::{Clock, Lifetimes, Timestamp},
+};
+
+/// The fields of a session: what is stored, overlaid with what was changed.
+///
+/// The state is never borrowed while `default` runs, which is code of the user.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'a> {
+    pub(crate) state: &'a RefCell<State>,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) lifetimes: &'a Lifetimes,
+}
+
+impl Fields<'_> {
+    /// A field's JSON, if it has a value.
+    pub(crate) fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
+        let json = self.state.borrow().read(field)?;
+        if field.ttl.is_none() { Some(json) } else { self.read_timed(field, &json) }
+    }
+
+    /// The value in what is stored of a field with a `ttl`, unless it has ended.
+    fn read_timed(&self, field: &FieldSchema, json: &RawValue) -> Option<Arc<RawValue>> {
+        let Some(timed) = Timed::parse(json) else {
+            warn!(
+                "the stored value of `{}` has no end, as if from before the field had a `ttl`, so it \
+                 reads as absent",
+                field.name,
+            );
+            return None;
+        };
+        (!timed.is_over(self.now())).then(|| timed.value.to_owned().into())
+    }
+
+    /// Records a field's new value. `default` is what the field reads as when it is not stored.
+    pub(crate) fn set(
+        &self,
+        field: &'static dyn MergedField,
+        json: Arc<RawValue>,
+        default: impl FnOnce() -> Snapshot,
+    ) {
+        let schema = field.schema();
+        if let Some(ttl) = schema.ttl {
+            return self.set_timed(field, ttl, &json, default);
+        }
+        let below = self.state.borrow().below().find(schema);
+        let equals = Equals::new(schema, &json, below.as_deref(), default);
+        let mut state = self.state.borrow_mut();
+        match equals {
+            Equals::Below => state.changes.cancel(schema),
+            // Absent reads the same, and keeps visitors without the value out of the index.
+            Equals::Default if schema.index && !field.is_merged() => {
+                let (below, changes) = state.layers();
+                changes.remove(field, below);
+            }
+            Equals::Default | Equals::Nothing => {
+                let (below, changes) = state.layers();
+                changes.set(field, json, below);
+            }
+        }
+        state.bump();
+        self.index(&mut state, schema);
+    }
+
+    /// As [`set`](Self::set), for a field with a `ttl`. An equal value is a change, because it ends
+    /// later.
+    fn set_timed(
+        &self,
+        field: &'static dyn MergedField,
+        ttl: Duration,
+        json: &RawValue,
+        default: impl FnOnce() -> Snapshot,
+    ) {
+        let schema = field.schema();
+        let now = self.now();
+        let is_default = matches!(default(), Snapshot::Value(default) if same_json(&default, json));
+        let mut state = self.state.borrow_mut();
+        state.bump();
+        if !is_default {
+            let timed = Timed { until: now.saturating_add(ttl), value: json }.to_json();
+            let (below, changes) = state.layers();
+            return changes.set(field, timed, below);
+        }
+        // A value without an end would come back with a release that has no `ttl`.
+        let is_left = |json: &RawValue| !Timed::parse(json).is_some_and(|timed| timed.is_over(now));
+        let (below, changes) = state.layers();
+        if below.find(schema).is_some_and(|json| is_left(&json)) {
+            changes.remove(field, below);
+        } else {
+            changes.cancel(schema);
+        }
+    }
+
+    /// Records an addition to a field. `default` is what the field reads as when it is not stored.
+    pub(crate) fn add(
+        &self,
+        field: &'static dyn MergedField,
+        by: Number,
+        default: impl FnOnce() -> Number,
+    ) {
+        if by.is_zero() {
+            return;
+        }
+        let below = self.state.borrow().below().find(field.schema());
+        let from = below.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
+        let mut state = self.state.borrow_mut();
+        let (below, changes) = state.layers();
+        changes.add(field, from, by, below);
+        state.bump();
+    }
+
+    /// Remembers that a field's new value cannot be stored.
+    pub(crate) fn refuse(&self, field: &FieldSchema, error: ValueError) {
+        self.state.borrow_mut().changes.refuse(field, error);
+    }
+
+    /// Lets the session be found by the new value of a changed field, if it is an indexed one.
+    fn index(&self, state: &mut State, field: &FieldSchema) {
+        if !field.index || !state.changes.patch.names(field.stored) {
+            return;
+        }
+        let record = state.below().record;
+        let known = record.and_then(Record::index).or(state.changes.patch.index());
+        let public_id = known.map(Index::public_id).unwrap_or_else(|| {
+            let created_at = record.map_or_else(|| self.clock.now(), Record::created_at);
+            PublicId::beginning(created_at, self.lifetimes)
+        });
+        state.changes.patch.index_field(Index::new(public_id, field.stored.into()));
+    }
+
+    /// The time for values that end. It does not go back, so that no value that a request has seen
+    /// end is there again.
+    fn now(&self) -> Timestamp {
+        let mut state = self.state.borrow_mut();
+        state.latest = state.latest.max(self.clock.now());
+        state.latest
+    }
+
+    /// Counts the changes of what the fields read as.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.borrow().generation
+    }
+}
+
+/// What a field's new value is equal to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Equals {
+    /// What the field reads as without the request's changes.
+    Below,
+    /// What it reads as when it is absent, which it is not.
+    Default,
+    Nothing,
+}
+
+impl Equals {
+    /// Compares. `default` is what the field reads as when it is absent.
+    fn new(
+        field: &FieldSchema,
+        json: &RawValue,
+        below: Option<&RawValue>,
+        default: impl FnOnce() -> Snapshot,
+    ) -> Self {
+        let if_default = match below {
+            Some(below) if same_json(below, json) => return Self::Below,
+            // Whether it is the default matters for indexed fields only.
+            Some(_) if !field.index => return Self::Nothing,
+            Some(_) => Self::Default,
+            None => Self::Below,
+        };
+        match default() {
+            Snapshot::Value(default) if same_json(&default, json) => if_default,
+            _ => Self::Nothing,
+        }
+    }
+}

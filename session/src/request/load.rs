@@ -1,0 +1,211 @@
+//! Loads the session that the client means.
+
+use std::ops::ControlFlow;
+
+use tracing::{error, warn};
+
+use super::{loaded::Loaded, session::ActiveSession};
+use crate::{
+    config::OnOutage,
+    error::{Chain, SessionError, StoreError},
+    fields::Schema,
+    id::StoreKey,
+    record::Record,
+    store::{LoadOptions, Renewal},
+    transport::{Claim, IdChannel},
+};
+
+/// How many renewals an old id is followed through within the grace: a client that renews its id again
+/// and again must not make its old ones costly to look up. An id that is older reads nothing.
+const MAX_RENEWALS: usize = 16;
+
+/// An id of the client's, and the session that it names.
+type Hit<'a> = (&'a Claim, StoreKey, Record);
+
+/// Keeps the better of two sessions: a live one is the best, and ends the search.
+fn prefer_live<'a>(best: &mut Option<Hit<'a>>, hit: Hit<'a>) -> ControlFlow<()> {
+    if hit.2.is_retired() {
+        best.get_or_insert(hit);
+        return ControlFlow::Continue(());
+    }
+    *best = Some(hit);
+    ControlFlow::Break(())
+}
+
+impl ActiveSession {
+    /// Loads the session for a struct, once per request if it can be.
+    ///
+    /// Every extraction begins here, so this is where the struct's privileges are learned.
+    pub(crate) async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
+        self.config.rules.privileges.learn(schema);
+        if self.presented.channel == IdChannel::Conflict {
+            return Err(SessionError::ConflictingIds);
+        }
+        let _turn = self.turn.lock().await;
+        if self.is_loaded.get() {
+            return self.load_rest(schema).await;
+        }
+        self.first.set(Some(schema));
+        match self.look_up(self.config.fields_to_load(schema)).await {
+            Err(SessionError::Store(error @ StoreError::Unavailable(_)))
+                if self.config.rules.on_outage == OnOutage::Anonymous =>
+            {
+                warn!("a session is not loaded: {}", Chain(&error));
+            }
+            result => result?,
+        }
+        if let Some(whole) = self.state.borrow().loaded.record().filter(|record| record.is_whole) {
+            self.config.learn(schema, whole);
+        }
+        self.is_loaded.set(true);
+        Ok(())
+    }
+
+    /// Loads the rest of the session for another struct. What was loaded first stays as it is,
+    /// because the request has seen it and may have changed it.
+    async fn load_rest(&self, schema: &Schema) -> Result<(), SessionError> {
+        let Some((key, part, first)) = self.part_without(schema) else { return Ok(()) };
+        self.config.was_joined(first);
+        let whole = self.load_record(key, None).await?;
+        self.state.borrow_mut().loaded = match whole {
+            Some(whole) => Loaded::new(key, whole.completing(&part, first.names)),
+            None => Loaded::Gone { key },
+        };
+        Ok(())
+    }
+
+    /// The part of the session that was loaded, if a struct needs more.
+    fn part_without(&self, schema: &Schema) -> Option<(StoreKey, Record, &'static Schema)> {
+        let state = self.state.borrow();
+        let (key, record) = state.loaded.held()?;
+        let first = self.first.get()?;
+        let is_enough =
+            record.is_whole || schema.names.iter().all(|name| first.names.contains(name));
+        (!is_enough).then(|| (*key, record.clone(), first))
+    }
+
+    /// Finds the session that the client means. If the store fails, it is not known.
+    pub(super) async fn look_up(
+        &self,
+        fields: Option<&'static [&'static str]>,
+    ) -> Result<(), SessionError> {
+        let mut best = None;
+        for claim in self.presented.claims() {
+            let key = StoreKey::from(&claim.id);
+            self.state.borrow_mut().loaded = Loaded::Unavailable { key };
+            let Some(record) = self.load_record(key, fields).await? else { continue };
+            if prefer_live(&mut best, (claim, key, record)).is_break() {
+                break;
+            }
+        }
+        self.set_loaded(best);
+        Ok(())
+    }
+
+    /// Reads the stored session again, and drops what was changed but not saved.
+    pub(crate) async fn reload(&self) -> Result<(), SessionError> {
+        let _turn = self.turn.lock().await;
+        self.finish_abandoned().await;
+        let key = match self.state.borrow().loaded {
+            Loaded::Live { key, .. } | Loaded::Retired { key, .. } => Some(key),
+            _ => None,
+        };
+        let is_unknown = matches!(self.state.borrow().loaded, Loaded::Unavailable { .. });
+        if is_unknown {
+            self.look_up(None).await?;
+        }
+        let record = match key {
+            Some(key) => Some((key, self.load_record(key, None).await?)),
+            None => None,
+        };
+        let mut state = self.state.borrow_mut();
+        state.changes.clear_fields();
+        state.bump();
+        if let Some((key, record)) = record {
+            let gone = Loaded::Gone { key };
+            state.loaded = record.map_or(gone, |record| Loaded::new(key, record));
+        }
+        if state.has_ended() { Err(SessionError::Gone) } else { Ok(()) }
+    }
+
+    /// Takes over the session that the client's ids name.
+    fn set_loaded(&self, found: Option<Hit<'_>>) {
+        let mut state = self.state.borrow_mut();
+        let Some((claim, key, record)) = found else {
+            state.loaded = Loaded::Nothing { has_unknown_id: self.presented.any };
+            return;
+        };
+        if !record.is_retired() || record.successor().is_some() {
+            self.ids.push(Some(claim.id.clone()));
+        }
+        state.loaded = Loaded::new(key, record);
+        state.has_old_signature = claim.is_outdated;
+    }
+
+    /// The record of a key, of which these fields are enough. `None`: all of them.
+    pub(super) async fn load_record(
+        &self,
+        key: StoreKey,
+        fields: Option<&'static [&'static str]>,
+    ) -> Result<Option<Record>, SessionError> {
+        let lifetimes = self.config.rules.lifetimes;
+        let touch =
+            lifetimes.touches_often().then(|| Renewal { lifetimes, now: self.config.clock.now() });
+        let record = self.load_undamaged(key, LoadOptions { fields, touch }).await?;
+        match record.and_then(|record| self.unexpired(record, touch)) {
+            Some(record) if record.successor().is_some() => {
+                Ok(Some(self.old_id_view(record).await?))
+            }
+            record => Ok(record),
+        }
+    }
+
+    async fn load_undamaged(
+        &self,
+        key: StoreKey,
+        options: LoadOptions,
+    ) -> Result<Option<Record>, SessionError> {
+        match self.store().load(key, options).await {
+            Ok(record) => Ok(record),
+            Err(error @ StoreError::Damaged(_)) => {
+                // The user's next request must not fail too, so this is a visitor without a session.
+                error!("{}", Chain(&error));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What an old id still reads: the session as it was, but only as long as the session lives.
+    /// After a logout, or where the id was renewed once more because of a `privilege` field, the old
+    /// id reads nothing.
+    async fn old_id_view(&self, retired: Record) -> Result<Record, SessionError> {
+        let mut next = retired.successor().copied();
+        for _ in 0..MAX_RENEWALS {
+            let Some(key) = next else { break };
+            let successor = self.load_undamaged(key, LoadOptions::default()).await?;
+            let successor = successor.and_then(|record| self.unexpired(record, None));
+            if successor.as_ref().is_some_and(|record| !record.is_retired()) {
+                return Ok(retired);
+            }
+            next = successor.and_then(|record| record.successor().copied());
+        }
+        let until = retired.expires_at();
+        Ok(retired.hidden(until))
+    }
+
+    /// The record that the store has, unless its time is over. `touch` is how the store was to extend
+    /// it.
+    fn unexpired(&self, record: Record, touch: Option<Renewal>) -> Option<Record> {
+        let now = self.config.clock.now();
+        let lifetimes = self.config.rules.lifetimes;
+        if record.is_expired(now) || lifetimes.deadline(record.created_at()) <= now {
+            return None;
+        }
+        if let Some(Renewal { now, .. }) = touch {
+            let extended = lifetimes.expires_at(record.created_at(), record.limits(), now);
+            self.state.borrow_mut().touched_by_load |= record.expires_at() == extended;
+        }
+        Some(record)
+    }
+}

@@ -1,0 +1,58 @@
+//! What a store call has done, and what follows for the client.
+
+use std::time::Duration;
+
+use crate::{
+    id::{SessionId, StoreKey},
+    record::{Patch, Record},
+    time::Timestamp,
+};
+
+/// What a store call has done.
+#[derive(Debug)]
+pub(crate) enum StoreOutcome {
+    /// There was nothing to do.
+    Nothing,
+    /// The new id is another session's. Nothing was done.
+    IdTaken,
+    /// The session was destroyed, as the request wanted.
+    Destroyed,
+    /// The session had ended before, and the changes are lost.
+    Gone,
+    /// The session had ended before, and there were no changes.
+    GoneUnchanged,
+    /// Nothing is written through an old id.
+    ChangesLost,
+    Created {
+        id: SessionId,
+        key: StoreKey,
+        record: Record,
+    },
+    Updated(Patch),
+    Renewed {
+        id: SessionId,
+        key: StoreKey,
+        patch: Patch,
+    },
+    Touched(Timestamp),
+}
+
+/// What became of the request's changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SaveOutcome {
+    /// All are stored, or there were none.
+    Stored,
+    /// The session has ended, and they are lost with it.
+    Lost,
+}
+
+/// What a response does to the client's id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CookieAction {
+    #[default]
+    Keep,
+    /// Gives the client its id, to be kept for this long. `None`: until the browser is closed.
+    Issue(Option<Duration>),
+    /// Makes the client forget its id.
+    Remove,
+}

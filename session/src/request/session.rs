@@ -1,0 +1,260 @@
+//! The session of one request, which all of its extractors share.
+//!
+//! Its state is borrowed for moments only, never across an `await` and never while code of the user
+//! runs, so nothing that a handler does can find it borrowed.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    iter,
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix_web::{HttpMessage as _, HttpRequest, dev::ServiceRequest};
+use tracing::warn;
+
+use super::{
+    fields::Fields,
+    ids::Ids,
+    state::{Head, State},
+};
+use crate::{
+    config::WorkerConfig,
+    error::SessionError,
+    fields::Schema,
+    id::{SessionId, StoreKey},
+    record::{Index, Record},
+    store::{ErasedStore, Persistence, RequestStore},
+    transport::{Connection, CookieSettings, Presented},
+};
+
+/// The place of a session on a request.
+pub(crate) struct RequestSession {
+    config: Rc<WorkerConfig>,
+    /// The session of a middleware around this one's.
+    outer: OnceCell<Rc<Self>>,
+    /// Empty until an extractor asks for the session, which most routes never do.
+    active: OnceCell<ActiveSession>,
+}
+
+/// The innermost session of a request, in the request's extensions.
+struct CurrentSession(Rc<RequestSession>);
+
+/// Why a request has no such session.
+pub(crate) enum NotFound {
+    NoMiddleware,
+    /// There are sessions, but none has the cookie.
+    OtherCookies,
+}
+
+impl RequestSession {
+    /// Puts a session on a request. `None` if one with this cookie is there already: the middleware
+    /// is wrapped twice, and the outer one does the work.
+    pub(crate) fn attach(request: &ServiceRequest, config: &Rc<WorkerConfig>) -> Option<Rc<Self>> {
+        let session = Rc::new(Self {
+            config: Rc::clone(config),
+            outer: OnceCell::new(),
+            active: OnceCell::new(),
+        });
+        let mut extensions = request.extensions_mut();
+        if let Some(CurrentSession(outer)) = extensions.insert(CurrentSession(Rc::clone(&session)))
+        {
+            let name = &config.cookie.name;
+            if outer.with_outer().any(|session| session.config.cookie.name == *name) {
+                extensions.insert(CurrentSession(outer));
+                return None;
+            }
+            session.outer.get_or_init(|| outer);
+        }
+        Some(session)
+    }
+
+    /// Takes the session off the request again, so that what is outside sees the outer one.
+    pub(crate) fn detach(&self, request: &HttpRequest) {
+        if let Some(outer) = self.outer.get() {
+            request.extensions_mut().insert(CurrentSession(Rc::clone(outer)));
+        }
+    }
+
+    /// The session of a request: that of the named cookie, or the innermost. It is active after this.
+    pub(crate) fn find(request: &HttpRequest, cookie: Option<&str>) -> Result<Rc<Self>, NotFound> {
+        let innermost =
+            request.extensions().get::<CurrentSession>().map(|current| Rc::clone(&current.0));
+        let innermost = innermost.ok_or(NotFound::NoMiddleware)?;
+        let found = match cookie {
+            None => innermost,
+            Some(name) => {
+                let mut sessions = innermost.with_outer();
+                let found = sessions.find(|session| session.config.cookie.is_called(name));
+                Rc::clone(found.ok_or(NotFound::OtherCookies)?)
+            }
+        };
+        found.activate(request);
+        Ok(found)
+    }
+
+    fn with_outer(self: &Rc<Self>) -> impl Iterator<Item = &Rc<Self>> {
+        iter::successors(Some(self), |session| session.outer.get())
+    }
+
+    fn activate(&self, request: &HttpRequest) {
+        if self.is_extracted() {
+            return;
+        }
+        let active = self.active.get_or_init(|| ActiveSession::new(&self.config, request));
+        // After the cell is set, because the generator may look for the session too.
+        if let Some(generator) = &self.config.id_generator {
+            let id = generator(request);
+            active.spare_id.replace(Some(id));
+        }
+    }
+
+    /// Whether an extractor asked for the session.
+    pub(crate) fn is_extracted(&self) -> bool {
+        self.active.get().is_some()
+    }
+
+    pub(crate) fn active(&self) -> &ActiveSession {
+        self.active.get().expect("only sessions that an extractor asked for are used")
+    }
+}
+
+/// A session that an extractor asked for.
+pub(crate) struct ActiveSession {
+    pub(super) config: Rc<WorkerConfig>,
+    connection: Connection,
+    pub(super) presented: Presented,
+    /// The sessions themselves, if the client has sent them instead of ids.
+    pub(super) request_store: Option<Arc<dyn RequestStore>>,
+    /// Whether the session was loaded.
+    pub(super) is_loaded: Cell<bool>,
+    /// The struct for which the session was loaded first. Others may need more of it.
+    pub(super) first: Cell<Option<&'static Schema>>,
+    pub(super) ids: Ids,
+    /// An id for a new or renewed session: from the application's generator, which needs the request,
+    /// or because something was bound to it before.
+    spare_id: RefCell<Option<SessionId>>,
+    pub(super) state: RefCell<State>,
+    /// Held while the store is used, so that calls do not overtake each other.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// How many handles the application holds.
+    pub(super) handles: Cell<usize>,
+}
+
+const NO_REQUEST_STORE: &str = "a request has a store where the client keeps the sessions";
+
+impl ActiveSession {
+    fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
+        let connection = config.connection_of(request);
+        let (cookie, headers) = (config.cookie_on(connection), request.headers());
+        let (presented, request_store) = match (&config.sessions, &config.header) {
+            (Persistence::Store(_), None) => (cookie.find(headers), None),
+            (Persistence::Store(_), Some(header)) => {
+                (cookie.find(headers).and_in_header(header.find(headers, cookie)), None)
+            }
+            (Persistence::Client(backend), _) => {
+                let (presented, store) = backend.open(cookie, &config.clock, headers);
+                (presented, Some(store))
+            }
+        };
+        Self {
+            config: Rc::clone(config),
+            connection,
+            presented,
+            request_store,
+            is_loaded: Cell::new(false),
+            first: Cell::new(None),
+            ids: Ids::default(),
+            spare_id: RefCell::default(),
+            state: RefCell::default(),
+            turn: tokio::sync::Mutex::default(),
+            handles: Cell::new(0),
+        }
+    }
+
+    /// The fields of the session, for session structs.
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        Fields {
+            state: &self.state,
+            clock: &*self.config.clock,
+            lifetimes: &self.config.rules.lifetimes,
+        }
+    }
+
+    /// The cookie of this request's connection.
+    pub(super) fn cookie(&self) -> &CookieSettings {
+        self.config.cookie_on(self.connection)
+    }
+
+    /// What keeps this request's session.
+    pub(super) fn store(&self) -> Arc<dyn ErasedStore> {
+        match (&self.config.sessions, &self.request_store) {
+            (Persistence::Store(store), _) => Arc::clone(store),
+            (Persistence::Client(_), store) => {
+                let store: Arc<dyn RequestStore> =
+                    Arc::clone(store.as_ref().expect(NO_REQUEST_STORE));
+                store
+            }
+        }
+    }
+
+    /// Whether every store call is answered when it is first polled.
+    pub(crate) fn is_immediate(&self) -> bool {
+        match &self.config.sessions {
+            Persistence::Store(store) => store.is_immediate(),
+            Persistence::Client(_) => true,
+        }
+    }
+
+    /// Whether it is the stored session with this key and record, also if its id was renewed
+    /// meanwhile.
+    pub(crate) fn is(&self, key: &StoreKey, record: &Record) -> bool {
+        let state = self.state.borrow();
+        let Some((own_key, own)) = state.loaded.held() else { return false };
+        let id = |record: &Record| record.index().map(Index::public_id);
+        own_key == key || id(own).is_some() && id(own) == id(record)
+    }
+
+    /// The id that a new or renewed session is going to have. `None` if only the request could make
+    /// one.
+    pub(super) fn reserve_id(&self) -> Option<SessionId> {
+        let mut spare = self.spare_id.borrow_mut();
+        if spare.is_none() && self.config.id_generator.is_none() {
+            *spare = Some(SessionId::random());
+        }
+        spare.clone()
+    }
+
+    /// An id for a new or renewed session. `None` if it is one that the client has sent. Where the
+    /// application has a generator, only the request can make one.
+    pub(super) fn new_id(
+        &self,
+        request: Option<&HttpRequest>,
+    ) -> Result<Option<SessionId>, SessionError> {
+        let made = self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
+            None => Some(SessionId::random()),
+            Some(generator) => request.map(generator),
+        });
+        let id = made.ok_or(SessionError::IdsTaken)?;
+        // An attacker may have planted it at the client.
+        if self.presented.claims().any(|claim| claim.id == id) {
+            return Ok(None);
+        }
+        if let Some(store) = &self.request_store {
+            store.expect_id(&id);
+        }
+        Ok(Some(id))
+    }
+}
+
+impl Drop for ActiveSession {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        if state.head == Head::Sent && !state.changes.is_empty() {
+            warn!(
+                "session changes made after the response were never stored; `save().await` stores \
+                 them"
+            );
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Extracts sessions from requests.
+
+use std::rc::Rc;
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, Ready, ready};
+use tracing::error;
+
+use super::{
+    session::{Accessors as _, Session},
+    tracked::Tracked,
+};
+use crate::{
+    error::{Chain, SessionError},
+    fields::Schema,
+    request::{NotFound, RequestSession, SessionHandle},
+};
+
+/// What an extractor of sessions returns: without a box if the store answers at once.
+pub type Extraction<S> = Either<Ready<Extracted<S>>, LocalBoxFuture<'static, Extracted<S>>>;
+
+type Extracted<S> = Result<S, SessionError>;
+
+/// Extracts a generated struct.
+pub fn extract<T: Session>(request: &HttpRequest) -> Extraction<T::Fields> {
+    extract_with(request, T::SCHEMA, |handle| Ok(T::Fields::new(Tracked::open(handle)?)))
+}
+
+impl FromRequest for SessionHandle {
+    type Error = SessionError;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        const NO_FIELDS: &Schema = &Schema {
+            type_name: "SessionHandle",
+            cookie: None,
+            strict: false,
+            names: &[],
+            privileges: &[],
+        };
+        extract_with(request, NO_FIELDS, Ok)
+    }
+}
+
+fn extract_with<S: 'static>(
+    request: &HttpRequest,
+    schema: &'static Schema,
+    open: fn(SessionHandle) -> Extracted<S>,
+) -> Extraction<S> {
+    let session = match RequestSession::find(request, schema.cookie) {
+        Ok(session) => session,
+        Err(why) => return Either::Left(ready(Err(logged(not_found(schema, &why))))),
+    };
+    let load = |session: Rc<RequestSession>| async move {
+        session.active().load(schema).await.map_err(logged)?;
+        open(SessionHandle::new(session))
+    };
+    // The same future, polled once before it is boxed, if that is enough.
+    if session.active().is_immediate()
+        && let Some(result) = load(Rc::clone(&session)).now_or_never()
+    {
+        return Either::Left(ready(result));
+    }
+    Either::Right(load(session).boxed_local())
+}
+
+fn not_found(schema: &Schema, why: &NotFound) -> SessionError {
+    match (why, schema.cookie) {
+        (NotFound::OtherCookies, Some(cookie)) => {
+            SessionError::UnknownCookie { type_name: schema.type_name, cookie }
+        }
+        (NotFound::NoMiddleware | NotFound::OtherCookies, _) => SessionError::NoMiddleware,
+    }
+}
+
+/// Logs an error. Actix answers with the error's response, which says nothing.
+fn logged(error: SessionError) -> SessionError {
+    error!("{}", Chain(&error));
+    error
+}

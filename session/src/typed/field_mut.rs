@@ -1,0 +1,98 @@
+//! A field that is lent out to be changed in place.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    thread,
+};
+
+use super::record::record_change;
+use crate::{
+    fields::{MergedField, Snapshot},
+    request::SessionHandle,
+};
+
+/// A field, lent out to be changed in place. The change is recorded when this is dropped, if there is
+/// one.
+///
+/// Reading through it costs nothing; the first write makes a copy of the value's JSON to compare with.
+///
+/// # Examples
+/// ```
+/// # use actix_typed_session::{Session, TypedSession};
+/// # #[derive(Session)]
+/// # struct Visitor { cart: Vec<String> }
+/// # fn handler(mut session: TypedSession<Visitor>) {
+/// session.cart_mut().push("apple".to_owned());
+///
+/// let mut cart = session.cart_mut();
+/// cart.sort();
+/// cart.dedup();
+/// # }
+/// ```
+#[must_use = "a guard that is dropped at once changes nothing"]
+pub struct FieldMut<'a, F: 'static> {
+    pub(super) value: &'a mut F,
+    pub(super) tracking: Option<Tracking<'a, F>>,
+}
+
+/// What is needed to record a change.
+pub(super) struct Tracking<'a, F> {
+    pub(super) handle: &'a SessionHandle,
+    /// The struct's view of the session; see [`Tracked`](super::tracked::Tracked).
+    pub(super) generation: &'a mut u64,
+    pub(super) field: &'static dyn MergedField,
+    pub(super) snapshot: fn(&F) -> Snapshot,
+    pub(super) default: fn() -> F,
+    /// The value before the first write.
+    pub(super) before: Option<Snapshot>,
+}
+
+impl<F> Deref for FieldMut<'_, F> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        self.value
+    }
+}
+
+impl<F> DerefMut for FieldMut<'_, F> {
+    fn deref_mut(&mut self) -> &mut F {
+        if let Some(tracking) = &mut self.tracking {
+            tracking.before.get_or_insert_with(|| (tracking.snapshot)(self.value));
+        }
+        self.value
+    }
+}
+
+impl<F> Drop for FieldMut<'_, F> {
+    fn drop(&mut self) {
+        // A handler that panics stores nothing, and a `Serialize` that panics too would abort the
+        // process.
+        if thread::panicking() {
+            return;
+        }
+        if let Some(Tracking {
+            handle,
+            generation,
+            field,
+            snapshot,
+            default,
+            before: Some(before),
+        }) = self.tracking.take()
+        {
+            let is_current = *generation == handle.fields().generation();
+            let after = snapshot(self.value);
+            record_change(handle.fields(), field, Some(before), after, || snapshot(&default()));
+            if is_current {
+                *generation = handle.fields().generation();
+            }
+        }
+    }
+}
+
+impl<F: fmt::Debug> fmt::Debug for FieldMut<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.value, f)
+    }
+}

@@ -1,0 +1,76 @@
+//! Records what became of the values of fields.
+
+use super::session::{Session, Visit};
+use crate::{
+    fields::{Field, MergedField, Snapshot, same_json},
+    record::Number,
+    request::Fields,
+};
+
+/// Records what became of a field's value.
+pub(super) fn record_change(
+    fields: Fields<'_>,
+    field: &'static dyn MergedField,
+    before: Option<Snapshot>,
+    after: Snapshot,
+    default: impl FnOnce() -> Snapshot,
+) {
+    match (before, after) {
+        (_, Snapshot::Failed(error)) => fields.refuse(field.schema(), error),
+        (Some(Snapshot::Value(before)), Snapshot::Value(after)) if same_json(&before, &after) => {}
+        (_, Snapshot::Value(after)) => fields.set(field, after, default),
+        (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
+            fields.add(field, after.since(before), || number(&default()));
+        }
+        // The value before was not a number that JSON has, which has already failed the request.
+        (_, Snapshot::Sum(_)) => {}
+    }
+}
+
+pub(super) fn number(snapshot: &Snapshot) -> Number {
+    match snapshot {
+        Snapshot::Sum(number) => *number,
+        Snapshot::Value(_) | Snapshot::Failed(_) => Number::Int(0),
+    }
+}
+
+/// Changes a struct, and records what really changed.
+pub(crate) fn modify<T: Session, R>(
+    value: &mut T,
+    fields: Fields<'_>,
+    change: impl FnOnce(&mut T) -> R,
+) -> R {
+    let mut before = Before { value, snapshots: Vec::new() };
+    T::visit(&mut before);
+    let before = before.snapshots.into_iter();
+    let result = change(value);
+    T::visit(&mut After { value, before, fields });
+    result
+}
+
+/// Takes a snapshot of each field.
+struct Before<'a, T> {
+    value: &'a T,
+    snapshots: Vec<Snapshot>,
+}
+
+impl<T> Visit<T> for Before<'_, T> {
+    fn field<F>(&mut self, field: &'static Field<T, F>) {
+        self.snapshots.push((field.snapshot)((field.get)(self.value)));
+    }
+}
+
+/// Records each field that is no longer as in its snapshot.
+struct After<'a, T> {
+    value: &'a T,
+    before: std::vec::IntoIter<Snapshot>,
+    fields: Fields<'a>,
+}
+
+impl<T> Visit<T> for After<'_, T> {
+    fn field<F>(&mut self, field: &'static Field<T, F>) {
+        let before = self.before.next();
+        let after = (field.snapshot)((field.get)(self.value));
+        record_change(self.fields, field, before, after, || (field.snapshot)(&field.fresh()));
+    }
+}
