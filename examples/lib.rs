@@ -1,1 +1,2 @@
-//! The examples are the `[[example]]` entries of this package; run one with `cargo run --example counter`.
+//! The examples are the `[[example]]` entries of this package. Run one with
+//! `cargo run --example counter`.

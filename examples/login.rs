@@ -1,9 +1,15 @@
-//! A small shop: login, a renewed id, logout, a cart, with two structs over one session, a page with the devices on
-//! which a user is logged in, and forms that no other site can send.
+//! A small shop with login, logout and a cart. It shows:
 //!
-//! `cargo run --example login`, then open the printed address. `PORT` chooses another port than 8080.
-//! Any name can log in with the password `open sesame`. The cookie keeps its safe defaults, `Secure`
-//! among them: browsers and curl treat `http://127.0.0.1` as secure.
+//! - two structs that share one session
+//! - an id that is renewed at login
+//! - a page with the devices on which a user is logged in
+//! - forms that other sites cannot send
+//!
+//! Run `cargo run --example login`, then open the printed address. The port is 8080; set `PORT` to
+//! use another one. Every name can log in with the password `open sesame`.
+//!
+//! The cookie keeps its safe defaults, including `Secure`. Browsers and curl treat
+//! `http://127.0.0.1` as secure, so it works there.
 
 use std::{env, error::Error, time::SystemTime};
 
@@ -22,14 +28,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Session)]
 #[session(namespace = "account")]
 struct Account {
-    #[session(privilege)] // any change gives the session a new id
-    #[session(index)] // and `Sessions` finds all sessions of a user
+    #[session(privilege)] // a change renews the session's id
+    #[session(index)] // `Sessions` can find all sessions of a user
     user: Option<String>,
-    /// What the browser calls itself.
+    /// The name of the browser and of its system.
     device: String,
 }
 
-/// What is in the cart. It has nothing to do with the account, so it is a struct of its own.
+/// The cart. It has nothing to do with the account, so it is a separate struct.
 #[derive(Session)]
 #[session(namespace = "cart")]
 struct Cart {
@@ -73,7 +79,7 @@ async fn index(mut account: TypedSession<Account>, cart: TypedSession<Cart>) -> 
     )
 }
 
-/// The devices on which the user is logged in.
+/// A page with the devices on which the user is logged in.
 #[get("/devices")]
 async fn devices(
     mut account: TypedSession<Account>,
@@ -104,13 +110,14 @@ async fn devices(
     ))
 }
 
-/// Each form carries it. A new visitor gets a session by it, for the forms to belong to.
+/// The field that protects a form. A visitor without a session gets one here, because the token
+/// belongs to a session.
 fn csrf_field(account: &mut TypedSession<Account>) -> String {
     format!("<input type=hidden name=csrf value={}>", account.csrf_token())
 }
 
 fn row(session: &StoredSession<Account>, is_current: bool, csrf: &str) -> String {
-    // The id goes into the page; it names the session for the form and opens nothing.
+    // The public id names the session in the form. It cannot open the session.
     let end = match is_current {
         true => "<b>This device</b>".to_owned(),
         false => format!(
@@ -141,9 +148,9 @@ async fn end_device(
 ) -> Result<impl Responder, SessionError> {
     account.verify_csrf(&device.csrf)?;
     let Ok(id) = device.id.parse::<PublicId>() else {
-        return Ok(HttpResponse::BadRequest().body("There is no such device.\n"));
+        return Ok(HttpResponse::BadRequest().body("This device does not exist.\n"));
     };
-    // Only among the user's own sessions, whatever the form says.
+    // A forged form cannot destroy a session of another user.
     sessions.end(&Account::by_user(&account.user), id).await?;
     Ok(see("/devices"))
 }
@@ -176,7 +183,7 @@ async fn login(
     if form.password != "open sesame" || form.user.is_empty() {
         return Ok(HttpResponse::build(StatusCode::FORBIDDEN).body("Wrong name or password.\n"));
     }
-    // The cart comes along under the new id. `account.regenerate()` would leave it behind.
+    // The cart stays in the session. `account.regenerate()` would drop it.
     account.set_user(Some(form.into_inner().user));
     account.set_device(device_name(&request));
     Ok(see("/"))
@@ -195,7 +202,7 @@ async fn logout(
     account.verify_csrf(&form.csrf)?;
     account.destroy();
     let mut answer = see("/");
-    // What scripts have kept is the user's too.
+    // Also delete what scripts have stored in the browser: it belongs to the user.
     answer.headers_mut().insert(
         header::HeaderName::from_static("clear-site-data"),
         header::HeaderValue::from_static("\"storage\""),
@@ -216,7 +223,7 @@ async fn add(
 ) -> Result<HttpResponse, SessionError> {
     cart.verify_csrf(&wish.csrf)?;
     let name = wish.into_inner().item;
-    // Several changes at once; only what is different afterwards is stored.
+    // Several changes at once. Only fields that differ afterwards are stored.
     cart.modify(|cart| match cart.items.iter_mut().find(|item| item.name == name) {
         Some(item) => item.count += 1,
         None => cart.items.push(Item { name, count: 1 }),
@@ -228,7 +235,7 @@ fn see(path: &'static str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
 }
 
-/// What a browser calls itself, in short.
+/// A short name for the browser and its system, from the `User-Agent` header.
 fn device_name(request: &HttpRequest) -> String {
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.unwrap_or_default();
@@ -256,7 +263,7 @@ fn ago(time: Timestamp) -> String {
 
 fn page(title: &str, body: &str) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    // Without this, the back button shows the page to whoever comes after the user has logged out.
+    // Otherwise the back button shows the page after the user has logged out.
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     response.content_type("text/html; charset=utf-8").body(format!(
         "<!doctype html><html lang=en><meta name=viewport content='width=device-width'>\
@@ -286,7 +293,9 @@ fn escape(text: &str) -> String {
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let port = match env::var("PORT") {
-        Ok(port) => port.parse().map_err(|error| format!("PORT={port} is no port: {error}"))?,
+        Ok(port) => {
+            port.parse().map_err(|error| format!("PORT={port} is not a valid port: {error}"))?
+        }
         Err(_) => 8080,
     };
     let store = MemoryStore::new();

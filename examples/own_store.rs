@@ -1,9 +1,9 @@
-//! A session store of one's own, written against the public API alone, and proven by the conformance
-//! kit: `cargo test --example own_store`.
+//! A custom session store that uses only the public API. Prove it with the test kit:
+//! `cargo test --example own_store`.
 //!
-//! It keeps each session as bytes in a map, as a key-value database would. Everything that a change
-//! means is in [`Patch::apply_to`] and [`Record::retire`]; what is left to a store is to make each call
-//! one step, here with a lock, elsewhere with a transaction or a compare-and-swap.
+//! It keeps each session as bytes in a map, like a key-value database. [`Patch::apply_to`] and
+//! [`Record::retire`] compute the new records. The store only makes each call atomic. This one uses
+//! a lock; a database would use a transaction or a compare-and-swap.
 
 use std::{
     collections::BTreeMap,
@@ -32,10 +32,10 @@ impl MapStore {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The live session of a key. An expired one is a miss, like one that never was (law 1).
+    /// Returns the live session of a key. An expired one is a miss, like an unknown one (law 1).
     fn read(&self, bytes: &Bytes, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let Some(found) = bytes.get(key) else { return Ok(None) };
-        // Damaged bytes become `StoreError::Damaged` by themselves (law 10).
+        // The `?` turns damaged bytes into `StoreError::Damaged` (law 10).
         let record = Record::from_bytes(found)?;
         Ok(Some(record).filter(|record| !record.is_expired(self.clock.now())))
     }
@@ -44,7 +44,7 @@ impl MapStore {
 impl SessionStore for MapStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
         let mut bytes = self.lock();
-        // Law 2. Without this look, a bad id generator would hand one user's session to another.
+        // Law 2. Without this check, a bad id generator would give one user's session to another.
         if self.read(&bytes, key)?.is_some() {
             return Ok(Created::Taken);
         }
@@ -57,7 +57,7 @@ impl SessionStore for MapStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        // One lock around reading and writing: laws 3, 4 and 5.
+        // One lock covers reading and writing: laws 3, 4 and 5.
         let mut bytes = self.lock();
         let Some(current) = self.read(&bytes, key)? else { return Ok(Updated::Gone) };
         match patch.apply_to(&current) {
@@ -84,7 +84,7 @@ impl SessionStore for MapStore {
     async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
         let mut bytes = self.lock();
         let mut there = false;
-        // Law 7: a session that was renewed meanwhile is destroyed under its new key too.
+        // Law 7: if the session was renewed in the meantime, also destroy it under its new key.
         let mut next = Some(*key);
         while let Some(key) = next {
             let found = self.read(&bytes, &key)?;
@@ -111,7 +111,7 @@ impl SessionStore for MapStore {
         if self.read(&bytes, new)?.is_some() {
             return Ok(Updated::Taken);
         }
-        // The new record first, so that a crash in between would lose nothing.
+        // Store the new record first. A crash in between then loses nothing.
         bytes.insert(*new, moved.to_bytes());
         bytes.insert(*old, current.retire(grace, new).to_bytes());
         Ok(Updated::Applied { version: moved.version() })
@@ -123,7 +123,7 @@ impl DeleteExpired for MapStore {
         let now = self.clock.now();
         let mut bytes = self.lock();
         let before = bytes.len();
-        // What is damaged is kept for somebody to look at.
+        // Keep damaged sessions, so that an operator can examine them.
         bytes.retain(|_, found| {
             Record::from_bytes(found).map_or(true, |record| !record.is_expired(now))
         });
@@ -174,6 +174,6 @@ mod conformance {
         }
     }
 
-    // The map is gone with the process, so it does not claim `Reopen`.
+    // The map does not survive the process, so the store does not claim `Reopen`.
     store_conformance!(Map::default(), DeleteExpired, Damage);
 }

@@ -1,5 +1,5 @@
-//! What clients send where their ids are: cookies, headers, what proxies add to them, and the tokens of forms. Nobody
-//! reads a session whose true id they did not send, and every answer is well-formed.
+//! Cookies, headers, the additions of proxies, and form tokens, as clients may send them. A client
+//! reads a session only if it sends the true id, and every response is well-formed.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Structs that a user may write `derive(Session)` above: the macro reports what is wrong, and never panics.
+//! Structs with `derive(Session)`. The macro reports mistakes as errors and never panics.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
     let (input, mut errors) = parse::parse(input);
     let model = model::check(input, &mut errors);
     let tokens = expand::expand(&model);
-    // What is generated for a struct without mistakes is Rust.
+    // For a struct without mistakes, the macro generates valid Rust.
     if errors.into_compile_errors().is_empty() {
         syn::parse2::<syn::File>(tokens).expect("the generated code is Rust");
     }

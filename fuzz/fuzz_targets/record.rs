@@ -1,4 +1,4 @@
-//! Bytes that a store may hold: what is read back is written as it was, and nothing else is read.
+//! Bytes that a store may hold. A record that can be read is written and read back unchanged.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Sealed sessions. A cookie opens if it is, byte for byte, one that was sealed for this site; so does a stored value,
-//! in its own field of its own session.
+//! Sealed sessions. A cookie opens only if it equals, byte for byte, one that was sealed for this
+//! site. A stored value opens only in the field and the session that it was sealed for.
 
 #![no_main]
 
@@ -26,7 +26,7 @@ thread_local! {
     static SITES: Sites = Sites::new([
         IN_COOKIE,
         Setting { cookie: "sid", persistent: true, ..IN_COOKIE },
-        // Each has a name of its own, because sites that share keys and a name can use each other's cookies.
+        // The names differ, because sites that share keys and a name can use each other's cookies.
         Setting { cookie: "__Host-cart", follows_connection: true, ..IN_COOKIE },
     ]);
     static VAULT: Vault = Vault::new();
@@ -41,17 +41,17 @@ fuzz_target!(|input: &[u8]| match input {
 const FIELDS: [(&str, &str); 3] =
     [("name", "\"ann\""), ("views", "41"), ("a\"b", "[null, {\"~\": \"~1.\"}]")];
 
-/// What fields hold, or what they open to; `None` if they must not open.
+/// The values of fields, or what they open to. `None`: the value must not open.
 type Fields<T = String> = BTreeMap<&'static str, T>;
 
-/// A store whose values are sealed, and what is sealed in it.
+/// A store with sealed values, and a list of these values.
 struct Vault {
     inside: MemoryStore,
     strict: EncryptedStore<MemoryStore>,
     accepts_plain: EncryptedStore<MemoryStore>,
-    /// What is sealed, each with its session and its field.
+    /// Every sealed value with its session and its field.
     truths: Vec<(StoreKey, &'static str, String)>,
-    /// The same, and what is sealed with a key that is not the store's.
+    /// The same values, and values that are sealed with a key that the store does not have.
     values: Vec<Vec<u8>>,
 }
 
@@ -76,8 +76,9 @@ impl Vault {
         vault
     }
 
-    /// The first bytes are the session, the store and the call. Each line is a letter for the field and what is planted
-    /// there, with [orders](splice); the other fields have their true values.
+    /// Runs one input. Its first bytes are the session, the store and the call. In each line, the
+    /// first byte names a field, and the rest is the value to plant there, with [orders](splice).
+    /// The other fields have their true values.
     fn check(&self, input: &[u8]) {
         let [owner, store, call, input @ ..] = input else { return };
         let key = key_of(usize::from(*owner) % 3);
@@ -143,7 +144,7 @@ impl Vault {
                 let rotated = wait(store.rotate(&key, &new, &patch, grace));
                 if opened.values().all(Option::is_some) {
                     assert!(matches!(rotated, Ok(Updated::Applied { .. })), "{rotated:?}");
-                    // All is sealed now, even what was accepted as it was.
+                    // Every value is sealed now, even those that were accepted as plain values.
                     self.reads(&self.strict, &new, &opened);
                     keys.push(new);
                 } else {
@@ -157,7 +158,7 @@ impl Vault {
         }
     }
 
-    /// A session has these values, or none if one of them must not open.
+    /// Asserts that a session has these values, or fails to load if one of them must not open.
     fn reads(
         &self,
         store: &EncryptedStore<MemoryStore>,
@@ -195,7 +196,7 @@ fn fields(record: &Record) -> Fields {
         .collect()
 }
 
-/// Whether it begins as what a later release seals, which is no damage.
+/// Whether it begins like a value that a later release sealed. Such a value is not damage.
 fn is_of_later_format(json: &str) -> bool {
     let start = json.strip_prefix("\"~").and_then(|text| text.split_once('.'));
     start.is_some_and(|(start, _)| {

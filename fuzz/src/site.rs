@@ -1,4 +1,4 @@
-//! Sites with known sessions, visitors who send them anything, and what holds of every answer.
+//! Sites with known sessions, visitors who send arbitrary requests, and checks for every response.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -31,14 +31,14 @@ mod store;
 pub use splice::splice;
 use store::{Calls, Store, Watched};
 
-/// How a site's sessions are kept and presented.
+/// Where a site keeps its sessions and how clients present them.
 #[derive(Clone, Copy)]
 pub struct Setting {
     pub cookie: &'static str,
     pub keeps: Keeps,
     pub is_signed: bool,
     pub header: IdInHeader,
-    /// Whether the cookie is `Secure` on connections that are.
+    /// Whether the cookie is `Secure` only on secure connections.
     pub follows_connection: bool,
     pub persistent: bool,
 }
@@ -46,15 +46,15 @@ pub struct Setting {
 /// Where a site keeps its sessions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keeps {
-    /// In a store that answers at once.
+    /// In a store that completes at once.
     AtHand,
-    /// In a store that is waited for.
+    /// In a store that the middleware must wait for.
     Away,
-    /// Sealed, in the cookie.
+    /// Sealed in the cookie.
     InCookie,
 }
 
-/// Where ids may stand besides the cookie.
+/// The header that may carry an id in addition to the cookie.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum IdInHeader {
     No,
@@ -62,14 +62,14 @@ pub enum IdInHeader {
     Named,
 }
 
-/// The kind of connection that has a cookie of its own.
+/// The kind of connection; each kind may have a separate cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Connection {
     Usual,
     Unsecured,
 }
 
-/// The first key signs and seals, the second one did before, and the third is not the sites'.
+/// The first key signs and seals. The second one did so before. The sites do not have the third.
 pub const KEYS: [Key; 3] =
     [Key::from_bytes([1; 32]), Key::from_bytes([2; 32]), Key::from_bytes([3; 32])];
 const OWNERS: [&str; 3] = ["ann", "bob", "eve"];
@@ -77,11 +77,11 @@ const NOW: Timestamp = Timestamp::from_unix_ms(1_767_225_600_000);
 const IN_20_HOURS: Timestamp = Timestamp::from_unix_ms(1_767_225_600_000 + 72_000_000);
 const X_SESSION: HeaderName = HeaderName::from_static("x-session");
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
-/// The name of a session that begins, and the token of a form.
+/// The name for a new session, and a form's token.
 const X_NAME: HeaderName = HeaderName::from_static("x-name");
 const X_CSRF: HeaderName = HeaderName::from_static("x-csrf");
 
-/// The most ids that are looked up, and the most values that are looked into.
+/// The most ids that the library looks up, and the most cookie values that it parses.
 const MOST_IDS: usize = 4;
 const MOST_VALUES: usize = 64;
 
@@ -96,29 +96,29 @@ impl Clock for Still {
 }
 
 thread_local! {
-    static RUNTIME: Runtime = Runtime::new().expect("threads can be had");
+    static RUNTIME: Runtime = Runtime::new().expect("the system can start a runtime");
 }
 
-/// Waits for an answer.
+/// Runs a future to completion.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// The id of one of the known sessions.
+/// The id of a known session.
 fn id_of(owner: usize) -> SessionId {
-    // With dots in it, as ids of one's own making may have.
+    // It contains dots, because ids of an `id_generator` may.
     SessionId::new(format!("{}.0123456789.abcdefghijklmnop", OWNERS[owner])).expect("an id")
 }
 
-/// The key of one of the known sessions.
+/// The key of a known session.
 pub fn key_of(owner: usize) -> StoreKey {
     StoreKey::from(&id_of(owner))
 }
 
-/// Several sites, each of which knows the values of all.
+/// Several sites. Visitors of each know the values of all.
 pub struct Sites {
     sites: Vec<Site>,
-    /// A token for the forms of each known session.
+    /// One form token per known session.
     tokens: Vec<Vec<u8>>,
 }
 
@@ -138,14 +138,14 @@ impl Sites {
         }
         let tokens: Vec<_> = (0..OWNERS.len()).map(|owner| sites[0].setting.token(owner)).collect();
         let secrets: BTreeSet<_> = tokens.iter().map(|token| secret(token)).collect();
-        assert_eq!(secrets.len(), OWNERS.len(), "no session's token is good for another");
+        assert_eq!(secrets.len(), OWNERS.len(), "a token is valid only for its session");
         Self { sites, tokens }
     }
 
-    /// Makes a visit as the input says, and looks at the answer.
+    /// Makes the visit that the input describes, and checks the response.
     ///
-    /// The first line has the site, the peer and what the handler does. Each of the others begins with
-    /// a letter for the kind of header; the rest is its value, with [orders](splice).
+    /// The first line holds the site, the peer and the handler's steps. Each other line begins with
+    /// a letter for the kind of header. The rest is its value, with [orders](splice).
     pub fn check(&self, input: &[u8]) {
         let [site, peer, input @ ..] = input else { return };
         let site = &self.sites[usize::from(*site) % self.sites.len()];
@@ -183,14 +183,14 @@ impl Sites {
     }
 }
 
-/// A site, and the sessions that it knows.
+/// A site and its known sessions.
 struct Site {
     setting: Setting,
     service: Service,
     store: Store,
-    /// The values that are good here.
+    /// The values that are valid here.
     truths: Vec<Truth>,
-    /// What visitors have seen of true values: first those that are good here, then those of everybody.
+    /// The true values that visitors know: first those valid here, then those of all sites.
     values: Vec<Vec<u8>>,
 }
 
@@ -201,12 +201,12 @@ struct Truth {
     connection: Connection,
     value: Vec<u8>,
     owner: usize,
-    /// Whether it is what the client would get today.
+    /// Whether a client would get this value today.
     is_current: bool,
 }
 
 impl Setting {
-    /// The middleware, whose next session gets the given id.
+    /// Builds the middleware. Its next session gets the given id.
     fn middleware(&self, keys: &[Key], store: &Store, id: Option<SessionId>) -> SessionMiddleware {
         let builder = match self.keeps {
             Keeps::AtHand => SessionMiddleware::builder(Watched::<true>(store.clone())),
@@ -260,7 +260,7 @@ impl Setting {
         }
     }
 
-    /// A site like this one begins a session.
+    /// Begins a session on a site with this setting.
     fn begin(&self, keys: &[Key], connection: Connection, owner: usize) -> Answer {
         let service = self.service(keys, &Store::new(), Some(id_of(owner)));
         let mut visit = Visit::new(Peer::on(connection));
@@ -302,7 +302,7 @@ impl Site {
         site
     }
 
-    /// What is signed or sealed for one cookie is of no use to another.
+    /// Asserts that a value signed or sealed for one cookie is not valid for another.
     fn shares_nothing_with(&self, other: &Self) {
         let values = |site: &Self| -> BTreeSet<(&str, Vec<u8>)> {
             let truths = site.truths.iter().filter(|_| site.setting.is_keyed());
@@ -315,7 +315,7 @@ impl Site {
         }
     }
 
-    /// Brings the store back to where only the known sessions are in it.
+    /// Resets the store, so that it holds only the known sessions.
     fn restore(&self, calls: &Calls) {
         wait(async {
             for key in calls.written.iter().copied().chain((0..OWNERS.len()).map(key_of)) {
@@ -345,10 +345,7 @@ impl Site {
     fn check_answer(&self, visit: &Visit, answer: &Answer, calls: &Calls, tokens: &[Vec<u8>]) {
         if visit.is_for_nothing() {
             assert_eq!(answer.status, StatusCode::OK);
-            assert!(
-                calls.loaded.is_empty() && calls.written.is_empty(),
-                "the store is asked for nothing"
-            );
+            assert!(calls.loaded.is_empty() && calls.written.is_empty(), "the store is not called");
             assert!(
                 [SET_COOKIE, VARY, SESSION_TOKEN, X_SESSION]
                     .iter()
@@ -360,7 +357,7 @@ impl Site {
         let found = match answer.status {
             StatusCode::OK => Found::Session(seen.expect("the handler was called").owner()),
             StatusCode::BAD_REQUEST => Found::Conflict,
-            status => panic!("the answer is {status}"),
+            status => panic!("the response is {status}"),
         };
         let possible: Vec<_> = visit.connections(&self.setting).collect();
         let presented: Vec<_> =
@@ -368,7 +365,7 @@ impl Site {
         let agrees = |presented: &Presented| presented.found() == found;
         assert!(
             presented.iter().any(agrees),
-            "{found:?} was found, and presented were {presented:?}"
+            "the visitor presented {presented:?}, but the site found {found:?}"
         );
 
         assert!(calls.loaded.len() <= MOST_IDS, "{} loads", calls.loaded.len());
@@ -378,17 +375,14 @@ impl Site {
             calls.written.len()
         );
         let ids: BTreeSet<_> = presented.iter().flat_map(Presented::keys).collect();
-        assert!(
-            calls.loaded.iter().all(|key| ids.contains(key)),
-            "the store is asked for what nobody presented"
-        );
+        assert!(calls.loaded.iter().all(|key| ids.contains(key)), "only presented ids are loaded");
 
         let Found::Session(owner) = found else {
             assert!(
                 calls.loaded.is_empty() && calls.written.is_empty(),
                 "a conflict costs no store call"
             );
-            assert!(answer.given(&self.setting).is_none(), "a conflict is told nothing");
+            assert!(answer.given(&self.setting).is_none(), "a conflict gets no id");
             return;
         };
         if let Some(token) = visit.value(&X_CSRF) {
@@ -398,7 +392,7 @@ impl Site {
             assert_eq!(
                 seen.is_some_and(|seen| seen.is_verified),
                 is_good,
-                "a form's token is the session's, or refused"
+                "a token of another session is refused"
             );
         }
         assert!(answer.headers.get_all(VARY).any(|vary| vary == "Cookie"));
@@ -410,15 +404,12 @@ impl Site {
                     |presented: &Presented| agrees(presented) && presented.in_cookies.is_empty();
                 assert!(
                     presented.iter().any(is_ours),
-                    "an id that came in a cookie is not told to scripts"
+                    "scripts never see an id that came in a cookie"
                 );
                 possible[0]
             }
         };
-        assert!(
-            possible.contains(&connection),
-            "the cookie is one of the other kind of connection"
-        );
+        assert!(possible.contains(&connection), "the cookie belongs to this kind of connection");
         if value.is_empty() {
             return;
         }
@@ -427,15 +418,18 @@ impl Site {
             assert_eq!(
                 (Some(truth.owner), truth.is_current),
                 (owner, true),
-                "an id that is given again is the one that was read"
+                "a repeated id names the session that was read"
             );
         } else {
             let is_in = |(_, sent): &(_, HeaderValue)| {
                 sent.as_bytes().windows(value.len()).any(|part| part == value.as_bytes())
             };
-            assert!(!visit.headers.iter().any(is_in), "a value of the client's own is given to it");
+            assert!(
+                !visit.headers.iter().any(is_in),
+                "the library never adopts a value of the client"
+            );
         }
-        // Where a header says of which kind the connection is, it is as good to try both.
+        // A value in a header does not show the kind of connection, so try both.
         let connections = if way == Way::Header { possible } else { vec![connection] };
         let is_loaded = connections.iter().any(|connection| {
             let mut again = Visit::new(Peer::on(*connection));
@@ -446,10 +440,10 @@ impl Site {
             let seen = again.ask(&self.service).seen.expect("the handler was called");
             seen.is_loaded && (!visit.steps.ends_with('t') || seen.is_verified)
         });
-        assert!(is_loaded, "who presents what was given reads a session, and its forms are good");
+        assert!(is_loaded, "a given id loads a session, and its token verifies");
     }
 
-    /// What a visitor presents, by the documentation.
+    /// The ids that a visitor presents, as the documentation defines them.
     fn presented(&self, visit: &Visit, connection: Connection) -> Presented {
         let name = self.setting.cookie_on(connection).as_bytes();
         let mut in_cookies = Vec::new();
@@ -476,7 +470,7 @@ impl Site {
         Presented { in_cookies, in_headers }
     }
 
-    /// The id in a value.
+    /// The id that a value contains.
     fn id(&self, connection: Connection, value: &[u8]) -> Option<String> {
         if self.setting.is_keyed() {
             let is_it = |truth: &&Truth| truth.connection == connection && truth.value == value;
@@ -488,7 +482,7 @@ impl Site {
     }
 }
 
-/// What a header of this scheme has, unless it is a JSON web token.
+/// The token of a bearer header, unless it is a JSON web token.
 fn bearer(header: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = header.trim_ascii().split_at_checked(6)?;
     let is_ours = scheme.eq_ignore_ascii_case(b"bearer") && matches!(token, [] | [b' ', ..]);
@@ -497,7 +491,7 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
     (is_ours && !is_jwt).then_some(token)
 }
 
-/// What the bytes of a token have in common with those of all tokens of its session.
+/// The unmasked bytes of a token. They are the same for all tokens of a session.
 fn secret(token: &[u8]) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok().filter(|bytes| bytes.len() == 64)?;
     Some((0..32).map(|at| bytes[at] ^ bytes[at + 32]).collect())
@@ -506,14 +500,14 @@ fn secret(token: &[u8]) -> Option<Vec<u8>> {
 /// The ids that a visitor presents.
 #[derive(Debug)]
 struct Presented {
-    /// No id twice.
+    /// Without duplicates.
     in_cookies: Vec<String>,
     in_headers: BTreeSet<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
-    /// One of the known sessions, or none.
+    /// A known session, or none.
     Session(Option<usize>),
     Conflict,
 }
@@ -537,14 +531,14 @@ impl Presented {
     }
 }
 
-/// Who is at the other end of the connection.
+/// The other end of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peer {
     /// The visitor.
     Stranger,
-    /// A trusted proxy, which sends on what the visitor has sent.
+    /// A trusted proxy that forwards the visitor's headers unchanged.
     Proxy,
-    /// Trusted proxies that add that the visitor came without TLS.
+    /// Trusted proxies that add that the visitor used no TLS.
     SaysProto,
     SaysForwarded,
 }
@@ -570,10 +564,10 @@ impl Peer {
 /// A request.
 struct Visit {
     peer: Peer,
-    /// What the handler does, a letter each.
+    /// The handler's steps, one letter each.
     steps: String,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What the visitor calls the site, as a proxy passes it on.
+    /// The host name that the visitor used, as a proxy forwards it.
     host: String,
 }
 
@@ -598,7 +592,7 @@ impl Visit {
         self.steps.contains('n')
     }
 
-    /// What the peer adds.
+    /// Adds the headers of the peer.
     fn pass_proxy(&mut self) {
         match self.peer {
             Peer::Stranger => {}
@@ -629,7 +623,8 @@ impl Visit {
         }
     }
 
-    /// What the connection may count as. A proxy that sends on the visitor's own word is one that lies.
+    /// The kinds that the connection may count as. A proxy that forwards the visitor's headers
+    /// unchanged may lie.
     fn connections(&self, setting: &Setting) -> impl Iterator<Item = Connection> {
         let said =
             [&X_FORWARDED_PROTO, &FORWARDED].map(|name| self.values(name).collect::<Vec<_>>());
@@ -668,7 +663,7 @@ struct Answer {
     seen: Option<Seen>,
 }
 
-/// On which way the client gets a value.
+/// How the client gets a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Cookie(Connection),
@@ -683,11 +678,11 @@ impl Answer {
         assert!(header.len() <= 4_096, "{} bytes", header.len());
         let text = header.to_str().expect("the cookie is ASCII");
         let cookie = Cookie::parse(text).expect("the cookie is well-formed");
-        assert_eq!(cookie.to_string(), text, "the cookie is as all write it");
+        assert_eq!(cookie.to_string(), text, "the cookie has the usual form");
         Some(cookie)
     }
 
-    /// What the client is given, or loses if it is empty.
+    /// The value that the client gets. An empty one means that the client must forget its id.
     fn given(&self, setting: &Setting) -> Option<(Way, String)> {
         let cookie = self.cookie().map(|cookie| {
             let is_name =
@@ -708,10 +703,10 @@ impl Answer {
             IdInHeader::Named => X_SESSION,
         };
         let header = self.headers.get(name).map(|value| {
-            assert!(setting.header != IdInHeader::No, "no header was asked for");
+            assert!(setting.header != IdInHeader::No, "headers are not enabled");
             (Way::Header, value.to_str().expect("the header is ASCII").to_owned())
         });
-        assert!(cookie.is_none() || header.is_none(), "the answer comes on one way");
+        assert!(cookie.is_none() || header.is_none(), "an id comes in a cookie or in a header");
         let cache = match (&cookie, &header) {
             (Some(_), _) => "no-cache=\"Set-Cookie\"",
             (_, Some(_)) => "no-store",
@@ -723,7 +718,7 @@ impl Answer {
 }
 
 impl Way {
-    /// The header in which the client sends the value back.
+    /// The request header with which the client sends the value back.
     fn present(self, setting: &Setting, value: &str) -> (HeaderName, HeaderValue) {
         let (name, value) = match (self, setting.header) {
             (Self::Cookie(connection), _) => {
@@ -732,11 +727,11 @@ impl Way {
             (Self::Header, IdInHeader::Named) => (X_SESSION, value.to_owned()),
             (Self::Header, _) => (AUTHORIZATION, format!("Bearer {value}")),
         };
-        (name, HeaderValue::try_from(value).expect("what was a header is one"))
+        (name, HeaderValue::try_from(value).expect("a header value stays valid"))
     }
 }
 
-/// The session of all sites.
+/// The session struct of all sites.
 #[derive(Session)]
 struct Visitor {
     name: String,
@@ -746,12 +741,12 @@ struct Visitor {
     user: Option<i64>,
 }
 
-/// What the handler sees of the session before it does anything.
+/// The session as the handler sees it before its first step.
 struct Seen {
     is_loaded: bool,
     name: String,
     is_verified: bool,
-    /// The token that it made last.
+    /// The last token that the handler made.
     token: String,
 }
 
@@ -804,7 +799,7 @@ async fn visit(
     Ok(format!("{status:?} {name} {is_verified} {token}"))
 }
 
-/// A session with these fields.
+/// A record with these fields.
 pub fn record(fields: impl IntoIterator<Item = (&'static str, impl Into<String>)>) -> Record {
     let mut patch = Patch::default();
     for (name, json) in fields {

@@ -1,16 +1,18 @@
-//! True values, whole or damaged, within text of the fuzzer's own.
+//! Inserts true values, whole or damaged, into the fuzzer's text.
 
-/// Replaces each order in a text by what it asks for. Orders begin with a control character, which no header and no
-/// JSON has, and name one of the true values and a place in it, which counts from the end if it is 128 or more:
+/// Replaces each order in a text by its result.
 ///
-/// | order | is |
+/// An order begins with a control character, which neither headers nor JSON contain. It then names
+/// one of the true values, and some orders a place in it. From 128 on, places count from the end.
+///
+/// | order | result |
 /// | --- | --- |
 /// | 1, value | the value |
 /// | 2, value, place, byte | the value with another byte at the place |
 /// | 3, value, place | the value up to the place |
 /// | 4, value, place | the value from the place on |
 /// | 5, value | the value, percent-encoded |
-/// | 6, value | the value with a bit of its last character changed, which may be one that base64 has no use for |
+/// | 6, value | the value with one bit of its last character changed; base64 may ignore that bit |
 pub fn splice(text: &[u8], values: &[Vec<u8>]) -> Vec<u8> {
     let mut spliced = Vec::new();
     let mut bytes = text.iter().copied();
@@ -38,7 +40,10 @@ pub fn splice(text: &[u8], values: &[Vec<u8>]) -> Vec<u8> {
             5 => spliced.extend(value.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes())),
             _ => {
                 let is_in_base64 = |byte: &u8| BASE64.contains(byte);
-                let end = value.iter().rposition(is_in_base64).expect("a true value has some");
+                let end = value
+                    .iter()
+                    .rposition(is_in_base64)
+                    .expect("a true value has base64 characters");
                 spliced.extend(&value[..end]);
                 spliced.extend(
                     BASE64.iter().position(|it| *it == value[end]).map(|at| BASE64[at ^ 1]),

@@ -1,4 +1,4 @@
-//! A store that remembers what it was asked for.
+//! A store that records its calls.
 
 use std::{
     mem,
@@ -18,7 +18,7 @@ pub(crate) struct Store {
     calls: Arc<Mutex<Calls>>,
 }
 
-/// The keys in the order of the calls.
+/// The keys of the calls, in order.
 #[derive(Default)]
 pub(crate) struct Calls {
     pub(crate) loaded: Vec<StoreKey>,
@@ -31,17 +31,17 @@ impl Store {
         Self { sessions, calls: Arc::default() }
     }
 
-    /// The calls since the last time.
+    /// Returns the calls since the last time.
     pub(crate) fn take_calls(&self) -> Calls {
-        mem::take(&mut self.calls.lock().expect("nobody panics under the lock"))
+        mem::take(&mut self.calls.lock().expect("no thread panics while it holds the lock"))
     }
 
     fn note(&self, note: impl FnOnce(&mut Calls)) {
-        note(&mut self.calls.lock().expect("nobody panics under the lock"));
+        note(&mut self.calls.lock().expect("no thread panics while it holds the lock"));
     }
 }
 
-/// The store as one that answers at once, or as one that is waited for.
+/// The store as one that completes at once, or as one that the middleware must wait for.
 pub(crate) struct Watched<const AT_ONCE: bool>(pub(crate) Store);
 
 impl<const AT_ONCE: bool> SessionStore for Watched<AT_ONCE> {

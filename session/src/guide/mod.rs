@@ -1,24 +1,49 @@
-//! The guide: how to begin, what is guaranteed, how clients present their sessions, how to list and end the sessions of a user,
-//! how to run it on Redis, how to encrypt it, what it costs, how to write a store, and where to find what other libraries call
-//! otherwise.
+//! The guide: one page per task, from the first session to running on Redis.
+//!
+//! | you want to | read |
+//! | --- | --- |
+//! | add sessions to an application and choose a store | [`getting_started`] |
+//! | change a limit, the cookie or a store's behaviour | [`settings`] |
+//! | know what is stored when, and what happens on errors | [`semantics`] |
+//! | decide what concurrent requests do to a field | [`concurrent_requests`] |
+//! | know how browsers treat the cookie and your pages | [`browsers`] |
+//! | serve API clients, sign ids, run behind a proxy, protect forms | [`clients`] |
+//! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
+//! | run on Redis or Valkey | [`redis`] |
+//! | encrypt sessions | [`sealing`] |
+//! | answer an auditor | [`asvs`] |
+//! | know what a session costs | [`speed`] |
+//! | write a store | [`writing_a_store`] |
+//! | move from another session library | [`coming_from`] |
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
 
+#[doc = include_str!("settings.md")]
+pub mod settings {}
+
 #[doc = include_str!("semantics.md")]
 pub mod semantics {}
 
-#[doc = include_str!("browsers.md")]
-pub mod browsers {}
-
 #[doc = include_str!("concurrent_requests.md")]
 pub mod concurrent_requests {}
+
+#[doc = include_str!("browsers.md")]
+pub mod browsers {}
 
 #[doc = include_str!("clients.md")]
 pub mod clients {}
 
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}
+
+#[cfg(feature = "redis")]
+#[doc = include_str!("redis.md")]
+pub mod redis {}
+
+#[cfg(feature = "sealed")]
+#[doc = include_str!("sealing.md")]
+pub mod sealing {}
 
 #[doc = include_str!("asvs.md")]
 pub mod asvs {}
@@ -32,11 +57,3 @@ pub mod writing_a_store {}
 
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
-
-#[cfg(feature = "sealed")]
-#[doc = include_str!("sealing.md")]
-pub mod sealing {}
-
-#[cfg(feature = "redis")]
-#[doc = include_str!("redis.md")]
-pub mod redis {}
