@@ -15,6 +15,13 @@ use crate::{
     transport::{CookieSettings, HeaderSettings, SameSite, Signer, TrustedProxies, Unsecured},
 };
 
+impl SessionMiddleware {
+    /// Sessions in this store, with settings of your own.
+    pub fn builder(store: impl Backend) -> SessionMiddlewareBuilder {
+        SessionMiddlewareBuilder::new(store)
+    }
+}
+
 /// Sets up a [`SessionMiddleware`].
 ///
 /// # Examples

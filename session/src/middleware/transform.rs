@@ -13,7 +13,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
 };
 
-use super::{builder::SessionMiddlewareBuilder, service::SessionService};
+use super::service::SessionService;
 use crate::{
     config::{Config, WorkerConfig},
     store::{Backend, FileStore},
@@ -45,11 +45,6 @@ impl SessionMiddleware {
     /// Sessions in this store, with the default settings of [`builder`](Self::builder).
     pub fn new(store: impl Backend) -> Self {
         Self::from(Config::new(store))
-    }
-
-    /// Sessions in this store, with settings of your own.
-    pub fn builder(store: impl Backend) -> SessionMiddlewareBuilder {
-        SessionMiddlewareBuilder::new(store)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The session as the user's struct.
 
+mod accessors;
+mod decode;
 mod extract;
 mod field_mut;
 mod reader;
@@ -7,6 +9,7 @@ mod record;
 mod session;
 mod tracked;
 
+pub(crate) use {decode::read, record::modify};
 pub use {
     extract::{Extraction, extract},
     field_mut::FieldMut,
@@ -14,4 +17,3 @@ pub use {
     session::{Accessors, Session, TypedSession, Visit},
     tracked::Tracked,
 };
-pub(crate) use {reader::read, record::modify};

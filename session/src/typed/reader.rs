@@ -1,40 +1,18 @@
-//! Reads a session struct from its fields.
+//! Hands the stored fields to generated code.
 
-use tracing::{error, warn};
+use tracing::warn;
 
-use super::session::Session;
 use crate::{
-    error::{Chain, SessionError, ValueError},
+    error::ValueError,
     fields::{Field, Schema},
     request::Fields,
 };
 
-/// Reads the struct.
-pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
-    let schema = T::SCHEMA;
-    match T::decode(&mut FieldReader { fields, schema }) {
-        Ok(value) => Ok(value),
-        Err(FieldError { field, source }) if schema.strict => {
-            let error = SessionError::Decode { type_name: schema.type_name, field, source };
-            error!("{}", Chain(&error));
-            Err(error)
-        }
-        Err(FieldError { field, source }) => {
-            warn!(
-                "the stored value of `{}::{field}` does not decode, so the struct reads as fresh: \
-                 {source}",
-                schema.type_name,
-            );
-            Ok(T::fresh())
-        }
-    }
-}
-
 /// Hands the stored fields to generated code.
 #[allow(missing_debug_implementations, reason = "only generated code sees one")]
 pub struct FieldReader<'a> {
-    fields: Fields<'a>,
-    schema: &'static Schema,
+    pub(super) fields: Fields<'a>,
+    pub(super) schema: &'static Schema,
 }
 
 impl FieldReader<'_> {
@@ -60,6 +38,6 @@ impl FieldReader<'_> {
 /// A stored value that does not decode.
 #[derive(Debug)]
 pub struct FieldError {
-    field: &'static str,
-    source: ValueError,
+    pub(super) field: &'static str,
+    pub(super) source: ValueError,
 }

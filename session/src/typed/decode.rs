@@ -1,0 +1,33 @@
+//! Reads a session struct from its fields.
+
+use tracing::{error, warn};
+
+use super::{
+    reader::{FieldError, FieldReader},
+    session::Session,
+};
+use crate::{
+    error::{Chain, SessionError},
+    request::Fields,
+};
+
+/// Reads the struct.
+pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
+    let schema = T::SCHEMA;
+    match T::decode(&mut FieldReader { fields, schema }) {
+        Ok(value) => Ok(value),
+        Err(FieldError { field, source }) if schema.strict => {
+            let error = SessionError::Decode { type_name: schema.type_name, field, source };
+            error!("{}", Chain(&error));
+            Err(error)
+        }
+        Err(FieldError { field, source }) => {
+            warn!(
+                "the stored value of `{}::{field}` does not decode, so the struct reads as fresh: \
+                 {source}",
+                schema.type_name,
+            );
+            Ok(T::fresh())
+        }
+    }
+}
