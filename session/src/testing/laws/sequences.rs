@@ -1,6 +1,6 @@
 //! All laws at once, call by call: random calls agree with the model.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use super::{
     checks::{expect_eq, ok, try_load},
@@ -73,24 +73,24 @@ impl<H: Harness> StoreAndModel<H> {
     async fn create(&mut self, key: StoreKey, now: Timestamp) {
         let record = record_for(&self.harness, self.random.below(9) as u32 + 2);
         let created = ok(self.store.create(&key, &record)).await;
-        self.expect_eq("create", created, |model| model.create(key, record, now));
+        self.expect_eq("law 2: `create`", created, |model| model.create(key, record, now));
     }
 
     async fn update(&mut self, key: StoreKey, now: Timestamp) {
         let patch = self.random.patch(&self.harness);
         let updated = Answer::from(&ok(self.store.update(&key, &patch)).await);
-        self.expect_eq("update", updated, |model| model.update(key, &patch, now));
+        self.expect_eq("laws 3 to 6: `update`", updated, |model| model.update(key, &patch, now));
     }
 
     async fn touch(&mut self, key: StoreKey, now: Timestamp) {
         let later = ticks(&self.harness, self.random.below(12) as u32);
         let touched = ok(self.store.touch(&key, later)).await;
-        self.expect_eq("touch", touched, |model| model.touch(key, later, now));
+        self.expect_eq("laws 4 and 8: `touch`", touched, |model| model.touch(key, later, now));
     }
 
     async fn destroy(&mut self, key: StoreKey, now: Timestamp) {
         let destroyed = ok(self.store.destroy(&key)).await;
-        self.expect_eq("destroy", destroyed, |model| model.destroy(&key, now));
+        self.expect_eq("law 7: `destroy`", destroyed, |model| model.destroy(&key, now));
     }
 
     async fn rotate(&mut self, old: StoreKey, now: Timestamp) {
@@ -102,29 +102,32 @@ impl<H: Harness> StoreAndModel<H> {
         let grace = grace(&self.harness, self.random.below(4) as u32 + 1, old_id);
         let patch = self.random.patch(&self.harness);
         let rotated = Answer::from(&ok(self.store.rotate(&old, &new, &patch, grace)).await);
-        self.expect_eq("rotate", rotated, |model| model.rotate((old, new), &patch, grace, now));
+        self.expect_eq("laws 2 to 6: `rotate`", rotated, |model| {
+            model.rotate((old, new), &patch, grace, now)
+        });
     }
 
     async fn load(&mut self, key: StoreKey) {
         let now = self.harness.now();
         let loaded = try_load(&self.store, &key).await;
         let loaded = loaded.map(|record| (seen(&record), record.version()));
-        self.expect_eq("load", loaded, |model| {
+        self.expect_eq("all laws: `load` after the call", loaded, |model| {
             model.load(&key, now).map(|record| (seen(record), record.version()))
         });
     }
 
+    /// Fails if the store answers otherwise than the model. `call` names the laws and the call.
     #[track_caller]
-    fn expect_eq<T: std::fmt::Debug + PartialEq>(
+    fn expect_eq<T: Debug + PartialEq>(
         &mut self,
         call: &str,
         actual: T,
         expected: impl FnOnce(&mut Model) -> T,
     ) {
-        let law = format_args!(
-            "all laws: random calls get the answers of the model; step {}, `{call}`",
-            self.step
+        expect_eq(
+            format_args!("{call} answers as the model does, in step {} of random calls", self.step),
+            actual,
+            expected(&mut self.model),
         );
-        expect_eq(law, actual, expected(&mut self.model));
     }
 }
