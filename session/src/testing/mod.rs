@@ -46,7 +46,7 @@
 //! Law 9 also covers crashes, and only a store's author can crash it. For an example, see the tests
 //! of [`FileStore`](crate::FileStore): they kill a process in the middle of its writes.
 //!
-//! [`FaultyStore`] tests code that uses a store: it injects errors and delays, and counts the calls.
+//! [`FaultyStore`] tests code that uses a store: it injects errors and delays, and counts calls.
 
 #[macro_use]
 mod table;

@@ -121,7 +121,7 @@ struct Task<H: Harness> {
 }
 
 impl<H: Harness> Task<H> {
-    /// Makes random calls. Returns the task's number and the last value of its own field.
+    /// Makes random calls. Returns the task's number and the last applied value of its field.
     async fn run(mut self) -> (usize, Option<u32>) {
         for n in 0..CALLS_PER_TASK {
             let was_destroyed = self.shared.destroyed.load(Ordering::SeqCst);
