@@ -5,7 +5,7 @@ use std::{panic, sync::Arc, time::Duration};
 use actix_typed_session::{
     Change, Clock as _, Created, FakeClock, Grace, Limits, MemoryStore, NewExpiry, Number, Patch,
     Record, Renewal, SessionStore, StoreError, StoreKey, Timestamp, Updated,
-    conformance::{Harness, laws, run},
+    testing::{Harness, laws, run},
 };
 use actix_typed_session_log_watch as _;
 
@@ -318,7 +318,7 @@ fn the_kit_notices_each_broken_law() {
         };
     }
     let (missed, wrong) = check! {
-        LoadsExpired: load_of_an_expired_session_is_none_from_the_moment_on,
+        LoadsExpired: load_of_an_expired_session_is_none_from_that_moment,
             create_takes_the_key_of_an_expired_session;
         CreateOverwrites: create_never_overwrites, concurrent_creates_of_one_key_store_one;
         CreateReportsTheWrongThing: create_never_overwrites;
@@ -331,17 +331,17 @@ fn the_kit_notices_each_broken_law() {
         UpdateKeepsTheExpiry: update_stores_limits_and_expiry;
         AddIsReadAndWritten: concurrent_additions_add_up, random_interleavings_keep_the_laws;
         AddRounds: additions_work_on_every_number;
-        LoadFieldsForgetsOne: load_fields_has_what_is_wanted_and_says_if_that_is_all;
-        LoadFieldsSaysThatAPartIsWhole: load_fields_has_what_is_wanted_and_says_if_that_is_all;
-        LoadAndTouchOnlySaysSo: load_and_touch_extends_as_told_or_not_at_all;
-        LoadAndTouchShortens: load_and_touch_extends_as_told_or_not_at_all;
+        LoadFieldsForgetsOne: load_of_some_fields_has_them_and_reports_whether_it_is_whole;
+        LoadFieldsSaysThatAPartIsWhole: load_of_some_fields_has_them_and_reports_whether_it_is_whole;
+        LoadAndTouchOnlySaysSo: load_and_touch_extends_as_asked_or_not_at_all;
+        LoadAndTouchShortens: load_and_touch_extends_as_asked_or_not_at_all;
         LoadAndTouchExtendsTheRetired: load_and_touch_does_not_extend_a_retired_session;
-        LoadAndTouchForgetsTheLimits: load_and_touch_extends_as_told_or_not_at_all;
+        LoadAndTouchForgetsTheLimits: load_and_touch_extends_as_asked_or_not_at_all;
         AddStartsFromZero: additions_start_from_the_given_number;
         TouchShortens: touch_only_extends, concurrent_touches_keep_the_latest;
         TouchOfTheGoneSucceeds: update_touch_and_rotate_of_a_gone_session_bring_nothing_back;
         DestroyForgetsTheSuccessor: destroy_follows_renewals;
-        DestroyAlwaysReportsTrue: destroy_is_idempotent_and_says_whether_something_was_there;
+        DestroyAlwaysReportsTrue: destroy_is_idempotent_and_reports_whether_something_was_there;
         RotateDeletesTheOldKey: rotate_moves_the_session_and_retires_the_old_key;
         RotateOverwrites: rotate_never_overwrites;
         RotateLeavesTheOldKeyAlive: a_retired_session_takes_no_change,

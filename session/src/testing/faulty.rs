@@ -1,4 +1,4 @@
-//! A store that fails when it is told to.
+//! A store that injects errors and delays.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// A call of [`SessionStore`] or [`FindByIndex`].
+/// A call of [`SessionStore`] or [`FindByIndex`], to inject a [`Fault`] into and to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -43,28 +43,28 @@ pub enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The call fails before it reaches the store: nothing was done.
+    /// The call fails before it reaches the store, so it changes nothing.
     ErrorBefore,
-    /// The call fails after the store has carried it out: the caller cannot know.
+    /// The call fails after the store has carried it out. The caller cannot see that it did.
     ErrorAfter,
-    /// The call takes this much longer, before it reaches the store.
+    /// The call waits for this long before it reaches the store.
     Delay(Duration),
 }
 
-/// A store around another that fails, or is slow, when it is told to, and counts the calls.
+/// Wraps a store, injects errors and delays into its calls, and counts them.
 ///
-/// Clones share the store, the faults and the counts: give one to the middleware and keep one.
+/// Clones share the store, the faults and the counts: pass one to the middleware and keep one.
 ///
 /// # Examples
 /// ```
 /// use actix_typed_session::{
 ///     MemoryStore, SessionMiddleware,
-///     conformance::{Fault, FaultyStore, Operation},
+///     testing::{Fault, FaultyStore, Operation},
 /// };
 ///
 /// let store = FaultyStore::new(MemoryStore::new());
 /// let sessions = SessionMiddleware::new(store.clone());
-/// // A request whose session cannot be updated gets a 503 from here on.
+/// // From here on, requests that change their session are answered with 503.
 /// store.inject(Operation::Update, Fault::ErrorBefore);
 /// // … requests …
 /// store.heal();
@@ -90,7 +90,7 @@ impl<S> Clone for FaultyStore<S> {
 }
 
 impl<S: SessionStore> FaultyStore<S> {
-    /// A store without faults.
+    /// Wraps a store. It works without faults until the first [`inject`](Self::inject).
     pub fn new(store: S) -> Self {
         let shared = Shared {
             store,
@@ -101,28 +101,29 @@ impl<S: SessionStore> FaultyStore<S> {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Lets every call of this operation go wrong in this way, until [`heal`](Self::heal). Several
-    /// faults of one operation happen together: a delay and an error, say.
+    /// Injects a fault into every call of this operation, until [`heal`](Self::heal).
+    ///
+    /// Several faults of one operation add up, such as a delay and an error.
     pub fn inject(&self, operation: Operation, fault: Fault) {
         lock(&self.shared.faults).entry(operation).or_default().push(fault);
     }
 
-    /// Takes all faults away.
+    /// Removes all faults. The counts stay.
     pub fn heal(&self) {
         lock(&self.shared.faults).clear();
     }
 
-    /// How often this operation was called, with or without success.
+    /// Returns how often this operation was called, with or without success.
     pub fn calls(&self, operation: Operation) -> u64 {
         lock(&self.shared.calls).get(&operation).copied().unwrap_or(0)
     }
 
-    /// How often any operation was called.
+    /// Returns how often any operation was called, with or without success.
     pub fn all_calls(&self) -> u64 {
         self.shared.all_calls.load(Ordering::SeqCst)
     }
 
-    /// The store inside.
+    /// Returns the wrapped store.
     pub fn inner(&self) -> &S {
         &self.shared.store
     }

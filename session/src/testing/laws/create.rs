@@ -1,0 +1,71 @@
+//! Law 2: `create` never overwrites.
+
+use std::sync::Arc;
+
+use super::{
+    checks::{create, expect_eq, load, ok},
+    concurrent::{ROUNDS, at_once},
+    records::{field, new_key, record, record_for, set, with},
+};
+use crate::{
+    store::{Created, SessionStore},
+    testing::harness::Harness,
+};
+
+pub async fn create_never_overwrites<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    create(&store, &key, &with(&record(&harness), &set(&[("owner", "1")]))).await;
+    let intruder = with(&record(&harness), &set(&[("owner", "2")]));
+    let created = ok(store.create(&key, &intruder)).await;
+    expect_eq("law 2: `create` reports a taken key", created, Created::Taken);
+    expect_eq(
+        "law 2: `create` with a taken key leaves the stored session as it was",
+        field(&load(&store, &key).await, "owner").as_deref(),
+        Some("1"),
+    );
+}
+
+pub async fn create_takes_the_key_of_an_expired_session<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let key = new_key();
+    create(&store, &key, &with(&record_for(&harness, 1), &set(&[("old", "1")]))).await;
+    harness.advance(harness.tick()).await;
+    create(&store, &key, &with(&record(&harness), &set(&[("new", "2")]))).await;
+    let loaded = load(&store, &key).await;
+    expect_eq(
+        "law 2: the new session has no field of the expired one",
+        field(&loaded, "old"),
+        None,
+    );
+    expect_eq(
+        "law 2: the new session is stored under the key of the expired one",
+        field(&loaded, "new").as_deref(),
+        Some("2"),
+    );
+}
+
+pub async fn concurrent_creates_of_one_key_store_one<H: Harness>(harness: Arc<H>) {
+    let store = Arc::new(harness.open().await);
+    for _ in 0..ROUNDS {
+        let key = new_key();
+        let creates = (0..4).map(|n: u32| {
+            let store = Arc::clone(&store);
+            let record = with(&record(&harness), &set(&[("n", &n.to_string())]));
+            async move { ok(store.create(&key, &record)).await }
+        });
+        let created = at_once(creates.collect()).await;
+        let winners: Vec<usize> =
+            (0..4).filter(|index| created[*index] == Created::Stored).collect();
+        expect_eq(
+            format_args!("law 2: one of four concurrent creates stores; they reported {created:?}"),
+            winners.len(),
+            1,
+        );
+        expect_eq(
+            "law 2: the session is that of the create that reported `Stored`",
+            field(&load(&*store, &key).await, "n"),
+            Some(winners[0].to_string()),
+        );
+    }
+}
