@@ -12,6 +12,7 @@ use syn::{
 };
 
 use crate::{
+    methods,
     model::{Field, Merge, Model, Stored},
     parse::Kind,
 };
@@ -343,6 +344,7 @@ fn glue(model: &Model, generics: &Parameters) -> TokenStream {
     let quiet = quiet();
     let (impl_generics, ty, clause) = generics.owned.split_for_impl();
     let (stored_generics, _, stored_clause) = generics.stored.split_for_impl();
+    let methods = methods::code(&quote!(#ident #ty));
     quote! {
         #quiet
         #[automatically_derived]
@@ -393,13 +395,10 @@ fn glue(model: &Model, generics: &Parameters) -> TokenStream {
             }
         }
 
-        ::actix_typed_session::__session_methods! {
-            {
-                #quiet
-                #[automatically_derived]
-                impl #stored_generics #accessors #ty #stored_clause
-            }
-            #ident #ty
+        #quiet
+        #[automatically_derived]
+        impl #stored_generics #accessors #ty #stored_clause {
+            #methods
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod duration;
 mod expand;
+mod methods;
 mod model;
 mod parse;
 mod receiver;

@@ -1,6 +1,9 @@
 //! A session struct that has been checked: what is in here cannot be wrong.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use proc_macro2::Span;
 use quote::format_ident;
@@ -13,7 +16,7 @@ use syn::{
 };
 
 use crate::{
-    duration,
+    duration, methods,
     parse::{DefaultValue, Errors, FieldAttributes, Input, InputField, Kind, closest},
     receiver::write_out_self,
 };
@@ -73,26 +76,6 @@ pub(crate) struct Methods {
     pub(crate) add: Option<Ident>,
 }
 
-/// The methods of `TypedSession`, which hide accessors of the same name.
-const HIDING: &[&str] = &[
-    "id",
-    "status",
-    "regenerate",
-    "renew",
-    "destroy",
-    "reload",
-    "save",
-    "touch",
-    "csrf_token",
-    "verify_csrf",
-    "max_age",
-    "set_max_age",
-    "is_persistent",
-    "set_persistent",
-    "modify",
-    "handle",
-];
-
 /// The most fields of a struct that can be indexed.
 const MOST_INDEXED: usize = 4;
 
@@ -111,7 +94,7 @@ pub(crate) fn check(mut input: Input, errors: &mut Errors) -> Model {
     let mut names = Names {
         namespace,
         stored: StoredNames::default(),
-        methods: MethodNames::default(),
+        methods: MethodNames::new(),
         indexed: 0,
     };
     let fields = input
@@ -427,9 +410,13 @@ impl StoredNames {
     }
 }
 
-/// The names of generated methods, and the fields that have them.
-#[derive(Default)]
-struct MethodNames(HashMap<String, Ident>);
+/// The names of generated methods.
+struct MethodNames {
+    /// Those that every generated struct has.
+    shared: HashSet<String>,
+    /// The accessors, and the fields that have them.
+    accessors: HashMap<String, Ident>,
+}
 
 impl Methods {
     fn new(
@@ -472,16 +459,20 @@ impl Methods {
 }
 
 impl MethodNames {
+    fn new() -> Self {
+        Self { shared: methods::names(), accessors: HashMap::new() }
+    }
+
     /// Why a method cannot have this name; takes the name if it can.
     fn clash(&mut self, method: &Ident, field: &Ident) -> Option<String> {
         let name = method.unraw().to_string();
-        if HIDING.contains(&name.as_str()) {
+        if self.shared.contains(&name) {
             return Some(format!("would be hidden by `TypedSession::{name}`"));
         }
-        if let Some(other) = self.0.get(&name) {
+        if let Some(other) = self.accessors.get(&name) {
             return Some(format!("is also an accessor of the field `{other}`"));
         }
-        self.0.insert(name, field.clone());
+        self.accessors.insert(name, field.clone());
         None
     }
 }
@@ -589,8 +580,8 @@ mod tests {
 
     #[test]
     fn an_accessor_that_would_be_hidden_names_the_way_out() {
-        for hidden in HIDING {
-            let ident = Ident::new(hidden, Span::call_site());
+        for hidden in methods::names() {
+            let ident = Ident::new(&hidden, Span::call_site());
             let found = messages(syn::parse_quote! { struct S { #ident: u8 } });
             assert_eq!(found.len(), 1, "{found:#?}");
             assert!(found[0].contains("TypedSession::"), "{found:#?}");
