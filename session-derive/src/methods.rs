@@ -1,7 +1,7 @@
 //! The methods that every generated struct has besides the accessors of its fields.
 //!
-//! This is their only list. An accessor of the same name would be hidden, so the names are read from
-//! the generated code itself.
+//! This is their only list. No accessor can have the name of one of them, so [`names`] reads the
+//! names from the code.
 
 use std::collections::HashSet;
 
