@@ -122,7 +122,7 @@ struct Given {
 }
 
 impl Given {
-    /// Returns how the attribute is called in a message, if its value is one of these. None: any.
+    /// Returns how the attribute is called in a message, if its value is one of these. Empty: any.
     fn matching(&self, values: &[&str]) -> Option<String> {
         match &self.text {
             _ if values.is_empty() => Some(self.name.to_owned()),
