@@ -1,25 +1,25 @@
-//! The derive macro of `actix-typed-session`. Use it through that crate, which re-exports it and
-//! documents it with examples.
+//! The derive macro of [`actix-typed-session`](https://docs.rs/actix-typed-session). Depend on that
+//! crate, which re-exports the macro as `actix_typed_session::Session`.
 
-mod duration;
+mod check;
+mod errors;
 mod expand;
-mod model;
+mod methods;
 mod parse;
-mod receiver;
 
 use proc_macro::TokenStream;
 
 /// Makes a struct a session: generates its accessors, which record every write.
 ///
-/// For a struct `Visitor` it generates `impl Session for Visitor` and the struct `VisitorSession`,
-/// which `TypedSession<Visitor>` is another name for. Fields are read directly and written through the
-/// accessors, each as visible as its field:
+/// For a struct `Visitor` the derive generates `impl Session for Visitor` and the struct
+/// `VisitorSession`. `TypedSession<Visitor>` is another name for `VisitorSession`. Fields are read
+/// directly and written through the accessors. Each accessor is as visible as its field:
 ///
-/// | accessor | for | does |
+/// | accessor | exists for | does |
 /// | --- | --- | --- |
-/// | `f() -> &F` | every field | reads, as field access does |
+/// | `f() -> &F` | every field | reads, like field access |
 /// | `set_f(F)` | every field | writes |
-/// | `f_mut() -> FieldMut<F>` | every field | lends the field out; a change is recorded when the guard is dropped |
+/// | `f_mut() -> FieldMut<F>` | every field | lends a guard that records a change |
 /// | `take_f() -> F` | `Option` fields | takes the value and leaves `None` |
 /// | `add_f(F)` | `merge = "add"` fields | adds |
 ///
@@ -43,18 +43,22 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// The struct has named fields and owns its data; it may have type and const parameters, and no
-/// lifetimes. Each stored field needs `Serialize`, `Deserialize` without borrowed data, and `Default`
-/// (or `#[session(default = …)]`).
+/// The struct has named fields and owns its data. It may have type and const parameters, but no
+/// lifetimes. Each stored field needs `Serialize`, `Deserialize` without borrowed data, and
+/// `Default` (or `#[session(default = …)]`).
 ///
 /// # Attributes of the struct
 ///
-/// | `#[session(…)]` | meaning |
-/// | --- | --- |
-/// | `namespace = "shop"` | the fields are stored as `shop.f`, apart from other structs' fields of the same name |
-/// | `fields = "Name"` | the name of the generated struct |
-/// | `strict` | a stored value that does not decode is an error of the extraction; by default the struct reads as fresh |
-/// | `cookie = "admin"` | the session of this cookie, where middlewares are nested |
+/// Each of them is written as `#[session(…)]` above the struct.
+///
+/// - **`namespace = "shop"`** stores each field `f` as `shop.f`, so that two structs can have
+///   fields of the same name. Defaults to no prefix.
+/// - **`fields = "ShopAccessors"`** names the generated struct. Defaults to the name of the struct
+///   and `Session`, as in `VisitorSession`.
+/// - **`strict`** makes a stored value that does not decode an error of the extraction. By default
+///   the whole struct reads as fresh instead, with a warning in the log.
+/// - **`cookie = "admin"`** selects the session of this cookie, where middlewares are nested.
+///   Defaults to the session of the innermost middleware.
 ///
 /// ```
 /// use actix_typed_session::{Session, TypedSession};
@@ -73,7 +77,7 @@ use proc_macro::TokenStream;
 /// }
 ///
 /// /// The session of the middleware whose cookie is called `admin`. If it does not decode, the
-/// /// administrator gets an error, and not an empty session.
+/// /// administrator gets an error instead of an empty session.
 /// #[derive(Session)]
 /// #[session(cookie = "admin", strict)]
 /// struct Admin {
@@ -84,30 +88,47 @@ use proc_macro::TokenStream;
 ///
 /// # Attributes of a field
 ///
-/// | `#[session(…)]` | meaning |
-/// | --- | --- |
-/// | `default` | an absent field is `Default::default()`, as without this |
-/// | `default = expression` | an absent field has this value; `Self` is the struct |
-/// | `rename = "name"` | the name in the store |
-/// | `alias = "name"` | a name that it had in the store before; may be repeated |
-/// | `skip` | the field is not stored; it has its default in each request |
-/// | `accessor = "name"` | the accessors are `name()`, `set_name(…)` and so on |
-/// | `merge = "last_write"` | of two requests that change the field at once, the later one wins; so without this |
-/// | `merge = "add"` | the field is a number, and two requests that change it at once add up |
-/// | `merge = "max"`, `merge = "min"` | the larger or the smaller of both values stays |
-/// | `merge = "union"` | the field is a set or a map, and what either request has added or removed is added or removed |
-/// | `merge = "reject"` | the later request fails with 409, and nothing of it is stored |
-/// | `merge_with = function` | `fn(base: &F, theirs: F, ours: F) -> F` decides; `base` is what both have read |
-/// | `privilege` | a change renews the session's id, and nothing of the session is readable under the old one |
-/// | `index` | the sessions with a value of this field can be listed and ended, with `Sessions`; at most four fields, and no `merge = "add"` |
-/// | `lenient` | a stored value that does not decode resets this field alone, even in a `strict` struct |
-/// | `ttl = "15m"` | a value ends this long after it was written, while the session goes on; see [below](#values-that-end) |
+/// Each of them is written as `#[session(…)]` above the field.
 ///
-/// `skip` goes with `default` and `accessor`, and with none of the others, which are about the store.
+/// What a field is called, and what it is when the store has no value:
 ///
-/// For an `index` field `f` the struct itself gets a function `by_f(&F) -> By<Self>`, as visible as the field, which
-/// names the sessions with this value; `accessor = "g"` makes it `by_g`. Mark the field in every struct that has it: who
-/// changes it without the mark does not tell the index.
+/// - **`default = 100`** sets the value of an absent field. The expression may use `Self`, which is
+///   the struct. `default` alone is `Default::default()`, like no attribute.
+/// - **`rename = "uid"`** sets the name in the store. Defaults to the name of the field.
+/// - **`alias = "user"`** adds a name under which an earlier release stored the field. It may be
+///   repeated. Defaults to none.
+/// - **`accessor = "order"`** makes the accessors `order()`, `set_order(…)` and so on. Defaults to
+///   the name of the field.
+/// - **`skip`** keeps the field out of the store. The field has its default at the beginning of
+///   each request. `skip` can be combined with `default` and `accessor` alone, because the other
+///   attributes concern the store.
+///
+/// What happens if two requests change the field at once:
+///
+/// - **`merge = "last_write"`**: the later change wins. This is the default.
+/// - **`merge = "add"`**: both changes of a number add up.
+/// - **`merge = "max"`**, **`merge = "min"`**: the larger or the smaller value wins.
+/// - **`merge = "union"`**: what either request adds to a set or map is added, and what either
+///   removes is removed.
+/// - **`merge = "reject"`**: the later request fails with 409, and nothing of it is stored.
+/// - **`merge_with = function`**: `fn(base: &F, theirs: F, ours: F) -> F` decides. Both requests
+///   have read `base`. `theirs` is the stored value, `ours` is the value of the later request.
+///
+/// What else the library does with the field:
+///
+/// - **`privilege`** renews the session's id when the field changes. Then nothing of the session is
+///   readable under the old id. Off by default.
+/// - **`index`** lets `Sessions` list and end the sessions with a value of this field. At most four
+///   fields of a struct can be indexed, none of them with `merge = "add"` or `ttl`. Off by default.
+/// - **`lenient`** resets this field alone if its stored value does not decode, even in a `strict`
+///   struct. Off by default.
+/// - **`ttl = "15m"`** ends a value this long after it was written, while the session goes on. See
+///   [below](#values-that-end). By default a value ends with the session.
+///
+/// For an `index` field `f` the struct gets a function `by_f(&F) -> By<Self>`, as visible as the
+/// field. It returns the key for the sessions with this value. `accessor = "g"` makes it `by_g`.
+/// Write `index` in every struct that has the field: a struct without it changes the field and not
+/// the index.
 ///
 /// ```
 /// use actix_typed_session::{Session, SessionError, Sessions, TypedSession};
@@ -126,8 +147,8 @@ use proc_macro::TokenStream;
 ///
 /// #[derive(Session)]
 /// struct Visitor {
-///     /// Absent from the store until it is something else than `Light`. A theme that this release
-///     /// does not know reads as `Light`, too.
+///     /// Absent from the store while it is `Light`. A theme that this release does not have
+///     /// reads as `Light`, too.
 ///     #[session(default = Theme::Light, lenient)]
 ///     theme: Theme,
 ///     /// Stored as `uid`. What older releases stored as `user` or `user_id` is read as well.
@@ -166,9 +187,12 @@ use proc_macro::TokenStream;
 /// # Values that end
 ///
 /// A field with a `ttl` reads as its default once this time has passed since it was written, by the
-/// middleware's clock. The time is made of `ms`, `s`, `m`, `h` and `d`: `"500ms"`, `"90s"`, `"15m"`,
-/// `"1h 30m"`. It is for what must not last as long as the session does: that the user has just proved who
-/// they are (OWASP ASVS 5.0, 7.5, asks for it before sensitive operations), or a one-time code (6.5).
+/// middleware's clock. The time consists of whole numbers with the units `ms`, `s`, `m` (minutes),
+/// `h` and `d`: `"500ms"`, `"90s"`, `"15m"`, `"1h 30m"`.
+///
+/// Use it for what must end before the session does. One example is that the user has just proved
+/// who they are, which OWASP ASVS 5.0, 7.5, requires before sensitive operations. Another is a
+/// one-time code (6.5).
 ///
 /// ```
 /// use actix_typed_session::{Session, TypedSession};
@@ -180,7 +204,7 @@ use proc_macro::TokenStream;
 ///     /// The password was given again a moment ago.
 ///     #[session(privilege, ttl = "15m")]
 ///     is_sure: bool,
-///     /// Of two requests that redeem the code at once, one fails.
+///     /// If two requests redeem the code at once, one of them fails.
 ///     #[session(ttl = "10m", merge = "reject")]
 ///     code: Option<String>,
 /// }
@@ -196,23 +220,29 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// - `set_f` always begins the time anew, even with an equal value. `f_mut` and `modify` begin it anew if they
-///   change the value, and leave it alone otherwise; so a counter of attempts is a field of its own. The
-///   default ends the value at once and stores nothing.
-/// - A request sees the value that was good when it extracted the session, until it reloads or extracts it
-///   once more. What it has seen end stays ended, also if the clock is set back meanwhile.
-/// - An ended value is not removed from the store until the field is written or the session ends.
-/// - With `privilege`, writing the field renews the session's id. That it ends by itself does not.
-/// - A value that was stored before the field had a `ttl` has no end that anybody knows, and reads as the
-///   default. One that was stored with a `ttl` does not decode when the attribute is gone. Another time in a
-///   later release is for values written then.
+/// - `set_f` always restarts the time, even with an equal value. `f_mut` and `modify` restart it if
+///   they change the value, and otherwise leave it alone. So keep a counter of attempts in another
+///   field. Writing the default ends the value at once and stores nothing.
+/// - A request sees the value that was good when it extracted the session, until it reloads the
+///   session or extracts it again. A value that it has seen end stays ended, even if the clock is
+///   set back.
+/// - An ended value stays in the store until the field is written or the session ends.
+/// - With `privilege`, writing the field renews the session's id. The end of its time does not.
+/// - A value that was stored before the field had a `ttl` has no known end, and reads as the
+///   default. A value that was stored with a `ttl` does not decode after the attribute is removed.
+///   If a later release changes the time, values that are already stored keep theirs.
 /// - `merge` is `"last_write"` or `"reject"`: values that end at different times cannot be merged.
 #[proc_macro_derive(Session, attributes(session))]
 pub fn derive_session(input: TokenStream) -> TokenStream {
-    let (input, mut errors) = parse::parse(syn::parse_macro_input!(input));
-    let model = model::check(input, &mut errors);
-    // The code is generated even after a mistake, so that what uses it makes no errors of its own.
+    let (input, mut errors) = parse::input::parse(syn::parse_macro_input!(input));
+    let model = check::session::check(input, &mut errors);
+    // Code is generated even after a mistake, to avoid follow-up errors in the code that uses it.
     let mut tokens = expand::expand(&model);
     tokens.extend(errors.into_compile_errors());
     tokens.into()
 }
+
+/// The code of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,7 +13,7 @@ enum Generic<T> {
     Something(T),
 }
 
-// The use of what cannot be a session makes no errors of its own.
+// Using an item that cannot be a session causes no follow-up errors.
 async fn handler(
     mut session: TypedSession<Visitor>,
     generic: TypedSession<Generic<u8>>,

@@ -19,7 +19,7 @@ struct Visitor {
     square: String,
 }
 
-// The use of a struct with mistakes makes no errors of its own.
+// Using a struct with mistakes causes no follow-up errors.
 async fn handler(mut session: TypedSession<Visitor>) {
     session.set_views(session.views + 1);
     let _ = session.take_user();

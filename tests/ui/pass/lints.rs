@@ -33,7 +33,7 @@
 
 use actix_typed_session::{Session, TypedSession};
 
-/// A session nobody uses.
+/// A session that is not used.
 #[derive(Debug, Session)]
 pub struct Public {
     /// Documented.

@@ -5,7 +5,7 @@
 use actix_typed_session::Session;
 use serde::{Deserialize, Serialize};
 
-/// A session with accessors that nobody calls.
+/// A session whose accessors are not called.
 #[derive(Session, Debug)]
 #[session(namespace = "shop", fields = "Accessors", cookie = "admin", strict)]
 pub struct Visitor<T, const N: usize>

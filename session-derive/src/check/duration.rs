@@ -1,4 +1,4 @@
-//! Times written as people write them: `"15m"`, `"1h 30m"`.
+//! Times as they are written in attributes: `"15m"`, `"1h 30m"`.
 
 use std::time::Duration;
 
@@ -6,21 +6,23 @@ use std::time::Duration;
 const UNITS: &[(&str, u64)] =
     &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-/// Reads a time, or tells what to write instead.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+/// Reads a time. The error is the message for the user.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
     match milliseconds(text) {
-        Ok(0) => Err(format!("{text:?} is no time at all; write one such as `\"15m\"`")),
+        Ok(0) => Err(format!(
+            "{text:?} is not a valid time, because it is zero; write one such as `\"15m\"`"
+        )),
         Ok(ms) => Ok(Duration::from_millis(ms)),
         Err(Problem::Overflow) => Err(format!(
-            "{text:?} is longer than can be counted; write a time such as `\"15m\"`, or drop `ttl`"
+            "{text:?} is too long; write a shorter time such as `\"15m\"`, or remove `ttl`"
         )),
         Err(Problem::Unit) => Err(format!(
-            "{text:?} has a unit that is none; the units are `ms`, `s`, `m` (minutes), `h` and `d`, as in \
+            "{text:?} has an unknown unit; use `ms`, `s`, `m` (minutes), `h` or `d`, as in \
              `\"15m\"`"
         )),
         Err(Problem::Form) => Err(format!(
-            "{text:?} is no time; write whole numbers with their units `ms`, `s`, `m`, `h` or `d`, as in \
-             `\"15m\"` or `\"1h 30m\"`"
+            "{text:?} is not a valid time; write whole numbers with the units `ms`, `s`, `m`, \
+             `h` or `d`, as in `\"15m\"` or `\"1h 30m\"`"
         )),
     }
 }
@@ -46,7 +48,7 @@ fn milliseconds(text: &str) -> Result<u64, Problem> {
             return Err(Problem::Form);
         }
         let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(Problem::Unit)?;
-        // OK because digits alone can only be too many.
+        // Digits alone fail to parse only if the number is too large.
         let number: u64 = number.parse().map_err(|_| Problem::Overflow)?;
         let part = number.checked_mul(*ms).ok_or(Problem::Overflow)?;
         sum = sum.checked_add(part).ok_or(Problem::Overflow)?;
@@ -78,27 +80,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_told_what_to_write() {
+    fn the_message_about_an_invalid_time_says_what_to_write() {
         for (text, problem) in [
-            ("", "is no time;"),
-            (" ", "is no time;"),
-            ("15", "is no time;"),
-            ("m", "is no time;"),
-            ("15 m", "is no time;"),
-            ("-15m", "is no time;"),
-            ("1.5h", "is no time;"),
-            ("1h, 30m", "is no time;"),
-            ("15m!", "is no time;"),
-            ("1_000ms", "is no time;"),
-            ("٣m", "is no time;"),
-            ("15min", "has a unit that is none;"),
-            ("15M", "has a unit that is none;"),
-            ("15µs", "has a unit that is none;"),
-            ("0s", "is no time at all;"),
-            ("0h 0m", "is no time at all;"),
-            ("18446744073709551616ms", "is longer than can be counted;"),
-            ("213503982335d", "is longer than can be counted;"),
-            ("18446744073709551615ms 1ms", "is longer than can be counted;"),
+            ("", "is not a valid time;"),
+            (" ", "is not a valid time;"),
+            ("15", "is not a valid time;"),
+            ("m", "is not a valid time;"),
+            ("15 m", "is not a valid time;"),
+            ("-15m", "is not a valid time;"),
+            ("1.5h", "is not a valid time;"),
+            ("1h, 30m", "is not a valid time;"),
+            ("15m!", "is not a valid time;"),
+            ("1_000ms", "is not a valid time;"),
+            ("٣m", "is not a valid time;"),
+            ("15min", "has an unknown unit;"),
+            ("15M", "has an unknown unit;"),
+            ("15µs", "has an unknown unit;"),
+            ("0s", "is zero;"),
+            ("0h 0m", "is zero;"),
+            ("18446744073709551616ms", "is too long;"),
+            ("213503982335d", "is too long;"),
+            ("18446744073709551615ms 1ms", "is too long;"),
         ] {
             let message = parse(text).expect_err(text);
             assert!(message.contains(problem) && message.contains("15m"), "{text}: {message}");

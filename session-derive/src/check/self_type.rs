@@ -1,4 +1,4 @@
-//! What `Self` means in a session struct, written out for code that stands outside of it.
+//! Writes out `Self`, which means another struct in the generated code.
 
 use proc_macro2::Span;
 use syn::{
@@ -6,10 +6,10 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-use crate::parse::Input;
+use crate::parse::input::Input;
 
-/// Replaces `Self` in the bounds and the field types of a struct by the struct's name.
-pub(crate) fn write_out_self(input: &mut Input) {
+/// Replaces `Self` by the struct's name in the bounds and field types of a struct.
+pub(super) fn write_out_self(input: &mut Input) {
     let generics = input.generics.clone();
     let mut receiver = Receiver { ident: &input.ident, generics: &generics };
     receiver.visit_generics_mut(&mut input.generics);
@@ -24,15 +24,16 @@ struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
+    /// Returns the struct with its generic arguments.
     fn itself(&self, span: Span) -> Type {
         let mut ident = self.ident.clone();
-        // So that a mistake is shown where it was made.
+        // Mistakes are shown where `Self` was written.
         ident.set_span(span.resolved_at(ident.span()));
         let (_, arguments, _) = self.generics.split_for_impl();
         parse_quote!(#ident #arguments)
     }
 
-    /// `Self::Item` to `<Visitor>::Item`.
+    /// Changes `Self::Item` to `<Visitor>::Item`.
     fn qualify(&self, qself: &mut Option<QSelf>, path: &mut Path) {
         if qself.is_some() || path.leading_colon.is_some() || path.segments[0].ident != "Self" {
             return;
@@ -74,7 +75,7 @@ mod tests {
     use quote::ToTokens;
 
     use super::*;
-    use crate::parse::parse;
+    use crate::parse::input::parse;
 
     #[test]
     fn self_is_the_struct_everywhere() {

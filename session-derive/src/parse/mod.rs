@@ -1,0 +1,7 @@
+//! What is written above the struct and its fields, and where.
+
+pub(crate) mod attribute;
+pub(crate) mod input;
+pub(crate) mod spelling;
+pub(crate) mod syntax;
+pub(crate) mod table;
