@@ -43,9 +43,12 @@
 //!
 //! | feature | why it exists |
 //! | --- | --- |
-//! | `redis` | [`RedisStore`], for several processes or machines; it brings `rustls` |
+//! | `file` (on by default) | [`FileStore`], the default store; it brings the `rustix` and `tempfile` crates |
+//! | `redis` | [`RedisStore`], for several processes or machines |
+//! | `redis-tls` | `rediss:` URLs, for a Redis behind TLS; it brings `rustls` |
 //! | `sealed` | encryption: [`EncryptedStore`] around any store, [`CookieStore`] without one; it brings the `chacha20poly1305` crate |
 //! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
+
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -84,6 +87,8 @@ pub use actix_typed_session_derive::Session;
 pub use expiry::FakeClock;
 #[cfg(feature = "sealed")]
 pub use store::{CookieStore, EncryptedStore};
+#[cfg(feature = "file")]
+pub use store::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
 pub use {
@@ -102,8 +107,8 @@ pub use {
     record::{FieldName, Grace, OldId, Record, RecordError},
     sessions::{OverLimit, Page, Sessions, StoredSession},
     store::{
-        Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, FindByIndex,
-        Found, MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
+        Backend, Created, DeleteExpired, FindByIndex, Found, MemoryStore, MemoryStoreBuilder,
+        Renewal, SessionStore, Updated,
     },
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},
@@ -133,6 +138,6 @@ pub mod __private {
 use actix_typed_session_log_watch as _;
 
 /// The code of the README, as tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "file"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -26,7 +26,7 @@ use crate::{
     config::{Config, SessionMiddlewareBuilder, WorkerConfig},
     error::Chain,
     handle::{Closing, SessionHandle},
-    store::{Backend, FileStore},
+    store::Backend,
     transport::Answer,
 };
 
@@ -64,11 +64,12 @@ impl SessionMiddleware {
     }
 }
 
+#[cfg(feature = "file")]
 impl Default for SessionMiddleware {
-    /// A [`FileStore`] in the folder `sessions` of the working directory; sessions live for 20 hours
+    /// A [`FileStore`](crate::FileStore) in the folder `sessions` of the working directory; sessions live for 20 hours
     /// (72 000 000 ms) without a request.
     fn default() -> Self {
-        Self::new(FileStore::default())
+        Self::new(crate::store::FileStore::default())
     }
 }
 

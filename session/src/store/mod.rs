@@ -19,6 +19,7 @@ mod cookie;
 #[cfg(feature = "sealed")]
 mod encrypted;
 mod erased;
+#[cfg(feature = "file")]
 mod file;
 mod memory;
 #[cfg(feature = "redis")]
@@ -32,6 +33,7 @@ pub use cookie::CookieStore;
 #[cfg(feature = "sealed")]
 pub use encrypted::EncryptedStore;
 pub(crate) use erased::{Answer, ErasedIndex, ErasedStore, Look};
+#[cfg(feature = "file")]
 pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
