@@ -49,6 +49,7 @@
 //! | `sealed` | encryption: [`EncryptedStore`] around any store, [`CookieStore`] without one; it brings the `chacha20poly1305` crate |
 //! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -133,11 +134,11 @@ pub mod __private {
     };
 }
 
-// What the tests log tells no secret.
-#[cfg(test)]
+// What the tests log tells no secret. The published package has no watcher; see `watch_logs.rs`.
+#[cfg(all(test, watch_logs))]
 use actix_typed_session_log_watch as _;
 
 /// The code of the README, as tests.
 #[cfg(all(doctest, feature = "file"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
