@@ -36,6 +36,7 @@
 //! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
 //! | answer an auditor | [OWASP ASVS 5.0](guide::asvs), line by line |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
+//! | know which crates it brings | [dependencies](guide::dependencies) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
 //!
