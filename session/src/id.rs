@@ -4,9 +4,9 @@
 use std::{fmt, hash::Hasher, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ctutils::CtEq as _;
 use rand::TryRng as _;
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
 /// The secret that a client presents to get at its session.
 ///
@@ -42,11 +42,7 @@ impl SessionId {
     /// When the operating system has no random numbers to give; an id that could be guessed would be
     /// worse.
     pub fn random() -> Self {
-        let mut bytes = [0; 32];
-        rand::rngs::SysRng
-            .try_fill_bytes(&mut bytes)
-            .expect("the operating system's random number generator works");
-        Self(URL_SAFE_NO_PAD.encode(bytes).into_bytes().into())
+        Self(URL_SAFE_NO_PAD.encode(random_bytes::<32>()).into_bytes().into())
     }
 
     /// A version 4 UUID with hyphens, as Node's `uuid.v4()`.
@@ -54,7 +50,11 @@ impl SessionId {
     /// It has 122 random bits, six fewer than OWASP ASVS 5.0 (7.2.3) asks for; prefer
     /// [`random`](Self::random) unless something else needs the ids to be UUIDs.
     pub fn uuid() -> Self {
-        Self(uuid::Uuid::new_v4().to_string().into_bytes().into())
+        // RFC 9562, 5.4: the version is 4, the variant is 0b10, and the rest is random.
+        let random = u128::from_be_bytes(random_bytes()) & !(0xf << 76 | 0b11 << 62);
+        let hex = format!("{:032x}", random | 4 << 76 | 0b10 << 62);
+        let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+        Self(groups.join("-").into_bytes().into())
     }
 
     /// An id of your own making, for [`id_generator`](crate::SessionMiddlewareBuilder::id_generator).
@@ -94,6 +94,15 @@ impl SessionId {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("ids are ASCII")
     }
+}
+
+/// Bytes from the operating system's generator.
+fn random_bytes<const LEN: usize>() -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the operating system's random number generator works");
+    bytes
 }
 
 /// Whether these are characters that ids are made of, which are the `unreserved` ones of RFC 3986, 2.3.
@@ -257,6 +266,19 @@ mod tests {
         assert_eq!(id, id.clone());
         assert_ne!(id, SessionId::random());
         assert_ne!(SessionId::uuid(), SessionId::uuid());
+    }
+
+    #[test]
+    fn a_uuid_has_the_form_of_version_4() {
+        for _ in 0..64 {
+            let id = SessionId::uuid();
+            let groups: Vec<_> = id.as_str().split('-').map(str::len).collect();
+            assert_eq!(groups, [8, 4, 4, 4, 12]);
+            let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f' | '-');
+            assert!(id.as_str().chars().all(is_hex), "{}", id.as_str());
+            assert_eq!(id.as_str().as_bytes()[14], b'4', "the version");
+            assert!(b"89ab".contains(&id.as_str().as_bytes()[19]), "the variant");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@
 //! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
 //! | answer an auditor | [OWASP ASVS 5.0](guide::asvs), line by line |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
+//! | know which crates it brings | [dependencies](guide::dependencies) |
 //! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
 //! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
 //!
@@ -43,9 +44,13 @@
 //!
 //! | feature | why it exists |
 //! | --- | --- |
-//! | `redis` | [`RedisStore`], for several processes or machines; it brings `rustls` |
+//! | `file` (on by default) | [`FileStore`], the default store; it brings the `rustix` and `tempfile` crates |
+//! | `redis` | [`RedisStore`], for several processes or machines |
+//! | `redis-tls` | `rediss:` URLs, for a Redis behind TLS; it brings `rustls` |
 //! | `sealed` | encryption: [`EncryptedStore`] around any store, [`CookieStore`] without one; it brings the `chacha20poly1305` crate |
 //! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
 mod crypto;
@@ -71,6 +76,8 @@ mod typed;
 pub use actix_typed_session_derive::Session;
 #[cfg(feature = "sealed")]
 pub use store::{CookieStore, EncryptedStore};
+#[cfg(feature = "file")]
+pub use store::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
 #[cfg(any(test, feature = "conformance"))]
@@ -89,8 +96,8 @@ pub use {
     request::{SessionHandle, Status},
     sessions::{By, OverLimit, Page, Sessions, StoredSession},
     store::{
-        Backend, Created, DeleteExpired, Durability, FileStore, FileStoreBuilder, FindByIndex,
-        Found, LoadOptions, MemoryStore, MemoryStoreBuilder, Renewal, SessionStore, Updated,
+        Backend, Created, DeleteExpired, FindByIndex, Found, LoadOptions, MemoryStore,
+        MemoryStoreBuilder, Renewal, SessionStore, Updated,
     },
     time::{Clock, Limits, SystemClock, Timestamp},
     transport::SameSite,
@@ -117,11 +124,11 @@ pub mod __private {
     };
 }
 
-// What the tests log tells no secret.
-#[cfg(test)]
+// What the tests log tells no secret. The published package has no watcher; see `watch_logs.rs`.
+#[cfg(all(test, watch_logs))]
 use actix_typed_session_log_watch as _;
 
 /// The code of the README, as tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -6,9 +6,6 @@ use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::sources::{read, rust_files};
 
 #[test]
-}
-
-#[test]
 fn what_each_test_logs_is_watched() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     for file in fs::read_dir(tests).expect("a folder") {

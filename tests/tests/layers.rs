@@ -1,13 +1,7 @@
 //! A request reads what is stored, above it what is being saved, and above that what it changed. All of
 //! its extractors, and `Sessions`, read and write through the same layers.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    future::Future,
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeSet, future::Future, rc::Rc, time::Duration};
 
 use actix_typed_session::{
     FakeClock, MemoryStore, Session, SessionError, SessionHandle, SessionMiddleware, Sessions,
@@ -91,9 +85,11 @@ async fn sessions_read_and_write_values_with_a_ttl_as_requests_do() {
     let mut ann = Browser::new(serve!(
         App::new()
             .route("/begin", web::get().to(begin))
-            .route("/credit", web::get().to(async |session: TypedSession<Visitor>| {
-                session.credit.to_string()
-            }))
+            .route(
+                "/credit",
+                web::get()
+                    .to(async |session: TypedSession<Visitor>| { session.credit.to_string() })
+            )
             .wrap(sessions.clone())
     ));
     ann.get("/begin").await;
@@ -178,20 +174,26 @@ async fn a_logout_after_a_save_that_found_the_session_gone_ends_the_renewed_sess
         App::new()
             .route("/begin", web::get().to(begin))
             .route("/show", web::get().to(show))
-            .route("/renew", web::get().to(async |mut session: SessionHandle| {
-                session.renew();
-                "renewed"
-            }))
-            .route("/logout", web::get().to(move |mut session: TypedSession<Visitor>| {
-                let gate = gate.clone();
-                async move {
-                    gate.pass().await;
-                    session.set_name("late".to_owned());
-                    let saved = session.save().await;
-                    session.destroy();
-                    format!("{:?}", saved.is_ok())
-                }
-            }))
+            .route(
+                "/renew",
+                web::get().to(async |mut session: SessionHandle| {
+                    session.renew();
+                    "renewed"
+                }),
+            )
+            .route(
+                "/logout",
+                web::get().to(move |mut session: TypedSession<Visitor>| {
+                    let gate = gate.clone();
+                    async move {
+                        gate.pass().await;
+                        session.set_name("late".to_owned());
+                        let saved = session.save().await;
+                        session.destroy();
+                        format!("{:?}", saved.is_ok())
+                    }
+                }),
+            )
             .wrap(sessions.clone())
     }));
     ann.get("/begin").await;

@@ -52,6 +52,9 @@ pub mod asvs {}
 #[doc = include_str!("growth.svg")]
 pub mod speed {}
 
+#[doc = include_str!("dependencies.md")]
+pub mod dependencies {}
+
 #[doc = include_str!("writing_a_store.md")]
 pub mod writing_a_store {}
 

@@ -16,7 +16,7 @@ use actix_web::{
 use super::service::SessionService;
 use crate::{
     config::{Config, WorkerConfig},
-    store::{Backend, FileStore},
+    store::Backend,
 };
 
 /// Loads sessions when a handler asks for them, and saves, renews or destroys them with the response.
@@ -48,11 +48,12 @@ impl SessionMiddleware {
     }
 }
 
+#[cfg(feature = "file")]
 impl Default for SessionMiddleware {
-    /// A [`FileStore`] in the folder `sessions` of the working directory; sessions live for 20 hours
+    /// A [`FileStore`](crate::FileStore) in the folder `sessions` of the working directory; sessions live for 20 hours
     /// (72 000 000 ms) without a request.
     fn default() -> Self {
-        Self::new(FileStore::default())
+        Self::new(crate::store::FileStore::default())
     }
 }
 

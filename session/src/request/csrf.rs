@@ -1,10 +1,10 @@
 //! Tokens for forms: proof that a request comes from a page that was made for its session.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ctutils::CtEq as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::TryRng as _;
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 
 use crate::id::SessionId;
 
@@ -40,7 +40,7 @@ pub(crate) fn is_of(token: &str, id: &SessionId) -> bool {
     let Ok(bytes) = URL_SAFE_NO_PAD.decode(token) else { return false };
     let Some((mask, masked)) = bytes.split_at_checked(SECRET_LEN) else { return false };
     let unmasked: Vec<u8> = mask.iter().zip(masked).map(|(mask, masked)| mask ^ masked).collect();
-    unmasked.ct_eq(&secret(id)).into()
+    unmasked.as_slice().ct_eq(&secret(id)).into()
 }
 
 /// Who has seen the store cannot make it: a store knows the id's hash only.

@@ -6,6 +6,7 @@ mod cookie;
 #[cfg(feature = "sealed")]
 mod encrypted;
 mod erased;
+#[cfg(feature = "file")]
 mod file;
 mod index_pages;
 mod memory;
@@ -20,11 +21,12 @@ mod sweeper;
 pub use cookie::CookieStore;
 #[cfg(feature = "sealed")]
 pub use encrypted::EncryptedStore;
+#[cfg(feature = "file")]
+pub use file::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
 pub use {
     capabilities::{DeleteExpired, FindByIndex, Found},
-    file::{Durability, FileStore, FileStoreBuilder},
     memory::{MemoryStore, MemoryStoreBuilder},
     persistence::Backend,
     session_store::{Created, LoadOptions, Renewal, SessionStore, Updated},

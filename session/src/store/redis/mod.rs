@@ -26,6 +26,8 @@ mod link;
 mod peer;
 mod resp;
 mod script;
+#[cfg_attr(not(feature = "redis-tls"), path = "no_tls.rs")]
+mod tls;
 mod topology;
 mod wire;
 
@@ -60,8 +62,10 @@ struct Inner {
 
 impl RedisStore {
     /// The sessions in the Redis at this URL: `redis://[user[:password]@]host[:port][/database]`, with
-    /// `rediss:` for TLS, or `redis+unix:///path` for a socket. TLS is that of rustls, with the cryptography that the application has installed
-    /// for it, or ring.
+    /// `rediss:` for TLS, or `redis+unix:///path` for a socket.
+    ///
+    /// TLS needs the feature `redis-tls`. It is that of rustls, with the cryptography that the
+    /// application has installed for it, or ring.
     ///
     /// # Errors
     /// The URL cannot be understood. Whether a server is there shows with the first request.
@@ -214,6 +218,7 @@ impl RedisStoreBuilder {
 
     /// The certificate, as PEM, of the authority that has signed the servers' certificates. The default
     /// are the authorities that the operating system trusts.
+    #[cfg(feature = "redis-tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self

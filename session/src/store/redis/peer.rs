@@ -2,18 +2,13 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{
     cache::Cache,
     resp::{Command, Refusal, Reply},
+    tls::Tls,
     wire::{Lost, Stream, Wire},
 };
 use crate::error::Cause;
@@ -25,8 +20,7 @@ pub(super) struct Peer {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: u32,
-    /// For TLS.
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// Where a server listens.
@@ -83,14 +77,14 @@ impl Peer {
         };
         let user = Some(decoded(url.username())?).filter(|user| !user.is_empty());
         let password = url.password().map(decoded).transpose()?;
-        let tls = is_tls.then(|| client_config(None)).transpose()?;
+        let tls = is_tls.then(|| Tls::new(None)).transpose()?;
         Ok(Self { place, user, password, database, tls })
     }
 
     /// The same, with certificates of this authority, as PEM, if it is spoken with over TLS.
     pub(super) fn trusting(mut self, root_certificate: Option<&[u8]>) -> Result<Self, Cause> {
         if self.tls.is_some() && root_certificate.is_some() {
-            self.tls = Some(client_config(root_certificate)?);
+            self.tls = Some(Tls::new(root_certificate)?);
         }
         Ok(self)
     }
@@ -171,9 +165,10 @@ impl Peer {
         };
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?))
+        match &self.tls {
+            Some(tls) => tls.connect(host, stream).await,
+            None => Ok(Box::new(stream)),
+        }
     }
 }
 
@@ -187,29 +182,6 @@ fn accepted(reply: Reply) -> Result<Reply, Refusal> {
 fn decoded(text: &str) -> Result<String, Cause> {
     let text = percent_encoding::percent_decode_str(text).decode_utf8();
     Ok(text.map_err(|_| "it is not UTF-8")?.into_owned())
-}
-
-/// TLS with the cryptography that the application has installed, or ring.
-fn client_config(root_certificate: Option<&[u8]>) -> Result<Arc<ClientConfig>, Cause> {
-    let mut roots = RootCertStore::empty();
-    match root_certificate {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                roots.add(certificate?)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 #[cfg(test)]
@@ -240,7 +212,21 @@ mod tests {
             assert_eq!(peer.database, database, "{url}");
             assert!(peer.tls.is_none(), "{url}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "redis-tls")]
+    fn a_url_says_whether_to_speak_tls() {
         assert!(Peer::parse("rediss://host").expect("a good URL").tls.is_some());
+    }
+
+    #[test]
+    #[cfg(not(feature = "redis-tls"))]
+    fn a_url_with_tls_is_refused_with_the_name_of_the_feature() {
+        for url in ["rediss://u:secret@host", "valkeys://u:secret@host"] {
+            let error = Peer::parse(url).map(drop).expect_err("TLS cannot be had");
+            assert!(error.to_string().contains("enable the feature `redis-tls`"), "{error}");
+        }
     }
 
     #[test]

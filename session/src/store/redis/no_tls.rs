@@ -1,0 +1,24 @@
+//! What stands in for TLS without the feature `redis-tls`.
+
+use std::io;
+
+use tokio::net::TcpStream;
+
+use super::wire::Stream;
+use crate::error::Cause;
+
+/// TLS cannot be had, so there is no value of this type.
+#[derive(Clone)]
+pub(super) enum Tls {}
+
+impl Tls {
+    /// Fails, and names the feature.
+    pub(super) fn new(_: Option<&[u8]>) -> Result<Self, Cause> {
+        Err("its scheme asks for TLS; enable the feature `redis-tls` of `actix-typed-session`"
+            .into())
+    }
+
+    pub(super) async fn connect(&self, _: &str, _: TcpStream) -> io::Result<Box<dyn Stream>> {
+        match *self {}
+    }
+}
