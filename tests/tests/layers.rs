@@ -131,13 +131,16 @@ async fn a_change_of_a_save_that_failed_is_undone_without_a_call() {
     let faults = store.clone();
     let mut ann = site!(store.clone(), {
         let faults = faults.clone();
-        async move |mut session: TypedSession<Visitor>| {
-            faults.inject(Operation::Update, Fault::ErrorBefore);
-            session.set_views(session.views + 5);
-            assert!(session.save().await.is_err());
-            faults.heal();
-            session.set_views(session.views - 5);
-            session.views.to_string()
+        move |mut session: TypedSession<Visitor>| {
+            let faults = faults.clone();
+            async move {
+                faults.inject(Operation::Update, Fault::ErrorBefore);
+                session.set_views(session.views + 5);
+                assert!(session.save().await.is_err());
+                faults.heal();
+                session.set_views(session.views - 5);
+                session.views.to_string()
+            }
         }
     });
     ann.get("/begin").await;

@@ -27,36 +27,44 @@ impl<T: Session> Tracked<T> {
     /// Reads the stored fields again if another extractor changed them. Fields that are not stored
     /// stay.
     fn refresh(&mut self) {
-        let generation = self.handle.fields().generation();
-        if self.generation == generation {
+        if !self.is_behind() {
             return;
         }
-        self.generation = generation;
+        self.set_current();
         let mut latest = read(self.handle.fields()).unwrap_or_else(|_| T::fresh());
         T::visit(&mut Swap { one: &mut self.value, other: &mut latest });
     }
 
-    /// What the struct changed itself needs no refresh.
-    fn is_current(&mut self) {
+    /// Whether another extractor changed the session's fields.
+    fn is_behind(&self) -> bool {
+        self.generation != self.handle.fields().generation()
+    }
+
+    /// Notes that the struct shows all changes.
+    fn set_current(&mut self) {
         self.generation = self.handle.fields().generation();
     }
 
     /// Gives a field a value, unless that cannot be stored.
     pub fn set<F>(&mut self, field: &'static Field<T, F>, value: F) {
-        self.refresh();
-        let current = (field.get_mut)(&mut self.value);
         let after = (field.snapshot)(&value);
-        // Only a sum is recorded by what it was before; any other field is compared to what is stored.
+        // A sum is recorded as the difference to what the struct shows, which the caller has seen.
+        // Any other field is compared to what is stored.
         let before = match &after {
-            Snapshot::Sum(_) => Some((field.snapshot)(current)),
+            Snapshot::Sum(_) => Some((field.snapshot)((field.get)(&self.value))),
             Snapshot::Value(_) | Snapshot::Failed(_) => None,
         };
+        let adds_to_others = before.is_some() && self.is_behind();
+        self.refresh();
         if !matches!(after, Snapshot::Failed(_)) {
-            *current = value;
+            *(field.get_mut)(&mut self.value) = value;
         }
         let fields = self.handle.fields();
         record_change(fields, field, before, after, || (field.snapshot)(&field.fresh()));
-        self.is_current();
+        if adds_to_others {
+            self.refresh();
+        }
+        self.set_current();
     }
 
     /// Lends a field out for changes in place.
@@ -92,7 +100,7 @@ impl<T: Session> Tracked<T> {
             // The derive calls this for sums only.
             (Snapshot::Value(_) | Snapshot::Sum(_), _) => {}
         }
-        self.is_current();
+        self.set_current();
     }
 
     /// A field that is not stored.
@@ -112,7 +120,7 @@ impl<T: Session> Tracked<T> {
     pub fn regenerate(&mut self) {
         self.handle.regenerate();
         self.value = T::fresh();
-        self.is_current();
+        self.set_current();
     }
 
     pub fn renew(&mut self) {
@@ -122,13 +130,13 @@ impl<T: Session> Tracked<T> {
     pub fn destroy(&mut self) {
         self.handle.destroy();
         self.value = T::fresh();
-        self.is_current();
+        self.set_current();
     }
 
     pub async fn reload(&mut self) -> Result<(), SessionError> {
         self.handle.reload().await?;
         self.value = read(self.handle.fields())?;
-        self.is_current();
+        self.set_current();
         Ok(())
     }
 
@@ -148,7 +156,7 @@ impl<T: Session> Tracked<T> {
         self.handle.set_max_age(max_age);
         if self.handle.status() == Status::Destroyed {
             self.value = T::fresh();
-            self.is_current();
+            self.set_current();
         }
     }
 
@@ -159,7 +167,7 @@ impl<T: Session> Tracked<T> {
     pub fn modify<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
         self.refresh();
         let result = modify(&mut self.value, self.handle.fields(), change);
-        self.is_current();
+        self.set_current();
         result
     }
 }
