@@ -17,7 +17,10 @@ use std::{
 
 use hashlink::LruCache;
 
-use super::{layout, resp::Reply, wire::Source};
+use super::{
+    client::{PushHandler, Reply, WeakConnection},
+    layout,
+};
 use crate::{
     id::{KeyHasher, StoreKey},
     record::{Patch, Record},
@@ -45,7 +48,7 @@ struct Shard {
 struct IndexEntry {
     record: Record,
     /// Who says when it changes.
-    source: Source,
+    source: WeakConnection,
     bytes: usize,
 }
 
@@ -83,12 +86,12 @@ impl Cache {
     pub(super) fn get(&self, key: &StoreKey) -> Option<Record> {
         let mut shard = self.shard(key);
         let entry = shard.entries.get(key)?;
-        if entry.source.has_ended() {
+        if entry.source.is_closed() {
             shard.remove(key);
             return None;
         }
         let name = || layout::prefixed_key_name(&self.prefix, key);
-        entry.source.is_proven(self.staleness, name).then(|| entry.record.clone())
+        entry.source.is_fresh(self.staleness, name).then(|| entry.record.clone())
     }
 
     /// To be taken before the server is asked.
@@ -97,7 +100,13 @@ impl Cache {
     }
 
     /// Keeps what the server has answered over a connection.
-    pub(super) fn keep(&self, key: &StoreKey, glance: Glance, record: &Record, source: Source) {
+    pub(super) fn keep(
+        &self,
+        key: &StoreKey,
+        glance: Glance,
+        record: &Record,
+        source: WeakConnection,
+    ) {
         let mut shard = self.shard(key);
         if shard.said[kind(key)] == glance.said {
             shard.insert(key, record.clone(), source, self.room);
@@ -116,8 +125,18 @@ impl Cache {
         shard.remove(key);
     }
 
-    /// Takes in what a server says without being asked.
-    pub(super) fn hear(&self, said: &[Reply]) {
+    fn forget_all(&self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.said.iter_mut().for_each(|said| *said = said.wrapping_add(1));
+            shard.entries.clear();
+            shard.bytes = 0;
+        }
+    }
+}
+
+impl PushHandler for Cache {
+    fn on_push(&self, said: &[Reply]) {
         let [what, keys] = said else { return };
         if !what.is_text("invalidate") {
             return;
@@ -131,15 +150,6 @@ impl Cache {
             }),
             // All of them: the database was emptied.
             _ => self.forget_all(),
-        }
-    }
-
-    fn forget_all(&self) {
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            shard.said.iter_mut().for_each(|said| *said = said.wrapping_add(1));
-            shard.entries.clear();
-            shard.bytes = 0;
         }
     }
 }
@@ -164,7 +174,7 @@ impl Shard {
         Some(entry)
     }
 
-    fn insert(&mut self, key: &StoreKey, record: Record, source: Source, room: usize) {
+    fn insert(&mut self, key: &StoreKey, record: Record, source: WeakConnection, room: usize) {
         self.remove(key);
         let bytes = size_of::<(StoreKey, IndexEntry)>() + OVERHEAD + record.memory();
         if bytes > room {
@@ -197,7 +207,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 impl Changing<'_> {
     /// The server has applied a patch, which has made this version, and says from now on over this connection when
     /// the session changes again. If what is at hand is what the patch was applied to, the result is at hand.
-    pub(super) fn applied(self, patch: &Patch, version: u64, source: Source) {
+    pub(super) fn applied(self, patch: &Patch, version: u64, source: WeakConnection) {
         let mut shard = self.cache.shard(&self.key);
         let is_known = shard.said[kind(&self.key)] == self.glance.said;
         // Whoever has read it before the change must not keep that.
@@ -234,8 +244,8 @@ mod tests {
     }
 
     /// A cache that has a record of version 1 at hand.
-    fn cache() -> (Cache, Source, impl Sized) {
-        let (source, open) = Source::open();
+    fn cache() -> (Cache, WeakConnection, impl Sized) {
+        let (source, open) = WeakConnection::without_server();
         let cache = Cache::new(String::new(), 1 << 20, Duration::MAX);
         cache.keep(&KEY, cache.glance(&KEY), &record(1), source.clone());
         assert_eq!(version(&cache), Some(1));
@@ -248,7 +258,7 @@ mod tests {
 
     fn say_that_it_has_changed(cache: &Cache) {
         let name = Reply::Text(layout::key_name(&KEY).into());
-        cache.hear(&[Reply::Text("invalidate".into()), Reply::List(vec![name])]);
+        cache.on_push(&[Reply::Text("invalidate".into()), Reply::List(vec![name])]);
     }
 
     #[test]

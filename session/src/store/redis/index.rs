@@ -12,10 +12,10 @@ use futures_util::future::try_join_all;
 use serde_json::value::RawValue;
 
 use super::{
-    RedisStore, is_one,
+    RedisStore,
+    client::{Args, Command, Retry},
+    is_one,
     layout::{self, Member},
-    link::Repeat,
-    resp::{Command, Words},
     script::{self, Script},
     updated,
 };
@@ -124,12 +124,12 @@ impl RedisStore {
         id: PublicId,
         values: impl Iterator<Item = (&'a str, &'a RawValue)>,
     ) -> Result<usize, StoreError> {
-        let mut arguments = Words::default();
+        let mut arguments = Args::default();
         arguments.push(layout::place(id, key));
         let arguments = &arguments;
         let calls = values.map(|(name, value)| async move {
             let set = self.set(name, value);
-            is_one(&self.run_on(script, &[&set], arguments, Repeat::Harmless).await?.reply)
+            is_one(&self.run_on(script, &[&set], arguments, Retry::Idempotent).await?.reply)
         });
         Ok(try_join_all(calls).await?.into_iter().filter(|is_one| *is_one).count())
     }
@@ -163,7 +163,7 @@ impl RedisStore {
         self.enter(key, index.public_id(), new_values(patch, &index)).await?;
         let arguments = layout::patch_arguments(patch);
         let updated =
-            updated(self.run(&script::UPDATE_ALONE, key, &arguments, Repeat::Never).await?)?;
+            updated(self.run(&script::UPDATE_ALONE, key, &arguments, Retry::Never).await?)?;
         if known.is_none()
             && let Some(first) = self.index_of(key).await?
             && first.public_id() != index.public_id()
@@ -179,10 +179,10 @@ impl RedisStore {
         after: Option<PublicId>,
         limit: usize,
     ) -> Result<Vec<Member>, StoreError> {
-        let mut arguments = Words::default();
+        let mut arguments = Args::default();
         arguments.push(layout::range_after(after));
         arguments.push_number(limit as u64);
-        let answer = self.run_on(&script::FIND, &[set], &arguments, Repeat::Harmless).await?;
+        let answer = self.run_on(&script::FIND, &[set], &arguments, Retry::Idempotent).await?;
         layout::parse_members(answer.reply)
     }
 
@@ -219,7 +219,7 @@ impl RedisStore {
         };
         if member.age > SETTLED {
             let command = Command::new("ZREM").arg(set).arg(&member.bytes);
-            self.call(set, &command, Repeat::Harmless).await?;
+            self.call(set, &command, Retry::Idempotent).await?;
         }
         Ok(seen)
     }

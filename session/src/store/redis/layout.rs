@@ -31,7 +31,7 @@ use crate::{
     time::{Limits, Timestamp, whole_ms},
 };
 
-use super::resp::{Reply, Words};
+use super::client::{Args, Reply};
 
 const CREATED: &str = "@c";
 const VERSION: &str = "@v";
@@ -61,8 +61,8 @@ pub(super) fn parse_key_name(name: &[u8]) -> Option<StoreKey> {
 }
 
 /// The arguments that store a record: when it expires, then the hash.
-pub(super) fn record_arguments(record: &Record) -> Words {
-    let mut words = Words::default();
+pub(super) fn record_arguments(record: &Record) -> Args {
+    let mut words = Args::default();
     words.push_number(record.expires_at().as_unix_ms());
     let mut number = |name: &str, number: u64| {
         words.push(name);
@@ -175,7 +175,7 @@ pub(super) fn parse_members(answer: Reply) -> Result<Vec<Member>, StoreError> {
 }
 
 /// The names and values of a patch that only sets fields, and not very many. Most are such patches.
-pub(super) fn set_arguments(patch: &Patch) -> Option<Words> {
+pub(super) fn set_arguments(patch: &Patch) -> Option<Args> {
     /// A script can pass so many on.
     const MOST: usize = 1_000;
 
@@ -187,7 +187,7 @@ pub(super) fn set_arguments(patch: &Patch) -> Option<Words> {
     if !is_plain || patch.changes().next().is_none() {
         return None;
     }
-    let mut words = Words::default();
+    let mut words = Args::default();
     for (at, (name, change)) in patch.changes().enumerate() {
         let Change::Set(json) = change else { return None };
         if at == MOST {
@@ -200,16 +200,16 @@ pub(super) fn set_arguments(patch: &Patch) -> Option<Words> {
 }
 
 /// The head of a patch, then the changes.
-pub(super) fn patch_arguments(patch: &Patch) -> Words {
-    let mut words = Words::default();
+pub(super) fn patch_arguments(patch: &Patch) -> Args {
+    let mut words = Args::default();
     words.push(patch_head(patch));
     push_changes(&mut words, patch);
     words
 }
 
 /// The head of a patch, when the grace is over, the mark of the retired record, then the changes.
-pub(super) fn rotate_arguments(patch: &Patch, grace: Grace, successor: &StoreKey) -> Words {
-    let mut words = Words::default();
+pub(super) fn rotate_arguments(patch: &Patch, grace: Grace, successor: &StoreKey) -> Args {
+    let mut words = Args::default();
     words.push(patch_head(patch));
     push_grace(&mut words, grace, successor);
     push_changes(&mut words, patch);
@@ -217,8 +217,8 @@ pub(super) fn rotate_arguments(patch: &Patch, grace: Grace, successor: &StoreKey
 }
 
 /// As the first three of [`rotate_arguments`], for a patch that expects this version and no more.
-pub(super) fn retire_arguments(version: u64, grace: Grace, successor: &StoreKey) -> Words {
-    let mut words = Words::default();
+pub(super) fn retire_arguments(version: u64, grace: Grace, successor: &StoreKey) -> Args {
+    let mut words = Args::default();
     words.push(format!("v{version}"));
     push_grace(&mut words, grace, successor);
     words
@@ -250,7 +250,7 @@ fn patch_head(patch: &Patch) -> String {
 
 /// The changes of a patch: `=name value`, `-name`, and `+name by first`, where `first` is what an absent
 /// field becomes; and `*`, followed by the bytes of an index.
-fn push_changes(words: &mut Words, patch: &Patch) {
+fn push_changes(words: &mut Args, patch: &Patch) {
     if let Some(index) = patch.index() {
         words.push([b"*".as_slice(), &index_bytes(index)].concat());
     }
@@ -272,9 +272,9 @@ fn push_changes(words: &mut Words, patch: &Patch) {
 }
 
 /// What a script must know to extend a session: the time, and the middleware's limits.
-pub(super) fn renewal_arguments(renewal: &Renewal) -> Words {
+pub(super) fn renewal_arguments(renewal: &Renewal) -> Args {
     let Renewal { lifetimes, now } = renewal;
-    let mut words = Words::default();
+    let mut words = Args::default();
     words.push_number(now.as_unix_ms());
     let limits = [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval];
     limits.into_iter().flatten().for_each(|limit| words.push_number(whole_ms(limit)));
@@ -282,7 +282,7 @@ pub(super) fn renewal_arguments(renewal: &Renewal) -> Words {
 }
 
 /// What a script must know to retire a record: when the grace is over, and its mark.
-fn push_grace(words: &mut Words, grace: Grace, successor: &StoreKey) {
+fn push_grace(words: &mut Args, grace: Grace, successor: &StoreKey) {
     words.push_number(grace.until.as_unix_ms());
     words.push(match grace.old_id {
         OldId::ReadsSnapshot => key_name(successor),
@@ -308,8 +308,8 @@ pub(super) fn parse_record(hash: Reply) -> Result<Option<Record>, StoreError> {
 const HEAD: [&str; 7] = [CREATED, EXPIRES, VERSION, MAX_AGE, PERSISTENT, RETIRED, INDEX];
 
 /// The fields of a hash that tell as much of a session as is wanted.
-pub(super) fn field_names(wanted: &[&str]) -> Words {
-    let mut words = Words::default();
+pub(super) fn field_names(wanted: &[&str]) -> Args {
+    let mut words = Args::default();
     HEAD.iter().for_each(|name| words.push(name));
     wanted.iter().for_each(|name| words.push(&*escaped(name)));
     words
@@ -321,14 +321,14 @@ pub(super) fn parse_part(values: Reply, wanted: &[&str]) -> Result<Option<Record
     if values.len() != HEAD.len() + wanted.len() {
         return Err(unexpected());
     }
-    if values.iter().all(|value| *value == Reply::Nothing) {
+    if values.iter().all(|value| *value == Reply::Null) {
         return Ok(None);
     }
     let mut parts = Parts::default();
     let escaped = wanted.iter().map(|name| escaped(name));
     for (name, value) in HEAD.into_iter().map(Cow::Borrowed).chain(escaped).zip(values) {
         match value {
-            Reply::Nothing => {}
+            Reply::Null => {}
             Reply::Text(value) => parts.add(&name, &value)?,
             _ => return Err(unexpected()),
         }
@@ -387,7 +387,7 @@ fn pairs(
     hash: Reply,
 ) -> Result<impl Iterator<Item = Result<(Bytes, Bytes), StoreError>>, StoreError> {
     let mut list = match hash {
-        Reply::Nothing => Vec::new(),
+        Reply::Null => Vec::new(),
         Reply::List(list) => list,
         _ => return Err(unexpected()),
     }

@@ -12,22 +12,18 @@ use crate::{
 
 use self::{
     cache::{Cache, Changing},
-    link::{Answer, Failure, Repeat, Target, Timeouts},
-    peer::Peer,
-    resp::{Command, Reply, Words},
+    client::{
+        Args, CallError, CallReply, Command, ConnectTarget, ConnectionSettings, Endpoint,
+        PushHandler, Reply, Retry, Timeouts, Topology,
+    },
     script::Script,
-    topology::{Cluster, Node, Settings, Topology},
 };
 
 mod cache;
+mod client;
 mod index;
 mod layout;
-mod link;
-mod peer;
-mod resp;
 mod script;
-mod topology;
-mod wire;
 
 /// Sessions in Redis or Valkey: one hash for each, one round trip for each call.
 ///
@@ -240,50 +236,46 @@ impl RedisStoreBuilder {
         let cache = self
             .cached_bytes
             .map(|bytes| Arc::new(Cache::new(self.prefix.clone(), bytes, self.staleness)));
-        let settings = Settings {
+        let settings = ConnectionSettings {
             connections: self.connections,
             timeouts: self.timeouts,
-            cache: cache.clone(),
+            push_handler: cache.clone().map(|cache| cache as Arc<dyn PushHandler>),
         };
         let topology = match self.place {
-            Place::Server => {
-                Topology::Server(Node::new(Target::Server(self.own(first)), &settings))
-            }
+            Place::Server => Topology::server(ConnectTarget::Server(self.own(first)), &settings),
             Place::Cluster => {
                 let peers = peers.into_iter().map(|peer| self.own(peer)).collect();
-                Topology::Cluster(Arc::new(Cluster::new(peers, settings)))
+                Topology::cluster(peers, settings)
             }
             Place::Master(ref name) => {
-                let target = Target::Master {
+                let target = ConnectTarget::SentinelMaster {
                     sentinels: peers,
                     name: name.clone(),
-                    node: self.own(without_credentials(first)),
+                    node: self.own(first.without_credentials()),
                 };
-                Topology::Server(Node::new(target, &settings))
+                Topology::server(target, &settings)
             }
         };
         Ok(RedisStore(Arc::new(Inner { topology, prefix: self.prefix, cache })))
     }
 
-    fn peer(&self, url: &str) -> Result<Peer, ConfigError> {
-        Peer::parse(url)
-            .and_then(|peer| peer.trusting(self.root_certificate.as_deref()))
+    fn peer(&self, url: &str) -> Result<Endpoint, ConfigError> {
+        Endpoint::parse(url)
+            .and_then(|peer| peer.with_root_certificate(self.root_certificate.as_deref()))
             .map_err(ConfigError::Redis)
     }
 
     /// With the settings for the servers that hold the sessions.
-    fn own(&self, peer: Peer) -> Peer {
-        let (user, password) = match &self.credentials {
-            Some((user, password)) => (Some(user.clone()), Some(password.clone())),
-            None => (peer.user, peer.password),
+    fn own(&self, peer: Endpoint) -> Endpoint {
+        let peer = match &self.credentials {
+            Some((user, password)) => peer.with_credentials(user.clone(), password.clone()),
+            None => peer,
         };
-        Peer { user, password, database: self.database.unwrap_or(peer.database), ..peer }
+        match self.database {
+            Some(number) => peer.with_database(number),
+            None => peer,
+        }
     }
-}
-
-/// What a sentinel's URL says about users concerns the sentinel.
-fn without_credentials(peer: Peer) -> Peer {
-    Peer { user: None, password: None, database: 0, ..peer }
 }
 
 impl fmt::Debug for RedisStoreBuilder {
@@ -312,7 +304,7 @@ impl SessionStore for RedisStore {
                 &script::CREATE
             }
         };
-        match self.run(script, key, &arguments, Repeat::Never).await? {
+        match self.run(script, key, &arguments, Retry::Never).await? {
             Reply::Int(1) => Ok(Created::Stored),
             Reply::Int(0) => Ok(Created::Taken),
             _ => Err(layout::unexpected()),
@@ -325,7 +317,7 @@ impl SessionStore for RedisStore {
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         self.load_and_keep(key, async |name| {
-            self.call(name, &Command::new("HGETALL").arg(name), Repeat::Harmless).await
+            self.call(name, &Command::new("HGETALL").arg(name), Retry::Idempotent).await
         })
         .await
     }
@@ -341,7 +333,7 @@ impl SessionStore for RedisStore {
         }
         let key = self.name(key);
         let command = Command::new("HMGET").arg(&key).args(&layout::field_names(fields));
-        layout::parse_part(self.call(&key, &command, Repeat::Harmless).await?.reply, fields)
+        layout::parse_part(self.call(&key, &command, Retry::Idempotent).await?.reply, fields)
     }
 
     async fn load_and_touch(
@@ -351,7 +343,7 @@ impl SessionStore for RedisStore {
     ) -> Result<Option<Record>, StoreError> {
         let arguments = layout::renewal_arguments(renewal);
         self.load_and_keep(key, async |name| {
-            self.run_on(&script::LOAD_AND_TOUCH, &[name], &arguments, Repeat::Harmless).await
+            self.run_on(&script::LOAD_AND_TOUCH, &[name], &arguments, Retry::Idempotent).await
         })
         .await
     }
@@ -381,9 +373,9 @@ impl SessionStore for RedisStore {
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
         let _changing = self.changing(key);
-        let mut arguments = Words::default();
+        let mut arguments = Args::default();
         arguments.push_number(expires_at.as_unix_ms());
-        is_one(&self.run(&script::TOUCH, key, &arguments, Repeat::Harmless).await?)
+        is_one(&self.run(&script::TOUCH, key, &arguments, Retry::Idempotent).await?)
     }
 
     async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
@@ -391,9 +383,9 @@ impl SessionStore for RedisStore {
         if let Topology::Cluster(_) = &self.0.topology {
             return self.destroy_across_slots(key).await;
         }
-        let mut arguments = Words::default();
+        let mut arguments = Args::default();
         arguments.push(&self.0.prefix);
-        match self.run(&script::DESTROY, key, &arguments, Repeat::Harmless).await? {
+        match self.run(&script::DESTROY, key, &arguments, Retry::Idempotent).await? {
             Reply::List(successors) => {
                 successors.iter().for_each(|name| self.forget(name));
                 Ok(true)
@@ -415,13 +407,13 @@ impl SessionStore for RedisStore {
         }
         let arguments = layout::rotate_arguments(patch, grace, new);
         let keys = [&*self.name(old), &*self.name(new)];
-        updated(self.run_on(&script::ROTATE, &keys, &arguments, Repeat::Never).await?.reply)
+        updated(self.run_on(&script::ROTATE, &keys, &arguments, Retry::Never).await?.reply)
     }
 }
 
 fn updated(answer: Reply) -> Result<Updated, StoreError> {
     match answer {
-        Reply::Nothing => Ok(Updated::Gone),
+        Reply::Null => Ok(Updated::Gone),
         Reply::Int(-1) => Ok(Updated::Taken),
         Reply::Int(version) => Ok(Updated::Applied {
             version: u64::try_from(version).map_err(|_| layout::unexpected())?,
@@ -451,7 +443,7 @@ impl RedisStore {
         loop {
             let key = path.last().expect("the path begins with a key");
             let _changing = self.changing(key);
-            match self.run(&script::DESTROY_ALONE, key, &Words::default(), Repeat::Harmless).await?
+            match self.run(&script::DESTROY_ALONE, key, &Args::default(), Retry::Idempotent).await?
             {
                 Reply::Text(name) => match layout::parse_key_name(&name) {
                     // A mark that leads in a circle was not made by this store.
@@ -478,7 +470,7 @@ impl RedisStore {
             let _changing = self.changing(key);
             let key = self.name(key);
             let command = Command::new("DEL").arg(&key);
-            there |= is_one(&self.call(&key, &command, Repeat::Harmless).await?.reply)?;
+            there |= is_one(&self.call(&key, &command, Retry::Idempotent).await?.reply)?;
         }
         Ok(there)
     }
@@ -520,12 +512,12 @@ impl RedisStore {
             }
             let arguments = layout::record_arguments(&moved);
             let store = if is_stored { &script::REPLACE } else { &script::CREATE };
-            if !is_one(&self.run(store, new, &arguments, Repeat::Never).await?)? {
+            if !is_one(&self.run(store, new, &arguments, Retry::Never).await?)? {
                 return self.taken(old).await;
             }
             is_stored = true;
             let arguments = layout::retire_arguments(basis.version(), grace, new);
-            let retired = self.run(&script::RETIRE, old, &arguments, Repeat::Never).await;
+            let retired = self.run(&script::RETIRE, old, &arguments, Retry::Never).await;
             if retired.is_err() {
                 // The client stays with the old id, so nobody needs the new one, whatever became of the old.
                 // OK because without this it ends by itself.
@@ -561,7 +553,7 @@ impl RedisStore {
     async fn delete(&self, key: &StoreKey) -> Result<(), StoreError> {
         let key = self.name(key);
         let command = Command::new("DEL").arg(&key);
-        self.call(&key, &command, Repeat::Harmless).await.map(drop)
+        self.call(&key, &command, Retry::Idempotent).await.map(drop)
     }
 }
 
@@ -574,13 +566,13 @@ impl RedisStore {
     async fn load_and_keep(
         &self,
         key: &StoreKey,
-        call: impl AsyncFnOnce(&str) -> Result<Answer, StoreError>,
+        call: impl AsyncFnOnce(&str) -> Result<CallReply, StoreError>,
     ) -> Result<Option<Record>, StoreError> {
         let glance = self.0.cache.as_ref().map(|cache| (cache, cache.glance(key)));
         let answer = call(&self.name(key)).await?;
         let record = layout::parse_record(answer.reply)?;
         if let (Some((cache, glance)), Some(record)) = (glance, &record) {
-            cache.keep(key, glance, record, answer.wire.source());
+            cache.keep(key, glance, record, answer.connection.downgrade());
         }
         Ok(record)
     }
@@ -591,19 +583,19 @@ impl RedisStore {
         script: &Script,
         key: &StoreKey,
         patch: &Patch,
-        arguments: Words,
+        arguments: Args,
     ) -> Result<Option<Updated>, StoreError> {
         let name = self.name(key);
         let changing = self.changing(key);
         // Named twice, the key is one whose next change is to be told.
         let keys = if changing.is_some() { &[&*name, &*name][..] } else { &[&*name] };
-        let answer = self.run_on(script, keys, &arguments, Repeat::Never).await?;
+        let answer = self.run_on(script, keys, &arguments, Retry::Never).await?;
         if let Reply::Int(-2) = answer.reply {
             return Ok(None);
         }
         let updated = updated(answer.reply)?;
         if let (Some(changing), Updated::Applied { version }) = (changing, &updated) {
-            changing.applied(patch, *version, answer.wire.source());
+            changing.applied(patch, *version, answer.connection.downgrade());
         }
         Ok(Some(updated))
     }
@@ -625,10 +617,10 @@ impl RedisStore {
         &self,
         script: &Script,
         key: &StoreKey,
-        arguments: &Words,
-        repeat: Repeat,
+        arguments: &Args,
+        retry: Retry,
     ) -> Result<Reply, StoreError> {
-        Ok(self.run_on(script, &[&self.name(key)], arguments, repeat).await?.reply)
+        Ok(self.run_on(script, &[&self.name(key)], arguments, retry).await?.reply)
     }
 
     /// Runs a script on keys, of which the first says where.
@@ -636,13 +628,13 @@ impl RedisStore {
         &self,
         script: &Script,
         keys: &[&str],
-        arguments: &Words,
-        repeat: Repeat,
-    ) -> Result<Answer, StoreError> {
+        arguments: &Args,
+        retry: Retry,
+    ) -> Result<CallReply, StoreError> {
         let topology = &self.0.topology;
-        match topology.call(keys[0].as_bytes(), &script.by_hash(keys, arguments), repeat).await {
-            Err(Failure::Refused(refusal)) if refusal.code() == "NOSCRIPT" => {
-                topology.call(keys[0].as_bytes(), &script.by_text(keys, arguments), repeat).await
+        match topology.call(keys[0].as_bytes(), &script.by_hash(keys, arguments), retry).await {
+            Err(CallError::Refused(refusal)) if refusal.code() == "NOSCRIPT" => {
+                topology.call(keys[0].as_bytes(), &script.by_text(keys, arguments), retry).await
             }
             answer => answer,
         }
@@ -653,14 +645,14 @@ impl RedisStore {
         &self,
         key: &str,
         command: &Command,
-        repeat: Repeat,
-    ) -> Result<Answer, StoreError> {
-        self.0.topology.call(key.as_bytes(), command, repeat).await.map_err(store_error)
+        retry: Retry,
+    ) -> Result<CallReply, StoreError> {
+        self.0.topology.call(key.as_bytes(), command, retry).await.map_err(store_error)
     }
 }
 
 /// What a failed call means to the request.
-fn store_error(failure: Failure) -> StoreError {
+fn store_error(failure: CallError) -> StoreError {
     /// What Redis says when it is full, starting, failing over, or cut in two.
     const PASSING: [&str; 10] = [
         "OOM",
@@ -675,13 +667,13 @@ fn store_error(failure: Failure) -> StoreError {
         "UNKILLABLE",
     ];
     let refusal = match failure {
-        Failure::Unreachable(cause) => return StoreError::unavailable(cause),
-        Failure::Lost(lost) => return StoreError::unavailable(lost),
-        Failure::Refused(refusal) => refusal,
+        CallError::Unreachable(cause) => return StoreError::unavailable(cause),
+        CallError::NoReply(lost) => return StoreError::unavailable(lost),
+        CallError::Refused(refusal) => refusal,
     };
-    if refusal.says("WRONGTYPE") {
+    if refusal.contains_word("WRONGTYPE") {
         StoreError::damaged("the key holds something else than a hash")
-    } else if PASSING.into_iter().any(|word| refusal.says(word)) {
+    } else if PASSING.into_iter().any(|word| refusal.contains_word(word)) {
         StoreError::unavailable(refusal)
     } else {
         StoreError::internal(refusal)

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use sha1::{Digest as _, Sha1};
 
-use super::resp::{Command, Words};
+use super::client::{Args, Command};
 
 /// A script, which servers know by its hash once they have seen it.
 pub(super) struct Script {
@@ -23,17 +23,17 @@ impl Script {
     }
 
     /// The call of the script by its hash.
-    pub(super) fn by_hash(&self, keys: &[&str], arguments: &Words) -> Command {
+    pub(super) fn by_hash(&self, keys: &[&str], arguments: &Args) -> Command {
         Self::call("EVALSHA", &self.hash, keys, arguments)
     }
 
     /// The call of the script by its text, for a server that does not know it.
-    pub(super) fn by_text(&self, keys: &[&str], arguments: &Words) -> Command {
+    pub(super) fn by_text(&self, keys: &[&str], arguments: &Args) -> Command {
         Self::call("EVAL", self.text, keys, arguments)
     }
 
-    fn call(verb: &str, script: &str, keys: &[&str], arguments: &Words) -> Command {
-        let mut names = Words::default();
+    fn call(verb: &str, script: &str, keys: &[&str], arguments: &Args) -> Command {
+        let mut names = Args::default();
         names.push_number(keys.len() as u64);
         keys.iter().for_each(|key| names.push(key));
         Command::new(verb).arg(script).args(&names).args(arguments)
