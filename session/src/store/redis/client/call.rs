@@ -51,3 +51,10 @@ pub(crate) enum CallError {
     /// The connection failed before the reply came.
     NoReply(ReplyError),
 }
+
+impl CallError {
+    /// Whether the server does not have the script that was called by its hash.
+    pub(crate) fn is_unknown_script(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code() == "NOSCRIPT")
+    }
+}
