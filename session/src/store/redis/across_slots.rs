@@ -1,8 +1,8 @@
 //! Changes of a session in a cluster, where a script reaches only the keys of one slot.
 //!
 //! A session, its successor and its index entries are in different slots, so a change takes several
-//! steps. Their order is such that a crash between two of them leaves nothing that a repetition does
-//! not find.
+//! steps. Their order is such that a crash between two of them leaves nothing that a repetition
+//! does not find.
 
 use serde_json::value::RawValue;
 
@@ -65,8 +65,8 @@ impl Keyspace {
 
     /// Destroys a session and what it was renewed into.
     ///
-    /// The successor goes before the record that leads to it, so that a crash between the two leaves
-    /// nothing that a second call does not find.
+    /// The successor goes before the record that leads to it, so that a crash between the two
+    /// leaves nothing that a second call does not find.
     pub(super) async fn destroy_across_slots(&self, key: &StoreKey) -> Result<bool, StoreError> {
         let mut retired = Vec::new();
         let mut key = *key;

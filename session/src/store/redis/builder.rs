@@ -136,9 +136,9 @@ impl RedisStoreBuilder {
     /// The server keeps the copies current: it reports to this process when one of the sessions
     /// changes (client-side caching of Redis and Valkey, over RESP3). A change that this process
     /// makes is visible in it at once. A change that another process makes is visible when the
-    /// report arrives, usually within a millisecond. If the report does not arrive, the copy is used
-    /// for at most [`local_cache_staleness`](Self::local_cache_staleness). The same bound holds for
-    /// a session that another process destroyed.
+    /// report arrives, usually within a millisecond. If the report does not arrive, the copy is
+    /// used for at most [`local_cache_staleness`](Self::local_cache_staleness). The same bound
+    /// holds for a session that another process destroyed.
     ///
     /// Writes always go to the server, and so do [`save`](crate::SessionHandle::save) and
     /// [`reload`](crate::SessionHandle::reload). When a connection is lost, the copies that were
@@ -161,8 +161,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how many connections each worker of Actix has to each server. All requests of the worker
-    /// share them.
+    /// Sets how many connections each worker of Actix has to each server. All requests of the
+    /// worker share them.
     ///
     /// For example, `connections(2)`. Defaults to 1, which carries more than a worker can use. Zero
     /// counts as 1.
@@ -173,8 +173,8 @@ impl RedisStoreBuilder {
 
     /// Limits how long a request waits for a connection.
     ///
-    /// For example, `connect_timeout(Duration::from_millis(500))`. Defaults to 2 seconds. Zero is an
-    /// error of [`build`](Self::build).
+    /// For example, `connect_timeout(Duration::from_millis(500))`. Defaults to 2 seconds. Zero is
+    /// an error of [`build`](Self::build).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
         self

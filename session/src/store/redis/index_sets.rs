@@ -1,13 +1,13 @@
 //! The sets of the index: for each value of an indexed field the sessions that have it.
 //!
 //! Each is a sorted set in which all members have the score 0, so the members are in the order of
-//! their bytes: the session's public id (14 bytes), the name of its key without the prefix (43), and
-//! when it was added (seconds since 1970, 4). That is less than 64 bytes, so Redis keeps small sets
-//! as compact lists.
+//! their bytes: the session's public id (14 bytes), the name of its key without the prefix (43),
+//! and when it was added (seconds since 1970, 4). That is less than 64 bytes, so Redis keeps small
+//! sets as compact lists.
 //!
-//! On one server, the scripts that change a session change the sets in the same step. In a cluster, a
-//! set is in another slot than most of its sessions. There a session is added to the sets before it
-//! is stored, and a search checks each member that it finds.
+//! On one server, the scripts that change a session change the sets in the same step. In a cluster,
+//! a set is in another slot than most of its sessions. There a session is added to the sets before
+//! it is stored, and a search checks each member that it finds.
 
 use futures_util::future::try_join_all;
 use serde_json::value::RawValue;

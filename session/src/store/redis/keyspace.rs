@@ -84,7 +84,8 @@ impl Keyspace {
     ) -> Result<Option<Updated>, StoreError> {
         let name = self.session_key(key);
         let change = self.begin_change(key);
-        // The second name makes the script read the key, so that the server reports its next change.
+        // The second name makes the script read the key, so that the server reports its next
+        // change.
         let keys = if change.is_some() { &[&*name, &*name][..] } else { &[&*name] };
         let CallReply { reply, connection } =
             self.run_on(script, keys, &args, Retry::Never).await?;

@@ -8,8 +8,8 @@
 //! | `@v` | the version |
 //! | `@m` | the session's `max_age`, ms; absent: the middleware's setting holds |
 //! | `@p` | the session's `persistent`, 0 or 1; absent: the middleware's setting holds |
-//! | `@i` | only if fields are indexed: the public id, 14 bytes, and the names of the fields, a line each |
-//! | `@r` | only if the id was renewed: the successor's key, or empty if old ids must not reach it |
+//! | `@i` | only if fields are indexed: the public id, 14 bytes, then their names, a line each |
+//! | `@r` | only if the id was renewed: the successor's key; empty: the old id reads nothing |
 //! | `@@…` | a field of the session whose name begins with `@`, without the first `@` |
 //! | … | any other field of the session |
 

@@ -1,9 +1,10 @@
 //! Copies of sessions in this process's memory, kept current by the server.
 //!
 //! The server reports each key that was read over a connection and then changed (Redis calls this
-//! client-side caching). Reports and replies arrive in order. So a reply shows that every change has
-//! arrived that was made before its command was sent. A copy may be used for a bounded time after
-//! that. An unread cache sends nothing; a read sends a probe when the last reply is getting old.
+//! client-side caching). Reports and replies arrive in order. So a reply shows that every change
+//! has arrived that was made before its command was sent. A copy may be used for a bounded time
+//! after that. An unread cache sends nothing; a read sends a probe when the last reply is getting
+//! old.
 //!
 //! A record that was read before a change must not be cached after it. So a reader takes a
 //! [`Reservation`] before it asks the server, and any report about the key makes it void.
@@ -129,8 +130,8 @@ pub(super) struct Reservation {
     generation: u32,
 }
 
-/// A change of a session in progress. When it is dropped, so is the copy of the session, because the
-/// outcome of the change may be unknown.
+/// A change of a session in progress. When it is dropped, so is the copy of the session, because
+/// the outcome of the change may be unknown.
 pub(super) struct PendingChange<'a> {
     cache: &'a LocalCache,
     key: StoreKey,
@@ -138,8 +139,8 @@ pub(super) struct PendingChange<'a> {
 }
 
 impl PendingChange<'_> {
-    /// The server has applied a patch, which made this version, and now reports the next change over
-    /// this connection. Updates the copy if the patch was applied to what it holds.
+    /// The server has applied a patch, which made this version, and now reports the next change
+    /// over this connection. Updates the copy if the patch was applied to what it holds.
     pub(super) fn applied(self, patch: &Patch, version: u64, connection: WeakConnection) {
         let mut shard = self.cache.shard(&self.key);
         let is_current = *shard.generation(&self.key) == self.reservation.generation;

@@ -60,9 +60,9 @@ pub(super) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/replace.lua"),))
 });
 
-/// Loads a session, and extends it if that is worth a write. `ARGV`: the current time, the idle time,
-/// the absolute lifetime, and the least extension that is worth a write. The last one defaults to 1/60
-/// of the idle time. All in ms.
+/// Loads a session, and extends it if that is worth a write. `ARGV`: the current time, the idle
+/// time, the absolute lifetime, and the least extension that is worth a write. The last one
+/// defaults to 1/60 of the idle time. All in ms.
 pub(super) static LOAD_AND_TOUCH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/load_and_touch.lua"),))
 });
@@ -113,8 +113,8 @@ pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/touch.lua"),))
 });
 
-/// Destroys a session and its successors, and returns the names of their keys. `ARGV`: the prefix of
-/// all keys.
+/// Destroys a session and its successors, and returns the names of their keys. `ARGV`: the prefix
+/// of all keys.
 pub(super) static DESTROY: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
@@ -124,13 +124,13 @@ pub(super) static DESTROY: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// Destroys a session, for a cluster, where a script reaches one slot. If the session was renewed, it
-/// does nothing and returns the successor. If it was indexed, it returns the values.
+/// Destroys a session, for a cluster, where a script reaches one slot. If the session was renewed,
+/// it does nothing and returns the successor. If it was indexed, it returns the values.
 pub(super) static DESTROY_ALONE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy_alone.lua")));
 
-/// Moves a session to another key. `ARGV`: the head of the patch, when the grace period ends, `@r` of
-/// the old record, then the changes.
+/// Moves a session to another key. `ARGV`: the head of the patch, when the grace period ends, `@r`
+/// of the old record, then the changes.
 pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),

@@ -24,8 +24,8 @@ use crate::{
 ///
 /// Nothing connects before the first request, so the application starts while Redis is down. Each
 /// worker of Actix has one connection, which all its requests share. A request without a connection
-/// waits for at most one attempt to connect. While Redis is down, requests that need a session get a
-/// 503 within the time limits. The first request after Redis is back succeeds.
+/// waits for at most one attempt to connect. While Redis is down, requests that need a session get
+/// a 503 within the time limits. The first request after Redis is back succeeds.
 ///
 /// A clone is a handle to the same store.
 ///

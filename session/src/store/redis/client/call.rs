@@ -1,7 +1,7 @@
 //! One call to a server: what is sent, what comes back, and whether it may be sent twice.
 
 use super::{
-    connection::Connection,
+    connection::MultiplexedConnection,
     connection_state::ReplyError,
     resp::{Command, ErrorReply, Reply},
 };
@@ -26,7 +26,10 @@ pub(super) struct ServerCall<'a> {
 
 impl ServerCall<'_> {
     /// Sends the command over this connection and waits for the reply.
-    pub(super) async fn send(&self, connection: &Connection) -> Result<Reply, ReplyError> {
+    pub(super) async fn send(
+        &self,
+        connection: &MultiplexedConnection,
+    ) -> Result<Reply, ReplyError> {
         if self.is_asking {
             connection.send_all(&[&Command::new("ASKING"), self.command]).await
         } else {
@@ -38,7 +41,7 @@ impl ServerCall<'_> {
 /// A reply, and the connection that delivered it.
 pub(crate) struct CallReply {
     pub(crate) reply: Reply,
-    pub(crate) connection: Connection,
+    pub(crate) connection: MultiplexedConnection,
 }
 
 /// Why a call failed.

@@ -57,6 +57,7 @@ impl Cluster {
                     self.refresh_slots(generation).await?;
                     let is_replaced =
                         self.master(slot).1.is_some_and(|now| !Arc::ptr_eq(&now, &node));
+                    // Goes on only if a replica has taken over.
                     if !is_replaced {
                         return Err(CallError::Unreachable(cause));
                     }

@@ -15,9 +15,9 @@ use super::{
 
 /// A connection to a server. It closes when the last clone is dropped.
 #[derive(Clone)]
-pub(crate) struct Connection(Arc<CloseOnDrop>);
+pub(crate) struct MultiplexedConnection(Arc<CloseOnDrop>);
 
-impl Connection {
+impl MultiplexedConnection {
     /// Opens a connection over this stream. The driver runs as a task of the current runtime.
     ///
     /// A command fails when its reply takes longer than `reply_timeout`.

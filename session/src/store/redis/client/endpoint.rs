@@ -2,20 +2,15 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{
-    connection::Connection,
+    connection::MultiplexedConnection,
     connection_state::ReplyError,
     driver::{ByteStream, PushHandler},
     resp::{Command, ErrorReply, Reply},
+    tls::Tls,
 };
 use crate::error::Cause;
 
@@ -27,12 +22,12 @@ pub(crate) struct Endpoint {
     password: Option<String>,
     database: u32,
     /// `None`: the connection is not encrypted.
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Tls>,
 }
 
 impl Endpoint {
-    /// The server at a URL: `redis://[user[:password]@]host[:port][/database]`, `rediss:` for TLS, or
-    /// `redis+unix:///path`.
+    /// The server at a URL: `redis://[user[:password]@]host[:port][/database]`, `rediss:` for TLS,
+    /// or `redis+unix:///path`.
     ///
     /// # Errors
     /// What is wrong with the URL. The message does not quote it, because it may hold a password.
@@ -58,7 +53,7 @@ impl Endpoint {
         };
         let user = Some(percent_decoded(url.username())?).filter(|user| !user.is_empty());
         let password = url.password().map(percent_decoded).transpose()?;
-        let tls = is_tls.then(|| client_config(None)).transpose()?;
+        let tls = is_tls.then(|| Tls::new(None)).transpose()?;
         Ok(Self { address, user, password, database, tls })
     }
 
@@ -69,7 +64,7 @@ impl Endpoint {
         root_certificate: Option<&[u8]>,
     ) -> Result<Self, Cause> {
         if self.tls.is_some() && root_certificate.is_some() {
-            self.tls = Some(client_config(root_certificate)?);
+            self.tls = Some(Tls::new(root_certificate)?);
         }
         Ok(self)
     }
@@ -102,9 +97,10 @@ impl Endpoint {
         &self,
         reply_timeout: Duration,
         push_handler: Option<Arc<dyn PushHandler>>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<MultiplexedConnection, ConnectError> {
         let is_tracking = push_handler.is_some();
-        let connection = Connection::new(self.stream().await?, reply_timeout, push_handler);
+        let connection =
+            MultiplexedConnection::new(self.stream().await?, reply_timeout, push_handler);
         // RESP3, the protocol of Redis 6 and later.
         let mut hello = Command::new("HELLO").arg("3");
         if let Some(password) = &self.password {
@@ -129,7 +125,7 @@ impl Endpoint {
         &self,
         reply_timeout: Duration,
         push_handler: Option<Arc<dyn PushHandler>>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<MultiplexedConnection, ConnectError> {
         let connection = self.connect(reply_timeout, push_handler).await?;
         match accepted(connection.send(&Command::new("ROLE")).await?)? {
             Reply::List(role) if role.first().is_some_and(|role| role.is_text("master")) => {
@@ -169,9 +165,10 @@ impl Endpoint {
         };
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?))
+        match &self.tls {
+            Some(tls) => tls.connect(host, stream).await,
+            None => Ok(Box::new(stream)),
+        }
     }
 }
 
@@ -215,29 +212,6 @@ fn percent_decoded(text: &str) -> Result<String, Cause> {
     Ok(text.map_err(|_| "the URL is not UTF-8")?.into_owned())
 }
 
-/// TLS with the cryptography that the application has installed, or ring.
-fn client_config(root_certificate: Option<&[u8]>) -> Result<Arc<ClientConfig>, Cause> {
-    let mut roots = RootCertStore::empty();
-    match root_certificate {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                roots.add(certificate?)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +240,10 @@ mod tests {
             assert_eq!(endpoint.database, database, "{url}");
             assert!(endpoint.tls.is_none(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_url_asks_for_tls() {
         assert!(Endpoint::parse("rediss://host").expect("a good URL").tls.is_some());
     }
 

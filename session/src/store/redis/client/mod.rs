@@ -14,6 +14,7 @@ mod node;
 mod reconnecting;
 mod resp;
 mod target;
+mod tls;
 mod topology;
 
 pub(super) use {

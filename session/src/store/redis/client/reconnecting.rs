@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     call::{CallError, CallReply, Retry, ServerCall},
-    connection::Connection,
+    connection::MultiplexedConnection,
     connection_state::ReplyError,
     driver::PushHandler,
     resp::Reply,
@@ -87,7 +87,7 @@ impl ReconnectingConnection {
         }
     }
 
-    async fn connection(&self) -> Result<Connection, CallError> {
+    async fn connection(&self) -> Result<MultiplexedConnection, CallError> {
         let connection = async {
             match self.attempt() {
                 (attempt, AttemptStart::Now) => attempt.await,
@@ -155,7 +155,7 @@ struct ReconnectState {
 }
 
 /// An attempt to connect: pending, failed, or a connection.
-type ConnectAttempt = Shared<BoxFuture<'static, Result<Connection, AttemptError>>>;
+type ConnectAttempt = Shared<BoxFuture<'static, Result<MultiplexedConnection, AttemptError>>>;
 
 /// When an attempt started, seen from the call that waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::{self, FutureExt as _};
 
 use super::{
-    connection::Connection,
+    connection::MultiplexedConnection,
     driver::PushHandler,
     endpoint::{ConnectError, Endpoint},
 };
@@ -28,7 +28,7 @@ impl ConnectTarget {
         &self,
         reply_timeout: Duration,
         push_handler: Option<Arc<dyn PushHandler>>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<MultiplexedConnection, ConnectError> {
         match self {
             Self::Server(endpoint) => endpoint.connect(reply_timeout, push_handler).await,
             Self::SentinelMaster { sentinels, name, node } => {

@@ -1,9 +1,9 @@
--- Functions that other files define: `index_session.lua`, and `is_indexed_by.lua` for the scripts that
--- leave the index to their caller.
+-- Functions that other files define: `index_session.lua`, and `is_indexed_by.lua` for the scripts
+-- that leave the index to their caller.
 local index, unindex, is_indexed_by
 
--- Sets when the session under `key` expires: in the hash, and for Redis, which accepts no year after
--- 9999.
+-- Sets when the session under `key` expires: in the hash, and for Redis, which accepts no year
+-- after 9999.
 local function expire(key, at)
   redis.call('HSET', key, '@e', at)
   if tonumber(at) > 253402300799999 then at = '253402300799999' end

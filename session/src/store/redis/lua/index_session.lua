@@ -1,4 +1,5 @@
--- Calls `action` with the set of each indexed value of the session under `key`, and its member there.
+-- Calls `action` with the set of each indexed value of the session under `key`, and its member
+-- there.
 local function each_value(key, action)
   local indexed = redis.pcall('HGET', key, '@i')
   if type(indexed) ~= 'string' then return end

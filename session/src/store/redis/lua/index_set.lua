@@ -21,9 +21,9 @@ local function remove(set, member)
   return redis.call('ZREMRANGEBYLEX', set, '[' .. member, '[' .. member .. '\255\255\255\255\255')
 end
 
--- Adds a session to the set of a value, and removes the expired ones. All have the score 0, so they are
--- in the order of their bytes, and the last one is the last to expire. Returns 1 if the set did not
--- have the session.
+-- Adds a session to the set of a value, and removes the expired ones. All have the score 0, so they
+-- are in the order of their bytes, and the last one is the last to expire. Returns 1 if the set did
+-- not have the session.
 local function add(set, member)
   local now = tonumber(redis.call('TIME')[1])
   local is_new = 1 - remove(set, member)

@@ -29,7 +29,8 @@ local function float(n)
   return text
 end
 
--- Adds to a number. A value that is absent, not a number, or too large for a double becomes `first`.
+-- Adds to a number. A value that is absent, not a number, or too large for a double becomes
+-- `first`.
 local function add_number(key, name, by, first)
   local text = redis.call('HGET', key, name)
   local number = text and tonumber(text)
@@ -56,7 +57,8 @@ local function join_index(key, more)
   local indexed = redis.call('HGET', key, '@i')
   if indexed then
     for name in string.gmatch(string.sub(more, 15), '[^\n]+') do
-      local is_new = not string.find('\n' .. string.sub(indexed, 15) .. '\n', '\n' .. name .. '\n', 1, true)
+      local names = '\n' .. string.sub(indexed, 15) .. '\n'
+      local is_new = not string.find(names, '\n' .. name .. '\n', 1, true)
       if is_new then indexed = indexed .. '\n' .. name end
     end
   end
