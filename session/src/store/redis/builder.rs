@@ -220,7 +220,7 @@ impl RedisStoreBuilder {
     /// Makes the store. It connects with the first request.
     ///
     /// # Errors
-    /// There is no URL, a URL or a certificate is not valid, or a time limit is zero.
+    /// The URLs are missing, a URL or a certificate is not valid, or a time limit is zero.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         self.check_durations()?;
         let cache = self
@@ -258,7 +258,7 @@ impl RedisStoreBuilder {
         let endpoints = self.urls.iter().map(|url| self.endpoint(url));
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
         let Some(first) = endpoints.first().cloned() else {
-            return Err(ConfigError::Redis("there is no URL; name at least one server".into()));
+            return Err(ConfigError::Redis("no URL is given; name at least one server".into()));
         };
         Ok(match &self.deployment {
             Deployment::Server => {

@@ -49,9 +49,9 @@ pub(crate) struct CallReply {
 pub(crate) enum CallError {
     /// The server replied with an error and changed nothing.
     Refused(ErrorReply),
-    /// There is no connection.
+    /// Connecting to the server failed.
     Unreachable(Cause),
-    /// The connection failed before the reply came.
+    /// The connection was lost, or the reply took too long.
     NoReply(ReplyError),
 }
 

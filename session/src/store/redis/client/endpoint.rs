@@ -185,7 +185,7 @@ pub(super) enum Address {
 
 const DEFAULT_PORT: u16 = 6379;
 
-/// Why there is no connection to the server.
+/// Why connecting to the server failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("the server cannot be reached")]
