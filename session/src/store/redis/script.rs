@@ -1,16 +1,16 @@
-//! The Lua scripts: each call of the store that looks before it writes is one of them, so that nothing
-//! comes in between.
+//! The Lua scripts. Each call of the store that reads before it writes is one script, so that no
+//! other command runs between the two.
 //!
-//! A script never reads the JSON of a field, because Redis' cjson turns `[]` into `{}` and rounds large
-//! numbers. It moves texts, and adds to numbers.
+//! A script never parses the JSON of a field, because the cjson of Redis turns `[]` into `{}` and
+//! rounds large numbers. It moves strings, and adds to numbers.
 
 use std::sync::LazyLock;
 
 use sha1::{Digest as _, Sha1};
 
-use super::resp::{Command, Words};
+use super::client::{Args, Command};
 
-/// A script, which servers know by its hash once they have seen it.
+/// A script. A server runs it by its hash once it has received the text.
 pub(super) struct Script {
     text: &'static str,
     hash: String,
@@ -22,62 +22,63 @@ impl Script {
         Self { text, hash }
     }
 
-    /// The call of the script by its hash.
-    pub(super) fn by_hash(&self, keys: &[&str], arguments: &Words) -> Command {
-        Self::call("EVALSHA", &self.hash, keys, arguments)
+    /// The command that runs the script by its hash.
+    pub(super) fn by_hash(&self, keys: &[&str], args: &Args) -> Command {
+        Self::call("EVALSHA", &self.hash, keys, args)
     }
 
-    /// The call of the script by its text, for a server that does not know it.
-    pub(super) fn by_text(&self, keys: &[&str], arguments: &Words) -> Command {
-        Self::call("EVAL", self.text, keys, arguments)
+    /// The command that runs the script by its text, for a server that does not have it yet.
+    pub(super) fn by_text(&self, keys: &[&str], args: &Args) -> Command {
+        Self::call("EVAL", self.text, keys, args)
     }
 
-    fn call(verb: &str, script: &str, keys: &[&str], arguments: &Words) -> Command {
-        let mut names = Words::default();
+    fn call(verb: &str, script: &str, keys: &[&str], args: &Args) -> Command {
+        let mut names = Args::default();
         names.push_number(keys.len() as u64);
         keys.iter().for_each(|key| names.push(key));
-        Command::new(verb).arg(script).args(&names).args(arguments)
+        Command::new(verb).arg(script).args(&names).args(args)
     }
 }
 
-/// Stores a new session. `ARGV`: when it expires, then the hash.
+/// Stores a new session. `ARGV`: when it expires, then the hash. Returns 0 if the key is taken.
 pub(super) static CREATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/create.lua"),))
 });
 
-/// [`CREATE`] for a session of which fields are indexed.
+/// [`CREATE`] for a session with indexed fields.
 pub(super) static CREATE_INDEXED: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
-        include_str!("lua/index.lua"),
-        include_str!("lua/indexed.lua"),
+        include_str!("lua/index_set.lua"),
+        include_str!("lua/index_session.lua"),
         include_str!("lua/create.lua"),
     ))
 });
 
-/// Stores a session whatever is under the key. `ARGV` as for [`CREATE`].
+/// Stores a session in place of anything under the key. `ARGV`: as for [`CREATE`].
 pub(super) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/replace.lua"),))
 });
 
-/// Loads a session and extends it, if that is worth it. `ARGV`: the time now, the idle time, the absolute
-/// lifetime, and the least that must be won; if that is not given, it is 1/60 of the idle time.
+/// Loads a session, and extends it if that is worth a write. `ARGV`: the current time, the idle
+/// time, the absolute lifetime, and the least extension that is worth a write. The last one
+/// defaults to 1/60 of the idle time. All in ms.
 pub(super) static LOAD_AND_TOUCH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/load_and_touch.lua"),))
 });
 
-/// Applies a patch. `ARGV`: its head, then its changes. The answer -2 is: the session is found by one of the fields, so
-/// its sets must change too, and nothing was done.
+/// Applies a patch. `ARGV`: its head, then its changes. Returns -2 and does nothing if one of the
+/// fields is indexed, so that the index must change too.
 pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
-        include_str!("lua/known.lua"),
+        include_str!("lua/is_indexed_by.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/update.lua"),
     ))
 });
 
-/// [`UPDATE`] for whoever changes the sets himself.
+/// [`UPDATE`] for a caller that changes the index separately.
 pub(super) static UPDATE_ALONE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
@@ -90,57 +91,58 @@ pub(super) static UPDATE_ALONE: LazyLock<Script> = LazyLock::new(|| {
 pub(super) static UPDATE_INDEXED: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
-        include_str!("lua/index.lua"),
-        include_str!("lua/indexed.lua"),
+        include_str!("lua/index_set.lua"),
+        include_str!("lua/index_session.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/update.lua"),
     ))
 });
 
-/// Sets fields, and changes nothing else: what most updates do, in half the time of [`UPDATE`]. `ARGV`: names
-/// and values. The answer -2 is as there.
+/// Sets fields and does nothing else, as most updates do, in half the time of [`UPDATE`]. `ARGV`:
+/// names and values. Returns -2 as [`UPDATE`] does.
 pub(super) static SET: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
-        "local is_known_by\n",
-        include_str!("lua/known.lua"),
+        "local is_indexed_by\n",
+        include_str!("lua/is_indexed_by.lua"),
         include_str!("lua/set.lua"),
     ))
 });
 
-/// Extends a session. `ARGV`: until when.
+/// Extends a session. `ARGV`: when it expires then.
 pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/touch.lua"),))
 });
 
-/// Ends a session and what it was renewed into, and tells that. `ARGV`: the prefix of all keys.
+/// Destroys a session and its successors, and returns the names of their keys. `ARGV`: the prefix
+/// of all keys.
 pub(super) static DESTROY: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
-        include_str!("lua/index.lua"),
-        include_str!("lua/indexed.lua"),
+        include_str!("lua/index_set.lua"),
+        include_str!("lua/index_session.lua"),
         include_str!("lua/destroy.lua"),
     ))
 });
 
-/// Ends a session; if it was renewed, leaves it and tells into which; if it was indexed, tells by which values.
-/// For a cluster, where one script reaches one key.
+/// Destroys a session, for a cluster, where a script reaches one slot. If the session was renewed,
+/// it does nothing and returns the successor. If it was indexed, it returns the values.
 pub(super) static DESTROY_ALONE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy_alone.lua")));
 
-/// Moves a session to another key. `ARGV`: the head of the patch, the end of the grace period, the
-/// successor as the old record tells it, then the changes.
+/// Moves a session to another key. `ARGV`: the head of the patch, when the grace period ends, `@r`
+/// of the old record, then the changes.
 pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
-        include_str!("lua/index.lua"),
-        include_str!("lua/indexed.lua"),
+        include_str!("lua/index_set.lua"),
+        include_str!("lua/index_session.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/retire.lua"),
         include_str!("lua/rotate.lua"),
     ))
 });
 
-/// Retires a session of one version. `ARGV`: as the first three of [`ROTATE`].
+/// Retires a session if it has a version. `ARGV`: the first three of [`ROTATE`].
 pub(super) static RETIRE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
@@ -149,17 +151,20 @@ pub(super) static RETIRE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// Puts a session into the set of those with a value, and tells whether it is new there. `ARGV`: its place.
-pub(super) static ENTER: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("lua/index.lua"), include_str!("lua/enter.lua"),))
+/// Adds a session to the set of a value. Returns 1 if the set did not have it. `ARGV`: the member.
+pub(super) static ADD_TO_INDEX: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("lua/index_set.lua"), include_str!("lua/add_to_index.lua"),))
 });
 
-/// Takes a session out of the set of those with a value. `ARGV`: its place.
-pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("lua/index.lua"), include_str!("lua/leave.lua"),))
+/// Removes a session from the set of a value. Returns 1 if the set had it. `ARGV`: the member.
+pub(super) static REMOVE_FROM_INDEX: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/index_set.lua"),
+        include_str!("lua/remove_from_index.lua"),
+    ))
 });
 
-/// The sessions with a value. `ARGV`: where to begin, and how many.
+/// The time, and the members of the set of a value. `ARGV`: where to begin, and how many.
 pub(super) static FIND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("lua/index.lua"), include_str!("lua/find.lua"),))
+    Script::new(concat!(include_str!("lua/index_set.lua"), include_str!("lua/find.lua"),))
 });

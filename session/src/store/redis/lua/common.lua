@@ -1,22 +1,23 @@
--- The index, in the scripts that keep it: see `indexed.lua`, and `known.lua` for those that leave it to others.
-local index, unindex, is_known_by
+-- Functions that other files define: `index_session.lua`, and `is_indexed_by.lua` for the scripts
+-- that leave the index to their caller.
+local index, unindex, is_indexed_by
 
--- When the session under `key` ends: for those who read it, and for Redis, which takes no later year
--- than 9999.
+-- Sets when the session under `key` expires: in the hash, and for Redis, which accepts no year
+-- after 9999.
 local function expire(key, at)
   redis.call('HSET', key, '@e', at)
   if tonumber(at) > 253402300799999 then at = '253402300799999' end
   redis.call('PEXPIREAT', key, at)
 end
 
--- Stores the hash in ARGV from `first` on, in pieces that fit on Lua's stack.
+-- Stores the hash in ARGV from `first` on, in pieces that fit on the stack of Lua.
 local function store(key, first)
   for i = first, #ARGV, 1000 do
     redis.call('HSET', key, unpack(ARGV, i, math.min(i + 999, #ARGV)))
   end
 end
 
--- Version, mark of a retired session, and expiry.
+-- The version, the successor of a retired session, and the expiry.
 local function head(key)
   return unpack(redis.call('HMGET', key, '@v', '@r', '@e'), 1, 3)
 end

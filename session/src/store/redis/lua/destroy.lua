@@ -1,13 +1,13 @@
-local key, there, successors = KEYS[1], 0, {}
+local key, was_there, successors = KEYS[1], 0, {}
 repeat
-  -- Whatever is under the key goes, even if it never was a session.
-  local next = redis.pcall('HGET', key, '@r')
+  -- What is under the key is deleted even if it is not a session.
+  local successor = redis.pcall('HGET', key, '@r')
   unindex(key)
-  if redis.call('DEL', key) == 1 then there = 1 end
+  if redis.call('DEL', key) == 1 then was_there = 1 end
   key = nil
-  if type(next) == 'string' and next ~= '' then
-    table.insert(successors, next)
-    key = ARGV[1] .. next
+  if type(successor) == 'string' and successor ~= '' then
+    table.insert(successors, successor)
+    key = ARGV[1] .. successor
   end
 until not key
-return #successors > 0 and successors or there
+return #successors > 0 and successors or was_there

@@ -1,16 +1,16 @@
-local next = redis.pcall('HGET', KEYS[1], '@r')
-if type(next) == 'string' and next ~= '' then return next end
+local successor = redis.pcall('HGET', KEYS[1], '@r')
+if type(successor) == 'string' and successor ~= '' then return successor end
 -- For the index: the public id, then names and values.
-local known, ended = redis.pcall('HGET', KEYS[1], '@i')
-if type(known) == 'string' then
-  ended = { 1, string.sub(known, 1, 14) }
-  for name in string.gmatch(string.sub(known, 15), '[^\n]+') do
+local indexed, destroyed = redis.pcall('HGET', KEYS[1], '@i')
+if type(indexed) == 'string' then
+  destroyed = { 1, string.sub(indexed, 1, 14) }
+  for name in string.gmatch(string.sub(indexed, 15), '[^\n]+') do
     local value = redis.call('HGET', KEYS[1], name)
     if value then
-      ended[#ended + 1] = name
-      ended[#ended + 1] = value
+      destroyed[#destroyed + 1] = name
+      destroyed[#destroyed + 1] = value
     end
   end
 end
-local there = redis.call('DEL', KEYS[1])
-return ended or there
+local was_there = redis.call('DEL', KEYS[1])
+return destroyed or was_there

@@ -1,23 +1,23 @@
 local MAX, MIN = '9223372036854775807', '-9223372036854775808'
 
--- Whether `text` is longer, or later in the order of texts: for digits, whether it is the larger number.
+-- Whether a string of digits is a larger number than another one.
 local function past(text, bound)
   return #text > #bound or (#text == #bound and text > bound)
 end
 
--- Whether a JSON number counts as whole: it has no fraction and fits into 64 bits.
-local function is_whole(text)
+-- Whether a JSON number counts as an integer: it has no fraction and fits into 64 bits.
+local function is_integer(text)
   if not string.find(text, '^%-?%d+$') then return false end
   if string.sub(text, 1, 1) == '-' then return not past(text, MIN) end
   return not past(text, '18446744073709551615')
 end
 
--- Whether a whole number counts as the largest one of 64 bits.
+-- Whether an integer is larger than MAX, and counts as MAX.
 local function past_max(text)
   return string.sub(text, 1, 1) ~= '-' and past(text, MAX)
 end
 
--- The shortest text that reads back as this number, and never as a whole one.
+-- The shortest text that reads back as this number, and never as an integer.
 local function float(n)
   n = math.max(math.min(n, 1.7976931348623157e308), -1.7976931348623157e308)
   local text
@@ -29,16 +29,17 @@ local function float(n)
   return text
 end
 
--- Adds to a number; what is absent, no number, or one that no double holds becomes `first`.
-local function add(key, name, by, first)
+-- Adds to a number. A value that is absent, not a number, or too large for a double becomes
+-- `first`.
+local function add_number(key, name, by, first)
   local text = redis.call('HGET', key, name)
   local number = text and tonumber(text)
   if not number or math.abs(number) == math.huge then
     redis.call('HSET', key, name, first)
     return
   end
-  if is_whole(text) and is_whole(by) then
-    -- What Redis does not take for a number of 64 bits.
+  if is_integer(text) and is_integer(by) then
+    -- HINCRBY does not accept these as integers.
     if text == '-0' then redis.call('HSET', key, name, '0') end
     if past_max(text) then redis.call('HSET', key, name, MAX) end
     local sum = redis.pcall('HINCRBY', key, name, by)
@@ -46,25 +47,26 @@ local function add(key, name, by, first)
       redis.call('HSET', key, name, string.sub(by, 1, 1) == '-' and MIN or MAX)
     end
   else
-    if is_whole(text) and past_max(text) then text = MAX end
+    if is_integer(text) and past_max(text) then text = MAX end
     redis.call('HSET', key, name, float(tonumber(text) + tonumber(by)))
   end
 end
 
--- Lets further fields be indexed. `more` is a public id and names; the public id that is there stays.
+-- Indexes further fields. `more` is a public id and names. A stored public id is kept.
 local function join_index(key, more)
-  local known = redis.call('HGET', key, '@i')
-  if known then
+  local indexed = redis.call('HGET', key, '@i')
+  if indexed then
     for name in string.gmatch(string.sub(more, 15), '[^\n]+') do
-      local is_new = not string.find('\n' .. string.sub(known, 15) .. '\n', '\n' .. name .. '\n', 1, true)
-      if is_new then known = known .. '\n' .. name end
+      local names = '\n' .. string.sub(indexed, 15) .. '\n'
+      local is_new = not string.find(names, '\n' .. name .. '\n', 1, true)
+      if is_new then indexed = indexed .. '\n' .. name end
     end
   end
-  redis.call('HSET', key, '@i', known or more)
+  redis.call('HSET', key, '@i', indexed or more)
 end
 
--- Applies the patch with this head, whose changes stand in ARGV from `first` on, to a session that ends
--- at `expires`. Returns the new version.
+-- Applies a patch to a session that expires at `expires`. The changes are in ARGV from `first` on.
+-- Returns the new version.
 local function apply(key, expires, head, first)
   for what, value in string.gmatch(head, '(%a)(%S*)') do
     if what == 'a' then
@@ -92,7 +94,7 @@ local function apply(key, expires, head, first)
       join_index(key, name)
       i = i + 1
     elseif what == '+' then
-      add(key, name, ARGV[i + 1], ARGV[i + 2])
+      add_number(key, name, ARGV[i + 1], ARGV[i + 2])
       i = i + 3
     else
       redis.call('HDEL', key, name)

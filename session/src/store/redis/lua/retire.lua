@@ -1,4 +1,4 @@
--- Leaves under the key what readers of the old id may see until the grace period is over.
+-- Keeps under the key what requests with the old id may read until the grace period ends.
 local function retire(key, expires, grace_until, successor)
   if successor == '' then
     local kept = redis.call('HMGET', key, '@c', '@v', '@m', '@p')

@@ -1,57 +1,57 @@
-//! The protocol: commands and replies as bytes (RESP3).
+//! The protocol RESP3: commands and replies as bytes.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
 /// A command: its name and its arguments.
-pub(super) struct Command(Words);
+pub(crate) struct Command(Args);
 
-/// Words as they are sent.
-pub(super) struct Words {
+/// Arguments of a command, encoded as they are sent.
+pub(crate) struct Args {
     count: usize,
     bytes: Vec<u8>,
 }
 
 impl Command {
-    pub(super) fn new(name: &str) -> Self {
-        Self(Words::default()).arg(name)
+    pub(crate) fn new(name: &str) -> Self {
+        Self(Args::default()).arg(name)
     }
 
-    pub(super) fn arg(mut self, word: impl AsRef<[u8]>) -> Self {
-        self.0.push(word);
+    pub(crate) fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
+        self.0.push(arg);
         self
     }
 
-    pub(super) fn args(mut self, words: &Words) -> Self {
-        self.0.count += words.count;
-        self.0.bytes.extend_from_slice(&words.bytes);
+    pub(crate) fn args(mut self, args: &Args) -> Self {
+        self.0.count += args.count;
+        self.0.bytes.extend_from_slice(&args.bytes);
         self
     }
 
-    /// Appends the command to what is to be sent.
+    /// Appends the encoded command to the bytes to send.
     pub(super) fn write_to(&self, outgoing: &mut Vec<u8>) {
         write_length(outgoing, b'*', self.0.count);
         outgoing.extend_from_slice(&self.0.bytes);
     }
 }
 
-impl Default for Words {
+impl Default for Args {
     fn default() -> Self {
-        // Enough for most commands.
+        // Enough for most commands without a second allocation.
         Self { count: 0, bytes: Vec::with_capacity(256) }
     }
 }
 
-impl Words {
-    pub(super) fn push(&mut self, word: impl AsRef<[u8]>) {
-        let word = word.as_ref();
+impl Args {
+    pub(crate) fn push(&mut self, arg: impl AsRef<[u8]>) {
+        let arg = arg.as_ref();
         self.count += 1;
-        write_length(&mut self.bytes, b'$', word.len());
-        self.bytes.extend_from_slice(word);
+        write_length(&mut self.bytes, b'$', arg.len());
+        self.bytes.extend_from_slice(arg);
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    pub(super) fn push_number(&mut self, number: u64) {
+    pub(crate) fn push_number(&mut self, number: u64) {
         self.push(itoa::Buffer::new().format(number));
     }
 }
@@ -64,80 +64,80 @@ fn write_length(to: &mut Vec<u8>, kind: u8, length: usize) {
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Reply {
-    Nothing,
+pub(crate) enum Reply {
+    Null,
     Int(i64),
     Text(Bytes),
-    /// An array or a set, or the keys and values of a map one after the other.
+    /// An array, a set, or a map as alternating keys and values.
     List(Vec<Self>),
-    Refused(Refusal),
+    Error(ErrorReply),
 }
 
 impl Reply {
-    /// The text, if it is one.
-    pub(super) fn as_str(&self) -> Option<&str> {
+    /// The text; `None` for any other kind of reply.
+    pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => std::str::from_utf8(text).ok(),
-            Self::Nothing | Self::Int(_) | Self::List(_) | Self::Refused(_) => None,
+            Self::Null | Self::Int(_) | Self::List(_) | Self::Error(_) => None,
         }
     }
 
-    /// Whether it is this text.
-    pub(super) fn is_text(&self, text: &str) -> bool {
+    /// Whether the reply is this text.
+    pub(crate) fn is_text(&self, text: &str) -> bool {
         self.as_str() == Some(text)
     }
 }
 
-/// What the server has said why it did not do something.
+/// The error that a server replied with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("Redis says: {0}")]
-pub(super) struct Refusal(String);
+#[error("Redis replied: {0}")]
+pub(crate) struct ErrorReply(String);
 
-impl Refusal {
-    /// The first word, which says what kind of error it is.
-    pub(super) fn code(&self) -> &str {
+impl ErrorReply {
+    /// The first word: the kind of error.
+    pub(crate) fn code(&self) -> &str {
         self.0.split(' ').next().unwrap_or_default()
     }
 
-    /// Whether a word is there. Before Redis 7, the error of a command in a script stands within the
-    /// script's own error.
-    pub(super) fn says(&self, word: &str) -> bool {
+    /// Whether the message has this word. Before Redis 7, the error of a command in a script is
+    /// quoted in the middle of the script's error.
+    pub(crate) fn contains_word(&self, word: &str) -> bool {
         self.0.split([' ', ':', '-']).any(|part| part == word)
     }
 
-    /// The node that another node says is to be asked: `MOVED 3999 127.0.0.1:6381`.
+    /// The node to ask instead, from `MOVED 3999 127.0.0.1:6381` or `ASK …`.
     pub(super) fn redirection(&self) -> Option<&str> {
         matches!(self.code(), "MOVED" | "ASK").then(|| self.0.split(' ').nth(2)).flatten()
     }
 }
 
-/// What the server sends.
+/// One message from the server.
 #[derive(Debug, PartialEq)]
 pub(super) enum Frame {
     /// The reply to the next command.
     Reply(Reply),
-    /// Something that nobody has asked for.
+    /// A message without a command.
     Push(Vec<Reply>),
 }
 
-/// The bytes are not RESP3.
+/// The bytes are not valid RESP3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what the server sends is not the protocol of Redis")]
-pub(super) struct Malformed;
+#[error("the server does not speak the protocol of Redis")]
+pub(super) struct ProtocolError;
 
-impl From<Malformed> for std::io::Error {
-    fn from(malformed: Malformed) -> Self {
-        Self::new(std::io::ErrorKind::InvalidData, malformed)
+impl From<ProtocolError> for std::io::Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidData, error)
     }
 }
 
-/// Takes the next frame off the bytes that have come, if it has come as a whole.
-pub(super) fn next_frame(incoming: &mut BytesMut) -> Result<Option<Frame>, Malformed> {
+/// Takes the next frame from the received bytes. `None`: it is not complete yet.
+pub(super) fn next_frame(incoming: &mut BytesMut) -> Result<Option<Frame>, ProtocolError> {
     let Some(length) = frame_length(incoming)? else { return Ok(None) };
-    let frame = if length > COPIED {
+    let frame = if length > MAX_COPIED {
         incoming.split_to(length).freeze()
     } else {
-        // So that the buffer is free again for what comes next.
+        // A copy, so that the buffer is free for the next frame.
         let frame = Bytes::copy_from_slice(&incoming[..length]);
         incoming.advance(length);
         frame
@@ -150,13 +150,13 @@ pub(super) fn next_frame(incoming: &mut BytesMut) -> Result<Option<Frame>, Malfo
     }))
 }
 
-/// Frames up to this length, in bytes, are copied out of the buffer.
-const COPIED: usize = 4 * 1024;
-/// How deep lists may stand in lists.
-const DEPTH: usize = 16;
+/// The longest frame that is copied out of the buffer, in bytes.
+const MAX_COPIED: usize = 4 * 1024;
+/// How deep lists may be nested.
+const MAX_DEPTH: usize = 16;
 
-/// The length of the next frame, found without reading what is in it. `None` if it has not come as a whole.
-fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+/// The length of the next frame, found without decoding it. `None`: it is not complete yet.
+fn frame_length(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let mut at = 0;
     let mut missing: usize = 1;
     while missing > 0 {
@@ -166,14 +166,16 @@ fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
         match kind {
             b'$' | b'=' | b'!' => {
                 if let Some(length) = length(line)? {
-                    at =
-                        at.checked_add(length).and_then(|at| at.checked_add(2)).ok_or(Malformed)?;
+                    at = at
+                        .checked_add(length)
+                        .and_then(|at| at.checked_add(2))
+                        .ok_or(ProtocolError)?;
                 }
             }
             b'*' | b'~' | b'>' => missing += length(line)?.unwrap_or(0),
-            b'%' => missing += length(line)?.unwrap_or(0).checked_mul(2).ok_or(Malformed)?,
+            b'%' => missing += length(line)?.unwrap_or(0).checked_mul(2).ok_or(ProtocolError)?,
             b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => {}
-            _ => return Err(Malformed),
+            _ => return Err(ProtocolError),
         }
         if at > bytes.len() {
             return Ok(None);
@@ -182,7 +184,7 @@ fn frame_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     Ok(Some(at))
 }
 
-/// The kind and the text of the line that begins here, and where the next begins.
+/// The kind and the text of the line at this offset, and the offset of the next line.
 fn line(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
     let rest = bytes.get(at..)?;
     let end = memchr(b'\n', rest)?;
@@ -190,61 +192,61 @@ fn line(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
     Some((*kind, text.strip_suffix(b"\r").unwrap_or(text), at + end + 1))
 }
 
-/// A length; `None` is that of nothing.
-fn length(text: &[u8]) -> Result<Option<usize>, Malformed> {
+/// A length. `None`: the null value, whose length is -1.
+fn length(text: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let length = number(text)?;
     if length == -1 {
         return Ok(None);
     }
-    usize::try_from(length).map(Some).map_err(|_| Malformed)
+    usize::try_from(length).map(Some).map_err(|_| ProtocolError)
 }
 
-fn number(text: &[u8]) -> Result<i64, Malformed> {
+fn number(text: &[u8]) -> Result<i64, ProtocolError> {
     let (digits, sign) = match text.strip_prefix(b"-") {
         None => (text, 1),
         Some(digits) => (digits, -1),
     };
-    // With the sign from the start, because the smallest number has no positive counterpart.
+    // The sign is applied to each digit, because `i64::MIN` has no positive counterpart.
     let number = digits.iter().try_fold(0_i64, |number, digit| {
         let digit = char::from(*digit).to_digit(10)?;
         number.checked_mul(10)?.checked_add(sign * i64::from(digit))
     });
-    number.filter(|_| !digits.is_empty()).ok_or(Malformed)
+    number.filter(|_| !digits.is_empty()).ok_or(ProtocolError)
 }
 
-/// Reads a frame that is there as a whole.
+/// Decodes a complete frame.
 struct Parser<'a> {
     frame: &'a Bytes,
     at: usize,
 }
 
 impl Parser<'_> {
-    fn reply(&mut self, depth: usize) -> Result<Reply, Malformed> {
-        let (kind, text, next) = line(self.frame, self.at).ok_or(Malformed)?;
+    fn reply(&mut self, depth: usize) -> Result<Reply, ProtocolError> {
+        let (kind, text, next) = line(self.frame, self.at).ok_or(ProtocolError)?;
         self.at = next;
         Ok(match kind {
             b':' => Reply::Int(number(text)?),
             b'$' | b'=' => match length(text)? {
-                None => Reply::Nothing,
+                None => Reply::Null,
                 Some(length) => Reply::Text(self.text(length)?),
             },
             b'!' => match length(text)? {
-                None => return Err(Malformed),
-                Some(length) => Reply::Refused(refusal(&self.text(length)?)),
+                None => return Err(ProtocolError),
+                Some(length) => Reply::Error(error_reply(&self.text(length)?)),
             },
-            b'-' => Reply::Refused(refusal(text)),
-            b'_' => Reply::Nothing,
+            b'-' => Reply::Error(error_reply(text)),
+            b'_' => Reply::Null,
             b'*' | b'~' | b'>' => self.list(length(text)?, 1, depth)?,
             b'%' => self.list(length(text)?, 2, depth)?,
             b'+' | b'#' | b',' | b'(' => Reply::Text(self.frame.slice_ref(text)),
-            _ => return Err(Malformed),
+            _ => return Err(ProtocolError),
         })
     }
 
-    fn text(&mut self, length: usize) -> Result<Bytes, Malformed> {
+    fn text(&mut self, length: usize) -> Result<Bytes, ProtocolError> {
         let start = self.at;
         let end = start.checked_add(length).filter(|end| *end <= self.frame.len());
-        let end = end.ok_or(Malformed)?;
+        let end = end.ok_or(ProtocolError)?;
         self.at = end + 2;
         Ok(self.frame.slice(start..end))
     }
@@ -254,29 +256,29 @@ impl Parser<'_> {
         length: Option<usize>,
         each: usize,
         depth: usize,
-    ) -> Result<Reply, Malformed> {
-        let Some(length) = length else { return Ok(Reply::Nothing) };
-        if depth == DEPTH {
-            return Err(Malformed);
+    ) -> Result<Reply, ProtocolError> {
+        let Some(length) = length else { return Ok(Reply::Null) };
+        if depth == MAX_DEPTH {
+            return Err(ProtocolError);
         }
-        // OK because the frame is here as a whole, and each item takes at least a byte of it.
+        // OK because the frame is complete, and each item takes at least one byte of it.
         let items = (0..length * each).map(|_| self.reply(depth + 1));
         Ok(Reply::List(items.collect::<Result<_, _>>()?))
     }
 }
 
-fn refusal(text: &[u8]) -> Refusal {
+fn error_reply(text: &[u8]) -> ErrorReply {
     let text = String::from_utf8_lossy(text);
-    // Servers that do not know a command quote its arguments, which may be keys, values or the password.
-    let told = text.split(", with args beginning with").next().unwrap_or_default();
-    Refusal(told.to_owned())
+    // For an unknown command, servers quote the arguments: keys, values or the password.
+    let message = text.split(", with args beginning with").next().unwrap_or_default();
+    ErrorReply(message.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<Frame>, Malformed> {
+    fn read(text: &str) -> Result<Option<Frame>, ProtocolError> {
         next_frame(&mut BytesMut::from(text))
     }
 
@@ -292,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_an_array_of_its_words() {
+    fn a_command_is_an_array_of_its_arguments() {
         let mut bytes = Vec::new();
         Command::new("SET").arg("key").arg([b'\r', b'\n']).write_to(&mut bytes);
         assert_eq!(bytes, b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$2\r\n\r\n\r\n");
     }
 
     #[test]
-    fn every_kind_of_reply_is_read() {
+    fn every_kind_of_reply_is_decoded() {
         assert_eq!(reply("+OK\r\n"), text("OK"));
         assert_eq!(reply(":-42\r\n"), Reply::Int(-42));
         assert_eq!(reply("$5\r\na\r\nbc\r\n"), text("a\r\nbc"));
@@ -307,8 +309,8 @@ mod tests {
         assert_eq!(reply("=7\r\ntxt:abc\r\n"), text("txt:abc"));
         assert_eq!(reply("#t\r\n"), text("t"));
         assert_eq!(reply(",1.5\r\n"), text("1.5"));
-        for nothing in ["_\r\n", "$-1\r\n", "*-1\r\n"] {
-            assert_eq!(reply(nothing), Reply::Nothing);
+        for null in ["_\r\n", "$-1\r\n", "*-1\r\n"] {
+            assert_eq!(reply(null), Reply::Null);
         }
         assert_eq!(
             reply("*2\r\n:1\r\n*1\r\n+a\r\n"),
@@ -316,20 +318,17 @@ mod tests {
         );
         assert_eq!(reply("%1\r\n$1\r\nk\r\n$1\r\nv\r\n"), Reply::List(vec![text("k"), text("v")]));
         assert_eq!(reply("*0\r\n"), Reply::List(Vec::new()));
-        let Reply::Refused(refusal) = reply("-MOVED 3999 ::1:6381\r\n") else { panic!("an error") };
-        assert_eq!((refusal.code(), refusal.redirection()), ("MOVED", Some("::1:6381")));
-        let Reply::Refused(refusal) = reply("!21\r\nSYNTAX invalid syntax\r\n") else {
+        let Reply::Error(error) = reply("-MOVED 3999 ::1:6381\r\n") else { panic!("an error") };
+        assert_eq!((error.code(), error.redirection()), ("MOVED", Some("::1:6381")));
+        let Reply::Error(error) = reply("!21\r\nSYNTAX invalid syntax\r\n") else {
             panic!("an error")
         };
-        assert_eq!(refusal.code(), "SYNTAX");
-        assert_eq!(
-            read(">2\r\n+a\r\n_\r\n"),
-            Ok(Some(Frame::Push(vec![text("a"), Reply::Nothing])))
-        );
+        assert_eq!(error.code(), "SYNTAX");
+        assert_eq!(read(">2\r\n+a\r\n_\r\n"), Ok(Some(Frame::Push(vec![text("a"), Reply::Null]))));
     }
 
     #[test]
-    fn a_frame_is_read_once_it_is_there_as_a_whole_and_no_more_than_it() {
+    fn a_frame_is_decoded_once_it_is_complete_and_nothing_after_it() {
         let frame = "%2\r\n$1\r\na\r\n*2\r\n:1\r\n$3\r\nxyz\r\n+b\r\n_\r\n";
         for end in 0..frame.len() {
             assert_eq!(read(&frame[..end]), Ok(None), "{end}");
@@ -342,21 +341,21 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_tell_the_password_that_it_quotes() {
-        // What Redis 5 says to a greeting.
-        let quotes =
+    fn an_error_reply_does_not_quote_the_password() {
+        // The reply of Redis 5 to `HELLO`.
+        let quoting =
             "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `hunter2`, \r\n";
-        let Reply::Refused(refusal) = reply(quotes) else { panic!("a refusal") };
-        assert_eq!(refusal.to_string(), "Redis says: ERR unknown command `HELLO`");
-        assert!(!format!("{refusal:?}").contains("hunter2"));
+        let Reply::Error(error) = reply(quoting) else { panic!("an error") };
+        assert_eq!(error.to_string(), "Redis replied: ERR unknown command `HELLO`");
+        assert!(!format!("{error:?}").contains("hunter2"));
     }
 
     #[test]
-    fn what_is_not_the_protocol_is_an_error() {
+    fn bytes_of_another_protocol_are_an_error() {
         let deep = "*1\r\n".repeat(100) + ":1\r\n";
         let huge = format!("*1\r\n${}\r\n", u64::MAX);
         for text in ["HTTP/1.1 400 Bad Request\r\n", "$x\r\n", "$-2\r\n", ":\r\n", &deep, &huge] {
-            assert_eq!(read(text), Err(Malformed), "{text:.20}");
+            assert_eq!(read(text), Err(ProtocolError), "{text:.20}");
         }
     }
 }

@@ -10,10 +10,10 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::wire::Stream;
+use super::driver::ByteStream;
 use crate::error::Cause;
 
-/// How to speak TLS with a server.
+/// How to encrypt connections to a server.
 #[derive(Clone)]
 pub(super) struct Tls(Arc<ClientConfig>);
 
@@ -47,7 +47,7 @@ impl Tls {
         &self,
         host: &str,
         stream: TcpStream,
-    ) -> io::Result<Box<dyn Stream>> {
+    ) -> io::Result<Box<dyn ByteStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         Ok(Box::new(TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await?))
     }

@@ -1,13 +1,13 @@
-//! What stands in for TLS without the feature `redis-tls`.
+//! Takes the place of TLS without the feature `redis-tls`.
 
 use std::io;
 
 use tokio::net::TcpStream;
 
-use super::wire::Stream;
+use super::driver::ByteStream;
 use crate::error::Cause;
 
-/// TLS cannot be had, so there is no value of this type.
+/// TLS is not available, so this type has no value.
 #[derive(Clone)]
 pub(super) enum Tls {}
 
@@ -18,7 +18,7 @@ impl Tls {
             .into())
     }
 
-    pub(super) async fn connect(&self, _: &str, _: TcpStream) -> io::Result<Box<dyn Stream>> {
+    pub(super) async fn connect(&self, _: &str, _: TcpStream) -> io::Result<Box<dyn ByteStream>> {
         match *self {}
     }
 }

@@ -1,0 +1,313 @@
+//! The settings of the store.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    client::{ConnectTarget, ConnectionSettings, Endpoint, PushHandler, Timeouts, Topology},
+    keyspace::Keyspace,
+    local_cache::LocalCache,
+    store::RedisStore,
+};
+use crate::error::ConfigError;
+
+impl RedisStore {
+    /// Makes a store in the Redis at a URL, with the default settings.
+    ///
+    /// The URL is `redis://[user[:password]@]host[:port][/database]`, with `rediss:` for TLS, or
+    /// `redis+unix:///path` for a Unix socket. The port defaults to 6379, the database to 0. TLS
+    /// needs the feature `redis-tls`; it is that of rustls, with the cryptography that the application has installed for it, or ring.
+    ///
+    /// # Errors
+    /// The URL is not valid. Whether a server answers there shows with the first request.
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        Self::builder(url).build()
+    }
+
+    /// Sets up a store in the Redis at a URL. See [`new`](Self::new) for its form.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use actix_typed_session::RedisStore;
+    ///
+    /// let store = RedisStore::builder("redis://127.0.0.1:6379").prefix("shop:").build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(Deployment::Server, [url])
+    }
+
+    /// Sets up a store in a cluster. The URLs are those of some of its nodes; the store finds the
+    /// others.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use actix_typed_session::RedisStore;
+    ///
+    /// let nodes = ["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"];
+    /// let store = RedisStore::cluster(nodes).build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(Deployment::Cluster, urls)
+    }
+
+    /// Sets up a store in the Redis that Sentinel calls the master of a name. The URLs are those of
+    /// the sentinels.
+    ///
+    /// The user, the password and the database in the URLs are for the sentinels only. For the
+    /// master, use [`credentials`](RedisStoreBuilder::credentials) and
+    /// [`database`](RedisStoreBuilder::database).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use actix_typed_session::RedisStore;
+    ///
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "mymaster").build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn sentinel<'a>(
+        urls: impl IntoIterator<Item = &'a str>,
+        master_name: &str,
+    ) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(Deployment::Sentinel(master_name.to_owned()), urls)
+    }
+}
+
+/// Sets up a [`RedisStore`].
+///
+/// # Examples
+/// ```no_run
+/// use actix_typed_session::RedisStore;
+/// use std::time::Duration;
+///
+/// let nodes = ["rediss://10.0.0.1:6379", "rediss://10.0.0.2:6379"];
+/// let store = RedisStore::cluster(nodes)
+///     .credentials("sessions", "secret")
+///     .prefix("shop:")
+///     .answer_timeout(Duration::from_millis(500))
+///     .build()?;
+/// # Ok::<(), actix_typed_session::ConfigError>(())
+/// ```
+#[must_use = "`build` makes the store"]
+pub struct RedisStoreBuilder {
+    deployment: Deployment,
+    urls: Vec<String>,
+    prefix: String,
+    cached_bytes: Option<usize>,
+    staleness: Duration,
+    connections: usize,
+    timeouts: Timeouts,
+    credentials: Option<(String, String)>,
+    database: Option<u32>,
+    root_certificate: Option<Vec<u8>>,
+}
+
+impl RedisStoreBuilder {
+    fn new<'a>(deployment: Deployment, urls: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            deployment,
+            urls: urls.into_iter().map(str::to_owned).collect(),
+            prefix: "session:".to_owned(),
+            cached_bytes: None,
+            staleness: Duration::from_millis(500),
+            connections: 1,
+            timeouts: Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(1) },
+            credentials: None,
+            database: None,
+            root_certificate: None,
+        }
+    }
+
+    /// Sets what all keys in Redis begin with, so that several applications can share a server.
+    ///
+    /// For example, `prefix("shop:")`. Defaults to `session:`. In a cluster, do not use braces in
+    /// it: they would put all sessions on one node.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Keeps copies of recently read sessions in this process's memory, up to this many bytes, and
+    /// answers requests from them.
+    ///
+    /// For example, `local_cache(64 << 20)` keeps up to 64 MiB. Defaults to no copies.
+    ///
+    /// The server keeps the copies current: it reports to this process when one of the sessions
+    /// changes (client-side caching of Redis and Valkey, over RESP3). A change that this process
+    /// makes is visible in it at once. A change that another process makes is visible when the
+    /// report arrives, usually within a millisecond. If the report does not arrive, the copy is
+    /// used for at most [`local_cache_staleness`](Self::local_cache_staleness). The same bound
+    /// holds for a session that another process destroyed.
+    ///
+    /// Writes always go to the server, and so do [`save`](crate::SessionHandle::save) and
+    /// [`reload`](crate::SessionHandle::reload). When a connection is lost, the copies that were
+    /// read over it are dropped.
+    pub fn local_cache(mut self, bytes: usize) -> Self {
+        self.cached_bytes = Some(bytes);
+        self
+    }
+
+    /// Limits how old an answer from the [`local_cache`](Self::local_cache) may be.
+    ///
+    /// For example, `local_cache_staleness(Duration::from_millis(100))`. Defaults to 500 ms.
+    ///
+    /// A copy is used only if the server has answered a command over the same connection that was
+    /// sent within this time. While the cache is used, each connection therefore sends a small
+    /// command up to twice in this time. A shorter time sends it more often, and makes the cache
+    /// useless sooner when the server hangs.
+    pub fn local_cache_staleness(mut self, bound: Duration) -> Self {
+        self.staleness = bound;
+        self
+    }
+
+    /// Sets how many connections each worker of Actix has to each server. All requests of the
+    /// worker share them.
+    ///
+    /// For example, `connections(2)`. Defaults to 1, which carries more than a worker can use. Zero
+    /// counts as 1.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// Limits how long a request waits for a connection.
+    ///
+    /// For example, `connect_timeout(Duration::from_millis(500))`. Defaults to 2 seconds. Zero is
+    /// an error of [`build`](Self::build).
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.connect = timeout;
+        self
+    }
+
+    /// Limits how long a request waits for the answer to a command.
+    ///
+    /// For example, `answer_timeout(Duration::from_millis(500))`. Defaults to 1 second. Zero is an
+    /// error of [`build`](Self::build).
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.answer = timeout;
+        self
+    }
+
+    /// Sets the user and the password for the servers that hold the sessions.
+    ///
+    /// For example, `credentials("sessions", "secret")`. Without an ACL, the user is `default`.
+    /// Defaults to what the URL says; with Sentinel, to none.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Sets the number of the database that holds the sessions.
+    ///
+    /// For example, `database(2)`. Defaults to what the URL says, or else 0. A cluster has only
+    /// database 0.
+    pub fn database(mut self, number: u32) -> Self {
+        self.database = Some(number);
+        self
+    }
+
+    /// Trusts only servers whose certificates this authority has signed. The certificate of the
+    /// authority is given as PEM.
+    ///
+    /// For example, `root_certificate(std::fs::read("ca.pem")?)`. Defaults to the authorities that
+    /// the operating system trusts. Without TLS it has no effect.
+    #[cfg(feature = "redis-tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificate = Some(pem.into());
+        self
+    }
+
+    /// Makes the store. It connects with the first request.
+    ///
+    /// # Errors
+    /// The URLs are missing, a URL or a certificate is not valid, or a time limit is zero.
+    pub fn build(self) -> Result<RedisStore, ConfigError> {
+        self.check_durations()?;
+        let cache = self
+            .cached_bytes
+            .map(|bytes| Arc::new(LocalCache::new(self.prefix.clone(), bytes, self.staleness)));
+        let settings = ConnectionSettings {
+            connections: self.connections,
+            timeouts: self.timeouts,
+            push_handler: cache.clone().map(|cache| cache as Arc<dyn PushHandler>),
+        };
+        let topology = self.topology(settings)?;
+        Ok(RedisStore::from_keyspace(Keyspace { topology, prefix: self.prefix, cache }))
+    }
+
+    fn check_durations(&self) -> Result<(), ConfigError> {
+        for (name, limit) in [
+            ("connect_timeout", self.timeouts.connect),
+            ("answer_timeout", self.timeouts.answer),
+            ("local_cache_staleness", self.staleness),
+        ] {
+            if limit.is_zero() {
+                return Err(ConfigError::ZeroDuration(name));
+            }
+        }
+        Ok(())
+    }
+
+    fn endpoint(&self, url: &str) -> Result<Endpoint, ConfigError> {
+        Endpoint::parse(url)
+            .and_then(|it| it.with_root_certificate(self.root_certificate.as_deref()))
+            .map_err(ConfigError::Redis)
+    }
+
+    fn topology(&self, settings: ConnectionSettings) -> Result<Topology, ConfigError> {
+        let endpoints = self.urls.iter().map(|url| self.endpoint(url));
+        let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = endpoints.first().cloned() else {
+            return Err(ConfigError::Redis("no URL is given; name at least one server".into()));
+        };
+        Ok(match &self.deployment {
+            Deployment::Server => {
+                Topology::server(ConnectTarget::Server(self.session_server(first)), &settings)
+            }
+            Deployment::Cluster => {
+                let seeds = endpoints.into_iter().map(|seed| self.session_server(seed));
+                Topology::cluster(seeds.collect(), settings)
+            }
+            Deployment::Sentinel(name) => {
+                let target = ConnectTarget::SentinelMaster {
+                    sentinels: endpoints,
+                    name: name.clone(),
+                    node: self.session_server(first.without_credentials()),
+                };
+                Topology::server(target, &settings)
+            }
+        })
+    }
+
+    /// An endpoint with the settings for the servers that hold the sessions.
+    fn session_server(&self, mut endpoint: Endpoint) -> Endpoint {
+        if let Some((user, password)) = &self.credentials {
+            endpoint = endpoint.with_credentials(user.clone(), password.clone());
+        }
+        if let Some(number) = self.database {
+            endpoint = endpoint.with_database(number);
+        }
+        endpoint
+    }
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("prefix", &self.prefix)
+            .field("cached_bytes", &self.cached_bytes)
+            .field("staleness", &self.staleness)
+            .field("connections", &self.connections)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the servers are set up.
+enum Deployment {
+    Server,
+    /// Sentinel chooses the master of this name.
+    Sentinel(String),
+    Cluster,
+}

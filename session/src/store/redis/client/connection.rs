@@ -1,0 +1,104 @@
+//! One connection. Commands leave in the order of the calls, many at a time, and replies arrive in
+//! the same order.
+
+use std::{
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::{
+    connection_state::{ConnectionState, ReplyError},
+    driver::{ByteStream, Driver, PushHandler},
+    resp::{Command, Reply},
+};
+
+/// A connection to a server. It closes when the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct MultiplexedConnection(Arc<CloseOnDrop>);
+
+impl MultiplexedConnection {
+    /// Opens a connection over this stream. The driver runs as a task of the current runtime.
+    ///
+    /// A command fails when its reply takes longer than `reply_timeout`.
+    pub(super) fn new(
+        stream: Box<dyn ByteStream>,
+        reply_timeout: Duration,
+        push_handler: Option<Arc<dyn PushHandler>>,
+    ) -> Self {
+        let state = Arc::new(ConnectionState::new());
+        tokio::spawn(Driver::new(Arc::clone(&state), stream, reply_timeout, push_handler));
+        Self(Arc::new(CloseOnDrop(state)))
+    }
+
+    /// Sends a command and waits for the reply.
+    pub(super) async fn send(&self, command: &Command) -> Result<Reply, ReplyError> {
+        self.send_all(&[command]).await
+    }
+
+    /// Sends commands with nothing between them, and waits for the reply to the last one.
+    pub(super) async fn send_all(&self, commands: &[&Command]) -> Result<Reply, ReplyError> {
+        let reply = self.state().send(commands)?;
+        reply.await.unwrap_or(Err(ReplyError::NotSent))
+    }
+
+    /// A reference that does not keep the connection open.
+    pub(crate) fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(self.state()))
+    }
+
+    /// The number of replies that have arrived.
+    pub(super) fn reply_count(&self) -> u64 {
+        self.state().reply_count()
+    }
+
+    /// Whether the connection is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().is_closed()
+    }
+
+    /// Closes the connection, because the server is silent or is the wrong one. Pending commands
+    /// fail.
+    pub(super) fn close(&self) {
+        self.state().close(io::Error::other("the connection was given up"));
+    }
+
+    fn state(&self) -> &Arc<ConnectionState> {
+        &self.0.0
+    }
+}
+
+/// What the clones of a connection share.
+struct CloseOnDrop(Arc<ConnectionState>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close(io::Error::other("the store was dropped"));
+    }
+}
+
+/// A connection that reports changes of what was read over it. It does not keep itself open.
+#[derive(Clone)]
+pub(crate) struct WeakConnection(Weak<ConnectionState>);
+
+impl WeakConnection {
+    /// A connection without a server, and a guard that keeps it open.
+    #[cfg(test)]
+    pub(crate) fn without_server() -> (Self, impl Sized) {
+        let state = Arc::new(ConnectionState::new());
+        (Self(Arc::downgrade(&state)), state)
+    }
+
+    /// Whether the connection is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.upgrade().is_none_or(|state| state.reports_nothing())
+    }
+
+    /// Whether every change has arrived that was made before now minus `staleness`.
+    ///
+    /// When half of that time has passed without a reply, it sends a probe about the key of this
+    /// name. Only the server that serves the key answers the probe.
+    pub(crate) fn is_fresh(&self, staleness: Duration, key: impl FnOnce() -> String) -> bool {
+        self.0.upgrade().is_some_and(|state| state.is_fresh(staleness, key))
+    }
+}

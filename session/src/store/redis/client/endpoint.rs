@@ -1,0 +1,269 @@
+//! A server's address, the credentials for it, and how to connect to it.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::{
+    connection::MultiplexedConnection,
+    connection_state::ReplyError,
+    driver::{ByteStream, PushHandler},
+    resp::{Command, ErrorReply, Reply},
+    tls::Tls,
+};
+use crate::error::Cause;
+
+/// A server's address, and what a connection to it needs.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(super) address: Address,
+    user: Option<String>,
+    password: Option<String>,
+    database: u32,
+    /// `None`: the connection is not encrypted.
+    tls: Option<Tls>,
+}
+
+impl Endpoint {
+    /// The server at a URL: `redis://[user[:password]@]host[:port][/database]`, `rediss:` for TLS,
+    /// or `redis+unix:///path`.
+    ///
+    /// # Errors
+    /// What is wrong with the URL. The message does not quote it, because it may hold a password.
+    pub(crate) fn parse(url: &str) -> Result<Self, Cause> {
+        let url = Url::parse(url)?;
+        let is_tls = matches!(url.scheme(), "rediss" | "valkeys");
+        let address = match url.scheme() {
+            "redis" | "rediss" | "valkey" | "valkeys" => {
+                let host =
+                    url.host_str().filter(|host| !host.is_empty()).ok_or("the URL has no host")?;
+                // An IPv6 address stands in brackets.
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                Address::Tcp { host: host.into(), port: url.port().unwrap_or(DEFAULT_PORT) }
+            }
+            "redis+unix" | "valkey+unix" | "unix" => Address::Unix(percent_decoded(url.path())?),
+            _ => return Err("the URL must begin with `redis:`, `rediss:` or `redis+unix:`".into()),
+        };
+        let database = match (&address, url.path().trim_matches('/')) {
+            (Address::Unix(_), _) | (_, "") => 0,
+            (_, number) => {
+                number.parse().map_err(|_| "the database in the URL must be a number")?
+            }
+        };
+        let user = Some(percent_decoded(url.username())?).filter(|user| !user.is_empty());
+        let password = url.password().map(percent_decoded).transpose()?;
+        let tls = is_tls.then(|| Tls::new(None)).transpose()?;
+        Ok(Self { address, user, password, database, tls })
+    }
+
+    /// Trusts only certificates that this authority, given as PEM, has signed. Does nothing without
+    /// TLS.
+    pub(crate) fn with_root_certificate(
+        mut self,
+        root_certificate: Option<&[u8]>,
+    ) -> Result<Self, Cause> {
+        if self.tls.is_some() && root_certificate.is_some() {
+            self.tls = Some(Tls::new(root_certificate)?);
+        }
+        Ok(self)
+    }
+
+    /// Uses this user and password instead of those in the URL.
+    pub(crate) fn with_credentials(self, user: String, password: String) -> Self {
+        Self { user: Some(user), password: Some(password), ..self }
+    }
+
+    /// Uses this database instead of the one in the URL.
+    pub(crate) fn with_database(self, database: u32) -> Self {
+        Self { database, ..self }
+    }
+
+    /// Drops the user, the password and the database of the URL.
+    pub(crate) fn without_credentials(self) -> Self {
+        Self { user: None, password: None, database: 0, ..self }
+    }
+
+    /// Another server with the same credentials and the same TLS.
+    pub(super) fn at(&self, host: &str, port: u16) -> Self {
+        Self { address: Address::Tcp { host: host.into(), port }, ..self.clone() }
+    }
+
+    /// Connects and authenticates.
+    ///
+    /// With a handler, the server reports each key that is read over the connection and then
+    /// changes.
+    pub(super) async fn connect(
+        &self,
+        reply_timeout: Duration,
+        push_handler: Option<Arc<dyn PushHandler>>,
+    ) -> Result<MultiplexedConnection, ConnectError> {
+        let is_tracking = push_handler.is_some();
+        let connection =
+            MultiplexedConnection::new(self.stream().await?, reply_timeout, push_handler);
+        // RESP3, the protocol of Redis 6 and later.
+        let mut hello = Command::new("HELLO").arg("3");
+        if let Some(password) = &self.password {
+            let user = self.user.as_deref().unwrap_or("default");
+            hello = hello.arg("AUTH").arg(user).arg(password);
+        }
+        accepted(connection.send(&hello).await?)?;
+        if self.database != 0 {
+            let select = Command::new("SELECT").arg(self.database.to_string());
+            accepted(connection.send(&select).await?)?;
+        }
+        if is_tracking {
+            // `NOLOOP`: the cache already has the changes that are made over this connection.
+            let track = Command::new("CLIENT").arg("TRACKING").arg("ON").arg("NOLOOP");
+            accepted(connection.send(&track).await?)?;
+        }
+        Ok(connection)
+    }
+
+    /// [`connect`](Self::connect), which fails if the server is not a master.
+    pub(super) async fn connect_to_master(
+        &self,
+        reply_timeout: Duration,
+        push_handler: Option<Arc<dyn PushHandler>>,
+    ) -> Result<MultiplexedConnection, ConnectError> {
+        let connection = self.connect(reply_timeout, push_handler).await?;
+        match accepted(connection.send(&Command::new("ROLE")).await?)? {
+            Reply::List(role) if role.first().is_some_and(|role| role.is_text("master")) => {
+                Ok(connection)
+            }
+            _ => Err(ConnectError::NotMaster),
+        }
+    }
+
+    /// Asks a sentinel for the master of this name.
+    pub(super) async fn master(
+        &self,
+        name: &str,
+        reply_timeout: Duration,
+    ) -> Result<(String, u16), ConnectError> {
+        let connection = self.connect(reply_timeout, None).await?;
+        let ask = Command::new("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+        let Reply::List(address) = accepted(connection.send(&ask).await?)? else {
+            return Err(ConnectError::UnknownMaster);
+        };
+        let text = |at: usize| address.get(at).and_then(Reply::as_str);
+        match (text(0), text(1).and_then(|port| port.parse().ok())) {
+            (Some(host), Some(port)) => Ok((host.to_owned(), port)),
+            _ => Err(ConnectError::UnknownMaster),
+        }
+    }
+
+    async fn stream(&self) -> io::Result<Box<dyn ByteStream>> {
+        let (host, port) = match &self.address {
+            Address::Tcp { host, port } => (&**host, *port),
+            #[cfg(unix)]
+            Address::Unix(path) => {
+                return Ok(Box::new(tokio::net::UnixStream::connect(path).await?));
+            }
+            #[cfg(not(unix))]
+            Address::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            Some(tls) => tls.connect(host, stream).await,
+            None => Ok(Box::new(stream)),
+        }
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Tcp {
+        host: Arc<str>,
+        port: u16,
+    },
+    /// The path of a socket.
+    Unix(String),
+}
+
+const DEFAULT_PORT: u16 = 6379;
+
+/// Why connecting to the server failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("the server cannot be reached")]
+    Stream(#[from] io::Error),
+    #[error("the server did not answer")]
+    NoReply(#[from] ReplyError),
+    #[error("the server refused the connection")]
+    Refused(#[from] ErrorReply),
+    #[error("the server that the sentinels name is not a master")]
+    NotMaster,
+    #[error("the sentinel has no master of this name")]
+    UnknownMaster,
+}
+
+fn accepted(reply: Reply) -> Result<Reply, ErrorReply> {
+    match reply {
+        Reply::Error(error) => Err(error),
+        reply => Ok(reply),
+    }
+}
+
+fn percent_decoded(text: &str) -> Result<String, Cause> {
+    let text = percent_encoding::percent_decode_str(text).decode_utf8();
+    Ok(text.map_err(|_| "the URL is not UTF-8")?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_gives_the_address_the_credentials_and_the_database() {
+        let tcp = |host: &str, port| Address::Tcp { host: host.into(), port };
+        for (url, address, user, password, database) in [
+            ("redis://host", tcp("host", 6379), None, None, 0),
+            ("redis://10.0.0.1:7000/5", tcp("10.0.0.1", 7000), None, None, 5),
+            ("valkey://[::1]:7000/", tcp("::1", 7000), None, None, 0),
+            ("redis://:pass%3Aword@host", tcp("host", 6379), None, Some("pass:word"), 0),
+            ("redis://us%40er:p@host", tcp("host", 6379), Some("us@er"), Some("p"), 0),
+            (
+                "redis+unix:///run/redis%20a.sock",
+                Address::Unix("/run/redis a.sock".into()),
+                None,
+                None,
+                0,
+            ),
+        ] {
+            let endpoint = Endpoint::parse(url).expect("a good URL");
+            assert_eq!(endpoint.address, address, "{url}");
+            assert_eq!(endpoint.user.as_deref(), user, "{url}");
+            assert_eq!(endpoint.password.as_deref(), password, "{url}");
+            assert_eq!(endpoint.database, database, "{url}");
+            assert!(endpoint.tls.is_none(), "{url}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "redis-tls")]
+    fn a_url_asks_for_tls() {
+        assert!(Endpoint::parse("rediss://host").expect("a good URL").tls.is_some());
+    }
+
+    #[test]
+    #[cfg(not(feature = "redis-tls"))]
+    fn a_url_with_tls_is_refused_with_the_name_of_the_feature() {
+        for url in ["rediss://u:secret@host", "valkeys://u:secret@host"] {
+            let error = Endpoint::parse(url).map(drop).expect_err("TLS is not available");
+            assert!(error.to_string().contains("enable the feature `redis-tls`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_does_not_quote_the_url() {
+        for url in
+            ["http://u:secret@host", "redis://", "redis://u:secret@host/x", "u:secret@host", ""]
+        {
+            let error = Endpoint::parse(url).map(drop).expect_err("a bad URL");
+            assert!(!error.to_string().contains("secret"), "{url}: {error}");
+        }
+    }
+}

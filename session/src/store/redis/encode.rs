@@ -1,0 +1,179 @@
+//! Records and patches as the arguments of the scripts.
+
+use crate::{
+    id::StoreKey,
+    record::{Change, Grace, Index, NewExpiry, OldId, Patch, Record},
+    store::session_store::Renewal,
+    time::whole_ms,
+};
+
+use super::{
+    client::Args,
+    layout::{CREATED, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape, key_name},
+};
+
+/// The arguments that store a record: when it expires, then the hash.
+pub(super) fn record_args(record: &Record) -> Args {
+    let mut args = Args::default();
+    args.push_number(record.expires_at().as_unix_ms());
+    let mut push_number = |name: &str, number: u64| {
+        args.push(name);
+        args.push_number(number);
+    };
+    push_number(CREATED, record.created_at().as_unix_ms());
+    push_number(VERSION, record.version());
+    let limits = record.limits();
+    if let Some(max_age) = limits.max_age {
+        push_number(MAX_AGE, whole_ms(max_age));
+    }
+    if let Some(persistent) = limits.persistent {
+        push_number(PERSISTENT, persistent.into());
+    }
+    if record.is_retired() {
+        args.push(RETIRED);
+        args.push(record.successor().map(key_name).unwrap_or_default());
+    }
+    if let Some(index) = record.index() {
+        args.push(INDEX);
+        args.push(index_bytes(index));
+    }
+    for (name, json) in record.fields() {
+        args.push(&*escape(name));
+        args.push(json.get());
+    }
+    args
+}
+
+/// The names and values of a patch that only sets fields, as most patches do. `None`: it does more,
+/// or sets too many.
+pub(super) fn set_args(patch: &Patch) -> Option<Args> {
+    /// The most fields that one command of a script can set.
+    const MAX_FIELDS: usize = 1_000;
+
+    let is_plain = patch.expected_version().is_none()
+        && patch.begins_anew().is_none()
+        && patch.limits().is_none()
+        && patch.expiry().is_none()
+        && patch.index().is_none();
+    if !is_plain || patch.changes().next().is_none() {
+        return None;
+    }
+    let mut args = Args::default();
+    for (at, (name, change)) in patch.changes().enumerate() {
+        let Change::Set(json) = change else { return None };
+        if at == MAX_FIELDS {
+            return None;
+        }
+        args.push(&*escape(name));
+        args.push(json.get());
+    }
+    Some(args)
+}
+
+/// The arguments that apply a patch: its head, then its changes.
+pub(super) fn patch_args(patch: &Patch) -> Args {
+    let mut args = Args::default();
+    args.push(patch_head(patch));
+    push_changes(&mut args, patch);
+    args
+}
+
+/// The arguments that renew a session: the head of the patch, when the grace period ends, `@r` of
+/// the old record, then the changes.
+pub(super) fn rotate_args(patch: &Patch, grace: Grace, successor: &StoreKey) -> Args {
+    let mut args = Args::default();
+    args.push(patch_head(patch));
+    push_grace(&mut args, grace, successor);
+    push_changes(&mut args, patch);
+    args
+}
+
+/// The first three of [`rotate_args`], for a patch that only expects this version.
+pub(super) fn retire_args(version: u64, grace: Grace, successor: &StoreKey) -> Args {
+    let mut args = Args::default();
+    args.push(format!("v{version}"));
+    push_grace(&mut args, grace, successor);
+    args
+}
+
+/// The arguments that extend a session when it is loaded: the time, and the middleware's limits.
+pub(super) fn renewal_args(renewal: &Renewal) -> Args {
+    let Renewal { lifetimes, now } = renewal;
+    let mut args = Args::default();
+    args.push_number(now.as_unix_ms());
+    let limits = [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval];
+    limits.into_iter().flatten().for_each(|limit| args.push_number(whole_ms(limit)));
+    args
+}
+
+/// The names in the hash of the metadata and of the wanted fields.
+pub(super) fn field_names(wanted: &[&str]) -> Args {
+    let mut args = Args::default();
+    METADATA.iter().for_each(|name| args.push(name));
+    wanted.iter().for_each(|name| args.push(&*escape(name)));
+    args
+}
+
+/// What a patch does besides its changes: tokens of a letter and a value.
+///
+/// What the patch lacks takes no bytes, because each update sends the head.
+fn patch_head(patch: &Patch) -> String {
+    let mut tokens = Vec::new();
+    if let Some(version) = patch.expected_version() {
+        tokens.push(format!("v{version}"));
+    }
+    if let Some(created_at) = patch.begins_anew() {
+        tokens.push(format!("a{}", created_at.as_unix_ms()));
+    }
+    if let Some(limits) = patch.limits() {
+        tokens.push("l".to_owned());
+        tokens.extend(limits.max_age.map(|max_age| format!("m{}", whole_ms(max_age))));
+        tokens.extend(limits.persistent.map(|persistent| format!("p{}", u8::from(persistent))));
+    }
+    match patch.expiry() {
+        None => {}
+        Some(NewExpiry::ExtendTo(at)) => tokens.push(format!("x{}", at.as_unix_ms())),
+        Some(NewExpiry::Set(at)) => tokens.push(format!("s{}", at.as_unix_ms())),
+    }
+    tokens.join(" ")
+}
+
+/// The changes of a patch: `=name value`, `-name`, `+name by first`, and `*` with the bytes of an
+/// index. `first` is what an absent field becomes.
+fn push_changes(args: &mut Args, patch: &Patch) {
+    if let Some(index) = patch.index() {
+        args.push([b"*".as_slice(), &index_bytes(index)].concat());
+    }
+    for (name, change) in patch.changes() {
+        let name = escape(name);
+        match change {
+            Change::Set(json) => {
+                args.push(format!("={name}"));
+                args.push(json.get());
+            }
+            Change::Remove => args.push(format!("-{name}")),
+            Change::Add { from, by } => {
+                args.push(format!("+{name}"));
+                args.push(by.to_json().get());
+                args.push(from.saturating_add(*by).to_json().get());
+            }
+        }
+    }
+}
+
+/// When the grace period ends, and `@r` of the retired record.
+fn push_grace(args: &mut Args, grace: Grace, successor: &StoreKey) {
+    args.push_number(grace.until.as_unix_ms());
+    args.push(match grace.old_id {
+        OldId::ReadsSnapshot => key_name(successor),
+        OldId::ReadsNothing => String::new(),
+    });
+}
+
+fn index_bytes(index: &Index) -> Vec<u8> {
+    let mut bytes = index.public_id().to_bytes().to_vec();
+    let names: Vec<_> = index.names().map(escape).collect();
+    // OK because the name of an indexed field has no line break.
+    bytes.extend_from_slice(names.join("\n").as_bytes());
+    bytes
+}

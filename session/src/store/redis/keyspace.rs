@@ -1,0 +1,165 @@
+//! Commands and scripts on the keys of sessions, and the local cache beside them.
+
+use std::sync::Arc;
+
+use super::{
+    client::{Args, CallReply, Command, Reply, Retry, Topology},
+    decode, encode, layout,
+    local_cache::{LocalCache, PendingChange},
+    outage::store_error,
+    script::Script,
+};
+use crate::{
+    error::StoreError,
+    id::StoreKey,
+    record::{Patch, Record},
+    store::session_store::Updated,
+};
+
+/// The keys of the sessions in Redis.
+pub(super) struct Keyspace {
+    pub(super) topology: Topology,
+    pub(super) prefix: String,
+    /// Shared with the connections, which report changes to it.
+    pub(super) cache: Option<Arc<LocalCache>>,
+}
+
+impl Keyspace {
+    /// Whether keys are spread over the nodes of a cluster.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster(_))
+    }
+
+    /// The Redis key of a session.
+    pub(super) fn session_key(&self, key: &StoreKey) -> String {
+        layout::session_key(&self.prefix, key)
+    }
+
+    /// Loads a whole session.
+    pub(super) async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.load_with(key, async |name| {
+            self.call(name, &Command::new("HGETALL").arg(name), Retry::Idempotent).await
+        })
+        .await
+    }
+
+    /// Loads some fields of a session; all of them if there is a local cache, because a copy serves
+    /// every struct.
+    pub(super) async fn load_fields(
+        &self,
+        key: &StoreKey,
+        fields: &[&str],
+    ) -> Result<Option<Record>, StoreError> {
+        if self.cache.is_some() {
+            return self.load(key).await;
+        }
+        let key = self.session_key(key);
+        let command = Command::new("HMGET").arg(&key).args(&encode::field_names(fields));
+        decode::parse_part(self.call(&key, &command, Retry::Idempotent).await?.reply, fields)
+    }
+
+    /// Loads a session with this call, and caches it.
+    pub(super) async fn load_with(
+        &self,
+        key: &StoreKey,
+        call: impl AsyncFnOnce(&str) -> Result<CallReply, StoreError>,
+    ) -> Result<Option<Record>, StoreError> {
+        let reservation = self.cache.as_ref().map(|cache| (cache, cache.reserve(key)));
+        let CallReply { reply, connection } = call(&self.session_key(key)).await?;
+        let record = decode::parse_record(reply)?;
+        if let (Some((cache, reservation)), Some(record)) = (reservation, &record) {
+            cache.insert_if_unchanged(key, reservation, record, connection.downgrade());
+        }
+        Ok(record)
+    }
+
+    /// Updates a session with this script. `None`: the session's index entries must change too, and
+    /// nothing was done.
+    pub(super) async fn update_with(
+        &self,
+        script: &Script,
+        key: &StoreKey,
+        patch: &Patch,
+        args: Args,
+    ) -> Result<Option<Updated>, StoreError> {
+        let name = self.session_key(key);
+        let change = self.begin_change(key);
+        // The second name makes the script read the key, so that the server reports its next
+        // change.
+        let keys = if change.is_some() { &[&*name, &*name][..] } else { &[&*name] };
+        let CallReply { reply, connection } =
+            self.run_on(script, keys, &args, Retry::Never).await?;
+        if let Reply::Int(-2) = reply {
+            return Ok(None);
+        }
+        let updated = decode::parse_updated(reply)?;
+        if let (Some(change), Updated::Applied { version }) = (change, &updated) {
+            change.applied(patch, *version, connection.downgrade());
+        }
+        Ok(Some(updated))
+    }
+
+    /// Deletes a key. Returns whether it was there.
+    pub(super) async fn delete(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let key = self.session_key(key);
+        let command = Command::new("DEL").arg(&key);
+        decode::is_one(&self.call(&key, &command, Retry::Idempotent).await?.reply)
+    }
+
+    /// The copy of a session in the local cache.
+    pub(super) fn cached(&self, key: &StoreKey) -> Option<Record> {
+        self.cache.as_ref()?.get(key)
+    }
+
+    /// Drops the copy of a successor, which a script has destroyed.
+    pub(super) fn uncache_successor(&self, name: &Reply) {
+        let key = name.as_str().and_then(|name| layout::parse_key_name(name.as_bytes()));
+        if let (Some(cache), Some(key)) = (&self.cache, key) {
+            cache.remove(&key);
+        }
+    }
+
+    /// Hold the result while a session is changed.
+    pub(super) fn begin_change(&self, key: &StoreKey) -> Option<PendingChange<'_>> {
+        self.cache.as_ref().map(|cache| cache.begin_change(key))
+    }
+
+    /// Runs a script on the key of one session.
+    pub(super) async fn run(
+        &self,
+        script: &Script,
+        key: &StoreKey,
+        args: &Args,
+        retry: Retry,
+    ) -> Result<Reply, StoreError> {
+        Ok(self.run_on(script, &[&self.session_key(key)], args, retry).await?.reply)
+    }
+
+    /// Runs a script on keys. The first one decides which server runs it.
+    pub(super) async fn run_on(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: &Args,
+        retry: Retry,
+    ) -> Result<CallReply, StoreError> {
+        let key = keys[0].as_bytes();
+        match self.topology.call(key, &script.by_hash(keys, args), retry).await {
+            Err(error) if error.is_unknown_script() => {
+                self.topology.call(key, &script.by_text(keys, args), retry).await
+            }
+            reply => reply,
+        }
+        .map_err(store_error)
+    }
+
+    /// Sends a command about a key.
+    pub(super) async fn call(
+        &self,
+        key: &str,
+        command: &Command,
+        retry: Retry,
+    ) -> Result<CallReply, StoreError> {
+        self.topology.call(key.as_bytes(), command, retry).await.map_err(store_error)
+    }
+}

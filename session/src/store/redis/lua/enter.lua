@@ -1,1 +1,0 @@
-return enter(KEYS[1], ARGV[1])

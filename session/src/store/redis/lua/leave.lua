@@ -1,1 +1,0 @@
-return leave(KEYS[1], ARGV[1])

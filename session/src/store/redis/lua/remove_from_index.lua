@@ -1,0 +1,1 @@
+return remove(KEYS[1], ARGV[1])

@@ -1,0 +1,165 @@
+//! The calls of the store.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    client::{Args, Reply, Retry},
+    decode::{self, is_one},
+    encode,
+    keyspace::Keyspace,
+    script,
+};
+use crate::{
+    error::StoreError,
+    id::StoreKey,
+    record::{Grace, Patch, Record},
+    store::session_store::{Created, Renewal, SessionStore, Updated},
+    time::Timestamp,
+};
+
+/// Keeps sessions in Redis or Valkey: one hash for each session, one round trip for each call.
+///
+/// Works with Redis 6.2 or later and with Valkey: one server, a master that Sentinel chooses, or a
+/// cluster. See [the guide](crate::guide::redis) for what to set up for production.
+///
+/// Nothing connects before the first request, so the application starts while Redis is down. Each
+/// worker of Actix has one connection, which all its requests share. A request without a connection
+/// waits for at most one attempt to connect. While Redis is down, requests that need a session get
+/// a 503 within the time limits. The first request after Redis is back succeeds.
+///
+/// A clone is a handle to the same store.
+///
+/// # Examples
+/// ```no_run
+/// use actix_typed_session::{RedisStore, SessionMiddleware};
+///
+/// let sessions = SessionMiddleware::new(RedisStore::new("redis://127.0.0.1:6379")?);
+/// # Ok::<(), actix_typed_session::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct RedisStore(Arc<Keyspace>);
+
+impl RedisStore {
+    /// The store of the sessions in a keyspace.
+    pub(super) fn from_keyspace(keyspace: Keyspace) -> Self {
+        Self(Arc::new(keyspace))
+    }
+
+    pub(super) fn keyspace(&self) -> &Keyspace {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("prefix", &self.0.prefix).finish_non_exhaustive()
+    }
+}
+
+impl SessionStore for RedisStore {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        let args = encode::record_args(record);
+        let script = match record.index() {
+            None => &script::CREATE,
+            Some(index) if self.0.is_cluster() => {
+                self.0.add_to_index(key, index.public_id(), record.indexed_fields()).await?;
+                &script::CREATE
+            }
+            Some(_) => &script::CREATE_INDEXED,
+        };
+        match self.0.run(script, key, &args, Retry::Never).await? {
+            Reply::Int(1) => Ok(Created::Stored),
+            Reply::Int(0) => Ok(Created::Taken),
+            _ => Err(decode::unexpected()),
+        }
+    }
+
+    fn at_hand(&self, key: &StoreKey) -> Option<Record> {
+        self.0.cached(key)
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.0.load(key).await
+    }
+
+    async fn load_fields(
+        &self,
+        key: &StoreKey,
+        fields: &[&str],
+    ) -> Result<Option<Record>, StoreError> {
+        self.0.load_fields(key, fields).await
+    }
+
+    async fn load_and_touch(
+        &self,
+        key: &StoreKey,
+        renewal: &Renewal,
+    ) -> Result<Option<Record>, StoreError> {
+        let args = encode::renewal_args(renewal);
+        self.0
+            .load_with(key, async |name| {
+                self.0.run_on(&script::LOAD_AND_TOUCH, &[name], &args, Retry::Idempotent).await
+            })
+            .await
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        let updated = match (patch.index(), encode::set_args(patch)) {
+            (Some(_), _) => None,
+            (None, Some(args)) => self.0.update_with(&script::SET, key, patch, args).await?,
+            (None, None) => {
+                let args = encode::patch_args(patch);
+                self.0.update_with(&script::UPDATE, key, patch, args).await?
+            }
+        };
+        match updated {
+            Some(updated) => Ok(updated),
+            None if self.0.is_cluster() => self.0.update_across_slots(key, patch).await,
+            None => {
+                let args = encode::patch_args(patch);
+                let updated = self.0.update_with(&script::UPDATE_INDEXED, key, patch, args).await?;
+                updated.ok_or_else(decode::unexpected)
+            }
+        }
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let _change = self.0.begin_change(key);
+        let mut args = Args::default();
+        args.push_number(expires_at.as_unix_ms());
+        is_one(&self.0.run(&script::TOUCH, key, &args, Retry::Idempotent).await?)
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let _change = self.0.begin_change(key);
+        if self.0.is_cluster() {
+            return self.0.destroy_across_slots(key).await;
+        }
+        let mut args = Args::default();
+        args.push(&self.0.prefix);
+        match self.0.run(&script::DESTROY, key, &args, Retry::Idempotent).await? {
+            Reply::List(successors) => {
+                successors.iter().for_each(|name| self.0.uncache_successor(name));
+                Ok(true)
+            }
+            reply => is_one(&reply),
+        }
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        let _changes = (self.0.begin_change(old), self.0.begin_change(new));
+        if self.0.is_cluster() {
+            return self.0.rotate_across_slots(old, new, patch, grace).await;
+        }
+        let args = encode::rotate_args(patch, grace, new);
+        let keys = [&*self.0.session_key(old), &*self.0.session_key(new)];
+        let rotated = self.0.run_on(&script::ROTATE, &keys, &args, Retry::Never).await?;
+        decode::parse_updated(rotated.reply)
+    }
+}
