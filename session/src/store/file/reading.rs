@@ -1,4 +1,4 @@
-//! Reads a session's file, and tells damage from failures.
+//! Reads a session's file, and separates damage from failures.
 
 use std::{
     fs::{self, File},
