@@ -60,7 +60,7 @@ use crate::{
 /// # Ok::<(), actix_typed_session::ConfigError>(())
 /// ```
 pub struct EncryptedStore<S> {
-    inner: Arc<EncryptedStoreInner<S>>,
+    shared: Arc<EncryptedStoreInner<S>>,
     plain_values: PlainValues,
 }
 
@@ -84,8 +84,8 @@ impl<S: SessionStore> EncryptedStore<S> {
     /// The list of keys is empty.
     pub fn new(store: S, keys: impl IntoIterator<Item = Key>) -> Result<Self, ConfigError> {
         let keys = Keyring::new(keys, "actix-typed-session: field of a stored session, 1")?;
-        let inner = EncryptedStoreInner { store, keys, merge_locks: MergeLocks::default() };
-        Ok(Self { inner: Arc::new(inner), plain_values: PlainValues::Refused })
+        let shared = EncryptedStoreInner { store, keys, merge_locks: MergeLocks::default() };
+        Ok(Self { shared: Arc::new(shared), plain_values: PlainValues::Refused })
     }
 
     /// Also reads plain values, from before the sessions were encrypted. All writes are encrypted.
@@ -110,21 +110,21 @@ impl<S: SessionStore> EncryptedStore<S> {
 
     /// Returns the store inside. Its values are encrypted.
     pub fn inner(&self) -> &S {
-        &self.inner.store
+        &self.shared.store
     }
 }
 
 impl<S> Clone for EncryptedStore<S> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), plain_values: self.plain_values }
+        Self { shared: Arc::clone(&self.shared), plain_values: self.plain_values }
     }
 }
 
 impl<S: fmt::Debug> fmt::Debug for EncryptedStore<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncryptedStore")
-            .field("store", &self.inner.store)
-            .field("keys", &self.inner.keys)
+            .field("store", &self.shared.store)
+            .field("keys", &self.shared.keys)
             .field("plain_values", &self.plain_values)
             .finish()
     }
@@ -231,7 +231,7 @@ impl<S: SessionStore> EncryptedStore<S> {
         if S::IMMEDIATE {
             return Ok(None);
         }
-        let lock = timeout(MAX_WAIT, self.inner.merge_locks.wait(key)).await;
+        let lock = timeout(MAX_WAIT, self.shared.merge_locks.wait(key)).await;
         lock.map(Some).map_err(StoreError::unavailable)
     }
 
@@ -350,7 +350,7 @@ impl<S: SessionStore> EncryptedStore<S> {
     }
 
     fn sealed_json(&self, key: &StoreKey, name: &str, json: &RawValue) -> Arc<RawValue> {
-        let text = self.inner.keys.seal(&context(key, name), json.get().as_bytes());
+        let text = self.shared.keys.seal(&context(key, name), json.get().as_bytes());
         RawValue::from_string(format!("{SEALED}{text}\""))
             .expect("a sealed value has no character that JSON escapes")
             .into()
@@ -372,7 +372,7 @@ impl<S: SessionStore> EncryptedStore<S> {
                 }
             };
         };
-        let opened = self.inner.keys.open(&context(key, name), text.as_bytes());
+        let opened = self.shared.keys.open(&context(key, name), text.as_bytes());
         let plain = opened.map_err(|error| match error {
             // During a rolling deploy, the newer release can read it. So it is not damaged.
             Unopened::LaterFormat(_) => StoreError::unavailable(unopened(error.into())),
