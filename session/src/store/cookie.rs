@@ -1,4 +1,4 @@
-//! Sessions sealed whole in the cookie.
+//! Whole sessions, encrypted in the cookie.
 
 use std::{
     fmt,
@@ -24,43 +24,52 @@ use crate::{
     transport::{Claim, CookieSettings, MOST_COOKIE_BYTES, Presented},
 };
 
-/// Keeps each session in its client's cookie, encrypted and authenticated (XChaCha20-Poly1305), and nothing on the
-/// server.
+/// Keeps each session in its client's cookie, encrypted and authenticated (XChaCha20-Poly1305). The
+/// server keeps nothing.
 ///
-/// For small sessions of sites that have no place for state. The client cannot read the session, nor change it, nor
-/// use it under another cookie's name. But a server that remembers nothing cannot take anything back, so **this is
-/// not a [`SessionStore`](crate::SessionStore)**, and its sessions can do less:
+/// It suits small sessions of sites that have no place for state. The client can neither read nor
+/// change the session, nor use it under another cookie's name. But the server cannot revoke a copy
+/// of a cookie. So **this is not a [`SessionStore`](crate::SessionStore)**, and it can do less:
 ///
-/// - **`destroy()` cannot end a session that somebody has a copy of.** It removes the cookie from the
-///   client. A copy that was made before, by malware or a shared computer, say, is good until it expires: `max_age`
-///   after its last use, and after `absolute_lifetime` at the latest. OWASP ASVS 5.0, 7.4.1, asks for sessions
-///   that a logout ends, so use a store where a logout must be final, and short limits here.
-/// - **`renew()`, `regenerate()` and `privilege` fields give a new id, and the old cookie stays good** in the same
-///   way, as the session was when it was sealed.
-/// - **Of concurrent requests, the last response wins as a whole.** Each has a copy of the session, and the browser
-///   keeps one. Merge rules have nothing to merge with, so additions of concurrent requests do not add up.
-/// - **A copy can be sent again**, and then is the session as it was: a voucher that was used, or a quota that was used
-///   up, comes back. Keep such facts in your database.
-/// - There are no sessions to count, to list, or to end from elsewhere.
+/// - **`destroy()` cannot end copies of a session.** It removes the cookie from the client. An
+///   earlier copy, made by malware or on a shared computer, stays valid until it expires: `max_age`
+///   after its last use, and at the latest after `absolute_lifetime`. OWASP ASVS 5.0, 7.4.1, asks
+///   that a logout ends the session. Use a store where a logout must be final, and short limits
+///   here.
+/// - **`renew()`, `regenerate()` and `privilege` fields give a new id, and the old cookie stays
+///   valid** in the same way, with the session as it was.
+/// - **Of concurrent requests, the last response replaces the whole session.** Each request has a
+///   copy of the session, and the browser keeps one. Merge rules have nothing to merge with, so
+///   concurrent additions do not add up.
+/// - **A client can send an old copy again**, with the session as it was. A used voucher or a used
+///   quota comes back. Keep such facts in your database.
+/// - You cannot count or list the sessions, or end them from elsewhere.
 ///
-/// Every change is a new cookie, and a request that changes nothing sets none, except to extend the session as
-/// [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval) says. So changes after the head of the
-/// response are [`SessionError::ResponseSent`](crate::SessionError::ResponseSent). `max_age` and `absolute_lifetime`
-/// are inside the seal and hold whatever the browser does. `renewal_grace` and `on_outage` have no meaning here.
+/// Each change sets a new cookie. A request without a change sets no cookie, except to extend the
+/// session after the [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval). So a
+/// change after the head of the response is
+/// [`SessionError::ResponseSent`](crate::SessionError::ResponseSent).
+///
+/// `max_age` and `absolute_lifetime` are encrypted with the session, and the server checks them.
+/// `renewal_grace` and `on_outage` have no effect here.
 ///
 /// # Size
 ///
-/// Browsers keep 4 096 bytes of name, value and attributes (RFC 6265bis, 6.1), and drop a larger cookie without a
-/// word. A response whose cookie would be larger is
-/// a 500 with [`StoreError::CookieTooLarge`] in the log instead, and the client keeps the session as it was. About
-/// 2 800 bytes are left for the fields with their names, as JSON.
+/// Browsers keep 4 096 bytes of name, value and attributes (RFC 6265bis, 6.1), and silently drop a
+/// larger cookie. If the cookie would be larger, the response is a 500 with
+/// [`StoreError::CookieTooLarge`] in the log, and the client keeps the session as it was. The
+/// fields can take about 2 800 bytes, with their names, as JSON.
 ///
 /// # Keys
 ///
-/// The first key seals and all of them open. A cookie gets the newest key when the session next changes or is
-/// extended. To replace a key, give the new one to every process as the *last*, then move it to the front
-/// everywhere, and take the old one away after `absolute_lifetime`. Taking a key away at once ends every session that is sealed
-/// with it, which is the way to log everybody out.
+/// The first key encrypts, and all keys decrypt. A cookie gets the newest key when the session is
+/// next changed or extended. To replace a key:
+///
+/// 1. Give the new key to every process as the *last*.
+/// 2. Move it to the front in every process.
+/// 3. Remove the old key after `absolute_lifetime`.
+///
+/// To log everybody out, remove the key at once: that ends every session that is encrypted with it.
 ///
 /// Applications that share a key and a cookie name can use each other's cookies.
 ///
@@ -83,10 +92,10 @@ pub struct CookieStore {
 }
 
 impl CookieStore {
-    /// Sessions that are sealed with the first of these keys.
+    /// Creates a store that encrypts sessions with the first of these keys.
     ///
     /// # Errors
-    /// There is no key.
+    /// The list of keys is empty.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, ConfigError> {
         let keys = Keyring::new(keys, "actix-typed-session: session in a cookie, 1")?;
         Ok(Self { keys: Arc::new(keys) })
@@ -119,55 +128,56 @@ impl CookieBackend for CookieStore {
             let plain = self.keys.open(cookie.name.as_bytes(), value).ok()?;
             let (id, record) = Record::from_compact_bytes(&plain)?;
             let id = SessionId::parse(id.as_bytes())?;
-            sessions.push(Session::new(id.clone(), Some(record)));
+            sessions.push(SealedSession::new(id.clone(), Some(record)));
             Some(Claim { id, is_outdated: false })
         });
-        let jar = Jar {
+        let cookie_sessions = CookieSessions {
             cookie: Arc::clone(cookie),
             clock: Arc::clone(clock),
             keys: Arc::clone(&self.keys),
             sessions: Mutex::new(sessions),
         };
-        (presented, Arc::new(jar))
+        (presented, Arc::new(cookie_sessions))
     }
 }
 
-/// The sessions of one request: those that came with it, and those that go with its response.
-struct Jar {
+/// The sessions of one request: those from its cookies, and those for its response.
+struct CookieSessions {
     cookie: Arc<CookieSettings>,
     clock: Arc<dyn Clock>,
     keys: Arc<Keyring>,
-    sessions: Mutex<Vec<Session>>,
+    sessions: Mutex<Vec<SealedSession>>,
 }
 
-struct Session {
+/// A session in a cookie.
+struct SealedSession {
     id: SessionId,
     key: StoreKey,
-    /// `None` if it has not begun, or has ended.
+    /// `None` before it is created, and after it is destroyed.
     record: Option<Record>,
-    /// The record sealed, if it was changed.
+    /// The cookie's new value, if the record was changed.
     sealed: Option<String>,
 }
 
-impl Session {
+impl SealedSession {
     fn new(id: SessionId, record: Option<Record>) -> Self {
         Self { key: StoreKey::from(&id), id, record, sealed: None }
     }
 }
 
-impl Jar {
-    fn lock(&self) -> MutexGuard<'_, Vec<Session>> {
-        // OK because nothing that runs under the lock leaves a session half changed.
+impl CookieSessions {
+    fn lock(&self) -> MutexGuard<'_, Vec<SealedSession>> {
+        // OK because no code that runs under the lock leaves a session half changed.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with a session that came along or was announced.
-    fn with<R>(&self, key: &StoreKey, action: impl FnOnce(&mut Session) -> R) -> Option<R> {
+    /// Calls `action` with a session from the request, or one that `expect_id` has announced.
+    fn with<R>(&self, key: &StoreKey, action: impl FnOnce(&mut SealedSession) -> R) -> Option<R> {
         self.lock().iter_mut().find(|session| session.key == *key).map(action)
     }
 
-    /// Gives a session another record, if the client can take it.
-    fn put(&self, session: &mut Session, record: Record) -> Result<(), StoreError> {
+    /// Replaces a session's record, if the cookie is small enough for browsers.
+    fn put(&self, session: &mut SealedSession, record: Record) -> Result<(), StoreError> {
         let plain = record.to_compact_bytes(session.id.as_str());
         let sealed = self.keys.seal(self.cookie.name.as_bytes(), &plain);
         let bytes = self.cookie.most_bytes(&sealed);
@@ -179,17 +189,17 @@ impl Jar {
         Ok(())
     }
 
-    fn record(&self, key: &StoreKey) -> Option<Record> {
-        self.with(key, |session| self.live(session).cloned()).flatten()
+    fn load_record(&self, key: &StoreKey) -> Option<Record> {
+        self.with(key, |session| self.unexpired(session).cloned()).flatten()
     }
 
-    /// The session's record, unless it has expired by now.
-    fn live<'a>(&self, session: &'a Session) -> Option<&'a Record> {
+    /// The session's record, unless it has expired.
+    fn unexpired<'a>(&self, session: &'a SealedSession) -> Option<&'a Record> {
         let now = self.clock.now();
         session.record.as_ref().filter(|record| !record.is_expired(now))
     }
 
-    fn create_now(&self, key: &StoreKey, record: Record) -> Result<Created, StoreError> {
+    fn create_record(&self, key: &StoreKey, record: Record) -> Result<Created, StoreError> {
         self.with(key, |session| match session.record {
             Some(_) => Ok(Created::Taken),
             None => self.put(session, record).map(|()| Created::Stored),
@@ -197,9 +207,9 @@ impl Jar {
         .unwrap_or_else(|| Err(unexpected_id()))
     }
 
-    fn patch(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    fn update_record(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
         self.with(key, |session| {
-            let Some(record) = self.live(session) else { return Ok(Updated::Gone) };
+            let Some(record) = self.unexpired(session) else { return Ok(Updated::Gone) };
             match patch.apply_to(record) {
                 Err(refused) => Ok(Updated::refused(refused, record.clone())),
                 Ok(patched) => {
@@ -211,15 +221,15 @@ impl Jar {
         .unwrap_or(Ok(Updated::Gone))
     }
 
-    fn touch_now(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
-        self.with(key, |session| match self.live(session).cloned() {
+    fn touch_record(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        self.with(key, |session| match self.unexpired(session).cloned() {
             None => Ok(false),
             Some(record) => self.put(session, record.extended_to(expires_at)).map(|()| true),
         })
         .unwrap_or(Ok(false))
     }
 
-    fn end(&self, key: &StoreKey) -> bool {
+    fn destroy_record(&self, key: &StoreKey) -> bool {
         self.with(key, |session| {
             session.sealed = None;
             session.record.take().is_some()
@@ -227,23 +237,24 @@ impl Jar {
         .unwrap_or(false)
     }
 
-    /// The old session is not kept for late requests: whoever has its cookie reads that.
-    fn rotate_now(
+    /// Keeps no retired record for late requests: they have the old cookie and read the session
+    /// from it.
+    fn rotate_record(
         &self,
         old: &StoreKey,
         new: &StoreKey,
         patch: &Patch,
     ) -> Result<Updated, StoreError> {
-        let Some(record) = self.record(old) else { return Ok(Updated::Gone) };
+        let Some(record) = self.load_record(old) else { return Ok(Updated::Gone) };
         let moved = match patch.apply_to(&record) {
             Err(refused) => return Ok(Updated::refused(refused, record)),
             Ok(moved) => moved,
         };
         let version = moved.version();
-        match self.create_now(new, moved)? {
+        match self.create_record(new, moved)? {
             Created::Taken => Ok(Updated::Taken),
             Created::Stored => {
-                self.end(old);
+                self.destroy_record(old);
                 Ok(Updated::Applied { version })
             }
         }
@@ -251,32 +262,32 @@ impl Jar {
 }
 
 fn unexpected_id() -> StoreError {
-    StoreError::internal("a session was to begin under an id that was not announced")
+    StoreError::internal("a session was created with an id that `expect_id` has not announced")
 }
 
-impl RequestStore for Jar {
+impl RequestStore for CookieSessions {
     fn expect_id(&self, id: &SessionId) {
         let mut sessions = self.lock();
         if sessions.iter().all(|session| session.id != *id) {
-            sessions.push(Session::new(id.clone(), None));
+            sessions.push(SealedSession::new(id.clone(), None));
         }
     }
 
     fn cookie_change(&self, id: &SessionId) -> CookieChange {
         let sessions = self.lock();
         match sessions.iter().find(|session| session.id == *id) {
-            Some(Session { record: Some(_), sealed: Some(sealed), .. }) => {
+            Some(SealedSession { record: Some(_), sealed: Some(sealed), .. }) => {
                 CookieChange::Value(sealed.clone())
             }
-            Some(Session { record: Some(_), .. }) => CookieChange::Nothing,
+            Some(SealedSession { record: Some(_), .. }) => CookieChange::Nothing,
             Some(_) | None => CookieChange::Ended,
         }
     }
 }
 
-impl ErasedStore for Jar {
+impl ErasedStore for CookieSessions {
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
-        Either::Left(ready(self.create_now(&key, record)))
+        Either::Left(ready(self.create_record(&key, record)))
     }
 
     fn is_immediate(&self) -> bool {
@@ -284,19 +295,19 @@ impl ErasedStore for Jar {
     }
 
     fn load(self: Arc<Self>, key: StoreKey, _: LoadOptions) -> StoreFuture<Option<Record>> {
-        Either::Left(ready(Ok(self.record(&key))))
+        Either::Left(ready(Ok(self.load_record(&key))))
     }
 
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {
-        Either::Left(ready(self.patch(&key, &patch)))
+        Either::Left(ready(self.update_record(&key, &patch)))
     }
 
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool> {
-        Either::Left(ready(self.touch_now(&key, expires_at)))
+        Either::Left(ready(self.touch_record(&key, expires_at)))
     }
 
     fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool> {
-        Either::Left(ready(Ok(self.end(&key))))
+        Either::Left(ready(Ok(self.destroy_record(&key))))
     }
 
     fn rotate(
@@ -306,6 +317,6 @@ impl ErasedStore for Jar {
         patch: Patch,
         _: Grace,
     ) -> StoreFuture<Updated> {
-        Either::Left(ready(self.rotate_now(&old, &new, &patch)))
+        Either::Left(ready(self.rotate_record(&old, &new, &patch)))
     }
 }

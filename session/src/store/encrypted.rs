@@ -18,29 +18,37 @@ use crate::{
     time::Timestamp,
 };
 
-/// Keeps sessions in another store, with the value of each field encrypted and authenticated
-/// (XChaCha20-Poly1305; OWASP ASVS 5.0, 11.3 and 14.2).
+/// Keeps sessions in another store and encrypts the value of each field.
 ///
-/// Who reads the store, its backups or its traffic sees how many sessions there are, when they began and end,
-/// and what their fields are called and how long they are, but no value. A value that was changed, or moved to
-/// another session or another field, does not open: the session is
-/// [damaged](StoreError::Damaged), its user goes on as a new visitor, and the log has the reason. What
-/// encryption cannot notice is an older value of the same field of the same session that is put back, or a
-/// field that is taken away.
+/// The cipher is XChaCha20-Poly1305, which also authenticates (OWASP ASVS 5.0, 11.3 and 14.2).
 ///
-/// It keeps all the laws of [`SessionStore`], for the price of about 60 bytes and 4/3 of the size per field.
-/// It cannot find sessions by the value of a field ([`FindByIndex`](crate::FindByIndex)), and one call differs: an update with an [addition](Change::Add) reads the field first and then writes the sum,
-/// if nobody has changed the session meanwhile, because no store adds to numbers that it cannot read.
+/// A reader of the store, its backups or its traffic sees no value. It sees how many sessions there
+/// are, when they begin and end, the names of their fields, and the length of each value.
+///
+/// A value that was changed, or moved to another session or field, cannot be decrypted. Its session
+/// is then [damaged](StoreError::Damaged): the user continues as a new visitor, and the log has the
+/// reason. Encryption does not detect that an older value of the same field and session was put
+/// back, or that a field was removed.
+///
+/// All laws of [`SessionStore`] hold. Each field takes about 60 bytes and 4/3 of its size.
+///
+/// There are two differences. It cannot find sessions by the value of a field
+/// ([`FindByIndex`](crate::FindByIndex)). And no store can add to encrypted numbers, so an update
+/// with an [addition](Change::Add) reads the field, and writes the sum if the session is unchanged.
 ///
 /// Clones are handles to the same store.
 ///
 /// # Keys
 ///
-/// The first key seals and all of them open. To replace a key without a pause: give the new one to every
-/// process as the *last*, then move it to the front everywhere, and take the old one away when nothing is
-/// sealed with it any more, at the latest after the sessions' absolute lifetime. A field gets the newest key
-/// when it is next written, and the whole session when its id is renewed. What is sealed with a key that was taken
-/// away is damaged.
+/// The first key encrypts, and all keys decrypt. To replace a key without a pause:
+///
+/// 1. Give the new key to every process as the *last*.
+/// 2. Move it to the front in every process.
+/// 3. Remove the old key when no value is encrypted with it any more. That is so after the absolute
+///    lifetime of the sessions at the latest.
+///
+/// A field gets the newest key when it is next written. All fields of a session get it when its id
+/// is renewed. A value whose key was removed is damaged.
 ///
 /// # Examples
 /// ```
@@ -52,39 +60,41 @@ use crate::{
 /// # Ok::<(), actix_typed_session::ConfigError>(())
 /// ```
 pub struct EncryptedStore<S> {
-    shared: Arc<Shared<S>>,
-    plain: Plain,
+    shared: Arc<EncryptedStoreInner<S>>,
+    plain_values: PlainValues,
 }
 
-struct Shared<S> {
+struct EncryptedStoreInner<S> {
     store: S,
     keys: Keyring,
     merge_locks: MergeLocks,
 }
 
-/// What becomes of stored values that were never sealed.
+/// Whether to read stored values that are not encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Plain {
+enum PlainValues {
     Refused,
     Accepted,
 }
 
 impl<S: SessionStore> EncryptedStore<S> {
-    /// A store whose values are sealed with the first of these keys before they get into `store`.
+    /// Creates a store that encrypts values with the first of these keys and keeps them in `store`.
     ///
     /// # Errors
-    /// There is no key.
+    /// The list of keys is empty.
     pub fn new(store: S, keys: impl IntoIterator<Item = Key>) -> Result<Self, ConfigError> {
         let keys = Keyring::new(keys, "actix-typed-session: field of a stored session, 1")?;
-        let shared = Shared { store, keys, merge_locks: MergeLocks::default() };
-        Ok(Self { shared: Arc::new(shared), plain: Plain::Refused })
+        let shared = EncryptedStoreInner { store, keys, merge_locks: MergeLocks::default() };
+        Ok(Self { shared: Arc::new(shared), plain_values: PlainValues::Refused })
     }
 
-    /// Reads values that were stored before there was encryption, too; what is written is sealed. Without it,
-    /// they are damaged.
+    /// Also reads plain values, from before the sessions were encrypted. All writes are encrypted.
     ///
-    /// It is for turning encryption on with the sessions there are. Take it away again once those have ended:
-    /// until then, who can write to the store can put plain values of their own into a session.
+    /// Use it to start encryption without ending the existing sessions. Remove it once those have
+    /// ended: until then, an attacker who can write to the store can put plain values into a
+    /// session.
+    ///
+    /// Defaults to off: a plain value is damaged.
     ///
     /// # Examples
     /// ```
@@ -93,12 +103,12 @@ impl<S: SessionStore> EncryptedStore<S> {
     /// let store = EncryptedStore::new(MemoryStore::new(), [Key::generate()])?.accept_plain();
     /// # Ok::<(), actix_typed_session::ConfigError>(())
     /// ```
-    #[must_use = "it makes another handle; the one there is stays as it is"]
+    #[must_use = "it returns a new handle and does not change this one"]
     pub fn accept_plain(self) -> Self {
-        Self { plain: Plain::Accepted, ..self }
+        Self { plain_values: PlainValues::Accepted, ..self }
     }
 
-    /// The store inside. What comes from it is sealed.
+    /// Returns the store inside. Its values are encrypted.
     pub fn inner(&self) -> &S {
         &self.shared.store
     }
@@ -106,7 +116,7 @@ impl<S: SessionStore> EncryptedStore<S> {
 
 impl<S> Clone for EncryptedStore<S> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), plain: self.plain }
+        Self { shared: Arc::clone(&self.shared), plain_values: self.plain_values }
     }
 }
 
@@ -115,7 +125,7 @@ impl<S: fmt::Debug> fmt::Debug for EncryptedStore<S> {
         f.debug_struct("EncryptedStore")
             .field("store", &self.shared.store)
             .field("keys", &self.shared.keys)
-            .field("plain", &self.plain)
+            .field("plain_values", &self.plain_values)
             .finish()
     }
 }
@@ -132,7 +142,7 @@ impl<S: SessionStore> SessionStore for EncryptedStore<S> {
     }
 
     fn at_hand(&self, key: &StoreKey) -> Option<Record> {
-        // What does not open is told by `load`.
+        // If a value cannot be decrypted, `load` reports it.
         self.opened_record(key, self.inner().at_hand(key)?).ok()
     }
 
@@ -153,8 +163,8 @@ impl<S: SessionStore> SessionStore for EncryptedStore<S> {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        // A session that begins anew has nothing to add to.
-        if patch.begins_anew().is_none() && !added(patch).is_empty() {
+        // A session that begins from empty has no number to add to.
+        if patch.begins_anew().is_none() && !added_fields(patch).is_empty() {
             return self.add(key, patch).await;
         }
         match self.inner().update(key, &self.sealed_patch(key, patch, None)?).await? {
@@ -198,42 +208,42 @@ impl<S: DeleteExpired> DeleteExpired for EncryptedStore<S> {
     }
 }
 
-/// How long a call waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a call waits for its merge lock.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The fields that a patch adds to.
-fn added(patch: &Patch) -> Vec<&str> {
+fn added_fields(patch: &Patch) -> Vec<&str> {
     let is_addition = |(_, change): &(_, &Change)| matches!(change, Change::Add { .. });
     patch.changes().filter(is_addition).map(|(name, _)| name).collect()
 }
 
-// What must read before it writes. It writes to the version that it has read, and tries again if there is
-// another by then.
+// Calls that read before they write. They write only to the version that they have read, and try
+// again if it has changed meanwhile.
 impl<S: SessionStore> EncryptedStore<S> {
-    /// How often a write is tried. Each time that one fails, another has succeeded. In memory a try takes no
-    /// longer than what it competes with; elsewhere the calls of this process queue up, and only those of
-    /// other processes compete.
+    /// How often to try a write. A try fails only because another call has succeeded. In memory, a
+    /// try is as fast as the calls that it competes with. In other stores, the calls of this
+    /// process wait for each other, and only those of other processes compete.
     const ATTEMPTS: usize = if S::IMMEDIATE { 10_000 } else { 200 };
 
-    /// Waits for the calls of this process that write to the same session. A store that answers at once does
+    /// Waits for the calls of this process that write to the same session. A store in memory need
     /// not wait.
-    async fn turn(&self, key: &StoreKey) -> Result<Option<OwnedMutexGuard<()>>, StoreError> {
+    async fn merge_lock(&self, key: &StoreKey) -> Result<Option<OwnedMutexGuard<()>>, StoreError> {
         if S::IMMEDIATE {
             return Ok(None);
         }
-        let turn = timeout(PATIENCE, self.shared.merge_locks.wait(key)).await;
-        turn.map(Some).map_err(StoreError::unavailable)
+        let lock = timeout(MAX_WAIT, self.shared.merge_locks.wait(key)).await;
+        lock.map(Some).map_err(StoreError::unavailable)
     }
 
-    /// An update with additions.
+    /// Applies an update with additions.
     async fn add(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
-        let _turn = self.turn(key).await?;
-        let mut found = self.inner().load_fields(key, &added(patch)).await?;
+        let _lock = self.merge_lock(key).await?;
+        let mut found = self.inner().load_fields(key, &added_fields(patch)).await?;
         for _ in 0..Self::ATTEMPTS {
             let Some(current) = found else { return Ok(Updated::Gone) };
             match patch.apply_to(&current).err() {
                 Some(Refused::Retired) => return Ok(Updated::Gone),
-                // The caller gets the record as a whole.
+                // The caller gets the whole record.
                 Some(Refused::Stale) if !current.is_whole() => {
                     found = self.inner().load(key).await?;
                     continue;
@@ -253,7 +263,7 @@ impl<S: SessionStore> EncryptedStore<S> {
         Err(contended())
     }
 
-    /// A rotation that keeps the fields: all of them get the new key's seal.
+    /// Applies a rotation that keeps the fields. All of them are encrypted for the new key.
     async fn reseal(
         &self,
         old: &StoreKey,
@@ -261,8 +271,8 @@ impl<S: SessionStore> EncryptedStore<S> {
         patch: &Patch,
         grace: Grace,
     ) -> Result<Updated, StoreError> {
-        let _turn = self.turn(old).await?;
-        // What the request has read is as good as what is there, if the version says so in the end.
+        let _lock = self.merge_lock(old).await?;
+        // The rotation checks the version in the end, so the request's snapshot saves a load.
         let known = patch.basis().filter(|basis| basis.is_whole() && patch.apply_to(basis).is_ok());
         let (mut basis, mut sealed_basis) = match known {
             Some(basis) => (basis.clone(), self.sealed_record(old, basis)),
@@ -293,12 +303,13 @@ impl<S: SessionStore> EncryptedStore<S> {
 }
 
 fn contended() -> StoreError {
-    StoreError::unavailable("other requests changed the session again and again")
+    StoreError::unavailable("other requests changed the session at each of many attempts")
 }
 
-// Sealing and opening.
+// Encryption and decryption.
 impl<S: SessionStore> EncryptedStore<S> {
-    /// The patch with what it sets sealed. What it adds is added to what is sealed in `current`.
+    /// Encrypts the values that a patch sets. An addition becomes the sum with the encrypted value
+    /// in `current`.
     fn sealed_patch(
         &self,
         key: &StoreKey,
@@ -319,7 +330,7 @@ impl<S: SessionStore> EncryptedStore<S> {
     }
 
     fn sealed_record(&self, key: &StoreKey, record: &Record) -> Record {
-        // Nobody finds a session by what is sealed.
+        // A search cannot find encrypted values.
         let mut record = Record { index: None, ..record.clone() };
         for (name, json) in Arc::make_mut(&mut record.fields).iter_mut() {
             *json = self.sealed_json(key, name, json);
@@ -341,7 +352,7 @@ impl<S: SessionStore> EncryptedStore<S> {
     fn sealed_json(&self, key: &StoreKey, name: &str, json: &RawValue) -> Arc<RawValue> {
         let text = self.shared.keys.seal(&context(key, name), json.get().as_bytes());
         RawValue::from_string(format!("{SEALED}{text}\""))
-            .expect("a sealed text has no character that JSON escapes")
+            .expect("a sealed value has no character that JSON escapes")
             .into()
     }
 
@@ -351,42 +362,44 @@ impl<S: SessionStore> EncryptedStore<S> {
         name: &str,
         json: &Arc<RawValue>,
     ) -> Result<Arc<RawValue>, StoreError> {
-        let unopened = |cause: Cause| Unreadable { field: name.to_owned(), cause };
+        let unopened = |cause: Cause| FieldOpenError { field: name.to_owned(), cause };
         let text = json.get().strip_prefix(SEALED).and_then(|text| text.strip_suffix('"'));
         let Some(text) = text else {
-            return match self.plain {
-                Plain::Accepted => Ok(Arc::clone(json)),
-                Plain::Refused => Err(StoreError::damaged(unopened(Unopened::NotSealed.into()))),
+            return match self.plain_values {
+                PlainValues::Accepted => Ok(Arc::clone(json)),
+                PlainValues::Refused => {
+                    Err(StoreError::damaged(unopened(Unopened::NotSealed.into())))
+                }
             };
         };
         let opened = self.shared.keys.open(&context(key, name), text.as_bytes());
         let plain = opened.map_err(|error| match error {
-            // A rolling deploy: the newer release can read it, so it is not damage.
+            // During a rolling deploy, the newer release can read it. So it is not damaged.
             Unopened::LaterFormat(_) => StoreError::unavailable(unopened(error.into())),
             _ => StoreError::damaged(unopened(error.into())),
         })?;
         let text = String::from_utf8(plain)
             .map_err(|error| StoreError::damaged(unopened(error.utf8_error().into())))?;
-        // Without the cause, which may quote the value.
+        // The error of serde_json may quote the value, so it is left out.
         RawValue::from_string(text)
             .map(Arc::from)
-            .map_err(|_| StoreError::damaged(unopened("what is sealed is not JSON".into())))
+            .map_err(|_| StoreError::damaged(unopened("the decrypted value is not JSON".into())))
     }
 }
 
-/// What a sealed value begins with. It is a JSON string, so stores that look at values take it; a plain string that
-/// begins like this is not to be expected.
+/// The beginning of a sealed value. It is a JSON string, because some stores accept only JSON.
+/// Plain strings hardly ever begin like this.
 const SEALED: &str = "\"~";
 
-/// The place of a value: no other session and no other field has the same.
+/// The context that a value is bound to: its session and its field.
 fn context(key: &StoreKey, name: &str) -> Vec<u8> {
     [key.as_bytes(), name.as_bytes()].concat()
 }
 
-/// A field's value cannot be read.
+/// A field's value cannot be decrypted.
 #[derive(Debug, thiserror::Error)]
-#[error("the stored value of the field `{field}` does not open")]
-struct Unreadable {
+#[error("the stored value of the field `{field}` cannot be decrypted")]
+struct FieldOpenError {
     field: String,
     #[source]
     cause: Cause,

@@ -1,4 +1,4 @@
-//! The thread that frees expired sessions without being asked.
+//! The thread that frees expired sessions in the background.
 
 use std::{
     io,
@@ -10,18 +10,18 @@ use std::{
     time::Duration,
 };
 
-/// A background thread that sweeps a store. It ends when this is dropped.
+/// A background thread that sweeps a store. Dropping this ends the thread.
 ///
-/// A thread and not a task: it must not depend on which async runtime made the store or is still
-/// running, and it does blocking work.
+/// It is a thread and not a task, because it blocks. Also, it must not depend on the async runtime
+/// that created the store, which may end earlier.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
-    // Never sent on: the thread wakes when the sender is dropped.
+    // It sends nothing: the thread wakes when the sender is dropped.
     _stop: mpsc::Sender<()>,
 }
 
 impl Sweeper {
-    /// Calls `sweep` once in each interval for as long as both the sweeper and its store live.
+    /// Calls `sweep` once per interval, until the sweeper or its store is dropped.
     pub(crate) fn start<S: Send + Sync + 'static>(
         store: &Arc<S>,
         interval: Duration,
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn it_sweeps_again_and_again_until_it_is_dropped() {
+    fn it_sweeps_repeatedly_until_it_is_dropped() {
         let store = Arc::new(AtomicUsize::new(0));
         let sweeper = Sweeper::start(&store, Duration::from_millis(1), |store| {
             store.fetch_add(1, Ordering::SeqCst);

@@ -1,13 +1,15 @@
-//! The index of the file store: `<folder>/index/<first two digits of the hash of a field's name and value>/<the
-//! rest>/` has an empty file for each session with this value, called by the session's public id and key.
+//! The index: a folder per value of an indexed field, with an empty file per session.
 //!
-//! Files are created before the session is written and deleted after it was, and nobody locks anything: what a
-//! killed process has left behind leads to no session, or to one with another value. Whoever finds such a file
-//! deletes it, unless it is so young that somebody may be about to write the session.
+//! The folder is `<store>/index/<first two digits of a hash>/<the other digits>/`. The hash is that
+//! of the field's name and value. A file's name is the session's public id and key.
+//!
+//! A file is created before the session is written, and deleted after that. Nothing is locked: a
+//! file that a killed process left behind leads to no session, or to one with another value. A
+//! reader deletes such a file, unless it is so young that its session may yet be written.
 
 use std::{
     collections::BTreeSet,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -17,7 +19,10 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use super::{Durability, create_folder, failed, not_a_folder, sync_folder};
+use super::{
+    durability::Durability,
+    file_system::{create_folder, failed, not_a_folder, sync_folder},
+};
 use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
@@ -26,20 +31,20 @@ use crate::{
     time::Timestamp,
 };
 
-/// A process that has created a session's entry writes the session within this time, or never.
+/// A process that created an entry writes the session within this time, or never.
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// How often a folder that is there and not there is looked for again.
+/// How often to create a folder that other calls delete at the same time.
 const ATTEMPTS: usize = 100;
 
-/// The entries of a session: where each lies in the index, and what it is called.
-pub(super) fn indexed(key: &StoreKey, record: &Record) -> BTreeSet<PathBuf> {
+/// The paths of a session's entries in the index.
+pub(super) fn index_entries(key: &StoreKey, record: &Record) -> BTreeSet<PathBuf> {
     let Some(index) = record.index() else { return BTreeSet::new() };
     let file = file_name((index.public_id(), *key));
-    record.indexed_fields().map(|(name, json)| subfolder(name, json).join(&file)).collect()
+    record.indexed_fields().map(|(name, json)| value_folder(name, json).join(&file)).collect()
 }
 
-fn subfolder(name: &str, value: &RawValue) -> PathBuf {
+fn value_folder(name: &str, value: &RawValue) -> PathBuf {
     // OK because the name of an indexed field has no line break.
     let hash: [u8; 32] = Sha256::digest(format!("{name}\n{}", value.get())).into();
     let hash = StoreKey::from_bytes(hash).to_hex();
@@ -55,21 +60,21 @@ fn parse(name: &str) -> Option<IndexEntry> {
     Some((id.parse().ok()?, StoreKey::from_hex(key)?))
 }
 
-/// The index.
-pub(super) struct Values {
-    folder: PathBuf,
+/// The folder of the index.
+pub(super) struct IndexFolder {
+    path: PathBuf,
     durability: Durability,
 }
 
-impl Values {
+impl IndexFolder {
     pub(super) fn new(store: &Path, durability: Durability) -> Self {
-        Self { folder: store.join("index"), durability }
+        Self { path: store.join("index"), durability }
     }
 
-    /// Creates entries that are not there yet.
+    /// Creates the entries that do not exist yet.
     pub(super) fn add(&self, entries: &BTreeSet<PathBuf>) -> Result<(), StoreError> {
         for entry in entries {
-            self.create(&self.folder.join(entry))
+            self.create(&self.path.join(entry))
                 .map_err(|error| self.failed("write to the index", error))?;
         }
         Ok(())
@@ -77,20 +82,17 @@ impl Values {
 
     fn create(&self, path: &Path) -> io::Result<()> {
         let folder = path.parent().expect("an entry lies in a folder");
-        let is_kept = self.durability != Durability::Process;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // A link would lead elsewhere.
-        if fs::symlink_metadata(&self.folder).is_ok_and(|metadata| !metadata.is_dir()) {
+        // A link would lead out of the store.
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(not_a_folder());
         }
+        let must_sync = self.durability != Durability::Process;
         let mut attempts = 0..ATTEMPTS;
         loop {
             if !folder.is_dir() {
                 match create_folder(folder) {
-                    // Somebody else has created it meanwhile, and perhaps deleted it again; or a file is in the way.
+                    // Another call has created the folder meanwhile, and may have deleted it again.
+                    // Or a file is in its place.
                     Err(error)
                         if error.kind() == io::ErrorKind::AlreadyExists
                             && attempts.next().is_some() =>
@@ -99,28 +101,28 @@ impl Values {
                     }
                     created => created?,
                 }
-                if is_kept {
-                    // Those above may be new too.
+                if must_sync {
+                    // The folders above it may be new too.
                     folder.ancestors().skip(1).take(3).try_for_each(sync_folder)?;
                 }
             }
-            match options.open(path) {
+            match create_file(path) {
                 Ok(file) => file.set_modified(SystemTime::now())?,
-                // Its last entry was deleted meanwhile, and the folder with it.
+                // Another call has deleted the last entry meanwhile, and the folder with it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }
-            return if is_kept { sync_folder(folder) } else { Ok(()) };
+            return if must_sync { sync_folder(folder) } else { Ok(()) };
         }
     }
 
-    /// Deletes entries. What fails is left for whoever finds it.
+    /// Deletes entries. An entry that cannot be deleted is logged and stays.
     pub(super) fn remove<'a>(&self, entries: impl IntoIterator<Item = &'a PathBuf>) {
         for entry in entries {
-            let path = self.folder.join(entry);
+            let path = self.path.join(entry);
             match fs::remove_file(&path) {
                 Ok(()) => {
-                    // OK because it only fails if there are others.
+                    // OK because it only fails if the folder has other entries.
                     let _ = path.parent().map(fs::remove_dir);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -131,15 +133,15 @@ impl Values {
         }
     }
 
-    /// Deletes the entry of a session that is not there, unless it is young.
-    pub(super) fn forget(&self, name: &str, value: &RawValue, entry: IndexEntry) {
-        let path = subfolder(name, value).join(file_name(entry));
-        if is_settled(&self.folder.join(&path)) {
+    /// Deletes an entry that leads to no session, unless it is young.
+    pub(super) fn remove_stale(&self, name: &str, value: &RawValue, entry: IndexEntry) {
+        let path = value_folder(name, value).join(file_name(entry));
+        if is_settled(&self.path.join(&path)) {
             self.remove([&path]);
         }
     }
 
-    /// The first entries of a value after an id, in their order.
+    /// Returns the first entries of a value after an id, sorted by id.
     pub(super) fn entries(
         &self,
         name: &str,
@@ -147,7 +149,7 @@ impl Values {
         after: Option<PublicId>,
         limit: usize,
     ) -> Result<Vec<IndexEntry>, StoreError> {
-        let folder = self.folder.join(subfolder(name, value));
+        let folder = self.path.join(value_folder(name, value));
         let mut entries: Vec<IndexEntry> = names(&folder)
             .map_err(|error| self.failed("read the index", error))?
             .iter()
@@ -159,14 +161,14 @@ impl Values {
         Ok(entries)
     }
 
-    /// Deletes the entries of sessions that have ended.
+    /// Deletes the entries of sessions that have expired or do not exist.
     pub(super) fn sweep(
         &self,
         now: Timestamp,
-        is_there: impl Fn(&StoreKey) -> bool,
+        exists: impl Fn(&StoreKey) -> bool,
     ) -> Result<(), StoreError> {
         let names = |path: &Path| {
-            names(&self.folder.join(path)).map_err(|error| self.failed("read the index", error))
+            names(&self.path.join(path)).map_err(|error| self.failed("read the index", error))
         };
         for first in names(Path::new(""))? {
             for rest in names(Path::new(&first))? {
@@ -174,8 +176,7 @@ impl Values {
                 for name in names(&folder)? {
                     let Some((id, key)) = parse(&name) else { continue };
                     let path = folder.join(&name);
-                    if id.until() <= now || !is_there(&key) && is_settled(&self.folder.join(&path))
-                    {
+                    if id.until() <= now || !exists(&key) && is_settled(&self.path.join(&path)) {
                         self.remove([&path]);
                     }
                 }
@@ -184,13 +185,23 @@ impl Values {
         Ok(())
     }
 
-    /// An error that does not tell the key and the hash of the value which an entry's path is made of.
+    /// An error that names the index only: an entry's path has the session's key and a hash of the
+    /// value.
     fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
-        failed(action, &self.folder, error)
+        failed(action, &self.path, error)
     }
 }
 
-/// What lies in a folder; nothing if there is no such folder.
+/// Creates an empty file that only its owner can use.
+fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Lists the names in a folder. A missing folder has none.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     let read = || -> io::Result<Vec<String>> {
         if !fs::symlink_metadata(folder)?.is_dir() {
@@ -208,15 +219,16 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     }
 }
 
+/// Whether the process that created an entry has had enough time to write the session.
 fn is_settled(path: &Path) -> bool {
     let created = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    // A clock that was set back makes it young.
+    // An entry from the future, before the clock was set back, counts as young.
     created.is_ok_and(|created| created.elapsed().is_ok_and(|age| age > SETTLED))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, thread};
+    use std::thread;
 
     use tempfile::TempDir;
 
@@ -225,33 +237,26 @@ mod tests {
         record::{Index, Patch},
         store::{
             capabilities::{DeleteExpired as _, FindByIndex as _},
-            file::FileStore,
+            file::{
+                FileStore,
+                fixture::{HOUR, json, key, mode},
+            },
             session_store::{Created, SessionStore as _, Updated},
         },
         time::{Clock as _, FakeClock},
     };
 
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn key(n: u8) -> StoreKey {
-        StoreKey::from_bytes([n; 32])
-    }
-
-    fn json(text: &str) -> Arc<RawValue> {
-        RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
-    }
-
-    struct Fixture {
+    struct IndexFixture {
         root: TempDir,
         clock: FakeClock,
         store: FileStore,
     }
 
-    fn fixture() -> Fixture {
+    fn fixture() -> IndexFixture {
         let root = TempDir::new().expect("a temporary folder");
         let clock = FakeClock::default();
         let store = open(&root, &clock);
-        Fixture { root, clock, store }
+        IndexFixture { root, clock, store }
     }
 
     fn open(root: &TempDir, clock: &FakeClock) -> FileStore {
@@ -262,7 +267,7 @@ mod tests {
             .expect("a writable folder")
     }
 
-    impl Fixture {
+    impl IndexFixture {
         fn patch(&self, user: &str) -> Patch {
             let mut patch = Patch::default();
             patch.set("user".into(), json(user));
@@ -287,11 +292,11 @@ mod tests {
             found(&self.store, user).await
         }
 
-        /// What a process leaves behind that is killed before it has stored the session.
+        /// Leaves an entry behind, like a process that was killed before it stored the session.
         fn orphan(&self, n: u8, user: &str) -> PathBuf {
-            let entries = indexed(&key(n), &self.record(user));
-            let values = Values::new(self.root.path(), Durability::Process);
-            values.add(&entries).expect("a writable folder");
+            let entries = index_entries(&key(n), &self.record(user));
+            let index = IndexFolder::new(self.root.path(), Durability::Process);
+            index.add(&entries).expect("a writable folder");
             let entry = entries.first().expect("one field is indexed");
             self.root.path().join("index").join(entry)
         }
@@ -314,6 +319,7 @@ mod tests {
         found.sessions.into_iter().map(|(key, _)| key).collect()
     }
 
+    /// Makes an entry old enough to be deleted.
     fn age(path: &Path) {
         let file = OpenOptions::new().write(true).open(path).expect("the entry");
         let then = SystemTime::now() - SETTLED - Duration::from_secs(1);
@@ -323,12 +329,8 @@ mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn entries_and_their_folders_are_their_owners_only() {
-        use std::os::unix::fs::PermissionsExt as _;
         let it = fixture();
         let entry = it.orphan(1, "7");
-        let mode = |path: &Path| {
-            fs::metadata(path).expect("an existing path").permissions().mode() & 0o777
-        };
         assert_eq!(mode(&entry), 0o600);
         for folder in entry.ancestors().skip(1).take(3) {
             assert_eq!(mode(folder), 0o700, "{folder:?}");
@@ -336,14 +338,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_kill_before_the_session_left_behind_finds_nothing_and_goes_later() {
+    async fn an_entry_without_a_session_finds_nothing_and_is_deleted_later() {
         let it = fixture();
         it.create(1, "7").await;
         let orphan = it.orphan(2, "7");
         assert_eq!(it.found("7").await, [key(1)]);
-        assert!(orphan.exists(), "somebody may be about to store the session");
+        assert!(orphan.exists(), "its session may yet be stored");
         it.create(2, "7").await;
-        assert_eq!(it.found("7").await.len(), 2, "and somebody was");
+        assert_eq!(it.found("7").await.len(), 2, "now it is stored");
         let orphan = it.orphan(3, "7");
         age(&orphan);
         assert_eq!(it.found("7").await.len(), 2);
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_kill_after_a_change_left_behind_finds_nothing() {
+    async fn an_entry_of_an_old_value_finds_nothing_and_is_deleted_later() {
         let it = fixture();
         it.create(1, "7").await;
         // The value was 8 before, and its entry is still there.
@@ -364,7 +366,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_left_in_the_index_of_sessions_that_were_changed_renewed_and_ended() {
+    async fn the_index_has_no_entry_of_sessions_that_were_changed_renewed_and_destroyed() {
         let it = fixture();
         it.create(1, "7").await;
         let updated = it.store.update(&key(1), &it.patch("8")).await;
@@ -395,11 +397,11 @@ mod tests {
         it.clock.advance(HOUR);
         it.store.delete_expired().await.expect("a writable folder");
         assert!(!old.exists() && young.exists());
-        // That of the session that has just expired is young, too.
+        // The entry of the session that has just expired is young, too.
         assert_eq!(it.entries(), 3);
         it.clock.advance(HOUR * 8);
         it.store.delete_expired().await.expect("a writable folder");
-        assert_eq!(it.entries(), 0, "after this time none of them can live");
+        assert_eq!(it.entries(), 0, "by now all of them have expired");
     }
 
     #[tokio::test]
@@ -418,19 +420,19 @@ mod tests {
     #[test]
     fn an_entry_is_created_while_others_delete_the_last_one_of_the_folder() {
         let it = fixture();
-        let values = Values::new(it.root.path(), Durability::Process);
-        let [mine, yours] = [1, 2].map(|n| indexed(&key(n), &it.record("7")));
+        let index = IndexFolder::new(it.root.path(), Durability::Process);
+        let [mine, yours] = [1, 2].map(|n| index_entries(&key(n), &it.record("7")));
         thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..2_000 {
-                    values.add(&yours).expect("a writable folder");
-                    values.remove(&yours);
+                    index.add(&yours).expect("a writable folder");
+                    index.remove(&yours);
                 }
             });
             for _ in 0..2_000 {
-                values.add(&mine).expect("the folder is created again");
+                index.add(&mine).expect("the folder is created again");
                 assert!(mine.iter().all(|entry| it.root.path().join("index").join(entry).exists()));
-                values.remove(&mine);
+                index.remove(&mine);
             }
         });
     }
@@ -445,7 +447,7 @@ mod tests {
         assert!(it.store.find("user", &json("7"), None, 1).await.is_err());
         let plain = Record::new(it.clock.now(), it.clock.now().saturating_add(HOUR));
         let created = it.store.create(&key(1), &plain).await;
-        assert!(matches!(created, Ok(Created::Stored)), "sessions without an index do not mind");
+        assert!(matches!(created, Ok(Created::Stored)), "a session without an index is stored");
     }
 
     #[tokio::test]
@@ -469,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_are_no_entries() {
+    fn foreign_files_are_not_entries() {
         for name in ["", "-", ".lock", "0123456789abcdef0123456789ab", "x-y"] {
             assert_eq!(parse(name), None, "{name}");
         }

@@ -1,0 +1,183 @@
+//! Sets up a file store.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use tracing::warn;
+
+use super::{durability::Durability, folder::SessionFolder, store::FileStore};
+use crate::{
+    error::{Chain, StoreError},
+    store::sweeper::Sweeper,
+    time::Clock,
+};
+
+/// Sets up a [`FileStore`].
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{Durability, FileStore};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions");
+/// let store = FileStore::builder(path)
+///     .durability(Durability::Process)
+///     .max_record_bytes(64 * 1024)
+///     .build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "`build` makes the store"]
+pub struct FileStoreBuilder {
+    folder: SessionFolder,
+    sweep_interval: Option<Duration>,
+}
+
+impl FileStoreBuilder {
+    /// Sets which changes survive a power cut. For example, `durability(Durability::Process)` is
+    /// faster and suits tests and sessions that may be lost.
+    ///
+    /// Defaults to [`Durability::Power`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.folder.durability = durability;
+        self
+    }
+
+    /// Sets the largest size of a session, in bytes of its file. For example,
+    /// `max_record_bytes(64 * 1024)` allows 64 KiB.
+    ///
+    /// A larger write is an error and leaves the session as it was. A larger file counts as
+    /// damaged.
+    ///
+    /// Defaults to 1 MiB.
+    pub fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.folder.max_record_bytes = bytes;
+        self
+    }
+
+    /// Sets how often a background thread deletes expired sessions. For example,
+    /// `sweep_interval(Some(Duration::from_secs(60)))` deletes them every minute.
+    ///
+    /// `None`: never. Call `DeleteExpired::delete_expired` instead.
+    ///
+    /// Defaults to 10 minutes.
+    pub fn sweep_interval(mut self, interval: Option<Duration>) -> Self {
+        self.sweep_interval = interval;
+        self
+    }
+
+    /// Sets the clock that decides which sessions have expired. For example, a test passes a clock
+    /// that it can move forward.
+    ///
+    /// Defaults to the clock of the operating system.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.folder.clock = Arc::new(clock);
+        self
+    }
+
+    /// Builds the store, and creates the folder if it is missing.
+    ///
+    /// # Errors
+    /// The folder cannot be created or written to.
+    pub fn build(self) -> Result<FileStore, StoreError> {
+        self.folder.check()?;
+        Ok(self.open())
+    }
+
+    fn open(self) -> FileStore {
+        let folder = Arc::new(self.folder);
+        let sweeper = self.sweep_interval.and_then(|interval| {
+            let sweep = |folder: &SessionFolder| match folder.delete_expired() {
+                Ok(_) => {}
+                Err(error) => warn!("expired sessions are left: {}", Chain(&error)),
+            };
+            Sweeper::start(&folder, interval, sweep)
+                .inspect_err(|error| warn!("expired sessions are not deleted: {error}"))
+                .ok()
+                .map(Arc::new)
+        });
+        FileStore { folder, _sweeper: sweeper }
+    }
+}
+
+impl fmt::Debug for FileStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStoreBuilder")
+            .field("path", &self.folder.path)
+            .field("durability", &self.folder.durability)
+            .field("max_record_bytes", &self.folder.max_record_bytes)
+            .field("sweep_interval", &self.sweep_interval)
+            .finish_non_exhaustive()
+    }
+}
+
+// These are here, and not in `store.rs`, because they need the builder.
+impl FileStore {
+    /// Creates a store in this folder with the default settings. The folder is created if it is
+    /// missing.
+    ///
+    /// # Errors
+    /// The folder cannot be created or written to.
+    pub fn new(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::builder(folder).build()
+    }
+
+    /// Returns a builder, which changes the settings of a store in this folder.
+    pub fn builder(folder: impl Into<PathBuf>) -> FileStoreBuilder {
+        FileStoreBuilder {
+            folder: SessionFolder::new(folder.into()),
+            sweep_interval: Some(Duration::from_secs(600)),
+        }
+    }
+}
+
+impl Default for FileStore {
+    /// Uses the folder `sessions` in the working directory. The first write creates it, and fails
+    /// if that is impossible.
+    fn default() -> Self {
+        Self::builder("sessions").open()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::file::fixture::{Fixture, HOUR};
+
+    #[test]
+    fn a_folder_that_cannot_be_created_is_an_error_at_once() {
+        let root = TempDir::new().expect("a temporary folder");
+        let in_the_way = root.path().join("file");
+        fs::write(&in_the_way, "").expect("a file in the way");
+        let error = FileStore::new(in_the_way.join("sessions")).expect_err("no folder");
+        let text = Chain(&error).to_string();
+        assert!(text.contains("cannot create the folder"), "{text}");
+    }
+
+    #[test]
+    fn the_sweep_runs_in_the_background_and_can_be_turned_off() {
+        let sweep = |interval| {
+            let it = Fixture::new();
+            let store = FileStore::builder(&it.folder.path)
+                .clock(it.clock.clone())
+                .sweep_interval(interval)
+                .build()
+                .expect("a writable folder");
+            let file = it.create(1);
+            it.clock.advance(HOUR);
+            (it, store, file)
+        };
+        let (_it, store, _file) = sweep(None);
+        assert!(store._sweeper.is_none());
+        let (_it, _store, file) = sweep(Some(Duration::from_millis(1)));
+        for _ in 0..2_000 {
+            if !file.exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the expired session is still there after 10 s");
+    }
+}

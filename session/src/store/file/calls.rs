@@ -1,0 +1,370 @@
+//! The calls of a session store, carried out in the folder.
+
+use std::{fs, io};
+
+use tracing::warn;
+
+use super::{
+    durability::Durability,
+    file_system::{failed, not_a_folder, open_file, to_system_time},
+    folder::SessionFolder,
+    index::index_entries,
+    reading::SessionFile,
+    session_path::SessionPath,
+};
+use crate::{
+    error::{Chain, StoreError},
+    id::StoreKey,
+    record::{Grace, Patch, Record},
+    store::session_store::{Created, Updated},
+    time::Timestamp,
+};
+
+impl SessionFolder {
+    pub(super) fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        let path = self.session_path(key);
+        let _lock = self.lock(&path.subfolder)?;
+        if self.read_locked(&path)?.is_some() {
+            return Ok(Created::Taken);
+        }
+        self.index().add(&index_entries(key, record))?;
+        self.write(&path, record)?;
+        Ok(Created::Stored)
+    }
+
+    pub(super) fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        let path = self.session_path(key);
+        if fs::symlink_metadata(&path.subfolder).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Err(failed("read", &path.subfolder, not_a_folder()));
+        }
+        match self.read_file(&path)? {
+            SessionFile::Session(record) => Ok(self.unexpired(record)),
+            SessionFile::Missing => Ok(None),
+            // Another call may replace the file meanwhile, and a new file must not be moved away.
+            // So read it again, with the lock.
+            SessionFile::Damaged(cause) => match self.lock(&path.subfolder) {
+                Ok(_lock) => self.read_locked(&path),
+                Err(error) => {
+                    self.damaged.leave_in_place(&path, cause, error.into()).map_or(Ok(None), Err)
+                }
+            },
+        }
+    }
+
+    pub(super) fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        let path = self.session_path(key);
+        let Some(_lock) = self.lock_if_exists(&path)? else { return Ok(Updated::Gone) };
+        let Some(current) = self.read_locked(&path)? else { return Ok(Updated::Gone) };
+        match patch.apply_to(&current) {
+            Ok(record) if patch.moves(&current) => {
+                let [before, after] = [&current, &record].map(|record| index_entries(key, record));
+                self.index().add(&after)?;
+                self.write(&path, &record)?;
+                self.index().remove(before.difference(&after));
+                Ok(Updated::Applied { version: record.version() })
+            }
+            Ok(record) => {
+                self.write(&path, &record)?;
+                Ok(Updated::Applied { version: record.version() })
+            }
+            Err(refused) => Ok(Updated::refused(refused, current)),
+        }
+    }
+
+    pub(super) fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let path = self.session_path(key);
+        let Some(_lock) = self.lock_if_exists(&path)? else { return Ok(false) };
+        let current = self.read_locked(&path)?.filter(|record| !record.is_retired());
+        let Some(current) = current else { return Ok(false) };
+        if current.expires_at() < expires_at {
+            self.set_expiry(&path, expires_at)
+                .map_err(|error| failed("touch a file in", &path.subfolder, error))?;
+        }
+        Ok(true)
+    }
+
+    fn set_expiry(&self, path: &SessionPath, expires_at: Timestamp) -> io::Result<()> {
+        let file = open_file(&path.file)?;
+        file.set_modified(to_system_time(expires_at))?;
+        match self.durability {
+            Durability::Process | Durability::Power => Ok(()),
+            Durability::PowerAtOnce => file.sync_all(),
+        }
+    }
+
+    pub(super) fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let mut retired: Vec<StoreKey> = Vec::new();
+        let mut was_there = false;
+        let mut next = Some(*key);
+        while let Some(key) = next.take() {
+            let path = self.session_path(&key);
+            let Some(_lock) = self.lock_if_exists(&path)? else { break };
+            let live = match self.read_file(&path)? {
+                SessionFile::Session(record) => self.unexpired(record),
+                SessionFile::Missing => None,
+                SessionFile::Damaged(cause) => {
+                    // The session is gone, as the caller wants; the file is kept.
+                    if let Some(error) = self.damaged.set_aside(&path, cause) {
+                        warn!("{}", Chain(&error));
+                    }
+                    break;
+                }
+            };
+            was_there |= live.is_some();
+            match live.as_ref().and_then(|record| record.successor().copied()) {
+                // A second visit of the same key would be a circle of successors.
+                Some(successor) if !retired.contains(&key) => {
+                    retired.push(key);
+                    next = Some(successor);
+                }
+                _ => {
+                    self.remove(&path)?;
+                    if let Some(record) = &live {
+                        self.index().remove(&index_entries(&key, record));
+                    }
+                }
+            }
+        }
+        self.remove_retired(&retired)?;
+        Ok(was_there)
+    }
+
+    /// Removes retired records after their session, the last one first. If that fails or the
+    /// process crashes, a second `destroy` still finds the way to the session.
+    fn remove_retired(&self, retired: &[StoreKey]) -> Result<(), StoreError> {
+        for key in retired.iter().rev() {
+            let path = self.session_path(key);
+            if let Some(_lock) = self.lock_if_exists(&path)? {
+                self.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        let (old_path, new_path) = (self.session_path(old), self.session_path(new));
+        let _locks = self.lock_both(&old_path, &new_path)?;
+        let Some(current) = self.read_locked(&old_path)? else { return Ok(Updated::Gone) };
+        let moved = match patch.apply_to(&current) {
+            Ok(moved) => moved,
+            Err(refused) => return Ok(Updated::refused(refused, current)),
+        };
+        if self.read_locked(&new_path)?.is_some() {
+            return Ok(Updated::Taken);
+        }
+        self.index().add(&index_entries(new, &moved))?;
+        self.replace(&new_path, &moved)?;
+        let retired = || {
+            // After a power cut, the retired record must not be there without the new one.
+            match self.durability {
+                Durability::Process => {}
+                Durability::Power | Durability::PowerAtOnce => self.sync_subfolder(&new_path)?,
+            }
+            self.replace(&old_path, &current.retire(grace, new))
+        };
+        if let Err(error) = retired() {
+            // The caller keeps the old id, so the new record would never be used. If its removal
+            // fails too, the first error is the one to report.
+            drop(self.remove(&new_path));
+            return Err(error);
+        }
+        self.index().remove(&index_entries(old, &current));
+        self.sync_if_at_once(&old_path)?;
+        Ok(Updated::Applied { version: moved.version() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        sync::Arc,
+        time::{Duration, UNIX_EPOCH},
+    };
+
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::{
+        store::file::fixture::{Fixture, HOUR, key},
+        time::Clock as _,
+    };
+
+    #[test]
+    fn a_missing_file_is_a_miss() {
+        let it = Fixture::new();
+        assert!(it.load(1).is_none());
+        it.create(1);
+        assert!(it.load(2).is_none());
+        assert!(!it.folder.destroy(&key(2)).expect("a miss is not an error"));
+    }
+
+    #[test]
+    fn a_touch_changes_the_time_of_the_file_and_no_byte() {
+        let it = Fixture::new();
+        let file = it.create(1);
+        let before = fs::read(&file).expect("the session's file");
+        let later = it.clock.now().saturating_add(5 * HOUR);
+        assert!(it.folder.touch(&key(1), later).expect("a live session"));
+        assert_eq!(fs::read(&file).expect("the session's file"), before);
+        assert_eq!(it.load(1).map(|record| record.expires_at()), Some(later));
+        it.clock.advance(4 * HOUR);
+        assert!(it.load(1).is_some());
+        it.clock.advance(HOUR);
+        assert!(it.load(1).is_none());
+    }
+
+    #[test]
+    fn a_write_after_a_touch_keeps_the_later_expiry() {
+        let it = Fixture::new();
+        it.create(1);
+        let later = it.clock.now().saturating_add(5 * HOUR);
+        assert!(it.folder.touch(&key(1), later).expect("a live session"));
+        it.folder.update(&key(1), &Patch::default()).expect("a live session");
+        assert_eq!(it.load(1).map(|record| record.expires_at()), Some(later));
+    }
+
+    #[test]
+    fn a_copy_that_lost_its_times_is_as_old_as_its_record() {
+        let it = Fixture::new();
+        let file = it.create(1);
+        let bytes = fs::read(&file).expect("the session's file");
+        fs::write(&file, bytes).expect("a restored file");
+        File::options()
+            .write(true)
+            .open(&file)
+            .and_then(|file| file.set_modified(UNIX_EPOCH))
+            .expect("a restored file");
+        assert_eq!(it.load(1).map(|record| record.expires_at()), Some(it.record().expires_at()));
+        assert!(matches!(it.folder.delete_expired(), Ok(0)));
+        assert!(it.load(1).is_some(), "the sweep does not trust the file's time alone");
+    }
+
+    #[test]
+    fn a_renewal_that_fails_half_way_leaves_the_old_session_alone() {
+        let it = Fixture::new();
+        // There is room for the session, and not for the name of its successor in the old record.
+        let padding = "x".repeat(9_870);
+        let mut patch = Patch::default();
+        patch
+            .set("a".into(), RawValue::from_string(format!("\"{padding}\"")).expect("JSON").into());
+        let record = patch.apply_to(&it.record()).expect("a new record takes a patch");
+        it.folder.create(&key(1), &record).expect("a writable folder");
+        let grace = it.grace();
+        let rotated = it.folder.rotate(&key(1), &key(2), &Patch::default(), grace);
+        assert!(matches!(rotated, Err(StoreError::TooLarge { .. })), "{rotated:?}");
+        assert!(it.load(1).is_some_and(|record| !record.is_retired()));
+        assert!(it.load(2).is_none(), "no client has its id");
+    }
+
+    #[test]
+    fn renewals_that_cross_do_not_wait_for_each_other() {
+        let it = Fixture::new();
+        let (done, is_done) = std::sync::mpsc::channel();
+        for direction in [[1, 2], [2, 1]] {
+            let folder = SessionFolder {
+                clock: Arc::new(it.clock.clone()),
+                durability: Durability::Process,
+                ..SessionFolder::new(it.folder.path.clone())
+            };
+            let (done, record) = (done.clone(), it.record());
+            let until = it.clock.now().saturating_add(HOUR);
+            std::thread::spawn(move || {
+                for n in 0..200 {
+                    // The first byte chooses the subfolder.
+                    let [old, new] = direction.map(|first| {
+                        let mut bytes = [direction[0]; 32];
+                        (bytes[0], bytes[1], bytes[2]) = (first, first, n);
+                        StoreKey::from_bytes(bytes)
+                    });
+                    folder.create(&old, &record).expect("a writable folder");
+                    let grace = Grace { until, old_id: crate::OldId::ReadsNothing };
+                    folder.rotate(&old, &new, &Patch::default(), grace).expect("a writable folder");
+                }
+                done.send(()).expect("the test waits");
+            });
+        }
+        for _ in 0..2 {
+            is_done.recv_timeout(Duration::from_secs(60)).expect("both come to an end");
+        }
+    }
+
+    #[test]
+    fn an_endless_session_does_not_overflow_the_files_time() {
+        let it = Fixture::new();
+        let endless = Record::new(it.clock.now(), Timestamp::from_unix_ms(u64::MAX));
+        it.folder.create(&key(1), &endless).expect("a writable folder");
+        assert_eq!(it.load(1).map(|record| record.expires_at()), Some(endless.expires_at()));
+        assert!(
+            it.folder.touch(&key(1), Timestamp::from_unix_ms(u64::MAX)).expect("a live session")
+        );
+    }
+
+    #[test]
+    fn a_later_releases_session_is_left_alone() {
+        let it = Fixture::new();
+        let file = it.create(1);
+        fs::write(&file, br#"{"v":2}"#).expect("a later release's file");
+        assert!(matches!(it.folder.load(&key(1)), Err(StoreError::Unavailable(_))));
+        assert!(it.folder.update(&key(1), &Patch::default()).is_err());
+        it.clock.advance(100 * HOUR);
+        it.folder.delete_expired().expect("a readable folder");
+        assert_eq!(fs::read(&file).expect("the file"), br#"{"v":2}"#);
+    }
+
+    #[test]
+    fn a_write_past_the_limit_leaves_the_session_as_it_was() {
+        let it = Fixture::new();
+        it.create(1);
+        let mut patch = Patch::default();
+        let large = serde_json::value::to_raw_value(&"x".repeat(10_000)).expect("a string");
+        patch.set("large".into(), large.into());
+        let error = it.folder.update(&key(1), &patch).expect_err("too large");
+        assert!(matches!(error, StoreError::TooLarge { limit: 10_000, .. }), "{error:?}");
+        assert_eq!(it.load(1).map(|record| record.version()), Some(0));
+    }
+
+    #[test]
+    fn the_next_write_creates_a_vanished_folder_again() {
+        let it = Fixture::new();
+        it.create(1);
+        fs::remove_dir_all(&it.folder.path).expect("the folder");
+        assert!(it.load(1).is_none());
+        assert!(matches!(it.folder.update(&key(1), &Patch::default()), Ok(Updated::Gone)));
+        assert_eq!(it.folder.delete_expired().expect("nothing to delete"), 0);
+        it.create(1);
+        assert!(it.load(1).is_some());
+    }
+
+    #[test]
+    fn a_destruction_that_failed_half_way_can_be_repeated() {
+        let it = Fixture::new();
+        it.create(1);
+        let grace = it.grace();
+        let rotated = it.folder.rotate(&key(1), &key(2), &Patch::default(), grace);
+        assert!(matches!(rotated, Ok(Updated::Applied { .. })));
+        let lock = it.block_lock(2);
+        assert!(it.folder.destroy(&key(1)).is_err());
+        fs::remove_dir(lock).expect("the folder in its place");
+        assert!(it.folder.destroy(&key(1)).expect("a retired session"));
+        assert!(it.load(1).is_none() && it.load(2).is_none());
+    }
+
+    #[test]
+    fn records_that_name_each_other_as_successor_can_be_destroyed() {
+        let it = Fixture::new();
+        let grace = it.grace();
+        for (n, successor) in [(1, 2), (2, 1)] {
+            let retired = it.record().retire(grace, &key(successor));
+            it.folder.create(&key(n), &retired).expect("a writable folder");
+        }
+        assert!(it.folder.destroy(&key(1)).expect("a retired session"));
+        assert!(it.load(1).is_none() && it.load(2).is_none());
+    }
+}

@@ -1,0 +1,86 @@
+//! Files and folders, opened and created so that planted links and pipes do no harm.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{error::StoreError, time::Timestamp};
+
+/// Temporary files begin with this. The sweep deletes those that killed processes left behind.
+pub(super) const TEMPORARY_PREFIX: &str = ".new-";
+
+/// A file or folder could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`", .path.display())]
+struct FileError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// The store's error for an action on a file or folder that failed.
+pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::unavailable(FileError { action, path: path.to_owned(), source })
+}
+
+/// The error for a link or a file in the place of a folder. A link could lead out of the store.
+pub(super) fn not_a_folder() -> io::Error {
+    io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder")
+}
+
+/// Creates a folder that only its owner can use. An existing folder keeps its mode.
+pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Makes what was created, renamed or removed in a folder survive a power cut.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    // Other systems cannot open a folder, and sync it themselves.
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// Opens a session's file for reading. Fails for a symbolic link.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // Windows sets the time of a file only if it is open for writing.
+    options.read(true).write(cfg!(windows));
+    do_not_follow_or_wait(&mut options);
+    options.open(path)
+}
+
+/// Opens the file of a lock, and creates it for its owner only if it is missing.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    do_not_follow_or_wait(&mut options);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes `open` fail for a symbolic link, and not wait for the other end of a pipe.
+fn do_not_follow_or_wait(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
+    }
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+/// The modification time for an expiry. File systems limit the year, so a later expiry becomes the
+/// year 2106.
+pub(super) fn to_system_time(timestamp: Timestamp) -> SystemTime {
+    const LATEST: Duration = Duration::from_secs(u32::MAX as u64 - 1);
+    UNIX_EPOCH + Duration::from_millis(timestamp.as_unix_ms()).min(LATEST)
+}

@@ -1,0 +1,43 @@
+//! Locks that exclude other threads and other processes.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::Path,
+};
+
+use super::file_system::{not_a_folder, open_lock};
+
+/// The name of a subfolder's lock.
+pub(super) const LOCK_FILE: &str = ".lock";
+
+/// A lock on a file. It is released when the file is closed, also when the process is killed.
+pub(super) struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Waits for the lock of an existing subfolder.
+    pub(super) fn of_subfolder(subfolder: &Path) -> io::Result<Self> {
+        if !fs::symlink_metadata(subfolder)?.is_dir() {
+            return Err(not_a_folder());
+        }
+        let file = open_lock(&subfolder.join(LOCK_FILE))?;
+        // A signal may interrupt the wait.
+        while let Err(error) = file.lock() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        Ok(Self { _file: file })
+    }
+
+    /// Locks an open file; `None` if another thread or process has the lock.
+    pub(super) fn try_lock(file: File) -> io::Result<Option<Self>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Reads a session's file, and separates damage from failures.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+};
+
+use super::{
+    file_system::{failed, open_file},
+    session_path::SessionPath,
+};
+use crate::{
+    error::{Cause, StoreError},
+    record::{Record, RecordError},
+    time::Timestamp,
+};
+
+const NOT_A_FILE: &str = "it is a link, a folder or a device";
+
+/// What is in the place of a session's file.
+pub(super) enum SessionFile {
+    Missing,
+    /// A session, which may have expired.
+    Session(Record),
+    /// Not a valid session, and a later read finds the same.
+    Damaged(Cause),
+}
+
+/// Reads a session's file of up to `limit` bytes.
+///
+/// # Errors
+/// The session may be whole: the disk or the folder failed, or a later release wrote the file.
+pub(super) fn read_session(path: &SessionPath, limit: u64) -> Result<SessionFile, StoreError> {
+    let failed = |error| failed("read", &path.subfolder, error);
+    let file = match open_file(&path.file) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SessionFile::Missing),
+        Err(error) => return unopened(&path.file, error).map_err(failed),
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Ok(SessionFile::Damaged(NOT_A_FILE.into()));
+    }
+    let bytes = read_bytes(file, metadata.len(), limit).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Ok(SessionFile::Damaged(
+            format!("it is larger than {limit} bytes, the limit of `max_record_bytes`").into(),
+        ));
+    }
+    match Record::from_bytes(&bytes) {
+        Ok(record) => {
+            let touched = metadata.modified().map_or_else(|_| Timestamp::default(), Into::into);
+            Ok(SessionFile::Session(record.extended_to(touched)))
+        }
+        Err(error @ RecordError::Version(_)) => Err(error.into()),
+        Err(error) => Ok(SessionFile::Damaged(Box::new(error))),
+    }
+}
+
+/// Reads a file, but only one byte past the limit.
+fn read_bytes(file: File, len: u64, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 16));
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Decides whether a file that could not be opened is damaged. Otherwise, returns the error.
+fn unopened(path: &Path, error: io::Error) -> io::Result<SessionFile> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Ok(SessionFile::Damaged(NOT_A_FILE.into())),
+        // The folder is accessible, so the file itself belongs to another user.
+        Ok(_) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Ok(SessionFile::Damaged(Box::new(error)))
+        }
+        _ => Err(error),
+    }
+}

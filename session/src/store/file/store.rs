@@ -1,0 +1,128 @@
+//! The store that applications use: its calls run on threads that may block.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use super::folder::SessionFolder;
+use crate::{
+    error::StoreError,
+    id::StoreKey,
+    record::{Grace, Patch, PublicId, Record},
+    store::{
+        capabilities::{DeleteExpired, FindByIndex, Found},
+        session_store::{Created, SessionStore, Updated},
+        sweeper::Sweeper,
+    },
+    time::Timestamp,
+};
+
+/// Keeps each session in a separate file.
+///
+/// Sessions survive restarts. Any number of threads and processes on one machine can share the
+/// folder. Only its owner can use the files (mode 0600, folders 0700). A background thread deletes
+/// expired sessions.
+///
+/// A file that is not a valid session moves to the subfolder `damaged` and is reported once: it may
+/// be cut off, foreign, too large or a symbolic link. Its client continues as a new visitor. Other
+/// sessions are not affected.
+///
+/// Network file systems must support `flock` and an atomic `rename`.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{FileStore, SessionMiddleware};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions");
+/// let sessions = SessionMiddleware::new(FileStore::new(path)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct FileStore {
+    pub(super) folder: Arc<SessionFolder>,
+    pub(super) _sweeper: Option<Arc<Sweeper>>,
+}
+
+impl FileStore {
+    /// Returns the folder with the sessions.
+    pub fn path(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Runs blocking work on a thread for it, so that no async thread waits.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&SessionFolder) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let folder = Arc::clone(&self.folder);
+        tokio::task::spawn_blocking(move || work(&folder)).await.map_err(StoreError::internal)?
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore")
+            .field("path", &self.folder.path)
+            .field("durability", &self.folder.durability)
+            .field("max_record_bytes", &self.folder.max_record_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SessionStore for FileStore {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+        let (key, record) = (*key, record.clone());
+        self.run(move |folder| folder.create(&key, &record)).await
+    }
+
+    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        let key = *key;
+        self.run(move |folder| folder.load(&key)).await
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+        let (key, patch) = (*key, patch.clone());
+        self.run(move |folder| folder.update(&key, &patch)).await
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let key = *key;
+        self.run(move |folder| folder.touch(&key, expires_at)).await
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let key = *key;
+        self.run(move |folder| folder.destroy(&key)).await
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<Updated, StoreError> {
+        let (old, new, patch) = (*old, *new, patch.clone());
+        self.run(move |folder| folder.rotate(&old, &new, &patch, grace)).await
+    }
+}
+
+impl DeleteExpired for FileStore {
+    async fn delete_expired(&self) -> Result<u64, StoreError> {
+        self.run(SessionFolder::delete_expired).await
+    }
+}
+
+impl FindByIndex for FileStore {
+    async fn find(
+        &self,
+        name: &str,
+        value: &RawValue,
+        after: Option<PublicId>,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.run(move |folder| folder.find(&name, &value, after, limit)).await
+    }
+}
