@@ -97,7 +97,7 @@ pub use {
     sessions::{By, OverLimit, Page, Sessions, StoredSession},
     store::{
         Backend, Created, DeleteExpired, FindByIndex, Found, LoadOptions, MemoryStore,
-        MemoryStoreBuilder, Renewal, SessionStore, Updated,
+        MemoryStoreBuilder, SessionStore, Updated,
     },
     time::{Clock, Limits, SystemClock, Timestamp},
     transport::SameSite,

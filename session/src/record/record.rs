@@ -67,7 +67,7 @@ impl Record {
         }
     }
 
-    /// The same, as the answer to [`load_fields`](crate::SessionStore::load_fields) of a store that has left
+    /// The same, as the answer to [`load`](crate::SessionStore::load) of a store that has left
     /// out fields that are not wanted.
     pub fn into_part(self) -> Self {
         Self { is_whole: false, ..self }

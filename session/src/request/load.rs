@@ -11,7 +11,7 @@ use crate::{
     fields::Schema,
     id::StoreKey,
     record::Record,
-    store::{LoadOptions, Renewal},
+    store::{LoadOptions, TouchRule},
     transport::{Claim, IdChannel},
 };
 
@@ -149,9 +149,17 @@ impl ActiveSession {
         fields: Option<&'static [&'static str]>,
     ) -> Result<Option<Record>, SessionError> {
         let lifetimes = self.config.rules.lifetimes;
-        let touch =
-            lifetimes.touches_often().then(|| Renewal { lifetimes, now: self.config.clock.now() });
-        let record = self.load_undamaged(key, LoadOptions { fields, touch }).await?;
+        let touch = lifetimes
+            .touches_often()
+            .then(|| TouchRule { lifetimes, now: self.config.clock.now() });
+        let mut options = LoadOptions::default();
+        if let Some(fields) = fields {
+            options = options.with_fields(fields);
+        }
+        if let Some(touch) = touch {
+            options = options.with_touch(touch);
+        }
+        let record = self.load_undamaged(key, options).await?;
         match record.and_then(|record| self.unexpired(record, touch)) {
             Some(record) if record.successor().is_some() => {
                 Ok(Some(self.old_id_view(record).await?))
@@ -163,7 +171,7 @@ impl ActiveSession {
     async fn load_undamaged(
         &self,
         key: StoreKey,
-        options: LoadOptions,
+        options: LoadOptions<'static>,
     ) -> Result<Option<Record>, SessionError> {
         match self.store().load(key, options).await {
             Ok(record) => Ok(record),
@@ -196,13 +204,13 @@ impl ActiveSession {
 
     /// The record that the store has, unless its time is over. `touch` is how the store was to extend
     /// it.
-    fn unexpired(&self, record: Record, touch: Option<Renewal>) -> Option<Record> {
+    fn unexpired(&self, record: Record, touch: Option<TouchRule>) -> Option<Record> {
         let now = self.config.clock.now();
         let lifetimes = self.config.rules.lifetimes;
         if record.is_expired(now) || lifetimes.deadline(record.created_at()) <= now {
             return None;
         }
-        if let Some(Renewal { now, .. }) = touch {
+        if let Some(TouchRule { now, .. }) = touch {
             let extended = lifetimes.expires_at(record.created_at(), record.limits(), now);
             self.state.borrow_mut().touched_by_load |= record.expires_at() == extended;
         }

@@ -294,7 +294,11 @@ impl ErasedStore for CookieSessions {
         true
     }
 
-    fn load(self: Arc<Self>, key: StoreKey, _: LoadOptions) -> StoreFuture<Option<Record>> {
+    fn load(
+        self: Arc<Self>,
+        key: StoreKey,
+        _: LoadOptions<'static>,
+    ) -> StoreFuture<Option<Record>> {
         Either::Left(ready(Ok(self.load_record(&key))))
     }
 

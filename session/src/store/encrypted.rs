@@ -8,7 +8,7 @@ use tokio::{sync::OwnedMutexGuard, time::timeout};
 use super::{
     capabilities::DeleteExpired,
     merge_locks::MergeLocks,
-    session_store::{Created, Renewal, SessionStore, Updated},
+    session_store::{Created, LoadOptions, SessionStore, Updated},
 };
 use crate::{
     crypto::{Key, Keyring, Unopened},
@@ -137,29 +137,17 @@ impl<S: SessionStore> SessionStore for EncryptedStore<S> {
         self.inner().create(key, &self.sealed_record(key, record)).await
     }
 
-    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        self.opened(key, self.inner().load(key).await?)
-    }
-
-    fn at_hand(&self, key: &StoreKey) -> Option<Record> {
-        // If a value cannot be decrypted, `load` reports it.
-        self.opened_record(key, self.inner().at_hand(key)?).ok()
-    }
-
-    async fn load_fields(
+    async fn load(
         &self,
         key: &StoreKey,
-        fields: &[&str],
+        options: &LoadOptions<'_>,
     ) -> Result<Option<Record>, StoreError> {
-        self.opened(key, self.inner().load_fields(key, fields).await?)
+        self.opened(key, self.inner().load(key, options).await?)
     }
 
-    async fn load_and_touch(
-        &self,
-        key: &StoreKey,
-        renewal: &Renewal,
-    ) -> Result<Option<Record>, StoreError> {
-        self.opened(key, self.inner().load_and_touch(key, renewal).await?)
+    fn load_cached(&self, key: &StoreKey) -> Option<Record> {
+        // `load` says why a copy does not open.
+        self.opened_record(key, self.inner().load_cached(key)?).ok()
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
@@ -238,14 +226,17 @@ impl<S: SessionStore> EncryptedStore<S> {
     /// Applies an update with additions.
     async fn add(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
         let _lock = self.merge_lock(key).await?;
-        let mut found = self.inner().load_fields(key, &added_fields(patch)).await?;
+        let mut found = self
+            .inner()
+            .load(key, &LoadOptions::default().with_fields(&added_fields(patch)))
+            .await?;
         for _ in 0..Self::ATTEMPTS {
             let Some(current) = found else { return Ok(Updated::Gone) };
             match patch.apply_to(&current).err() {
                 Some(Refused::Retired) => return Ok(Updated::Gone),
                 // The caller gets the whole record.
                 Some(Refused::Stale) if !current.is_whole() => {
-                    found = self.inner().load(key).await?;
+                    found = self.inner().load(key, &LoadOptions::default()).await?;
                     continue;
                 }
                 Some(Refused::Stale) => {
@@ -276,7 +267,7 @@ impl<S: SessionStore> EncryptedStore<S> {
         let known = patch.basis().filter(|basis| basis.is_whole() && patch.apply_to(basis).is_ok());
         let (mut basis, mut sealed_basis) = match known {
             Some(basis) => (basis.clone(), self.sealed_record(old, basis)),
-            None => match self.inner().load(old).await? {
+            None => match self.inner().load(old, &LoadOptions::default()).await? {
                 Some(sealed) => (self.opened_record(old, sealed.clone())?, sealed),
                 None => return Ok(Updated::Gone),
             },

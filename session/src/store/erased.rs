@@ -26,7 +26,11 @@ pub(crate) trait ErasedStore: Send + Sync {
     /// Whether every call is answered when its future is first polled.
     fn is_immediate(&self) -> bool;
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created>;
-    fn load(self: Arc<Self>, key: StoreKey, options: LoadOptions) -> StoreFuture<Option<Record>>;
+    fn load(
+        self: Arc<Self>,
+        key: StoreKey,
+        options: LoadOptions<'static>,
+    ) -> StoreFuture<Option<Record>>;
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated>;
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool>;
     fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool>;
@@ -71,20 +75,18 @@ impl<S: SessionStore> ErasedStore for S {
         erase::<S, _>(async move { SessionStore::create(&*self, &key, &record).await })
     }
 
-    fn load(self: Arc<Self>, key: StoreKey, options: LoadOptions) -> StoreFuture<Option<Record>> {
+    fn load(
+        self: Arc<Self>,
+        key: StoreKey,
+        options: LoadOptions<'static>,
+    ) -> StoreFuture<Option<Record>> {
         // A cached record was not extended, so a load that extends asks the store.
-        if options.touch.is_none()
-            && let Some(record) = self.at_hand(&key)
+        if options.touch().is_none()
+            && let Some(record) = self.load_cached(&key)
         {
             return Either::Left(ready(Ok(Some(record))));
         }
-        erase::<S, _>(async move {
-            match (options.touch, options.fields) {
-                (Some(touch), _) => self.load_and_touch(&key, &touch).await,
-                (None, Some(names)) => self.load_fields(&key, names).await,
-                (None, None) => SessionStore::load(&*self, &key).await,
-            }
-        })
+        erase::<S, _>(async move { SessionStore::load(&*self, &key, &options).await })
     }
 
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {

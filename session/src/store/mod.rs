@@ -29,10 +29,11 @@ pub use {
     capabilities::{DeleteExpired, FindByIndex, Found},
     memory::{MemoryStore, MemoryStoreBuilder},
     persistence::Backend,
-    session_store::{Created, LoadOptions, Renewal, SessionStore, Updated},
+    session_store::{Created, LoadOptions, SessionStore, Updated},
 };
 pub(crate) use {
     erased::{ErasedIndex, ErasedStore, StoreFuture},
     merge_locks::MergeLocks,
     persistence::{CookieChange, CookieHolds, Persistence, RequestStore, Sessions},
+    session_store::TouchRule,
 };

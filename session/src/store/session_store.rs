@@ -49,54 +49,31 @@ pub trait SessionStore: Send + Sync + 'static {
         record: &Record,
     ) -> impl Future<Output = Result<Created, StoreError>> + Send;
 
-    /// The session of a key, or `None` if there is none that has not expired.
+    /// Loads the session of a key. `None`: there is none that has not expired.
+    ///
+    /// [`options`](LoadOptions) say what the caller needs, and a store may ignore them:
+    ///
+    /// - Some fields may be enough. A store that keeps fields apart may leave out the others, and then
+    ///   says so with [`Record::into_part`]; the middleware asks again when it needs them.
+    /// - The session may be extended with the load, as far as [`LoadOptions::new_expiry`] says. A
+    ///   store that can do both in one round trip should. The record says when it expires then.
+    ///   Otherwise the touch follows at the end of the request.
     ///
     /// # Errors
-    /// The store cannot tell, or what it has is damaged.
+    /// The store cannot say, or what it has is damaged.
     fn load(
         &self,
         key: &StoreKey,
+        options: &LoadOptions<'_>,
     ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
-    /// The session of a key, if this process has it at hand and need not ask for it. The middleware asks for this
-    /// first, and for [`load`](Self::load) only if it is `None`, which it is by default.
+    /// Returns the session of a key if this process has a copy and need not ask for it. The
+    /// middleware tries this first where the load need not extend the session. Defaults to `None`.
     ///
-    /// What is at hand may be older than what `load` would answer, by no more than the store says.
-    fn at_hand(&self, key: &StoreKey) -> Option<Record> {
+    /// The copy may be older than what `load` would answer, by no more than the store documents.
+    fn load_cached(&self, key: &StoreKey) -> Option<Record> {
         let _ = key;
         None
-    }
-
-    /// Loads a session of which these fields are wanted, and perhaps no others. A store that keeps fields apart
-    /// may leave out the others, and then says so with [`Record::into_part`]; the middleware asks again
-    /// when it needs them. The default loads all.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    fn load_fields(
-        &self,
-        key: &StoreKey,
-        fields: &[&str],
-    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
-        let _ = fields;
-        self.load(key)
-    }
-
-    /// Loads a session and lets it live as long as a [`touch`](Self::touch) after it would, if the renewal
-    /// says that [it is worth it](Renewal::expires_at). The record says until when it lives now.
-    ///
-    /// The middleware calls it when touches are frequent. A store that can do both in one round trip
-    /// should; the default only loads, and leaves the touch to the end of the request.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    fn load_and_touch(
-        &self,
-        key: &StoreKey,
-        renewal: &Renewal,
-    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
-        let _ = renewal;
-        self.load(key)
     }
 
     /// Changes a session in place.
@@ -143,32 +120,67 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Updated, StoreError>> + Send;
 }
 
+/// What the caller of [`load`](SessionStore::load) needs. Defaults to all fields, and no later expiry.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::store::LoadOptions;
+///
+/// let options = LoadOptions::default().with_fields(&["views"]);
+/// assert_eq!(options.fields(), Some(&["views"][..]));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions<'a> {
+    fields: Option<&'a [&'a str]>,
+    touch: Option<TouchRule>,
+}
+
+impl<'a> LoadOptions<'a> {
+    /// The same options; these fields are enough.
+    #[must_use = "it returns other options"]
+    pub fn with_fields(self, fields: &'a [&'a str]) -> Self {
+        Self { fields: Some(fields), ..self }
+    }
+
+    /// The same options; the session is extended by this rule.
+    #[must_use = "it returns other options"]
+    pub(crate) fn with_touch(self, touch: TouchRule) -> Self {
+        Self { touch: Some(touch), ..self }
+    }
+
+    /// The names of the fields that are enough. `None`: all fields are needed.
+    pub fn fields(&self) -> Option<&'a [&'a str]> {
+        self.fields
+    }
+
+    /// Until when the session is to live, if the load extends it: when the session would end so much
+    /// earlier that the extension is worth a write. A retired record is not extended.
+    pub fn new_expiry(&self, record: &Record) -> Option<Timestamp> {
+        self.touch.and_then(|touch| touch.new_expiry(record))
+    }
+
+    /// The rule by which the session is extended.
+    pub(crate) fn touch(&self) -> Option<TouchRule> {
+        self.touch
+    }
+}
+
 /// How a session that is used now is extended.
 #[derive(Clone, Copy, Debug)]
-pub struct Renewal {
+pub(crate) struct TouchRule {
     pub(crate) lifetimes: Lifetimes,
     pub(crate) now: Timestamp,
 }
 
-impl Renewal {
+impl TouchRule {
     /// Until when a session is to live, if that is so much later than it would end that it is worth a
     /// write.
-    pub fn expires_at(&self, record: &Record) -> Option<Timestamp> {
+    fn new_expiry(&self, record: &Record) -> Option<Timestamp> {
         let (limits, created_at) = (record.limits(), record.created_at());
         let expires_at = self.lifetimes.expires_at(created_at, limits, self.now);
         let is_worth_it = self.lifetimes.worth_touching(limits, record.expires_at(), expires_at);
         (is_worth_it && !record.is_retired()).then_some(expires_at)
     }
-}
-
-/// How a session is loaded.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct LoadOptions {
-    /// The fields that are enough. `None`: all of them.
-    pub(crate) fields: Option<&'static [&'static str]>,
-    /// How the session is extended with the load, if it is.
-    pub(crate) touch: Option<Renewal>,
 }
 
 /// What [`create`](SessionStore::create) did.

@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
-    store::{Created, FindByIndex, Found, Renewal, SessionStore, Updated},
+    store::{Created, FindByIndex, Found, LoadOptions, SessionStore, Updated},
     time::Timestamp,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 pub enum Operation {
     /// [`create`](SessionStore::create)
     Create,
-    /// [`load`](SessionStore::load) and [`load_and_touch`](SessionStore::load_and_touch)
+    /// [`load`](SessionStore::load)
     Load,
     /// [`update`](SessionStore::update)
     Update,
@@ -161,24 +161,12 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
         self.call(Operation::Create, self.inner().create(key, record)).await
     }
 
-    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        self.call(Operation::Load, self.inner().load(key)).await
-    }
-
-    async fn load_fields(
+    async fn load(
         &self,
         key: &StoreKey,
-        fields: &[&str],
+        options: &LoadOptions<'_>,
     ) -> Result<Option<Record>, StoreError> {
-        self.call(Operation::Load, self.inner().load_fields(key, fields)).await
-    }
-
-    async fn load_and_touch(
-        &self,
-        key: &StoreKey,
-        renewal: &Renewal,
-    ) -> Result<Option<Record>, StoreError> {
-        self.call(Operation::Load, self.inner().load_and_touch(key, renewal)).await
+        self.call(Operation::Load, self.inner().load(key, options)).await
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
@@ -238,7 +226,9 @@ mod tests {
         assert!(store.create(&KEY, &record()).await.is_err());
         assert_eq!(store.inner().len(), 1);
         store.heal();
-        assert!(store.load(&KEY).await.is_ok_and(|record| record.is_some()));
+        assert!(
+            store.load(&KEY, &LoadOptions::default()).await.is_ok_and(|record| record.is_some())
+        );
         assert_eq!((store.calls(Operation::Create), store.calls(Operation::Load)), (2, 1));
         assert_eq!(store.all_calls(), 3);
     }
@@ -248,7 +238,7 @@ mod tests {
         let store = FaultyStore::new(MemoryStore::new());
         store.inject(Operation::Load, Fault::Delay(Duration::from_secs(7)));
         let start = tokio::time::Instant::now();
-        assert!(store.load(&KEY).await.is_ok());
+        assert!(store.load(&KEY, &LoadOptions::default()).await.is_ok());
         assert_eq!(start.elapsed(), Duration::from_secs(7));
     }
 }

@@ -241,7 +241,7 @@ mod tests {
                 FileStore,
                 fixture::{HOUR, json, key, mode},
             },
-            session_store::{Created, SessionStore as _, Updated},
+            session_store::{Created, LoadOptions, SessionStore as _, Updated},
         },
         time::{Clock as _, FakeClock},
     };
@@ -443,7 +443,13 @@ mod tests {
         fs::write(it.root.path().join("index"), "in the way").expect("a file in the way");
         let refused = it.store.create(&key(1), &it.record("7")).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-        assert!(it.store.load(&key(1)).await.expect("a readable folder").is_none());
+        assert!(
+            it.store
+                .load(&key(1), &LoadOptions::default())
+                .await
+                .expect("a readable folder")
+                .is_none()
+        );
         assert!(it.store.find("user", &json("7"), None, 1).await.is_err());
         let plain = Record::new(it.clock.now(), it.clock.now().saturating_add(HOUR));
         let created = it.store.create(&key(1), &plain).await;

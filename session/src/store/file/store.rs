@@ -11,7 +11,7 @@ use crate::{
     record::{Grace, Patch, PublicId, Record},
     store::{
         capabilities::{DeleteExpired, FindByIndex, Found},
-        session_store::{Created, SessionStore, Updated},
+        session_store::{Created, LoadOptions, SessionStore, Updated},
         sweeper::Sweeper,
     },
     time::Timestamp,
@@ -76,7 +76,11 @@ impl SessionStore for FileStore {
         self.run(move |folder| folder.create(&key, &record)).await
     }
 
-    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+    async fn load(
+        &self,
+        key: &StoreKey,
+        _: &LoadOptions<'_>,
+    ) -> Result<Option<Record>, StoreError> {
         let key = *key;
         self.run(move |folder| folder.load(&key)).await
     }

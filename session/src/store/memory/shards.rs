@@ -326,7 +326,7 @@ mod tests {
         store::{
             capabilities::DeleteExpired as _,
             memory::fixture::{HOUR, create, is_there, key, now, record, store},
-            session_store::SessionStore as _,
+            session_store::{LoadOptions, SessionStore as _},
         },
     };
 
@@ -336,7 +336,7 @@ mod tests {
             let (store, clock) = store(capacity as usize);
             (0..capacity).for_each(|n| create(&store, &clock, n));
             // The first session is used once more, so the second is the oldest.
-            assert!(now(store.load(&key(0))).is_some());
+            assert!(now(store.load(&key(0), &LoadOptions::default())).is_some());
             create(&store, &clock, capacity);
             assert_eq!(store.len() as u64, capacity);
             assert!(is_there(&store, capacity), "a new session is never refused");
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(now(store.delete_expired()), 100);
         assert_eq!(store.len(), 50);
         assert_eq!(now(store.delete_expired()), 0);
-        assert!(now(store.load(&key(120))).is_some());
+        assert!(now(store.load(&key(120), &LoadOptions::default())).is_some());
     }
 
     #[test]
@@ -413,7 +413,7 @@ mod tests {
         let (store, clock) = store(10);
         create(&store, &clock, 0);
         clock.advance(HOUR);
-        assert!(now(store.load(&key(0))).is_none());
+        assert!(now(store.load(&key(0), &LoadOptions::default())).is_none());
         assert!(store.is_empty());
     }
 
@@ -470,7 +470,7 @@ mod tests {
         store.shards.rotate(&key(3), &key(4), &Patch::default(), grace);
         assert_eq!(left(), 4);
         clock.advance(HOUR);
-        assert!(store.load(&key(0)).now_or_never().is_some());
+        assert!(store.load(&key(0), &LoadOptions::default()).now_or_never().is_some());
         store.shards.create(&key(1), &record());
         assert_eq!(left(), 2);
         store.shards.delete_expired();

@@ -11,7 +11,7 @@ use crate::{
     record::{Grace, Patch, PublicId, Record},
     store::{
         capabilities::{DeleteExpired, FindByIndex, Found},
-        session_store::{Created, SessionStore, Updated},
+        session_store::{Created, LoadOptions, SessionStore, Updated},
         sweeper::Sweeper,
     },
     time::Timestamp,
@@ -66,7 +66,11 @@ impl SessionStore for MemoryStore {
         Ok(self.shards.create(key, record))
     }
 
-    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+    async fn load(
+        &self,
+        key: &StoreKey,
+        _: &LoadOptions<'_>,
+    ) -> Result<Option<Record>, StoreError> {
         Ok(self.shards.load(key))
     }
 

@@ -59,7 +59,7 @@ impl Keyspace {
 
     /// The public id and the names of the indexed fields of a session.
     async fn load_index(&self, key: &StoreKey) -> Result<Option<Index>, StoreError> {
-        let record = self.load_fields(key, &[]).await?;
+        let record = self.load(key, Some(&[])).await?;
         Ok(record.and_then(|record| record.index().cloned()))
     }
 
@@ -161,7 +161,7 @@ impl Keyspace {
             |snapshot: &&Record| snapshot.is_whole() && patch.apply_to(snapshot).is_ok();
         match patch.basis().filter(is_usable) {
             Some(snapshot) => Ok(Some(snapshot.clone())),
-            None => self.load(old).await,
+            None => self.load(old, None).await,
         }
     }
 
@@ -214,7 +214,7 @@ impl Keyspace {
 
     /// The outcome when the new key is in use. That the old session is gone takes precedence.
     async fn new_key_taken(&self, old: &StoreKey) -> Result<Updated, StoreError> {
-        let current = self.load(old).await?.filter(|record| !record.is_retired());
+        let current = self.load(old, None).await?.filter(|record| !record.is_retired());
         Ok(current.map_or(Updated::Gone, |_| Updated::Taken))
     }
 }

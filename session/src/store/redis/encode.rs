@@ -3,7 +3,7 @@
 use crate::{
     id::StoreKey,
     record::{Change, Grace, Index, NewExpiry, OldId, Patch, Record},
-    store::session_store::Renewal,
+    store::session_store::TouchRule,
     time::whole_ms,
 };
 
@@ -97,8 +97,8 @@ pub(super) fn retire_args(version: u64, grace: Grace, successor: &StoreKey) -> A
 }
 
 /// The arguments that extend a session when it is loaded: the time, and the middleware's limits.
-pub(super) fn renewal_args(renewal: &Renewal) -> Args {
-    let Renewal { lifetimes, now } = renewal;
+pub(super) fn touch_args(touch: &TouchRule) -> Args {
+    let TouchRule { lifetimes, now } = touch;
     let mut args = Args::default();
     args.push_number(now.as_unix_ms());
     let limits = [Some(lifetimes.idle), Some(lifetimes.absolute), lifetimes.touch_interval];

@@ -96,7 +96,7 @@ impl Keyspace {
         member: &IndexMember,
     ) -> Result<CheckedMember, StoreError> {
         let (id, key) = &member.entry;
-        let record = match self.load(key).await {
+        let record = match self.load(key, None).await {
             // The session does not work for its visitor either.
             Err(StoreError::Damaged(error)) => {
                 tracing::warn!("a damaged session is not listed: {}", Chain(&*error));

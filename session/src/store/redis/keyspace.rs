@@ -35,27 +35,25 @@ impl Keyspace {
         layout::session_key(&self.prefix, key)
     }
 
-    /// Loads a whole session.
-    pub(super) async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+    /// Loads a session. These fields are enough; all of them are loaded if there is a local cache,
+    /// because a copy serves every struct.
+    pub(super) async fn load(
+        &self,
+        key: &StoreKey,
+        fields: Option<&[&str]>,
+    ) -> Result<Option<Record>, StoreError> {
+        if let Some(fields) = fields
+            && self.cache.is_none()
+        {
+            let key = self.session_key(key);
+            let command = Command::new("HMGET").arg(&key).args(&encode::field_names(fields));
+            let reply = self.call(&key, &command, Retry::Idempotent).await?.reply;
+            return decode::parse_part(reply, fields);
+        }
         self.load_with(key, async |name| {
             self.call(name, &Command::new("HGETALL").arg(name), Retry::Idempotent).await
         })
         .await
-    }
-
-    /// Loads some fields of a session; all of them if there is a local cache, because a copy serves
-    /// every struct.
-    pub(super) async fn load_fields(
-        &self,
-        key: &StoreKey,
-        fields: &[&str],
-    ) -> Result<Option<Record>, StoreError> {
-        if self.cache.is_some() {
-            return self.load(key).await;
-        }
-        let key = self.session_key(key);
-        let command = Command::new("HMGET").arg(&key).args(&encode::field_names(fields));
-        decode::parse_part(self.call(&key, &command, Retry::Idempotent).await?.reply, fields)
     }
 
     /// Loads a session with this call, and caches it.

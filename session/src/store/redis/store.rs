@@ -13,7 +13,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{Grace, Patch, Record},
-    store::session_store::{Created, Renewal, SessionStore, Updated},
+    store::session_store::{Created, LoadOptions, SessionStore, Updated},
     time::Timestamp,
 };
 
@@ -74,28 +74,17 @@ impl SessionStore for RedisStore {
         }
     }
 
-    fn at_hand(&self, key: &StoreKey) -> Option<Record> {
+    fn load_cached(&self, key: &StoreKey) -> Option<Record> {
         self.0.cached(key)
     }
 
-    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        self.0.load(key).await
-    }
-
-    async fn load_fields(
+    async fn load(
         &self,
         key: &StoreKey,
-        fields: &[&str],
+        options: &LoadOptions<'_>,
     ) -> Result<Option<Record>, StoreError> {
-        self.0.load_fields(key, fields).await
-    }
-
-    async fn load_and_touch(
-        &self,
-        key: &StoreKey,
-        renewal: &Renewal,
-    ) -> Result<Option<Record>, StoreError> {
-        let args = encode::renewal_args(renewal);
+        let Some(touch) = options.touch() else { return self.0.load(key, options.fields()).await };
+        let args = encode::touch_args(&touch);
         self.0
             .load_with(key, async |name| {
                 self.0.run_on(&script::LOAD_AND_TOUCH, &[name], &args, Retry::Idempotent).await

@@ -11,7 +11,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::Record,
-    store::{Created, Renewal, SessionStore, Updated},
+    store::{Created, LoadOptions, SessionStore, Updated},
 };
 
 /// Fails if the store did something else than the law expects.
@@ -54,7 +54,7 @@ pub(super) async fn load<S: SessionStore>(store: &S, key: &StoreKey) -> Record {
 
 /// Loads a session that may be gone.
 pub(super) async fn try_load<S: SessionStore>(store: &S, key: &StoreKey) -> Option<Record> {
-    ok(store.load(key)).await
+    ok(store.load(key, &LoadOptions::default())).await
 }
 
 /// Loads these fields of a session that must be there.
@@ -72,25 +72,25 @@ pub(super) async fn try_load_fields<S: SessionStore>(
     key: &StoreKey,
     fields: &[&str],
 ) -> Option<Record> {
-    ok(store.load_fields(key, fields)).await
+    ok(store.load(key, &LoadOptions::default().with_fields(fields))).await
 }
 
 /// Loads and touches a session that must be there.
 pub(super) async fn load_and_touch<S: SessionStore>(
     store: &S,
     key: &StoreKey,
-    renewal: &Renewal,
+    options: &LoadOptions<'_>,
 ) -> Record {
-    is_there(try_load_and_touch(store, key, renewal).await)
+    is_there(try_load_and_touch(store, key, options).await)
 }
 
 /// Loads and touches a session that may be gone.
 pub(super) async fn try_load_and_touch<S: SessionStore>(
     store: &S,
     key: &StoreKey,
-    renewal: &Renewal,
+    options: &LoadOptions<'_>,
 ) -> Option<Record> {
-    ok(store.load_and_touch(key, renewal)).await
+    ok(store.load(key, options)).await
 }
 
 #[track_caller]

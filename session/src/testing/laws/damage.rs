@@ -6,7 +6,11 @@ use super::{
     checks::{create, expect_applied, load, ok},
     records::{FIELDS, new_key, record, set, with},
 };
-use crate::{error::StoreError, store::SessionStore, testing::harness::Damage};
+use crate::{
+    error::StoreError,
+    store::{LoadOptions, SessionStore},
+    testing::harness::Damage,
+};
 
 pub async fn damaged_bytes_harm_one_session<H: Damage>(harness: Arc<H>) {
     let store = harness.open().await;
@@ -19,7 +23,7 @@ pub async fn damaged_bytes_harm_one_session<H: Damage>(harness: Arc<H>) {
             create(&store, &key, &with(&record(&harness), &set(FIELDS))).await;
         }
         harness.damage(&store, &damaged, bytes).await;
-        match store.load(&damaged).await {
+        match store.load(&damaged, &LoadOptions::default()).await {
             Err(StoreError::Damaged(_)) => {}
             other => panic!(
                 "law 10: damaged bytes are a decode error\n  expected: \

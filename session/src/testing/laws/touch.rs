@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     record::{OldId, Patch},
-    store::{Renewal, SessionStore},
+    store::{LoadOptions, SessionStore, TouchRule},
     testing::harness::Harness,
     time::{Lifetimes, Limits},
 };
@@ -60,14 +60,15 @@ pub async fn load_and_touch_extends_as_asked_or_not_at_all<H: Harness>(harness: 
         (Some(30), 20, 100, Some(zero)),
     ] {
         let lifetimes = Lifetimes { idle: tick * idle, absolute: tick * absolute, touch_interval };
-        let renewal = Renewal { lifetimes, now: harness.now() };
+        let touch = TouchRule { lifetimes, now: harness.now() };
+        let options = LoadOptions::default().with_touch(touch);
         let mut patch = set(&[("a", "1")]);
         patch.set_limits(Limits { max_age: own.map(|own| tick * own), ..Limits::default() });
         let record = with(&record_for(&harness, 10), &patch);
         let key = new_key();
         create(&store, &key, &record).await;
-        let loaded = load_and_touch(&store, &key, &renewal).await;
-        let extended = renewal.expires_at(&record).unwrap_or(record.expires_at());
+        let loaded = load_and_touch(&store, &key, &options).await;
+        let extended = options.new_expiry(&record).unwrap_or(record.expires_at());
         expect(
             format_args!("law 8: a load that touches extends to {extended:?} or not at all"),
             [record.expires_at(), extended].contains(&loaded.expires_at()),
@@ -100,14 +101,14 @@ pub async fn load_and_touch_does_not_extend_a_retired_session<H: Harness>(harnes
     expect_eq(law, load(&store, &old).await.expires_at(), grace.until);
 }
 
-/// Returns a renewal that extends every session that is not retired.
-fn always_worth_it<H: Harness>(harness: &Arc<H>) -> Renewal {
+/// Returns options that extend every session that is not retired.
+fn always_worth_it<H: Harness>(harness: &Arc<H>) -> LoadOptions<'static> {
     let lifetimes = Lifetimes {
         idle: harness.tick() * 50,
         absolute: harness.tick() * 500,
         touch_interval: Some(Duration::ZERO),
     };
-    Renewal { lifetimes, now: harness.now() }
+    LoadOptions::default().with_touch(TouchRule { lifetimes, now: harness.now() })
 }
 
 pub async fn concurrent_touches_keep_the_latest<H: Harness>(harness: Arc<H>) {
