@@ -1,4 +1,4 @@
-//! How ids travel.
+//! How ids travel between clients and the server.
 
 mod cookie;
 mod header;
