@@ -15,15 +15,15 @@ use crate::{
     transport::{Connection, CookieSettings, HeaderSettings, Unsecured},
 };
 
-/// All that a middleware knows before the first request.
+/// The settings that all requests of a middleware share.
 pub(crate) struct Config {
     pub(crate) sessions: Persistence,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Rules,
     pub(crate) cookie: Arc<CookieSettings>,
-    /// What is different without TLS, if `Secure` follows the connection.
+    /// The settings for connections without TLS, if `Secure` follows the connection.
     pub(crate) unsecured: Option<Unsecured>,
-    /// The header that may stand in for the cookie.
+    /// The header that carries ids besides the cookie.
     pub(crate) header: Option<HeaderSettings>,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
@@ -41,7 +41,7 @@ impl Config {
         }
     }
 
-    /// The cookie of a connection.
+    /// The cookie that a connection uses.
     pub(crate) fn cookie_on(&self, connection: Connection) -> &Arc<CookieSettings> {
         match (connection, &self.unsecured) {
             (Connection::Unsecured, Some(unsecured)) => &unsecured.cookie,
