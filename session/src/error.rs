@@ -174,8 +174,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// An [`Unavailable`](Self::Unavailable) error: the store cannot be reached, is full, or did not
-    /// answer in time.
+    /// An [`Unavailable`](Self::Unavailable) error: the store cannot be reached, is full, or did
+    /// not answer in time.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable(cause.into())
     }
@@ -211,8 +211,8 @@ impl From<serde_json::Error> for ValueError {
 
 /// The description of the expected type at the end of one of serde's own messages.
 ///
-/// The text before it may quote the value. A message that an application's type has written may quote
-/// the value anywhere, so it yields `None`.
+/// The text before it may quote the value. A message that an application's type has written may
+/// quote the value anywhere, so it yields `None`.
 fn expected(message: &str) -> Option<&str> {
     const QUOTED: [&str; 5] =
         ["boolean `", "integer `", "floating point `", "character `", "string \""];
@@ -278,7 +278,7 @@ pub enum ConfigError {
     #[cfg(feature = "redis")]
     #[error("the settings of the Redis store do not work")]
     Redis(#[source] Cause),
-    /// There is no key to seal with.
+    /// The list of keys to seal with is empty.
     #[cfg(feature = "sealed")]
     #[error("sealing needs a key; give at least one, and put the one that seals first")]
     NoSealingKey,
@@ -318,7 +318,7 @@ pub enum ConfigError {
     /// Browsers refuse `Partitioned` without `Secure` (CHIPS).
     #[error("`Partitioned` needs `Secure`; set `cookie_secure(true)`")]
     PartitionedInsecure,
-    /// There is no key to sign with.
+    /// The list of keys to sign with is empty.
     #[error("`signing_keys` has no key; give at least one, or leave the setting out")]
     NoSigningKeys,
     /// The header cannot carry ids.

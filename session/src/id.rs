@@ -23,8 +23,8 @@ use crate::crypto::{Secret, random_bytes};
 /// assert_eq!(SessionId::uuid().as_str().len(), 36);
 /// ```
 ///
-/// Ids have no hash and no order, because looking one up in a map takes longer the more of a guess is
-/// right. Use its [`StoreKey`] as the key of a map:
+/// Ids have no hash and no order, because looking one up in a map takes longer the more of a guess
+/// is right. Use its [`StoreKey`] as the key of a map:
 ///
 /// ```
 /// use actix_typed_session::{SessionId, StoreKey};
@@ -84,8 +84,8 @@ impl SessionId {
     }
 
     /// An id with this text, for an
-    /// [`id_generator`](crate::SessionMiddlewareBuilder::id_generator). The text must be impossible to
-    /// guess: it needs at least 128 random bits.
+    /// [`id_generator`](crate::SessionMiddlewareBuilder::id_generator). The text must be impossible
+    /// to guess: it needs at least 128 random bits.
     ///
     /// # Errors
     /// The text has fewer than [`MIN_LEN`](Self::MIN_LEN) or more than [`MAX_LEN`](Self::MAX_LEN)
@@ -115,8 +115,8 @@ impl SessionId {
     }
 
     fn is_valid(bytes: &[u8]) -> bool {
-        // Every request runs this. The compiler turns the check of 16 bytes into vector instructions.
-        // The last piece may overlap the one before it.
+        // Every request runs this. The compiler turns the check of 16 bytes into vector
+        // instructions. The last piece may overlap the one before it.
         let (pieces, _) = bytes.as_chunks::<16>();
         (Self::MIN_LEN..=Self::MAX_LEN).contains(&bytes.len())
             && pieces.iter().chain(bytes.last_chunk()).all(are_unreserved)
@@ -168,8 +168,8 @@ pub struct InvalidSessionId;
 
 /// The key under which a store keeps a session: the SHA-256 of the session's id.
 ///
-/// A stolen copy of the store opens no session: ids cannot be computed from keys. A key that a client
-/// presents as an id is hashed again, and no session has that hash.
+/// A stolen copy of the store opens no session: ids cannot be computed from keys. A key that a
+/// client presents as an id is hashed again, and no session has that hash.
 ///
 /// # Examples
 /// ```
@@ -181,8 +181,8 @@ pub struct InvalidSessionId;
 /// assert_eq!(StoreKey::from_hex(&key.to_hex()), Some(key));
 /// assert_eq!(format!("{key:?}"), "StoreKey(…)");
 /// ```
-// Keys need no comparison in constant time: an attacker who guesses an id cannot choose which bits of
-// its hash are right.
+// Keys need no comparison in constant time: an attacker who guesses an id cannot choose which bits
+// of its hash are right.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreKey([u8; 32]);
 
@@ -237,14 +237,15 @@ impl fmt::Debug for StoreKey {
 
 /// Uses a part of a [`StoreKey`] as its hash.
 ///
-/// OK because a key is the SHA-256 of an id that this process generated, so an attacker cannot choose
-/// keys that collide.
+/// OK because a key is the SHA-256 of an id that this process generated, so an attacker cannot
+/// choose keys that collide.
 #[derive(Default)]
 pub(crate) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
-        // The first bytes choose the shard. A shorter input is the length of the key, which is constant.
+        // The first bytes choose the shard. A shorter input is the length of the key, which is
+        // constant.
         if let Some(part) = bytes.get(8..16).and_then(|part| part.try_into().ok()) {
             self.0 = u64::from_ne_bytes(part);
         }

@@ -5,8 +5,9 @@
 //!
 //! - [`SessionMiddleware`] wraps the application. It keeps the sessions in a store, and gives each
 //!   client a cookie with a random id. It stores only the fields that a request changed.
-//! - [`TypedSession`] gives a handler the session as a struct. Reading is field access. Writing is a
-//!   call of a setter that [`derive(Session)`](derive@Session) generates, so every write is recorded.
+//! - [`TypedSession`] gives a handler the session as a struct. Reading is field access. Writing is
+//!   a call of a setter that [`derive(Session)`](derive@Session) generates, so every write is
+//!   recorded.
 //!
 //! ```
 //! use actix_typed_session::{MemoryStore, Session, SessionMiddleware, TypedSession};
@@ -44,7 +45,7 @@
 //! | see what is guaranteed, and when | [the semantics](guide::semantics) |
 //! | see what concurrent requests do | [concurrent requests](guide::concurrent_requests) |
 //! | see what browsers do with the cookie | [browsers](guide::browsers) |
-//! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
+//! | list and end a user's sessions | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
 //! | show compliance | [OWASP ASVS 5.0](guide::asvs), line by line |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | write a store | [`SessionStore`] and [the guide](guide::writing_a_store) |
@@ -54,11 +55,11 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `file` (on by default) | [`FileStore`], the default store; needs the crates `rustix` and `tempfile` |
+//! | `file` (on by default) | [`FileStore`]; needs the crates `rustix` and `tempfile` |
 //! | `redis` | [`RedisStore`], for several processes or machines |
 //! | `redis-tls` | `rediss:` URLs, for Redis with TLS; needs the crate `rustls` |
-//! | `sealed` | [`EncryptedStore`] around any store, [`CookieStore`] without a store; needs the crate `chacha20poly1305` |
-//! | `conformance` | for tests: a kit that checks a [`SessionStore`], a store that fails on demand, and a fake clock |
+//! | `sealed` | [`EncryptedStore`] and [`CookieStore`]; needs the crate `chacha20poly1305` |
+//! | `conformance` | for tests: a kit that checks stores, a store that fails on demand, a fake clock |
 
 mod config;
 mod crypto;

@@ -88,8 +88,8 @@ impl fmt::Display for Timestamp {
 
 /// Year, month and day of the proleptic Gregorian calendar, from the days since 1970-01-01.
 ///
-/// Years begin in March here, so that the leap day is the last day of its year. The calendar repeats
-/// every 400 years, which are 146 097 days. (Howard Hinnant's `civil_from_days`.)
+/// Years begin in March here, so that the leap day is the last day of its year. The calendar
+/// repeats every 400 years, which are 146 097 days. (Howard Hinnant's `civil_from_days`.)
 fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     let days = days_since_1970 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

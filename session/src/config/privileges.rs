@@ -1,4 +1,5 @@
-//! Which stored fields are privileges. A struct that declares one declares it for all other structs.
+//! Which stored fields are privileges. A struct that declares one declares it for all other
+//! structs.
 
 use std::sync::OnceLock;
 
@@ -6,8 +7,9 @@ use crate::fields::Schema;
 
 /// The stored names of the `privilege` fields of all structs that a middleware has seen.
 ///
-/// A request can write such a field through another struct, which does not declare it as a privilege.
-/// That must renew the session too. The list only grows, so workers read it without a lock.
+/// A request can write such a field through another struct, which does not declare it as a
+/// privilege. That must renew the session too. The list only grows, so workers read it without a
+/// lock.
 #[derive(Debug, Default)]
 pub(crate) struct Privileges(OnceLock<(&'static str, Box<Self>)>);
 

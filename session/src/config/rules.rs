@@ -29,12 +29,12 @@ pub enum OnOutage {
     /// A request that needs the store gets a 503.
     #[default]
     FailClosed,
-    /// A request whose session cannot be loaded sees a visitor without a session. Its changes are not
-    /// kept, and the cookie stays, so the session is back when the store is.
+    /// A request whose session cannot be loaded sees a visitor without a session. Its changes are
+    /// not kept, and the cookie stays, so the session is back when the store is.
     ///
-    /// Changes that must not be lost still get a 503: [`save`](crate::SessionHandle::save), a change
-    /// of a `privilege` field, `renew`, `regenerate`, `destroy`, and changes of a session that was
-    /// loaded before the outage.
+    /// Changes that must not be lost still get a 503: [`save`](crate::SessionHandle::save), a
+    /// change of a `privilege` field, `renew`, `regenerate`, `destroy`, and changes of a session
+    /// that was loaded before the outage.
     Anonymous,
 }
 

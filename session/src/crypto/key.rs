@@ -17,11 +17,13 @@ use super::{random::random_bytes, secret::Secret};
 /// with the application's other secrets, and read it with [`from_base64`](Self::from_base64) or
 /// `parse` when the application starts.
 ///
-/// One key can serve every purpose. Each purpose uses a key that is derived from it with HMAC-SHA256
-/// (RFC 2104) of the purpose's name, so a value made for one purpose is useless for another.
+/// One key can serve every purpose. Each purpose uses a key that is derived from it with
+/// HMAC-SHA256 (RFC 2104) of the purpose's name, so a value made for one purpose is useless for
+/// another.
 ///
-/// Settings that take several keys use the first one for new values and accept values of all of them.
-/// To replace a key, put the new one first. Remove the old one when its values are no longer in use.
+/// Settings that take several keys use the first one for new values and accept values of all of
+/// them. To replace a key, put the new one first. Remove the old one when its values are no longer
+/// in use.
 ///
 /// # Examples
 /// ```

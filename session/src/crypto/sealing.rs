@@ -40,7 +40,8 @@ const ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
 
 impl Keyring {
-    /// Derives the keys of a purpose. A value that is sealed for one purpose does not open for another.
+    /// Derives the keys of a purpose. A value that is sealed for one purpose does not open for
+    /// another.
     pub(crate) fn new(
         keys: impl IntoIterator<Item = Key>,
         purpose: &str,
@@ -166,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_value_that_another_program_has_sealed_opens() {
-        // Sealed by a Python program written from the format and the drafts. The nonce is 0, 1, … 23.
+        // Sealed by a Python program written from the format and the drafts. The nonce is 0, 1, …
+        // 23.
         let text = "1.2689dwABAgMEBQYHCAkKCwwNDg8QERITFBUWFz1NK6P0eu4vhVjN1v0StJBKxmHk5sM";
         assert_eq!(keyring([1]).open(b"here", text.as_bytes()), Ok(b"secret".to_vec()));
     }

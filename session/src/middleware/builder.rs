@@ -86,8 +86,8 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Sets how long a session lives after its last use (OWASP ASVS 5.0, 7.3.1). Defaults to 20 hours
-    /// (72 000 000 ms).
+    /// Sets how long a session lives after its last use (OWASP ASVS 5.0, 7.3.1). Defaults to 20
+    /// hours (72 000 000 ms).
     ///
     /// A session can set [its own](crate::SessionHandle::set_max_age). No session lives longer than
     /// the [`absolute_lifetime`](Self::absolute_lifetime).
@@ -118,12 +118,12 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Sets how far a request that only reads must move the session's end before the store is written.
-    /// Defaults to 1/60 of the session's `max_age`, which is 20 minutes for 20 hours.
+    /// Sets how far a request that only reads must move the session's end before the store is
+    /// written. Defaults to 1/60 of the session's `max_age`, which is 20 minutes for 20 hours.
     ///
     /// A longer interval saves writes, but a session can then end that much earlier than `max_age`
-    /// after its last use. Zero writes for every request. A persistent cookie is sent again with each
-    /// such write.
+    /// after its last use. With zero, every request writes. A persistent cookie is sent again with
+    /// each such write.
     ///
     /// Example: `.touch_interval(Duration::from_secs(60))` writes at most once a minute for a
     /// session that is only read.
@@ -132,8 +132,8 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Sets how long requests with the old id are still answered after the id was renewed. Defaults to
-    /// 10 seconds. Zero: the old id is unknown at once.
+    /// Sets how long requests with the old id are still answered after the id was renewed. Defaults
+    /// to 10 seconds. Zero: the old id is unknown at once.
     ///
     /// A browser that sends several requests at once needs some seconds to use the new id. Requests
     /// with the old one cannot change the session and get no cookie.
@@ -147,9 +147,9 @@ impl SessionMiddlewareBuilder {
     /// Sets the cookie's name. Defaults to `__Host-session`.
     ///
     /// Browsers accept a `__Host-` cookie only from the host itself and over TLS (RFC 6265bis,
-    /// 4.1.3.2; OWASP ASVS 5.0, 3.3.3). Two applications on one host need two names. If the cookie is
-    /// not [`Secure`](Self::cookie_secure), the prefixes `__Host-` and `__Secure-` are removed from
-    /// the name.
+    /// 4.1.3.2; OWASP ASVS 5.0, 3.3.3). Two applications on one host need two names. If the cookie
+    /// is not [`Secure`](Self::cookie_secure), the prefixes `__Host-` and `__Secure-` are removed
+    /// from the name.
     ///
     /// # Examples
     /// ```
@@ -206,8 +206,8 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Sets whether the browser sends the cookie over HTTPS only (OWASP ASVS 5.0, 3.3.1). Defaults to
-    /// `true`.
+    /// Sets whether the browser sends the cookie over HTTPS only (OWASP ASVS 5.0, 3.3.1). Defaults
+    /// to `true`.
     ///
     /// Browsers and curl treat `http://localhost` and `http://127.0.0.1` as secure, so development
     /// needs no change. It replaces [`cookie_secure_auto`](Self::cookie_secure_auto).
@@ -231,10 +231,11 @@ impl SessionMiddlewareBuilder {
     /// and without TLS. It replaces [`cookie_secure`](Self::cookie_secure).
     ///
     /// A connection has TLS if it ends in this server, or in one of the
-    /// [`trusted_proxies`](Self::trusted_proxies) that says so. The client has **two cookies, and so
-    /// two sessions**: `__Host-session` with TLS, and `session` without it, because browsers refuse
-    /// the prefix without `Secure` (RFC 6265bis, 4.1.3). Each connection ignores the cookie of the
-    /// other kind. So an attacker on an open network cannot plant an id for the connections with TLS.
+    /// [`trusted_proxies`](Self::trusted_proxies) that says so. The client has **two cookies, and
+    /// so two sessions**: `__Host-session` with TLS, and `session` without it, because browsers
+    /// refuse the prefix without `Secure` (RFC 6265bis, 4.1.3). Each connection ignores the cookie
+    /// of the other kind. So an attacker on an open network cannot plant an id for the connections
+    /// with TLS.
     ///
     /// # Examples
     /// ```
@@ -255,8 +256,8 @@ impl SessionMiddlewareBuilder {
     /// Sets the addresses (`127.0.0.1`, `::1`) and networks (`10.0.0.0/8`) of the proxies whose
     /// headers [`cookie_secure_auto`](Self::cookie_secure_auto) trusts. Defaults to none.
     ///
-    /// A proxy says in the last element of `X-Forwarded-Proto` or `Forwarded` (RFC 7239) whether the
-    /// client's connection has TLS. If it sends both headers, both must say so. The headers are
+    /// A proxy says in the last element of `X-Forwarded-Proto` or `Forwarded` (RFC 7239) whether
+    /// the client's connection has TLS. If it sends both headers, both must say so. The headers are
     /// ignored from any other address. A proxy on a Unix socket has no address; behind one, set
     /// `cookie_secure(true)`.
     ///
@@ -270,11 +271,12 @@ impl SessionMiddlewareBuilder {
     /// call. Defaults to none: ids are not signed, because they cannot be guessed anyway.
     ///
     /// The first key signs; all of them verify. To replace a key, put the new one first, and remove
-    /// the old one when the sessions from before have ended. A client with an id that an older key has
-    /// signed gets it signed again, at the cost of one touch. The signature (HMAC-SHA256) covers the
-    /// cookie's name, so it is not valid for another cookie.
+    /// the old one when the sessions from before have ended. A client with an id that an older key
+    /// has signed gets it signed again, at the cost of one touch. The signature (HMAC-SHA256)
+    /// covers the cookie's name, so it is not valid for another cookie.
     ///
-    /// Ids that were issued **without a signature are refused**: turning this on logs all users out.
+    /// Ids that were issued **without a signature are refused**: turning this on logs all users
+    /// out.
     ///
     /// # Examples
     /// ```
@@ -290,23 +292,25 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Accepts ids in `Authorization: Bearer <id>` too, for clients without cookies (RFC 6750, 2.1).
-    /// Defaults to cookies only.
+    /// Accepts ids in `Authorization: Bearer <id>` too, for clients without cookies (RFC 6750,
+    /// 2.1). Defaults to cookies only.
     ///
     /// A client gets its new or renewed id through the channel that it used:
     ///
-    /// - A client with a bearer token gets the id in the response header `Session-Token`, and never a
-    ///   cookie. If its session has ended, that header is empty. To begin a session, it sends
+    /// - A client with a bearer token gets the id in the response header `Session-Token`, and never
+    ///   a cookie. If its session has ended, that header is empty. To begin a session, it sends
     ///   `Authorization: Bearer` without a token.
-    /// - A client with a cookie gets a cookie, so a script cannot have the id sent to it in a header.
+    /// - A client with a cookie gets a cookie, so a script cannot have the id sent to it in a
+    ///   header.
     /// - A request whose cookie and header name different sessions gets a 400.
     ///
-    /// Other schemes and JSON web tokens (RFC 7519) are ignored. Any other bearer token counts as an
-    /// unknown id; if clients send such tokens for another purpose, use [`header`](Self::header).
+    /// Other schemes and JSON web tokens (RFC 7519) are ignored. Any other bearer token counts as
+    /// an unknown id; if clients send such tokens for another purpose, use
+    /// [`header`](Self::header).
     ///
     /// Responses with an id have `Cache-Control: no-store` (RFC 9111, 5.2.2.5). Browsers show
-    /// `Session-Token` to scripts of other origins only if `Access-Control-Expose-Headers` names it.
-    /// This replaces [`header`](Self::header).
+    /// `Session-Token` to scripts of other origins only if `Access-Control-Expose-Headers` names
+    /// it. This replaces [`header`](Self::header).
     ///
     /// # Examples
     /// ```
@@ -339,8 +343,8 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Sets when the browser sends the cookie with requests that come from other sites (RFC 6265bis,
-    /// 5.6.7; OWASP ASVS 5.0, 3.3.2). Defaults to [`SameSite::Lax`].
+    /// Sets when the browser sends the cookie with requests that come from other sites (RFC
+    /// 6265bis, 5.6.7; OWASP ASVS 5.0, 3.3.2). Defaults to [`SameSite::Lax`].
     ///
     /// Example: with `.same_site(SameSite::Strict)` a visitor who follows a link from another site
     /// arrives without a session.
@@ -349,8 +353,8 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Sets whether the browser hides the cookie from scripts (RFC 6265bis, 4.1.2.6; OWASP ASVS 5.0,
-    /// 3.3.4). Defaults to `true`.
+    /// Sets whether the browser hides the cookie from scripts (RFC 6265bis, 4.1.2.6; OWASP ASVS
+    /// 5.0, 3.3.4). Defaults to `true`.
     ///
     /// Example: `.http_only(false)`, if the page's own script must read the cookie. A script that
     /// an attacker injects can read it too.
@@ -379,8 +383,8 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Sets whether the cookie outlives the browser. Defaults to `false`: the browser deletes it when
-    /// it closes.
+    /// Sets whether the cookie outlives the browser. Defaults to `false`: the browser deletes it
+    /// when it closes.
     ///
     /// A persistent cookie has a `Max-Age` that ends with the session. A session can
     /// [decide for itself](crate::SessionHandle::set_persistent), for a "remember me" checkbox.
@@ -437,7 +441,8 @@ impl SessionMiddlewareBuilder {
         let mut config = self.config;
         let mut cookie = self.cookie.checked()?;
         if let Persistence::Client(_) = config.sessions {
-            // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot carry it.
+            // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot
+            // carry it.
             let header = self.header.as_ref().map(|header| match header {
                 Header::Bearer => "bearer",
                 Header::Named(_) => "header",

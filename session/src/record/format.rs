@@ -41,8 +41,8 @@ impl Record {
         .expect("numbers, names and raw JSON always serialise")
     }
 
-    /// A session and its id as a JSON list, for cookies, where each byte counts. The session must not
-    /// be retired or indexed.
+    /// A session and its id as a JSON list, for cookies, where each byte counts. The session must
+    /// not be retired or indexed.
     #[cfg(feature = "sealed")]
     pub(crate) fn to_compact_bytes(&self, id: &str) -> Vec<u8> {
         let compact: CompactRecord<&str> = (

@@ -38,14 +38,14 @@ pub struct PublicId {
 const LAST: Timestamp = Timestamp::END_OF_9999;
 
 impl PublicId {
-    /// A new id for a session that ends at `until` at the latest. A store may remove the session from
-    /// its index then. Times after the year 9999 become its end.
+    /// A new id for a session that ends at `until` at the latest. A store may remove the session
+    /// from its index then. Times after the year 9999 become its end.
     pub fn new(until: Timestamp) -> Self {
         Self { until: until.min(LAST), random: rand::random() }
     }
 
-    /// A new id for a session that begins at this time. Its `until` is two absolute lifetimes later,
-    /// so that sessions are still found after the absolute lifetime is raised.
+    /// A new id for a session that begins at this time. Its `until` is two absolute lifetimes
+    /// later, so that sessions are still found after the absolute lifetime is raised.
     pub(crate) fn beginning(created_at: Timestamp, lifetimes: &Lifetimes) -> Self {
         Self::new(lifetimes.deadline(lifetimes.deadline(created_at)))
     }

@@ -58,7 +58,8 @@ impl Number {
         let text = json.get();
         match text.parse::<i64>() {
             Ok(n) => Ok(Self::Int(n)),
-            // A whole number beyond `i64` was stored as a `u64`, before the field had `merge = "add"`.
+            // A whole number beyond `i64` was stored as a `u64`, before the field had `merge =
+            // "add"`.
             Err(_) => match serde_json::from_str::<u64>(text) {
                 Ok(_) => Ok(Self::Int(i64::MAX)),
                 Err(_) => serde_json::from_str(text).map(Self::Float),
@@ -107,13 +108,14 @@ impl From<f64> for Number {
 
 /// The types of `#[session(merge = "add")]` fields: the integers of up to 64 bits, `f32` and `f64`.
 ///
-/// The store keeps the sum of all differences, which may be outside the field's type. If two requests
-/// each take the last item of a `u32` stock, the sum is −1. Such a sum reads as the nearest value of
-/// the type, here 0.
+/// The store keeps the sum of all differences, which may be outside the field's type. If two
+/// requests each take the last item of a `u32` stock, the sum is −1. Such a sum reads as the
+/// nearest value of the type, here 0.
 #[diagnostic::on_unimplemented(
     message = "`merge = \"add\"` needs a number, but `{Self}` is not one that adds up",
     label = "not an integer of up to 64 bits, `f32` or `f64`",
-    note = "make the field one of `i8`…`i64`, `u8`…`u64`, `isize`, `usize`, `f32`, `f64`, or choose another merge rule"
+    note = "make the field one of `i8`…`i64`, `u8`…`u64`, `isize`, `usize`, `f32`, `f64`, \
+            or choose another merge rule"
 )]
 pub trait Counter: Copy + 'static {
     #[doc(hidden)]

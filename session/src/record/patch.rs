@@ -10,10 +10,10 @@ use crate::time::{Limits, Timestamp};
 
 /// The changes of one request, field by field.
 ///
-/// A store applies the whole patch or nothing, and does not touch fields that the patch does not name.
-/// [`apply_to`](Self::apply_to) defines what a patch means. A store that changes the session inside a
-/// database cannot call it. Such a store does the same with [`changes`](Self::changes) and the other
-/// getters.
+/// A store applies the whole patch or nothing, and does not touch fields that the patch does not
+/// name. [`apply_to`](Self::apply_to) defines what a patch means. A store that changes the session
+/// inside a database cannot call it. Such a store does the same with [`changes`](Self::changes) and
+/// the other getters.
 ///
 /// # Examples
 /// ```
@@ -70,7 +70,8 @@ pub enum NewExpiry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The session's id was renewed, and the old id cannot write. A store reports the session as gone.
+    /// The session's id was renewed, and the old id cannot write. A store reports the session as
+    /// gone.
     #[error("the session's id was renewed; write with the new id")]
     Retired,
     /// The patch expects another version of the record.
@@ -162,8 +163,8 @@ impl Patch {
 
     /// The time at which the session starts over, if it does.
     ///
-    /// Then the store removes all fields that the patch does not set, resets limits that it does not
-    /// set, and records this time as the session's creation.
+    /// Then the store removes all fields that the patch does not set, resets limits that it does
+    /// not set, and records this time as the session's creation.
     pub fn begins_anew(&self) -> Option<Timestamp> {
         self.begins_anew
     }
@@ -191,8 +192,8 @@ impl Patch {
         self.basis.as_deref()
     }
 
-    /// The changed fields that are indexed: the session is then [found](crate::FindByIndex) by their
-    /// new values.
+    /// The changed fields that are indexed: the session is then [found](crate::FindByIndex) by
+    /// their new values.
     ///
     /// The fields of the record that were indexed before still are. If the session has a
     /// [public id](Index::public_id), it keeps that.
@@ -324,8 +325,8 @@ impl Patch {
         }
     }
 
-    /// Removes the changes that were stored already, which are those of `saved`, an earlier state of
-    /// this patch.
+    /// Removes the changes that were stored already, which are those of `saved`, an earlier state
+    /// of this patch.
     pub(crate) fn subtract(&mut self, saved: &Self) {
         if self.limits == saved.limits {
             self.limits = None;

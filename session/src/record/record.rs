@@ -78,8 +78,8 @@ impl Record {
 
     /// This whole session, but with the fields and the version of `part`, which was loaded earlier.
     ///
-    /// The request keeps the values that it read first. With the older version the store notices that
-    /// another request has changed the session since.
+    /// The request keeps the values that it read first. With the older version the store notices
+    /// that another request has changed the session since.
     pub(crate) fn completing(self, part: &Self, names: &[&'static str]) -> Self {
         if self.version == part.version || self.is_retired() {
             return self;
@@ -120,12 +120,14 @@ impl Record {
         &self.limits
     }
 
-    /// Whether the session's id was renewed, so that this record only answers requests with the old id.
+    /// Whether the session's id was renewed, so that this record only answers requests with the old
+    /// id.
     pub fn is_retired(&self) -> bool {
         self.retired.is_some()
     }
 
-    /// The key of the renewed session, if [`destroy`](crate::SessionStore::destroy) must end it too.
+    /// The key of the renewed session, if [`destroy`](crate::SessionStore::destroy) must end it
+    /// too.
     pub fn successor(&self) -> Option<&StoreKey> {
         self.retired.as_deref()?.successor.as_ref()
     }
@@ -145,8 +147,8 @@ impl Record {
         self.index.as_deref()
     }
 
-    /// The names and values that the session is found by: those of indexed fields whose value is not
-    /// `null`. A [retired](Self::is_retired) record is not found by any.
+    /// The names and values that the session is found by: those of indexed fields whose value is
+    /// not `null`. A [retired](Self::is_retired) record is not found by any.
     pub fn indexed_fields(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         let index = self.index().filter(|_| !self.is_retired());
         index.into_iter().flat_map(Index::names).filter_map(|name| {

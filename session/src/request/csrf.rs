@@ -48,8 +48,8 @@ pub(crate) fn is_of(token: &str, id: &SessionId) -> bool {
 
 /// The session's secret, an HMAC keyed with the id.
 ///
-/// The id cannot be computed from it, so a page may contain it. A copy of the store is not enough to
-/// compute it, because stores see only the hash of the id.
+/// The id cannot be computed from it, so a page may contain it. A copy of the store is not enough
+/// to compute it, because stores see only the hash of the id.
 fn secret(id: &SessionId) -> Secret<[u8; SECRET_LEN]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(id.as_str().as_bytes())
         .expect("HMAC takes keys of any length");

@@ -17,7 +17,8 @@ use crate::{error::ConfigError, id::SessionId};
 pub enum SameSite {
     /// Never. A visitor who follows a link from another site arrives without a session.
     Strict,
-    /// When the visitor follows a link, but not for forms, frames, images or scripts of other sites.
+    /// When the visitor follows a link, but not for forms, frames, images or scripts of other
+    /// sites.
     #[default]
     Lax,
     /// Always. Browsers accept it only if the cookie is `Secure`.
@@ -142,8 +143,8 @@ impl CookieSettings {
         Some(rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii())
     }
 
-    /// The `Set-Cookie` value that gives the client its id. `max_age`: how long the browser keeps it.
-    /// `None`: until it closes.
+    /// The `Set-Cookie` value that gives the client its id. `max_age`: how long the browser keeps
+    /// it. `None`: until it closes.
     pub(crate) fn issue(&self, id: &SessionId, max_age: Option<Duration>) -> HeaderValue {
         self.issue_value(&self.write(id), max_age)
     }
@@ -171,7 +172,8 @@ impl CookieSettings {
         header(&cookie)
     }
 
-    /// The cookie with all attributes. A removal must have the same ones as the cookie that it removes.
+    /// The cookie with all attributes. A removal must have the same ones as the cookie that it
+    /// removes.
     fn cookie<'a>(&'a self, value: &'a str) -> cookie::Cookie<'a> {
         let mut cookie = cookie::Cookie::new(self.name.as_str(), value);
         cookie.set_path(self.path.as_str());
@@ -199,7 +201,8 @@ fn header(cookie: &cookie::Cookie<'_>) -> HeaderValue {
     value
 }
 
-/// The size of a cookie with its attributes that every browser accepts, in bytes (RFC 6265bis, 6.1).
+/// The size of a cookie with its attributes that every browser accepts, in bytes (RFC 6265bis,
+/// 6.1).
 #[cfg(feature = "sealed")]
 pub(crate) const MOST_COOKIE_BYTES: usize = 4_096;
 

@@ -119,7 +119,8 @@ const SCHEME: &[u8] = b"Bearer";
 
 /// Whether this is a JSON web token (RFC 7519). A short one would be accepted as an id otherwise.
 ///
-/// It has three parts. The first one is an object in base64url, so it begins with the encoding of `{"`.
+/// It has three parts. The first one is an object in base64url, so it begins with the encoding of
+/// `{"`.
 fn is_web_token(token: &[u8]) -> bool {
     token.starts_with(b"eyJ") && token.iter().filter(|byte| **byte == b'.').count() == 2
 }

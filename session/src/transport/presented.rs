@@ -5,12 +5,14 @@ use crate::id::SessionId;
 
 /// The ids that a client sent.
 ///
-/// A browser can hold several cookies of one name with different paths or domains, for example after
-/// a change of the settings, and sends them all. The first one that names a live session counts. A
-/// renewed id counts only if none of the others does, because its client has the new id too.
+/// A browser can hold several cookies of one name with different paths or domains, for example
+/// after a change of the settings, and sends them all. The first one that names a live session
+/// counts. A renewed id counts only if none of the others does, because its client has the new id
+/// too.
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
-    /// Well-formed ids in the order sent. The limit bounds the store calls that a forged header causes.
+    /// Well-formed ids in the order sent. The limit bounds the store calls that a forged header
+    /// causes.
     claims: [Option<Claim>; MOST_IDS],
     /// How many values were parsed.
     values: usize,
@@ -78,7 +80,8 @@ impl Presented {
         let has_cookie = self.claims().next().is_some();
         match in_header {
             InHeader::Nothing => self,
-            // A script can send the header. It must not get the id of an `HttpOnly` cookie that way.
+            // A script can send the header. It must not get the id of an `HttpOnly` cookie that
+            // way.
             InHeader::NoId { .. } if self.any => self,
             InHeader::NoId { any } => Self { any, channel: IdChannel::Header, ..Self::default() },
             InHeader::Id(claim) if has_cookie => {

@@ -23,8 +23,8 @@ pub(crate) enum Connection {
 /// The settings for connections without TLS, if `Secure` follows the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsecured {
-    /// The cookie without `Secure` and without the prefix. It is ignored over TLS, so an attacker on
-    /// an open network cannot plant an id for the connections with TLS.
+    /// The cookie without `Secure` and without the prefix. It is ignored over TLS, so an attacker
+    /// on an open network cannot plant an id for the connections with TLS.
     pub(crate) cookie: Arc<CookieSettings>,
     proxies: TrustedProxies,
 }

@@ -10,9 +10,9 @@ use crate::{crypto::Key, id::SessionId};
 
 /// Signs ids for one cookie, and verifies the signed ids that clients send.
 ///
-/// A signed id is `<id>.<MAC>`. The MAC is the HMAC-SHA256 (RFC 2104) of `<cookie's name>=<id>`, as 43
-/// characters of base64url. It covers the name so that the value is not valid in another cookie, or
-/// in another application with the same keys.
+/// A signed id is `<id>.<MAC>`. The MAC is the HMAC-SHA256 (RFC 2104) of `<cookie's name>=<id>`, as
+/// 43 characters of base64url. It covers the name so that the value is not valid in another cookie,
+/// or in another application with the same keys.
 #[derive(Clone)]
 pub(crate) struct Signer {
     current: Hmac<Sha256>,
@@ -34,7 +34,7 @@ const MAC_LEN: usize = 43;
 const SEPARATOR: u8 = b'.';
 
 impl Signer {
-    /// The first key signs; all of them verify. `None`: there is no key.
+    /// The first key signs; all of them verify. `None`: the list is empty.
     pub(crate) fn new(keys: &[Key], cookie: &str) -> Option<Self> {
         let mut macs = keys.iter().map(|key| {
             let mut mac = Hmac::new_from_slice(&key.derive("session id signature"))
