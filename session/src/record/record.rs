@@ -1,6 +1,6 @@
 //! A stored session: raw JSON for each field, and facts about the session as a whole.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use litemap::LiteMap;
 use serde_json::value::RawValue;
@@ -175,7 +175,7 @@ impl Record {
         /// The two reference counts of an `Arc`.
         const SHARED: usize = 16;
         let entry = |(name, json): (&FieldName, &Arc<RawValue>)| {
-            let owned = if let Cow::Owned(name) = name { name.capacity() } else { 0 };
+            let owned = if let FieldName::Owned(name) = name { name.capacity() } else { 0 };
             size_of::<(FieldName, Arc<RawValue>)>() + owned + SHARED + json.get().len()
         };
         SHARED + size_of_val(&*self.fields) + self.fields.iter().map(entry).sum::<usize>()
