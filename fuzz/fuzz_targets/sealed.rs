@@ -136,10 +136,7 @@ impl Vault {
                 opened.insert("name", Some("\"bob\"".into()));
             }
             _ => {
-                let grace = Grace {
-                    until: Timestamp::from_unix_ms(u64::MAX),
-                    old_id: OldId::ReadsSnapshot,
-                };
+                let grace = Grace::new(Timestamp::from_unix_ms(u64::MAX), OldId::ReadsSnapshot);
                 let new = StoreKey::from_bytes([7; 32]);
                 let rotated = wait(store.rotate(&key, &new, &patch, grace));
                 if opened.values().all(Option::is_some) {

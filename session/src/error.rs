@@ -1,4 +1,4 @@
-//! What can go wrong, and what the client gets to see of it: a status and nothing else.
+//! What can go wrong. Clients see only a status; the cause is for the log.
 
 use std::{error::Error as StdError, fmt};
 
@@ -7,19 +7,21 @@ use serde_json::error::Category;
 
 /// A session could not be read or written.
 ///
-/// As a response it is opaque: a status and an empty body. The cause is for the log; print the whole
-/// chain of [`source`](StdError::source)s.
+/// As a response it is a status with an empty body. The cause is for the log: print the error with
+/// its whole chain of [`source`](StdError::source)s.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// No session middleware is wrapped around this route.
+    /// The route has no session middleware. The client gets a 500.
     #[error(
-        "no session middleware around this route; add `.wrap(SessionMiddleware::new(store))` to the `App` or the scope"
+        "this route has no session middleware; \
+         add `.wrap(SessionMiddleware::new(store))` to the `App` or the scope"
     )]
     NoMiddleware,
-    /// No session middleware with the struct's cookie is wrapped around this route.
+    /// No session middleware of the route has the struct's cookie. The client gets a 500.
     #[error(
-        "`{type_name}` asks for the session cookie `{cookie}`, and no session middleware around this route has it; give one `.cookie_name(\"{cookie}\")` or change `#[session(cookie = …)]`"
+        "`{type_name}` uses the session cookie `{cookie}`, but no session middleware of this route \
+         has it; set `.cookie_name(\"{cookie}\")` on one, or change `#[session(cookie = …)]`"
     )]
     UnknownCookie {
         /// The struct that names the cookie.
@@ -27,69 +29,80 @@ pub enum SessionError {
         /// The cookie's name.
         cookie: &'static str,
     },
-    /// The store failed.
+    /// The store failed. The client gets a 503 if the store is
+    /// [unavailable](StoreError::Unavailable), else a 500.
     #[error("the session store failed")]
     Store(#[from] StoreError),
-    /// A stored value of a `strict` struct does not decode.
+    /// A stored value of a `strict` struct does not decode. The client gets a 500.
     #[error(
-        "the stored value of `{type_name}::{field}` does not decode; change the type back, give the field another name with `rename`, or drop `strict`"
+        "the stored value of `{type_name}::{field}` does not decode; \
+         change the type back, give the field another name with `rename`, or remove `strict`"
     )]
     Decode {
         /// The struct.
         type_name: &'static str,
         /// The field.
         field: &'static str,
-        /// Where and why.
+        /// What does not fit, and where.
         source: ValueError,
     },
-    /// A value has no JSON form, so it was not stored and neither was the rest of the request.
-    #[error("the new value of the session field `{field}` cannot be stored")]
+    /// A new value has no JSON form. Nothing of the request is stored, and the client gets a 500.
+    #[error("the new value of the session field `{field}` cannot be stored; set another value")]
     Encode {
         /// The field's name in the store.
         field: &'static str,
-        /// Where and why.
+        /// What cannot be stored.
         source: ValueError,
     },
-    /// The session was destroyed, renewed or expired while this request held it; its changes are lost.
-    #[error("the session is gone: it was destroyed or renewed by another request, or has expired")]
-    Gone,
-    /// Another request has changed a field whose merge rule is `reject`; nothing of this request's changes is
-    /// stored. The client gets a 409.
+    /// The session was destroyed, renewed or expired while this request used it. Its changes are
+    /// lost, and the client gets a 409.
     #[error(
-        "another request has changed the session field `{field}`, whose merge rule is `reject`; read the session again, or let the client repeat the request"
+        "the session is gone: another request destroyed or renewed it, or it expired; \
+         let the client repeat the request"
+    )]
+    Gone,
+    /// Another request changed a field whose merge rule is `reject`. Nothing of this request is
+    /// stored, and the client gets a 409.
+    #[error(
+        "another request changed the session field `{field}`, whose merge rule is `reject`; \
+         read the session again, or let the client repeat the request"
     )]
     Conflict {
         /// The field's name in the store.
         field: &'static str,
     },
-    /// The change needs a new cookie, and the head of the response has left.
+    /// The change needs a new cookie, but the response head has been sent.
     #[error(
-        "the response head has been sent, so the client cannot be given a new cookie; begin, renew or regenerate the session before the response, and make every change before it if the cookie holds the session"
+        "the response head has been sent, so the client cannot get a new cookie; \
+         begin, renew or regenerate the session before the response, \
+         and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
-    /// The user has as many sessions as [`max_sessions`](crate::Sessions::max_sessions) allows. The client gets a
-    /// 403.
-    #[error(
-        "the user has {limit} sessions already, and no more are allowed; end one of them first"
-    )]
+    /// The user has as many sessions as [`max_sessions`](crate::Sessions::max_sessions) allows. The
+    /// client gets a 403.
+    #[error("the user already has {limit} sessions, which is the limit; end one of them first")]
     TooManySessions {
         /// The most sessions that a user may have.
         limit: usize,
     },
-    /// Every id that the generator made was taken, or came from the client.
+    /// Every id from the generator was in use, or was sent by the client. The client gets a 500.
     #[error(
-        "the id generator returned ids that are in use or that the client has sent; it must return a new random id \
-         each time"
+        "the id generator returned ids that are in use or that the client has sent; \
+         make it return a new random id each time"
     )]
     IdsTaken,
-    /// The request's cookie and its header, or two of its headers, name different sessions. The client gets a 400.
+    /// The request's cookie and header, or two of its headers, name different sessions. The client
+    /// gets a 400.
     #[error(
-        "the request presents the ids of different sessions, so it gets none; a client that sends the id in a header must not send a session cookie"
+        "the request presents the ids of different sessions; \
+         a client that sends its id in a header must not send a session cookie"
     )]
     ConflictingIds,
-    /// The form was not made for this session, so perhaps another site has sent it. The client gets a 403.
+    /// The form was not made for this session, so another site may have sent it. The client gets a
+    /// 403.
     #[error(
-        "the CSRF token is not of this session; put `csrf_token()` into the form, and let the client load the form again after its id was renewed"
+        "the CSRF token does not belong to this session; put `csrf_token()` into the form, \
+         and let the client load the form again after its session id was renewed"
     )]
     Csrf,
 }
@@ -117,57 +130,62 @@ impl ResponseError for SessionError {
     }
 }
 
-/// A store could not do what it was asked.
+/// A call of a store failed.
 ///
-/// A session that is not there is not an error; the calls of [`SessionStore`](crate::SessionStore)
-/// report it.
+/// A session that is not in the store is not an error: the methods of
+/// [`SessionStore`](crate::SessionStore) return that as a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The store cannot be reached, is full, or did not answer in time. The client gets a 503.
     #[error("the session store is not available")]
     Unavailable(#[source] Cause),
-    /// What is stored under the key is not a session. Other sessions are not affected.
+    /// The stored bytes of this session cannot be read; other sessions can. The client gets a 500.
     #[error("the stored session is damaged")]
     Damaged(#[source] Cause),
-    /// The session has grown past the store's limit; it is stored as it was before.
+    /// The session would be larger than the store's limit. It stays as it was, and the client gets
+    /// a 500.
     #[error(
-        "the session takes {bytes} bytes and the store's limit is {limit}; keep large data elsewhere and its key in the session, or raise the limit"
+        "the session takes {bytes} bytes and the store's limit is {limit}; \
+         keep large data elsewhere and its key in the session, or raise the limit"
     )]
     TooLarge {
-        /// The size that the session would have.
+        /// The size of the session with the changes, in bytes.
         bytes: u64,
-        /// The store's limit.
+        /// The store's limit, in bytes.
         limit: u64,
     },
-    /// The session has grown past what browsers take as a cookie; the client keeps it as it was before.
+    /// The cookie that holds the session would be larger than browsers accept. The client keeps the
+    /// old one and gets a 500.
     #[cfg(feature = "sealed")]
     #[error(
-        "the cookie that holds the session would take {bytes} bytes and browsers take {limit}; keep large data elsewhere and its key in the session, or use a store on the server"
+        "the cookie that holds the session would take {bytes} bytes and browsers take {limit}; \
+         keep large data elsewhere and its key in the session, or use a store on the server"
     )]
     CookieTooLarge {
-        /// The size of name, value and attributes.
+        /// The size of the cookie's name, value and attributes, in bytes.
         bytes: usize,
-        /// What browsers take (RFC 6265bis, 6.1).
+        /// The size that every browser accepts, in bytes (RFC 6265bis, 6.1).
         limit: usize,
     },
-    /// The store is at fault. The client gets a 500.
+    /// The store failed through its own fault or its settings. The client gets a 500.
     #[error("the session store failed")]
     Internal(#[source] Cause),
 }
 
 impl StoreError {
-    /// The store cannot be reached, is full, or did not answer in time.
+    /// An [`Unavailable`](Self::Unavailable) error: the store cannot be reached, is full, or did
+    /// not answer in time.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable(cause.into())
     }
 
-    /// What is stored under the key is not a session.
+    /// A [`Damaged`](Self::Damaged) error: the stored bytes are not a session.
     pub fn damaged(cause: impl Into<Cause>) -> Self {
         Self::Damaged(cause.into())
     }
 
-    /// The store is at fault.
+    /// An [`Internal`](Self::Internal) error: the store failed through its own fault.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
     }
@@ -175,8 +193,8 @@ impl StoreError {
 
 /// A JSON value could not be read or written.
 ///
-/// It says what was expected and where, never what was found: session values are secrets, and errors
-/// end in logs.
+/// The message says what was expected and where. It never says what was found, because errors are
+/// logged and session values are secrets.
 #[derive(Clone, Debug)]
 pub struct ValueError {
     category: Category,
@@ -191,8 +209,10 @@ impl From<serde_json::Error> for ValueError {
     }
 }
 
-/// The type's own description at the end of a message that serde has made of a value that does not fit. All before it
-/// may quote the value, and so may any part of a message that an application's type has made.
+/// The description of the expected type at the end of one of serde's own messages.
+///
+/// The text before it may quote the value. A message that an application's type has written may
+/// quote the value anywhere, so it yields `None`.
 fn expected(message: &str) -> Option<&str> {
     const QUOTED: [&str; 5] =
         ["boolean `", "integer `", "floating point `", "character `", "string \""];
@@ -247,66 +267,72 @@ impl fmt::Display for ValueError {
 
 impl StdError for ValueError {}
 
-/// What made a store fail.
+/// The error that made a store or a setting fail.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
-/// The settings of a middleware or a store contradict each other.
+/// The settings of a middleware or a store are not valid, or contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A [`RedisStore`](crate::RedisStore) cannot be made from these URLs.
+    /// The URLs or settings of a [`RedisStore`](crate::RedisStore) are not valid.
     #[cfg(feature = "redis")]
     #[error("the settings of the Redis store do not work")]
     Redis(#[source] Cause),
-    /// There is no key to seal with.
+    /// The list of keys to seal with is empty.
     #[cfg(feature = "sealed")]
-    #[error("sealing needs a key; give at least one, the one to seal with first")]
+    #[error("sealing needs a key; give at least one, and put the one that seals first")]
     NoSealingKey,
-    /// The setting needs a store, and the sessions are sealed in the cookie.
+    /// The setting needs a store, but the sessions are sealed in the cookie.
     #[error(
-        "`{0}` needs a store; a `CookieStore` keeps sessions in the cookie, which is sealed already"
+        "`{0}` needs a store, but a `CookieStore` keeps sessions in the cookie, which is sealed; \
+         leave the setting out, or use a store on the server"
     )]
     NeedsStore(&'static str),
     /// A time limit is zero.
-    #[error("`{0}` must be longer than zero")]
+    #[error("`{0}` is zero; set a duration of at least 1 ms")]
     ZeroDuration(&'static str),
-    /// The cookie's name is not a token of RFC 9110.
-    #[error("`{0}` is no cookie name; use letters, digits and `!#$%&'*+-.^_`|~`")]
+    /// The cookie's name is not a token (RFC 9110, 5.6.2).
+    #[error("`{0}` is not a valid cookie name; use letters, digits and !#$%&'*+-.^_`|~")]
     CookieName(String),
-    /// The path or the domain would break the `Set-Cookie` header.
-    #[error("`{value}` is no cookie {attribute}")]
+    /// The path or the domain is not valid in a `Set-Cookie` header (RFC 6265bis, 4.1.1).
+    #[error(
+        "`{value}` is not a valid cookie {attribute}; write a path like `/app` or a domain like \
+         `example.com`, in printable ASCII characters other than `;`"
+    )]
     CookieAttribute {
         /// `path` or `domain`.
         attribute: &'static str,
-        /// What was given.
+        /// The value of the setting.
         value: String,
     },
-    /// Browsers refuse a `__Host-` cookie with a `Domain` or with a `Path` other than `/`
+    /// Browsers refuse a `__Host-` cookie that has a `Domain`, or a `Path` other than `/`
     /// (RFC 6265bis, 4.1.3.2).
     #[error(
-        "a `__Host-` cookie has no `Domain` and the `Path` `/`; give the cookie another name with `cookie_name`, such as `__Secure-session`"
+        "browsers refuse a `__Host-` cookie that has a `Domain`, or a `Path` other than `/`; \
+         give the cookie another name with `cookie_name`, such as `__Secure-session`"
     )]
     HostPrefix,
-    /// Browsers refuse `SameSite=None` without `Secure`.
+    /// Browsers refuse `SameSite=None` without `Secure` (RFC 6265bis, 5.7).
     #[error("`SameSite=None` needs `Secure`; set `cookie_secure(true)`")]
     SameSiteNoneInsecure,
-    /// Browsers refuse `Partitioned` without `Secure`.
+    /// Browsers refuse `Partitioned` without `Secure` (CHIPS).
     #[error("`Partitioned` needs `Secure`; set `cookie_secure(true)`")]
     PartitionedInsecure,
-    /// There is no key to sign with.
-    #[error("`signing_keys` has no key; give it one, or leave it out and ids are not signed")]
+    /// The list of keys to sign with is empty.
+    #[error("`signing_keys` has no key; give at least one, or leave the setting out")]
     NoSigningKeys,
     /// The header cannot carry ids.
     #[error(
-        "`{0}` is no header for session ids; choose one that HTTP does not use itself, such as `X-Session`, or `bearer()`"
+        "`{0}` cannot carry session ids; choose a header that HTTP does not use, \
+         such as `X-Session`, or use `bearer()`"
     )]
     HeaderName(String),
-    /// The proxies have no such address.
-    #[error("`{0}` is neither an IP address nor a network such as `10.0.0.0/8`")]
+    /// A trusted proxy is not an address or a network.
+    #[error("`{0}` is not an IP address or a network; use the form `10.0.0.1` or `10.0.0.0/8`")]
     TrustedProxy(String),
 }
 
-/// Writes an error and everything that caused it on one line.
+/// Displays an error and its whole chain of sources on one line.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 impl fmt::Display for Chain<'_> {
@@ -337,6 +363,14 @@ mod tests {
     }
 
     #[test]
+    fn a_config_error_quotes_the_setting_and_says_what_is_valid() {
+        assert_eq!(
+            ConfigError::CookieName("a b".into()).to_string(),
+            "`a b` is not a valid cookie name; use letters, digits and !#$%&'*+-.^_`|~"
+        );
+    }
+
+    #[test]
     fn the_chain_names_every_cause() {
         let error = SessionError::from(StoreError::unavailable("connection refused"));
         assert_eq!(
@@ -346,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_error_tells_the_type_and_not_the_value() {
+    fn a_value_error_shows_the_type_and_not_the_value() {
         let unfit = |text| ValueError::from(serde_json::from_str::<u8>(text).expect_err("unfit"));
         let text = unfit(r#""hunter2, expected nothing""#).to_string();
         assert_eq!(text, "the value does not fit the type: expected u8, at byte 27");
@@ -355,8 +389,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_serde_says_of_a_type_is_told() {
-        for (message, told) in [
+    fn only_serdes_own_words_about_a_type_are_shown() {
+        for (message, shown) in [
             ("invalid type: string \"a, expected b\", expected u8 at line 1 column 2", Some("u8")),
             ("invalid type: null, expected a map", Some("a map")),
             ("invalid value: integer `300`, expected u8", Some("u8")),
@@ -370,7 +404,7 @@ mod tests {
             ("unknown variant you, expected hunter2", None),
             ("missing field `v`", None),
         ] {
-            assert_eq!(expected(message), told, "{message}");
+            assert_eq!(expected(message), shown, "{message}");
         }
     }
 

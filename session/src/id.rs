@@ -1,17 +1,16 @@
-//! The session's id, which only the client and this process know, and the key made from it, which is
-//! all that a store ever sees.
+//! The session's id, which only the client and this process see, and the key that stores see.
 
-use std::{fmt, hash::Hasher, sync::Arc};
+use std::{fmt, hash::Hasher, str::FromStr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ctutils::CtEq as _;
-use rand::TryRng as _;
 use sha2::{Digest as _, Sha256};
 
-/// The secret that a client presents to get at its session.
+use crate::crypto::{Secret, random_bytes};
+
+/// The secret that a client presents to get its session.
 ///
-/// Whoever knows the id holds the session, so it is compared in constant time, and it prints as
-/// `SessionId(…)`; [`as_str`](Self::as_str) is the one way to see it.
+/// The id alone opens the session. So ids are compared in constant time and print as
+/// `SessionId(…)`; only [`as_str`](Self::as_str) shows the text.
 ///
 /// # Examples
 /// ```
@@ -23,46 +22,74 @@ use sha2::{Digest as _, Sha256};
 ///
 /// assert_eq!(SessionId::uuid().as_str().len(), 36);
 /// ```
-#[derive(Clone)]
+///
+/// Ids have no hash and no order, because looking one up in a map takes longer the more of a guess
+/// is right. Use its [`StoreKey`] as the key of a map:
+///
+/// ```
+/// use actix_typed_session::{SessionId, StoreKey};
+/// use std::collections::{BTreeSet, HashSet};
+///
+/// let key = StoreKey::from(&SessionId::random());
+/// HashSet::new().insert(key);
+/// BTreeSet::new().insert(key);
+/// ```
+///
+/// ```compile_fail,E0599
+/// use actix_typed_session::SessionId;
+/// use std::collections::HashSet;
+///
+/// HashSet::new().insert(SessionId::random());
+/// ```
+///
+/// ```compile_fail,E0277
+/// use actix_typed_session::SessionId;
+/// use std::collections::BTreeSet;
+///
+/// BTreeSet::new().insert(SessionId::random());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
 pub struct SessionId(
-    /// ASCII, as [`is_valid`](Self::is_valid) says.
-    Arc<[u8]>,
+    /// ASCII, of the length and the characters that [`is_valid`](Self::is_valid) checks.
+    Secret<Arc<[u8]>>,
 );
 
 impl SessionId {
-    /// The fewest characters that an id may have: what 128 bits take in base64url
-    /// (OWASP ASVS 5.0, 7.2.3).
+    /// The fewest characters of an id: 128 bits in base64url (OWASP ASVS 5.0, 7.2.3).
     pub const MIN_LEN: usize = 22;
-    /// The most characters that an id may have.
+    /// The most characters of an id.
     pub const MAX_LEN: usize = 128;
 
-    /// 256 bits from the operating system's generator, as 43 characters of base64url.
+    /// An id of 256 random bits, as 43 characters of base64url.
     ///
     /// # Panics
-    /// When the operating system has no random numbers to give; an id that could be guessed would be
-    /// worse.
+    /// The operating system has no random numbers. An id that can be guessed would be worse.
     pub fn random() -> Self {
-        Self(URL_SAFE_NO_PAD.encode(random_bytes::<32>()).into_bytes().into())
+        Self::from_valid(URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
     }
 
-    /// A version 4 UUID with hyphens, as Node's `uuid.v4()`.
+    /// A version 4 UUID with hyphens (RFC 9562, 5.4), as from Node's `uuid.v4()`.
     ///
-    /// It has 122 random bits, six fewer than OWASP ASVS 5.0 (7.2.3) asks for; prefer
-    /// [`random`](Self::random) unless something else needs the ids to be UUIDs.
+    /// It has 122 random bits, six fewer than OWASP ASVS 5.0 (7.2.3) asks for. Prefer
+    /// [`random`](Self::random) unless something else needs ids that are UUIDs.
+    ///
+    /// # Panics
+    /// The operating system has no random numbers.
     pub fn uuid() -> Self {
-        // RFC 9562, 5.4: the version is 4, the variant is 0b10, and the rest is random.
+        // The version is 4, the variant is 0b10, and the rest is random.
         let random = u128::from_be_bytes(random_bytes()) & !(0xf << 76 | 0b11 << 62);
         let hex = format!("{:032x}", random | 4 << 76 | 0b10 << 62);
         let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-        Self(groups.join("-").into_bytes().into())
+        Self::from_valid(groups.join("-"))
     }
 
-    /// An id of your own making, for [`id_generator`](crate::SessionMiddlewareBuilder::id_generator).
+    /// An id with this text, for an
+    /// [`id_generator`](crate::SessionMiddlewareBuilder::id_generator). The text must be impossible
+    /// to guess: it needs at least 128 random bits.
     ///
     /// # Errors
-    /// The text is shorter than [`MIN_LEN`](Self::MIN_LEN) or longer than
-    /// [`MAX_LEN`](Self::MAX_LEN), or has a character other than `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `.`,
-    /// `_` and `~`.
+    /// The text has fewer than [`MIN_LEN`](Self::MIN_LEN) or more than [`MAX_LEN`](Self::MAX_LEN)
+    /// characters, or one that is not `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `.`, `_` or `~`.
     ///
     /// # Examples
     /// ```
@@ -79,36 +106,32 @@ impl SessionId {
 
     /// Reads an id that a client sent.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        Self::is_valid(bytes).then(|| Self(bytes.into()))
+        Self::is_valid(bytes).then(|| Self(Secret::new(bytes.into())))
+    }
+
+    fn from_valid(text: String) -> Self {
+        debug_assert!(Self::is_valid(text.as_bytes()), "a generated id is an id");
+        Self(Secret::new(text.into_bytes().into()))
     }
 
     fn is_valid(bytes: &[u8]) -> bool {
-        // In pieces that the compiler can look at as a whole: every request comes by here. The last one overlaps the one
-        // before it.
+        // Every request runs this. The compiler turns the check of 16 bytes into vector
+        // instructions. The last piece may overlap the one before it.
         let (pieces, _) = bytes.as_chunks::<16>();
         (Self::MIN_LEN..=Self::MAX_LEN).contains(&bytes.len())
             && pieces.iter().chain(bytes.last_chunk()).all(are_unreserved)
     }
 
-    /// The id itself. Keep it out of logs and pages.
+    /// The text of the id. Keep it out of logs and pages.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("ids are ASCII")
+        std::str::from_utf8(self.0.expose()).expect("ids are ASCII")
     }
 }
 
-/// Bytes from the operating system's generator.
-fn random_bytes<const LEN: usize>() -> [u8; LEN] {
-    let mut bytes = [0; LEN];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut bytes)
-        .expect("the operating system's random number generator works");
-    bytes
-}
-
-/// Whether these are characters that ids are made of, which are the `unreserved` ones of RFC 3986, 2.3.
+/// Whether all bytes are the `unreserved` characters of RFC 3986, 2.3, of which ids consist.
 fn are_unreserved(bytes: &[u8; 16]) -> bool {
     let is_unreserved = |byte: u8| {
-        // Without an early end, because almost every one is.
+        // `|` instead of `||`: without branches the check vectorises.
         ((byte | 0x20).wrapping_sub(b'a') < 26)
             | (byte.wrapping_sub(b'0') < 10)
             | (byte == b'-')
@@ -119,13 +142,13 @@ fn are_unreserved(bytes: &[u8; 16]) -> bool {
     bytes.iter().fold(true, |all, byte| all & is_unreserved(*byte))
 }
 
-impl PartialEq for SessionId {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+impl FromStr for SessionId {
+    type Err = InvalidSessionId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSessionId> {
+        Self::parse(text.as_bytes()).ok_or(InvalidSessionId)
     }
 }
-
-impl Eq for SessionId {}
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,12 +163,13 @@ impl fmt::Debug for SessionId {
     min = SessionId::MIN_LEN,
     max = SessionId::MAX_LEN
 )]
+#[non_exhaustive]
 pub struct InvalidSessionId;
 
-/// What a store knows a session by: the SHA-256 of its id.
+/// The key under which a store keeps a session: the SHA-256 of the session's id.
 ///
-/// A stolen copy of the store opens no session, because no id can be computed from a key, and a key
-/// that is presented as an id is hashed once more and found nowhere.
+/// A stolen copy of the store opens no session: ids cannot be computed from keys. A key that a
+/// client presents as an id is hashed again, and no session has that hash.
 ///
 /// # Examples
 /// ```
@@ -157,11 +181,13 @@ pub struct InvalidSessionId;
 /// assert_eq!(StoreKey::from_hex(&key.to_hex()), Some(key));
 /// assert_eq!(format!("{key:?}"), "StoreKey(…)");
 /// ```
+// Keys need no comparison in constant time: an attacker who guesses an id cannot choose which bits
+// of its hash are right.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreKey([u8; 32]);
 
 impl StoreKey {
-    /// The 32 bytes.
+    /// The 32 bytes of the key.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -171,7 +197,7 @@ impl StoreKey {
         Self(bytes)
     }
 
-    /// 64 lower-case hexadecimal digits: safe as a file name, also where names ignore case.
+    /// The key as 64 lower-case hexadecimal digits, which are a safe file name on every system.
     pub fn to_hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.0
@@ -181,7 +207,7 @@ impl StoreKey {
             .collect()
     }
 
-    /// The key that [`to_hex`](Self::to_hex) wrote, or `None` for any other text.
+    /// Reads the text that [`to_hex`](Self::to_hex) wrote; `None` for any other text.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),
@@ -199,7 +225,7 @@ impl StoreKey {
 
 impl From<&SessionId> for StoreKey {
     fn from(id: &SessionId) -> Self {
-        Self(Sha256::digest(&id.0).into())
+        Self(Sha256::digest(id.0.expose()).into())
     }
 }
 
@@ -209,14 +235,17 @@ impl fmt::Debug for StoreKey {
     }
 }
 
-/// Takes a part of a key as its hash. OK because a key is a SHA-256 of what this process has made up, so
-/// nobody chooses keys that collide.
+/// Uses a part of a [`StoreKey`] as its hash.
+///
+/// OK because a key is the SHA-256 of an id that this process generated, so an attacker cannot
+/// choose keys that collide.
 #[derive(Default)]
 pub(crate) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
-        // Not the first bytes, which choose the shard. What is shorter is the length of the key.
+        // The first bytes choose the shard. A shorter input is the length of the key, which is
+        // constant.
         if let Some(part) = bytes.get(8..16).and_then(|part| part.try_into().ok()) {
             self.0 = u64::from_ne_bytes(part);
         }
@@ -247,6 +276,7 @@ mod tests {
             &too_long,
         ] {
             assert!(SessionId::new(bad).is_err(), "{bad}");
+            assert!(bad.parse::<SessionId>().is_err(), "{bad}");
             assert!(SessionId::parse(bad.as_bytes()).is_none(), "{bad}");
         }
         assert!(SessionId::parse(&[0xff; 30]).is_none());
@@ -269,6 +299,11 @@ mod tests {
     }
 
     #[test]
+    fn an_id_does_not_print() {
+        assert_eq!(format!("{:?}", SessionId::random()), "SessionId(…)");
+    }
+
+    #[test]
     fn a_uuid_has_the_form_of_version_4() {
         for _ in 0..64 {
             let id = SessionId::uuid();
@@ -287,7 +322,8 @@ mod tests {
         for place in 0..ids[0].as_str().len() {
             let values: std::collections::BTreeSet<u8> =
                 ids.iter().map(|id| id.as_str().as_bytes()[place]).collect();
-            // Of 64 throws of a die with 64 sides, or 16 for the last one, so few differ once in many ages.
+            // Each character is one of 64, the last one of 16. Fewer than six different ones among
+            // 64 ids are too unlikely to happen.
             assert!(values.len() > 5, "character {place}: {values:?}");
         }
     }

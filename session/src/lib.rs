@@ -1,12 +1,21 @@
 //! Sessions for Actix Web where the session is your own struct.
 //!
+//! A session keeps data about a visitor between requests, such as the user's id or a shopping cart.
+//! Two types do that:
+//!
+//! - [`SessionMiddleware`] wraps the application. It keeps the sessions in a store, and gives each
+//!   client a cookie with a random id. It stores only the fields that a request changed.
+//! - [`TypedSession`] gives a handler the session as a struct. Reading is field access. Writing is
+//!   a call of a setter that [`derive(Session)`](derive@Session) generates, so every write is
+//!   recorded.
+//!
 //! ```
 //! use actix_typed_session::{MemoryStore, Session, SessionMiddleware, TypedSession};
 //! use actix_web::{App, Responder, web};
 //!
 //! #[derive(Session)]
 //! struct Visitor {
-//!     #[session(merge = "add")]
+//!     #[session(merge = "add")] // concurrent increments add up
 //!     views: u64,
 //! }
 //!
@@ -19,36 +28,39 @@
 //! let app = App::new().wrap(sessions.clone()).route("/", web::get().to(index));
 //! ```
 //!
-//! # Map
+//! A route that does not extract a session makes no store call. A session that was never written is
+//! not stored and sets no cookie.
 //!
-//! | to | look at |
+//! # Where to read on
+//!
+//! | to | read |
 //! | --- | --- |
-//! | begin | [the guide](guide::getting_started) |
+//! | start | [the guide](guide::getting_started) |
 //! | declare a session | [`derive(Session)`](derive@Session) and its attributes |
-//! | use one in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
-//! | set up the cookie, the limits, the ids | [`SessionMiddleware::builder`] |
-//! | serve API clients, sign ids, stand behind a proxy, protect forms | [clients](guide::clients) |
+//! | use a session in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
+//! | set up the cookie, the lifetimes and the ids | [`SessionMiddleware::builder`] |
+//! | serve API clients, sign ids, run behind a proxy, protect forms | [clients](guide::clients) |
 //! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
-//! | encrypt what is stored, or store nothing | [sealed sessions](guide::sealing) |
-//! | know what is guaranteed, and when | [the semantics](guide::semantics) |
-//! | know what concurrent requests get | [concurrent requests](guide::concurrent_requests) |
-//! | know what browsers do with it | [browsers](guide::browsers) |
-//! | list and end the sessions of a user | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
-//! | answer an auditor | [OWASP ASVS 5.0](guide::asvs), line by line |
+//! | encrypt sessions, or keep them in the cookie | [sealed sessions](guide::sealing) |
+//! | see what is guaranteed, and when | [the semantics](guide::semantics) |
+//! | see what concurrent requests do | [concurrent requests](guide::concurrent_requests) |
+//! | see what browsers do with the cookie | [browsers](guide::browsers) |
+//! | list and end a user's sessions | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
+//! | show compliance | [OWASP ASVS 5.0](guide::asvs), line by line |
 //! | run it on Redis or Valkey | [Redis in production](guide::redis) |
 //! | know which crates it brings | [dependencies](guide::dependencies) |
-//! | write a store | [`SessionStore`] and [how to](guide::writing_a_store) |
-//! | find what you know from elsewhere | [their call, ours](guide::coming_from) |
+//! | write a store | [`SessionStore`] and [the guide](guide::writing_a_store) |
+//! | switch from another library | [their calls and ours](guide::coming_from) |
 //!
 //! # Features
 //!
-//! | feature | why it exists |
+//! | feature | adds |
 //! | --- | --- |
-//! | `file` (on by default) | [`FileStore`], the default store; it brings the `rustix` and `tempfile` crates |
+//! | `file` (on by default) | [`FileStore`]; needs the crates `rustix` and `tempfile` |
 //! | `redis` | [`RedisStore`], for several processes or machines |
-//! | `redis-tls` | `rediss:` URLs, for a Redis behind TLS; it brings `rustls` |
-//! | `sealed` | encryption: [`EncryptedStore`] around any store, [`CookieStore`] without one; it brings the `chacha20poly1305` crate |
-//! | `conformance` | tests: the laws of [`SessionStore`] for any store, a store that fails when told so, and a fake clock; none of it belongs into a server |
+//! | `redis-tls` | `rediss:` URLs, for Redis with TLS; needs the crate `rustls` |
+//! | `sealed` | [`EncryptedStore`] and [`CookieStore`]; needs the crate `chacha20poly1305` |
+//! | `conformance` | for tests: a kit that checks stores, a store that fails on demand, a fake clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -104,7 +116,7 @@ pub use {
     typed::{FieldMut, Session, TypedSession},
 };
 
-/// What generated code uses. Not part of the public API: it changes together with the derive.
+/// Used by generated code. It is not part of the public API and changes together with the derive.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
@@ -124,7 +136,8 @@ pub mod __private {
     };
 }
 
-// What the tests log tells no secret. The published package has no watcher; see `watch_logs.rs`.
+// Ends the test process when a log line contains a secret. The published package has no watcher;
+// see `watch_logs.rs`.
 #[cfg(all(test, watch_logs))]
 use actix_typed_session_log_watch as _;
 

@@ -1,12 +1,36 @@
-//! When a session ends: points in time, the clock that tells them, and the limits that apply.
+//! When a session ends: points in time, clocks, and the limits that apply.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
 
 /// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// With serde it is the number of milliseconds, as in stored records; JavaScript reads it with
+/// `new Date(ms)`. It displays as RFC 3339 in UTC.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::Timestamp;
+/// use std::time::SystemTime;
+///
+/// let time = Timestamp::from_unix_ms(1_767_225_600_123);
+/// assert_eq!(time.to_string(), "2026-01-01T00:00:00.123Z");
+/// assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+/// ```
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The last millisecond of the year 9999, which RFC 3339 and every platform can represent.
+    pub(crate) const END_OF_9999: Self = Self(253_402_300_799_999);
+
     /// The point this many milliseconds after the Unix epoch.
     pub const fn from_unix_ms(ms: u64) -> Self {
         Self(ms)
@@ -17,18 +41,18 @@ impl Timestamp {
         self.0
     }
 
-    /// The point this much later; the end of time when there is none.
+    /// The point this much later, or the latest `Timestamp` if the sum does not fit.
     pub fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(whole_ms(duration)))
     }
 
-    /// How much later this point is than an earlier one; zero when it is not later.
+    /// The time between an earlier point and this one; zero if this one is not later.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// The milliseconds of a duration, as many as fit.
+/// The whole milliseconds of a duration, at most `u64::MAX`.
 pub(crate) fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -40,11 +64,65 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// Tells the time.
+impl From<Timestamp> for SystemTime {
+    /// Times that the platform cannot represent become the end of the year 9999.
+    fn from(time: Timestamp) -> Self {
+        let after_epoch = |time: Timestamp| Duration::from_millis(time.0);
+        UNIX_EPOCH
+            .checked_add(after_epoch(time))
+            .unwrap_or_else(|| UNIX_EPOCH + after_epoch(Timestamp::END_OF_9999))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with milliseconds. Years after 9999 have more than four digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MS_PER_DAY: u64 = 86_400_000;
+        let (year, month, day) = civil_date(self.0 / MS_PER_DAY);
+        let ms = self.0 % MS_PER_DAY;
+        let (hour, minute) = (ms / 3_600_000, ms / 60_000 % 60);
+        let (second, ms) = (ms / 1_000 % 60, ms % 1_000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+/// Year, month and day of the proleptic Gregorian calendar, from the days since 1970-01-01.
 ///
-/// Every part that needs the time asks a clock, so that tests can hold it in their hands.
+/// Years begin in March here, so that the leap day is the last day of its year. The calendar
+/// repeats every 400 years, which are 146 097 days. (Howard Hinnant's `civil_from_days`.)
+fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
+    let days = days_since_1970 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (400 * era + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// A source of the current time.
+///
+/// Every part that needs the time asks its clock. The default is [`SystemClock`]; tests use
+/// `FakeClock` (feature `conformance`), which moves only when the test says so.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{Clock, Timestamp};
+/// use std::time::{Duration, SystemTime};
+///
+/// /// A clock that runs an hour ahead.
+/// struct Ahead;
+///
+/// impl Clock for Ahead {
+///     fn now(&self) -> Timestamp {
+///         Timestamp::from(SystemTime::now()).saturating_add(Duration::from_secs(3_600))
+///     }
+/// }
+/// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -54,7 +132,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        // A request looks at the clock three or four times. The time of the latest tick costs 5 ns, the exact one 30.
+        // A request reads the clock three or four times. The time of the latest tick takes 5 ns to
+        // read, the exact time 30 ns.
         #[cfg(all(target_os = "linux", feature = "file"))]
         {
             use rustix::time::{ClockId, clock_gettime};
@@ -70,7 +149,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until a test moves it. Clones show the same time.
+/// A clock that stands still until a test moves it. Clones share one time.
+///
+/// It starts at 2026-01-01T00:00:00Z by default.
 ///
 /// # Examples
 /// ```
@@ -88,7 +169,7 @@ pub struct FakeClock(std::sync::Arc<std::sync::atomic::AtomicU64>);
 
 #[cfg(any(test, feature = "conformance"))]
 impl FakeClock {
-    /// A clock that shows this time.
+    /// A clock that stands at this time.
     pub fn new(now: Timestamp) -> Self {
         Self(std::sync::Arc::new(now.0.into()))
     }
@@ -115,28 +196,38 @@ impl Clock for FakeClock {
 }
 
 #[cfg(any(test, feature = "conformance"))]
-impl std::fmt::Debug for FakeClock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for FakeClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FakeClock({:?})", self.now())
     }
 }
 
-/// The limits that one session has set for itself; they are stored with it and outlive the request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The limits that one session has set for itself. They are stored with the session.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::Limits;
+///
+/// let mut limits = Limits::default(); // those of the middleware
+/// limits.persistent = Some(true);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How long the session lives without a request, instead of the middleware's `max_age`.
+    /// How long the session lives after its last use. `None`: the middleware's `max_age`.
     pub max_age: Option<Duration>,
-    /// Whether its cookie outlives the browser, instead of the middleware's `persistent`.
+    /// Whether the cookie outlives the browser. `None`: the middleware's `persistent`.
     pub persistent: Option<bool>,
 }
 
-/// The middleware's limits for every session.
+/// The middleware's limits, which apply to every session that has not set its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
+    /// How long a session lives after its last use.
     pub(crate) idle: Duration,
+    /// How long a session lives at most, however often it is used.
     pub(crate) absolute: Duration,
-    /// The least that a touch must win before it is made; `None` is 1/60 of the idle time.
+    /// The least extension that is worth a touch. `None`: 1/60 of the idle time.
     pub(crate) touch_interval: Option<Duration>,
 }
 
@@ -145,12 +236,12 @@ impl Lifetimes {
         limits.max_age.unwrap_or(self.idle)
     }
 
-    /// The point after which no request extends a session made at `created_at`.
+    /// The end of the absolute lifetime of a session created at `created_at`.
     pub(crate) fn deadline(&self, created_at: Timestamp) -> Timestamp {
         created_at.saturating_add(self.absolute)
     }
 
-    /// When a session that is used `now` expires.
+    /// When a session expires that is used at `now`.
     pub(crate) fn expires_at(
         &self,
         created_at: Timestamp,
@@ -160,12 +251,12 @@ impl Lifetimes {
         now.saturating_add(self.max_age(limits)).min(self.deadline(created_at))
     }
 
-    /// Whether sessions are touched so often that it is worth to do it while they are loaded.
+    /// Whether touches are so frequent that one call should load and touch.
     pub(crate) fn touches_often(&self) -> bool {
         self.touch_interval.is_some_and(|interval| interval < self.idle / 60)
     }
 
-    /// Whether an extension from `from` to `to` is worth a write.
+    /// Whether moving the expiry from `from` to `to` is worth a write.
     pub(crate) fn worth_touching(&self, limits: &Limits, from: Timestamp, to: Timestamp) -> bool {
         let interval = self.touch_interval.unwrap_or(self.max_age(limits) / 60);
         to > from && to.saturating_since(from) >= interval
@@ -185,13 +276,71 @@ mod tests {
     }
 
     #[test]
-    fn the_system_clock_tells_the_time() {
+    fn the_system_clock_shows_the_time() {
         let exact = || Timestamp::from(SystemTime::now());
         let before = exact();
         let now = SystemClock.now();
-        // A tick may be 10 ms long.
+        // A tick lasts up to 10 ms.
         assert!(now.saturating_add(Duration::from_millis(50)) >= before, "{now:?} {before:?}");
         assert!(now <= exact());
+    }
+
+    #[test]
+    fn a_time_displays_as_rfc_3339_in_utc() {
+        // From `date -u -d @SECONDS +%FT%TZ`.
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_007, "2000-03-01T00:00:00.007Z"),
+            (1_709_251_199_500, "2024-02-29T23:59:59.500Z"),
+            (1_767_225_599_999, "2025-12-31T23:59:59.999Z"),
+            (1_767_225_600_000, "2026-01-01T00:00:00.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "10000-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Timestamp(ms).to_string(), text);
+        }
+        assert!(Timestamp(u64::MAX).to_string().ends_with('Z'), "no sum overflows");
+    }
+
+    #[test]
+    fn every_date_of_400_years_follows_the_one_before() {
+        let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for days in 0..146_097 {
+            assert_eq!(civil_date(days), (year, month, day), "{days} days");
+            let length = match month {
+                2 if is_leap(year) => 29,
+                2 => 28,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            (year, month, day) = match (day == length, month) {
+                (false, _) => (year, month, day + 1),
+                (true, 12) => (year + 1, 1, 1),
+                (true, _) => (year, month + 1, 1),
+            };
+        }
+    }
+
+    #[test]
+    fn a_time_is_its_milliseconds_in_json() {
+        let time = Timestamp(1_767_225_600_123);
+        assert_eq!(serde_json::to_string(&time).ok().as_deref(), Some("1767225600123"));
+        assert_eq!(serde_json::from_str(r"1767225600123").ok(), Some(time));
+        assert!(serde_json::from_str::<Timestamp>("-1").is_err());
+    }
+
+    #[test]
+    fn a_time_converts_to_the_systems_and_back() {
+        for time in [Timestamp(0), Timestamp(1_767_225_600_123), Timestamp::END_OF_9999] {
+            assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+        }
+        assert_eq!(Timestamp::from(UNIX_EPOCH - HOUR), Timestamp(0));
+        let latest = SystemTime::from(Timestamp(u64::MAX));
+        assert!(Timestamp::from(latest) >= Timestamp::END_OF_9999);
     }
 
     #[test]
@@ -208,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_with_a_max_age_of_its_own_uses_that() {
+    fn a_session_that_has_set_its_max_age_uses_that() {
         let limits = Limits { max_age: Some(2 * HOUR), ..Limits::default() };
         assert_eq!(LIFETIMES.expires_at(at(0), &limits, at(30)), at(150));
     }
@@ -221,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_touch_that_wins_nothing_is_not_made() {
+    fn a_touch_that_extends_nothing_is_not_made() {
         let eager = Lifetimes { touch_interval: Some(Duration::ZERO), ..LIFETIMES };
         assert!(!eager.worth_touching(&Limits::default(), at(60), at(60)));
         assert!(!eager.worth_touching(&Limits::default(), at(60), at(59)));

@@ -82,7 +82,7 @@ async fn hammer(store: FileStore, round: u64) {
         renewing.create(&chain_key(round, 0), &record).await.expect("a working disk");
         tell("chain 0");
         for n in 1.. {
-            let grace = Grace { until: NEVER, old_id: OldId::ReadsSnapshot };
+            let grace = Grace::new(NEVER, OldId::ReadsSnapshot);
             let (old, new) = (chain_key(round, n - 1), chain_key(round, n));
             renewing.rotate(&old, &new, &Patch::default(), grace).await.expect("a working disk");
             tell(&format!("chain {n}"));
@@ -119,7 +119,7 @@ async fn live(store: FileStore) {
     tell("update");
     store.touch(&key(0), until(90_000)).await.expect("a working disk");
     tell("touch");
-    let grace = Grace { until: until(60_000), old_id: OldId::ReadsSnapshot };
+    let grace = Grace::new(until(60_000), OldId::ReadsSnapshot);
     store.rotate(&key(0), &key(1), &Patch::default(), grace).await.expect("a working disk");
     tell("rotate");
     store.destroy(&key(1)).await.expect("a working disk");

@@ -207,7 +207,7 @@ async fn no_file_holds_a_value_that_was_ever_stored() {
     let mut patch = set(&[("renewed", "\"PLAINTEXT\"")]);
     patch.set_basis(load(&store, &key).await);
     let until = FakeClock::default().now().saturating_add(std::time::Duration::from_secs(10));
-    let grace = Grace { until, old_id: OldId::ReadsSnapshot };
+    let grace = Grace::new(until, OldId::ReadsSnapshot);
     store.rotate(&key, &new, &patch, grace).await.expect("the store works");
     assert_eq!(field(&load(&store, &key).await, "n"), Some("50505"), "the snapshot is readable");
     assert_eq!(field(&load(&store, &new).await, "renewed"), Some("\"PLAINTEXT\""));
@@ -231,7 +231,7 @@ async fn the_store_inside_never_gets_a_plain_value_in_a_basis() {
     let old = create(&store, &record).await;
     let basis = load(&store, &old).await;
     let now = FakeClock::default().now();
-    let grace = Grace { until: now, old_id: OldId::ReadsNothing };
+    let grace = Grace::new(now, OldId::ReadsNothing);
     let mut patch = set(&[("a", "1")]);
     patch.set_basis(basis);
     let first = new_key();
@@ -319,7 +319,7 @@ async fn a_value_of_the_session_before_its_id_was_renewed_does_not_open() {
     let store = encrypted(memory());
     let (old, new) = (create(&store, &record(&[("user", "\"admin\"")])).await, new_key());
     let before = stored(&store, &old, "user").await;
-    let grace = Grace { until: FakeClock::default().now(), old_id: OldId::ReadsNothing };
+    let grace = Grace::new(FakeClock::default().now(), OldId::ReadsNothing);
     store.rotate(&old, &new, &set(&[("user", "\"eve\"")]), grace).await.expect("it works");
     plant(&store, &new, "user", &before).await;
     assert_damaged(&store, &new, "a value under the old id").await;
@@ -395,7 +395,7 @@ async fn a_key_is_replaced_without_losing_a_session_and_then_forgotten() {
     assert_damaged(&after, &written, "`b` is sealed with the old key").await;
     assert_damaged(&before, &written, "`a` is sealed with the new key").await;
     let new = new_key();
-    let grace = Grace { until: FakeClock::default().now(), old_id: OldId::ReadsNothing };
+    let grace = Grace::new(FakeClock::default().now(), OldId::ReadsNothing);
     both.rotate(&rotated, &new, &Patch::default(), grace).await.expect("the store works");
     assert_eq!(field(&load(&after, &new).await, "b"), Some("2"), "a renewal seals all anew");
     assert_damaged(&before, &new, "a value that is rolled back to a key that is gone").await;
@@ -413,7 +413,7 @@ async fn sessions_from_before_the_encryption_are_read_if_told_so_and_sealed_when
     assert!(stored(&store, &key, "n").await.starts_with("\"~1."), "what is written is sealed");
     assert_eq!(field(&load(&store, &key).await, "n"), Some("42"));
     let new = new_key();
-    let grace = Grace { until: FakeClock::default().now(), old_id: OldId::ReadsNothing };
+    let grace = Grace::new(FakeClock::default().now(), OldId::ReadsNothing);
     store.rotate(&key, &new, &Patch::default(), grace).await.expect("the store works");
     assert_eq!(field(&load(&strict, &new).await, "user"), Some("\"ann\""), "all of it is sealed");
     plant(&store, &new, "user", &stored(&store, &new, "n").await).await;

@@ -154,7 +154,7 @@ async fn each_durability_stores_touches_renews_and_destroys() {
         create(&store, &clock, &key(0)).await;
         let until = clock.now().saturating_add(3 * HOUR);
         assert!(store.touch(&key(0), until).await.expect("a working disk"));
-        let grace = Grace { until, old_id: OldId::ReadsSnapshot };
+        let grace = Grace::new(until, OldId::ReadsSnapshot);
         let rotated = store.rotate(&key(0), &key(1), &Patch::default(), grace).await;
         assert!(matches!(rotated, Ok(Updated::Applied { version: 1 })), "{rotated:?}");
         let found = store.load(&key(1)).await.expect("a working disk").expect("a session");

@@ -104,8 +104,7 @@ async fn what_others_change_destroy_or_renew_is_forgotten() {
         assert!(theirs.destroy(&key(1)).await.expect("an answer"));
         becomes(&ours, &key(1), None).await;
 
-        let grace =
-            Grace { until: SystemClock.now().saturating_add(HOUR), old_id: OldId::ReadsNothing };
+        let grace = Grace::new(SystemClock.now().saturating_add(HOUR), OldId::ReadsNothing);
         let moved = theirs.rotate(&key(2), &key(3), &Patch::default(), grace).await;
         assert!(matches!(moved, Ok(Updated::Applied { .. })), "{moved:?}");
         becomes(&ours, &key(2), None).await;
@@ -166,7 +165,7 @@ async fn what_this_process_ends_is_not_at_hand_and_neither_is_what_it_was_renewe
         begin(&store, &key(0)).await;
         let until = SystemClock.now().saturating_add(HOUR);
         for n in 0..3 {
-            let grace = Grace { until, old_id: OldId::ReadsSnapshot };
+            let grace = Grace::new(until, OldId::ReadsSnapshot);
             let moved = store.rotate(&key(n), &key(n + 1), &Patch::default(), grace).await;
             assert!(matches!(moved, Ok(Updated::Applied { .. })), "{moved:?}");
             assert!(store.at_hand(&key(n)).is_none(), "the old key is another record now");

@@ -48,7 +48,7 @@ fn record() -> Record {
 
 fn grace() -> Grace {
     let until = SystemClock.now().saturating_add(Duration::from_secs(10));
-    Grace { until, old_id: OldId::ReadsSnapshot }
+    Grace::new(until, OldId::ReadsSnapshot)
 }
 
 /// The store works: what is created is there.

@@ -42,7 +42,7 @@ fn record() -> Record {
 }
 
 fn grace() -> Grace {
-    Grace { until: SystemClock.now().saturating_add(HOUR), old_id: OldId::ReadsNothing }
+    Grace::new(SystemClock.now().saturating_add(HOUR), OldId::ReadsNothing)
 }
 
 /// A server of the test's own, and a store of one session of user 7.

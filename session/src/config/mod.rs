@@ -1,4 +1,4 @@
-//! The settings that decide.
+//! The middleware's settings, and what each worker keeps beside them.
 
 mod privileges;
 mod rules;

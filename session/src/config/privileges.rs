@@ -1,13 +1,15 @@
-//! Which stored fields are privileges: every struct that says so says it for all structs that share the field.
+//! Which stored fields are privileges. A struct that declares one declares it for all other
+//! structs.
 
 use std::sync::OnceLock;
 
 use crate::fields::Schema;
 
-/// The stored names of the `privilege` fields of all structs that a middleware has met.
+/// The stored names of the `privilege` fields of all structs that a middleware has seen.
 ///
-/// A request that writes such a field through another struct, which does not say that it is one, changes the
-/// session's rights all the same. A list that only grows, so that no worker waits for another.
+/// A request can write such a field through another struct, which does not declare it as a
+/// privilege. That must renew the session too. The list only grows, so workers read it without a
+/// lock.
 #[derive(Debug, Default)]
 pub(crate) struct Privileges(OnceLock<(&'static str, Box<Self>)>);
 
@@ -17,13 +19,13 @@ impl Privileges {
         Self(OnceLock::new())
     }
 
-    /// Learns the privileges of a struct.
+    /// Adds the privileges of a struct.
     pub(crate) fn learn(&self, schema: &Schema) {
         for name in schema.privileges {
             let mut rest = self;
             loop {
-                let (known, after) = rest.0.get_or_init(|| (name, Box::default()));
-                if known == name {
+                let (there, after) = rest.0.get_or_init(|| (name, Box::default()));
+                if there == name {
                     break;
                 }
                 rest = after;

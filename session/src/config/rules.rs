@@ -1,4 +1,4 @@
-//! The settings that decide what becomes of a session.
+//! The settings that decide how long sessions live and what happens during outages.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::{
     time::{Lifetimes, Limits, Timestamp},
 };
 
-/// The middleware's settings that decide.
+/// The settings that a request's plan depends on.
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) lifetimes: Lifetimes,
-    /// Whether cookies outlive the browser unless the session says otherwise.
+    /// Whether cookies outlive the browser, unless the session has set it.
     pub(crate) persistent: bool,
-    /// How long an old id is answered after a renewal.
+    /// How long requests with an old id are answered after a renewal.
     pub(crate) grace: Duration,
     pub(crate) on_outage: OnOutage,
     pub(crate) cookie_holds: CookieHolds,
@@ -23,20 +23,21 @@ pub(crate) struct Rules {
     pub(crate) privileges: Privileges,
 }
 
-/// What a middleware does with requests while its store is [not
-/// available](crate::StoreError::Unavailable).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens to requests while the store is [not available](crate::StoreError::Unavailable).
+///
+/// Requests that do not use a session are never affected. Defaults to `FailClosed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnOutage {
-    /// A request that needs the store and cannot have it is answered with 503.
+    /// A request that needs the store gets a 503.
     #[default]
     FailClosed,
-    /// A request whose session cannot be loaded is handled like one of a visitor without a session, whose
-    /// changes are not kept. It sets and removes no cookie, so that the session is there again when the
-    /// store is.
+    /// A request whose session cannot be loaded sees a visitor without a session. Its changes are
+    /// not kept, and the cookie stays, so the session is back when the store is.
     ///
-    /// What must not be lost still fails with 503: [`save`](crate::SessionHandle::save), a change of a
-    /// `privilege` field, `renew`, `regenerate`, `destroy`, and changes of a session that was loaded.
+    /// Changes that must not be lost still get a 503: [`save`](crate::SessionHandle::save), a
+    /// change of a `privilege` field, `renew`, `regenerate`, `destroy`, and changes of a session
+    /// that was loaded before the outage.
     Anonymous,
 }
 
@@ -45,7 +46,7 @@ impl Rules {
         limits.persistent.unwrap_or(self.persistent)
     }
 
-    /// How long a cookie is kept; `None` is until the browser is closed.
+    /// How long the browser keeps the cookie. `None`: until it closes.
     pub(crate) fn cookie_age(
         &self,
         limits: &Limits,
@@ -56,6 +57,6 @@ impl Rules {
     }
 
     pub(crate) fn grace_from(&self, old_id: OldId, now: Timestamp) -> Grace {
-        Grace { until: now.saturating_add(self.grace), old_id }
+        Grace::new(now.saturating_add(self.grace), old_id)
     }
 }

@@ -12,18 +12,18 @@ use crate::{
     id::SessionId,
     store::{Backend, MergeLocks, Persistence, Sessions},
     time::{Clock, Lifetimes, SystemClock},
-    transport::{Connection, CookieSettings, HeaderSettings, Unsecured},
+    transport::{CookieSettings, CookieVariant, HeaderSettings, Unsecured},
 };
 
-/// All that a middleware knows before the first request.
+/// The settings that all requests of a middleware share.
 pub(crate) struct Config {
     pub(crate) sessions: Persistence,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Rules,
     pub(crate) cookie: Arc<CookieSettings>,
-    /// What is different without TLS, if `Secure` follows the connection.
+    /// The settings for connections without TLS, if `Secure` follows the connection.
     pub(crate) unsecured: Option<Unsecured>,
-    /// The header that may stand in for the cookie.
+    /// The header that carries ids besides the cookie.
     pub(crate) header: Option<HeaderSettings>,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
@@ -33,17 +33,17 @@ pub(crate) struct Config {
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
 
 impl Config {
-    pub(crate) fn connection_of(&self, request: &HttpRequest) -> Connection {
+    pub(crate) fn connection_of(&self, request: &HttpRequest) -> CookieVariant {
         match &self.unsecured {
-            Some(unsecured) if !unsecured.is_secure(request) => Connection::Unsecured,
-            _ => Connection::Usual,
+            Some(unsecured) if !unsecured.is_secure(request) => CookieVariant::Unsecured,
+            _ => CookieVariant::Usual,
         }
     }
 
-    /// The cookie of a connection.
-    pub(crate) fn cookie_on(&self, connection: Connection) -> &Arc<CookieSettings> {
+    /// The cookie that a connection uses.
+    pub(crate) fn cookie_on(&self, connection: CookieVariant) -> &Arc<CookieSettings> {
         match (connection, &self.unsecured) {
-            (Connection::Unsecured, Some(unsecured)) => &unsecured.cookie,
+            (CookieVariant::Unsecured, Some(unsecured)) => &unsecured.cookie,
             _ => &self.cookie,
         }
     }

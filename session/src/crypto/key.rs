@@ -1,24 +1,29 @@
-//! The application's secret keys.
+//! The application's secret key.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rand::TryRng as _;
 use sha2::Sha256;
 
-/// A secret of the application's, for signing and sealing: 256 bits.
+use super::{random::random_bytes, secret::Secret};
+
+/// A secret key of 256 bits, for signing and encryption.
 ///
-/// Make one with [`generate`](Self::generate), keep its [`to_base64`](Self::to_base64) where the application keeps
-/// its other secrets, and read it back with [`from_base64`](Self::from_base64) when it starts. One key may serve all purposes: what
-/// each needs is derived from it with HMAC-SHA256 of the purpose's name (RFC 2104), so that a value made for one is of no use for
+/// Make a key once with [`generate`](Self::generate). Keep its [`to_base64`](Self::to_base64) text
+/// with the application's other secrets, and read it with [`from_base64`](Self::from_base64) or
+/// `parse` when the application starts.
+///
+/// One key can serve every purpose. Each purpose uses a key that is derived from it with
+/// HMAC-SHA256 (RFC 2104) of the purpose's name, so a value made for one purpose is useless for
 /// another.
 ///
-/// Where several keys are taken, the first makes new values and all of them are accepted, so a key is replaced by
-/// putting a new one in front, and dropping the old one once nothing made with it is in use.
+/// Settings that take several keys use the first one for new values and accept values of all of
+/// them. To replace a key, put the new one first. Remove the old one when its values are no longer
+/// in use.
 ///
 /// # Examples
 /// ```
@@ -30,48 +35,54 @@ use sha2::Sha256;
 /// assert_eq!(format!("{key:?}"), "Key(…)");
 /// # Ok::<(), actix_typed_session::InvalidKey>(())
 /// ```
-#[derive(Clone)]
-pub struct Key([u8; 32]);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(Secret<[u8; 32]>);
 
 impl Key {
-    /// A new key from the operating system's generator.
+    /// A new random key.
     ///
     /// # Panics
-    /// When the operating system has no random numbers to give.
+    /// The operating system has no random numbers.
     pub fn generate() -> Self {
-        let mut bytes = [0; 32];
-        rand::rngs::SysRng
-            .try_fill_bytes(&mut bytes)
-            .expect("the operating system's random number generator works");
-        Self(bytes)
+        Self::from_bytes(random_bytes())
     }
 
-    /// The key with these bytes, which must be random: a password is no key.
+    /// The key with these bytes. They must be random; a password is not random enough.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Secret::new(bytes))
     }
 
-    /// The key that [`to_base64`](Self::to_base64) wrote, in either of the base64 alphabets, with or without padding.
+    /// Reads a key from base64. Either alphabet works, with or without padding, and so does white
+    /// space around the text.
     ///
     /// # Errors
     /// The text is not the base64 of 32 bytes.
     pub fn from_base64(text: &str) -> Result<Self, InvalidKey> {
         let text = text.trim().trim_end_matches('=');
         let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
-        bytes.ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(InvalidKey)
+        bytes.ok().and_then(|bytes| bytes.try_into().ok()).map(Self::from_bytes).ok_or(InvalidKey)
     }
 
     /// The key as 43 characters of base64url. Keep it out of logs and repositories.
     pub fn to_base64(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0)
+        URL_SAFE_NO_PAD.encode(self.0.expose())
     }
 
-    /// A key that is good for one purpose only.
+    /// The key for one purpose.
     pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+            Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes keys of any length");
         mac.update(purpose.as_bytes());
         mac.finalize().into_bytes().into()
+    }
+}
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    /// As [`from_base64`](Self::from_base64).
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        Self::from_base64(text)
     }
 }
 
@@ -83,7 +94,8 @@ impl fmt::Debug for Key {
 
 /// The text is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key is the base64 of 32 random bytes; `Key::generate().to_base64()` makes one")]
+#[error("the text is not the base64 of 32 bytes; `Key::generate().to_base64()` makes a key")]
+#[non_exhaustive]
 pub struct InvalidKey;
 
 #[cfg(test)]
@@ -95,19 +107,20 @@ mod tests {
         let key = Key::from_bytes([0xfb; 32]);
         let standard = STANDARD_NO_PAD.encode([0xfb; 32]);
         for text in [key.to_base64(), standard.clone(), standard + "=\n"] {
-            assert_eq!(Key::from_base64(&text).map(|key| key.0), Ok([0xfb; 32]), "{text}");
+            assert_eq!(Key::from_base64(&text), Ok(key.clone()), "{text}");
+            assert_eq!(text.parse(), Ok(key.clone()), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn text_that_is_not_a_key_is_refused() {
         for text in ["", "secret", &"A".repeat(42), &"A".repeat(44), &"!".repeat(43)] {
             assert!(Key::from_base64(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn each_purpose_has_a_key_of_its_own() {
+    fn each_purpose_has_another_key() {
         let key = Key::generate();
         assert_eq!(key.derive("signing"), key.derive("signing"));
         assert_ne!(key.derive("signing"), key.derive("sealing"));

@@ -1,9 +1,12 @@
 //! The application's secret keys, and what is sealed with them.
 
 mod key;
+mod random;
 #[cfg(feature = "sealed")]
 mod sealing;
+mod secret;
 
 pub use key::{InvalidKey, Key};
 #[cfg(feature = "sealed")]
 pub(crate) use sealing::{Keyring, Unopened};
+pub(crate) use {random::random_bytes, secret::Secret};

@@ -1,16 +1,16 @@
-//! Sealing: encryption that notices every change, with keys that rotate. The only file that knows the cipher.
+//! Authenticated encryption with keys that rotate. This is the only file that uses the cipher.
 //!
-//! A sealed value is text: `1.` and then the base64url of
+//! A sealed value is the text `1.`, followed by the base64url of these bytes:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
-//! | 4 | the id of the key, which says nothing of the key itself |
+//! | 4 | the id of the key, from which the key cannot be computed |
 //! | 24 | the nonce, random for each value |
-//! | as many as went in | the ciphertext of XChaCha20-Poly1305 |
+//! | as many as the plain text | the ciphertext of XChaCha20-Poly1305 |
 //! | 16 | its tag |
 //!
-//! Nonces of 192 bits may be random without a count of how many there were
-//! (draft-irtf-cfrg-xchacha, 2.1), so processes need not agree on anything but the keys.
+//! Nonces of 192 bits can be chosen at random without a limit on their number
+//! (draft-irtf-cfrg-xchacha, 2.1). So processes share only the keys.
 
 use std::fmt;
 
@@ -19,12 +19,11 @@ use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
-use rand::TryRng as _;
 
-use super::key::Key;
+use super::{key::Key, random::random_bytes};
 use crate::error::ConfigError;
 
-/// The keys of one purpose. The first seals, all of them open.
+/// The keys of one purpose. The first one seals; all of them open.
 pub(crate) struct Keyring {
     first: SealingKey,
     others: Vec<SealingKey>,
@@ -41,7 +40,8 @@ const ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
 
 impl Keyring {
-    /// The keys for what is called by this name. Nothing that is sealed for one purpose opens for another.
+    /// Derives the keys of a purpose. A value that is sealed for one purpose does not open for
+    /// another.
     pub(crate) fn new(
         keys: impl IntoIterator<Item = Key>,
         purpose: &str,
@@ -51,27 +51,24 @@ impl Keyring {
         Ok(Self { first, others: keys.collect() })
     }
 
-    /// Seals bytes so that they open in the same context only. The context is not part of the text.
+    /// Seals bytes so that they open only in the same context. The context is not part of the text.
     ///
     /// # Panics
-    /// When the operating system has no random numbers to give.
+    /// The operating system has no random numbers.
     pub(crate) fn seal(&self, context: &[u8], plain: &[u8]) -> String {
-        let mut nonce = [0; NONCE_BYTES];
-        rand::rngs::SysRng
-            .try_fill_bytes(&mut nonce)
-            .expect("the operating system's random number generator works");
+        let nonce = random_bytes::<NONCE_BYTES>();
         let key = &self.first;
         let payload = Payload { msg: plain, aad: context };
         let sealed = key
             .cipher
             .encrypt(&XNonce::from(nonce), payload)
-            .expect("what is in memory is shorter than the 256 GiB that the cipher takes");
+            .expect("a value in memory is shorter than the cipher's limit of 256 GiB");
         let mut text = String::from(PREFIX);
         URL_SAFE_NO_PAD.encode_string([&key.id, nonce.as_slice(), &sealed].concat(), &mut text);
         text
     }
 
-    /// Opens what [`seal`](Self::seal) made, with whichever of the keys made it.
+    /// Opens a value that [`seal`](Self::seal) made with any of the keys.
     pub(crate) fn open(&self, context: &[u8], text: &[u8]) -> Result<Vec<u8>, Unopened> {
         let sealed = text.strip_prefix(PREFIX.as_bytes()).ok_or_else(|| foreign(text))?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| Unopened::NotSealed)?;
@@ -79,7 +76,7 @@ impl Keyring {
         let (nonce, sealed) =
             sealed.split_first_chunk::<NONCE_BYTES>().ok_or(Unopened::NotSealed)?;
         let mut unopened = Unopened::UnknownKey;
-        // Two keys of one id are unlikely, and no reason to lose what one of them has sealed.
+        // Two keys with the same id are unlikely. Trying both loses no value if it happens.
         for key in self.keys().filter(|key| key.id == *id) {
             let payload = Payload { msg: sealed, aad: context };
             match key.cipher.decrypt(&XNonce::from(*nonce), payload) {
@@ -95,8 +92,10 @@ impl Keyring {
     }
 }
 
-/// What is wrong with a text that does not begin as this release's do. That of a later format begins with its number, as
-/// a release writes it, and a dot; anything else must not look like one, or its user would be sent away again and again.
+/// Why a text without this release's prefix does not open.
+///
+/// A later format begins with its number and a dot. The number must be written exactly as a release
+/// writes it: any other text would make its sender's requests fail again and again.
 fn foreign(text: &[u8]) -> Unopened {
     let start = text.iter().position(|byte| *byte == b'.').map(|dot| &text[..dot]);
     let format = start
@@ -124,20 +123,24 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// Why a sealed value does not open. None of it says what is inside.
+/// Why a sealed value does not open. The messages do not contain the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unopened {
     #[error("the value was never sealed, or it is cut off")]
     NotSealed,
     #[error(
-        "the value is sealed in format {0}, newer than this release's format {FORMAT}; run the release that wrote it"
+        "the value is sealed in format {0}, which is newer than this release's format {FORMAT}; \
+         run the release that wrote it"
     )]
     LaterFormat(u32),
     #[error(
-        "the value is sealed with a key that is not among those given; give that key too until nothing is sealed with it any more"
+        "the value is sealed with a key that is not among the given ones; \
+         give that key too, as long as values are sealed with it"
     )]
     UnknownKey,
-    #[error("the value was changed since it was sealed, or was moved here from another place")]
+    #[error(
+        "the value was changed after it was sealed, or copied from another place, so it is not used"
+    )]
     Changed,
 }
 
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_in_the_same_context_only() {
+    fn a_sealed_value_opens_in_the_same_context_only() {
         let keys = keyring([1]);
         for plain in [b"".as_slice(), b"1", &[7; 100_000]] {
             let text = keys.seal(b"here", plain);
@@ -163,8 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn what_another_release_has_sealed_opens() {
-        // Sealed by a Python that knows the format and the drafts alone; the nonce is 0, 1, … 23.
+    fn a_value_that_another_program_has_sealed_opens() {
+        // Sealed by a Python program written from the format and the drafts. The nonce is 0, 1, …
+        // 23.
         let text = "1.2689dwABAgMEBQYHCAkKCwwNDg8QERITFBUWFz1NK6P0eu4vhVjN1v0StJBKxmHk5sM";
         assert_eq!(keyring([1]).open(b"here", text.as_bytes()), Ok(b"secret".to_vec()));
     }
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_for_one_purpose_opens_for_no_other() {
+    fn a_value_sealed_for_one_purpose_opens_for_no_other() {
         let key = Key::from_bytes([1; 32]);
         let other = Keyring::new([key], "another test").expect("there is a key");
         let text = keyring([1]).seal(b"", b"secret");
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_format_is_told_from_what_is_no_seal() {
+    fn a_later_format_is_not_taken_for_a_value_that_was_never_sealed() {
         let keys = keyring([1]);
         let open = |text: &str| keys.open(b"", text.as_bytes());
         assert_eq!(open("2.AAAA"), Err(Unopened::LaterFormat(2)));
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_at_all_is_refused() {
+    fn a_keyring_without_keys_is_refused() {
         assert!(matches!(Keyring::new([], "test"), Err(ConfigError::NoSealingKey)));
     }
 

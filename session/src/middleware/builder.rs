@@ -1,4 +1,4 @@
-//! Sets up the middleware.
+//! The settings of the middleware.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -22,7 +22,9 @@ impl SessionMiddleware {
     }
 }
 
-/// Sets up a [`SessionMiddleware`].
+/// Sets up a [`SessionMiddleware`]. [`SessionMiddleware::builder`] makes it.
+///
+/// Every setting has a default, which follows RFC 6265bis and OWASP ASVS 5.0.
 ///
 /// # Examples
 /// ```
@@ -36,7 +38,7 @@ impl SessionMiddleware {
 ///     .build()?;
 /// # Ok::<(), actix_typed_session::ConfigError>(())
 /// ```
-#[must_use = "`build` makes the middleware"]
+#[must_use = "call `build` to make the middleware"]
 pub struct SessionMiddlewareBuilder {
     config: Config,
     cookie: CookieSettings,
@@ -44,11 +46,11 @@ pub struct SessionMiddlewareBuilder {
     follows_connection: bool,
     trusted_proxies: Vec<String>,
     header: Option<Header>,
-    /// `None` is: ids are not signed.
+    /// `None`: ids are not signed.
     keys: Option<Vec<Key>>,
 }
 
-/// The header that may stand in for the cookie, as it was set.
+/// The header that carries ids, before its name is checked.
 enum Header {
     Bearer,
     Named(String),
@@ -66,11 +68,13 @@ impl SessionMiddlewareBuilder {
         }
     }
 
-    /// Makes the ids of new and renewed sessions. The default is [`SessionId::random`].
+    /// Sets the function that makes the ids of new and renewed sessions. Defaults to
+    /// [`SessionId::random`], 256 random bits.
     ///
-    /// It is called once for each request that extracts a session, whether the id is needed or not, and
-    /// again only when a second one is. It must return a new, unguessable id each time; one that is in use, or that the
-    /// client has sent, is refused with a 500.
+    /// The function is called once for each request that extracts a session, and again only if the
+    /// request needs a second id. It must return a new id each time that cannot be guessed, with at
+    /// least 128 random bits (OWASP ASVS 5.0, 7.2.3). If it returns ids that are in use or that the
+    /// client has sent, the client gets a 500.
     ///
     /// # Examples
     /// ```
@@ -89,74 +93,156 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// How long a session lives without a request that uses it. The default is 20 hours
-    /// (72 000 000 ms).
+    /// Sets how long a session lives after its last use (OWASP ASVS 5.0, 7.3.1). Defaults to 20
+    /// hours (72 000 000 ms).
     ///
-    /// A session may set [one of its own](crate::SessionHandle::set_max_age).
+    /// A session can set [its own](crate::SessionHandle::set_max_age). No session lives longer than
+    /// the [`absolute_lifetime`](Self::absolute_lifetime).
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    /// use std::time::Duration;
+    ///
+    /// // Visitors are logged out after half an hour without a request.
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .max_age(Duration::from_secs(30 * 60))
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.config.rules.lifetimes.idle = max_age;
         self
     }
 
-    /// How long a session lives however much it is used. The default is 30 days (NIST SP 800-63B,
-    /// 2.1.3).
+    /// Sets how long a session lives at most, however often it is used (OWASP ASVS 5.0, 7.3.2).
+    /// Defaults to 30 days (NIST SP 800-63B, 2.1.3).
+    ///
+    /// Example: with `.absolute_lifetime(Duration::from_secs(12 * 60 * 60))` everybody logs in
+    /// again after twelve hours.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.config.rules.lifetimes.absolute = lifetime;
         self
     }
 
-    /// How much later a session must end before the store, and the client if its cookie is
-    /// persistent, are told that it was used. The default is 1/60 of the session's maximal age.
+    /// Sets how far a request that only reads must move the session's end before the store is
+    /// written. Defaults to 1/60 of the session's `max_age`, which is 20 minutes for 20 hours.
     ///
-    /// A longer interval saves writes; a session may end this much earlier than `max_age` after its
-    /// last use.
+    /// A longer interval saves writes, but a session can then end that much earlier than `max_age`
+    /// after its last use. With zero, every request writes. A persistent cookie is sent again with
+    /// each such write.
+    ///
+    /// Example: `.touch_interval(Duration::from_secs(60))` writes at most once a minute for a
+    /// session that is only read.
     pub fn touch_interval(mut self, interval: Duration) -> Self {
         self.config.rules.lifetimes.touch_interval = Some(interval);
         self
     }
 
-    /// How long requests that still carry the old id are answered after a renewal. They change nothing
-    /// and set no cookie. The default is 10 seconds; zero makes the old id unknown at once.
+    /// Sets how long requests with the old id are still answered after the id was renewed. Defaults
+    /// to 10 seconds. Zero: the old id is unknown at once.
+    ///
+    /// A browser that sends several requests at once needs some seconds to use the new id. Requests
+    /// with the old one cannot change the session and get no cookie.
+    ///
+    /// Example: `.renewal_grace(Duration::from_secs(30))`, for clients on slow networks.
     pub fn renewal_grace(mut self, grace: Duration) -> Self {
         self.config.rules.grace = grace;
         self
     }
 
-    /// The cookie's name. The default is `__Host-session`; without
-    /// [`cookie_secure`](Self::cookie_secure) the prefix goes away by itself.
+    /// Sets the cookie's name. Defaults to `__Host-session`.
+    ///
+    /// Browsers accept a `__Host-` cookie only from the host itself and over TLS (RFC 6265bis,
+    /// 4.1.3.2; OWASP ASVS 5.0, 3.3.3). Two applications on one host need two names. If the cookie
+    /// is not [`Secure`](Self::cookie_secure), the prefixes `__Host-` and `__Secure-` are removed
+    /// from the name.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_name("__Host-shop")
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
     pub fn cookie_name(mut self, name: impl Into<String>) -> Self {
         self.cookie.name = name.into();
         self
     }
 
-    /// The paths that the cookie is sent to. The default is `/`.
+    /// Sets the path below which the browser sends the cookie. Defaults to `/`, every path.
+    ///
+    /// A path does not protect the cookie from other applications on the host. Browsers accept a
+    /// `__Host-` cookie only with the path `/`, so another path needs another name.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_name("__Secure-admin")
+    ///     .cookie_path("/admin")
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
     pub fn cookie_path(mut self, path: impl Into<String>) -> Self {
         self.cookie.path = path.into();
         self
     }
 
-    /// The domain whose hosts all get the cookie. The default is none: only the host that set it.
+    /// Sets the domain whose hosts all get the cookie. Defaults to none: only the host that set the
+    /// cookie gets it.
+    ///
+    /// Browsers refuse a `__Host-` cookie with a domain, so the cookie needs another name.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// // `shop.example.com` and `blog.example.com` share the session.
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_name("__Secure-session")
+    ///     .cookie_domain("example.com")
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
     pub fn cookie_domain(mut self, domain: impl Into<String>) -> Self {
         self.cookie.domain = Some(domain.into());
         self
     }
 
-    /// Whether the cookie is sent over HTTPS only. The default is `true`; browsers and curl treat
-    /// `http://localhost` and `http://127.0.0.1` as secure.
+    /// Sets whether the browser sends the cookie over HTTPS only (OWASP ASVS 5.0, 3.3.1). Defaults
+    /// to `true`.
+    ///
+    /// Browsers and curl treat `http://localhost` and `http://127.0.0.1` as secure, so development
+    /// needs no change. It replaces [`cookie_secure_auto`](Self::cookie_secure_auto).
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// // A site in a private network without TLS.
+    /// let sessions =
+    ///     SessionMiddleware::builder(MemoryStore::new()).cookie_secure(false).build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
     pub fn cookie_secure(mut self, secure: bool) -> Self {
         self.cookie.secure = secure;
         self.follows_connection = false;
         self
     }
 
-    /// Makes the cookie `Secure` on connections that are, for a site that answers both `https` and plain `http` on
-    /// another name than `localhost`. It takes the place of [`cookie_secure`](Self::cookie_secure).
+    /// Makes the cookie `Secure` on connections with TLS only, for a site that is reached both with
+    /// and without TLS. It replaces [`cookie_secure`](Self::cookie_secure).
     ///
-    /// A connection is secure if TLS ends in this server, or in one of the
-    /// [`trusted_proxies`](Self::trusted_proxies), which then says so. The client has **two cookies, and so two
-    /// sessions**: over TLS `__Host-session` with `Secure`, without TLS `session` (the name without its prefix, which
-    /// browsers refuse without `Secure`: RFC 6265bis, 4.1.3). On a connection nobody looks at the other one's
-    /// cookie, so what is planted on an open network is not taken over TLS.
+    /// A connection has TLS if it ends in this server, or in one of the
+    /// [`trusted_proxies`](Self::trusted_proxies) that says so. The client has **two cookies, and
+    /// so two sessions**: `__Host-session` with TLS, and `session` without it, because browsers
+    /// refuse the prefix without `Secure` (RFC 6265bis, 4.1.3). Each connection ignores the cookie
+    /// of the other kind. So an attacker on an open network cannot plant an id for the connections
+    /// with TLS.
     ///
     /// # Examples
     /// ```
@@ -174,34 +260,37 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// The addresses (`127.0.0.1`, `::1`) and networks (`10.0.0.0/8`) of the proxies that
-    /// [`cookie_secure_auto`](Self::cookie_secure_auto) believes when they say that the client came over TLS. The
-    /// default is none.
+    /// Sets the addresses (`127.0.0.1`, `::1`) and networks (`10.0.0.0/8`) of the proxies whose
+    /// headers [`cookie_secure_auto`](Self::cookie_secure_auto) trusts. Defaults to none.
     ///
-    /// They say it in `X-Forwarded-Proto` or in `Forwarded` (RFC 7239), in the last element, and if both are there, in
-    /// both; from anybody else the headers mean nothing. A proxy that is connected through a Unix socket has no
-    /// address: behind one, set `cookie_secure(true)`.
+    /// A proxy says in the last element of `X-Forwarded-Proto` or `Forwarded` (RFC 7239) whether
+    /// the client's connection has TLS. If it sends both headers, both must say so. The headers are
+    /// ignored from any other address. A proxy on a Unix socket has no address; behind one, set
+    /// `cookie_secure(true)`.
+    ///
+    /// Example: `.trusted_proxies(["127.0.0.1", "10.0.0.0/8"])`.
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.trusted_proxies = proxies.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Signs the ids that clients get, so that an id that is not from here is known without asking the store. The
-    /// default is not to: ids cannot be guessed anyway, but looking for invented ones costs store calls.
+    /// Sets the keys that sign the ids. An id without a valid signature is refused without a store
+    /// call. Defaults to none: ids are not signed, because they cannot be guessed anyway.
     ///
-    /// The first key signs, all of them verify. To replace a key, put the new one in front, and drop the old one
-    /// once the sessions from before have ended: a client whose id an older key has signed gets it signed by the first
-    /// one at the next request that uses its session, which costs one touch. The signature (HMAC-SHA256) is of the
-    /// cookie's name too, so it is of no use to another cookie or to another application with the same key.
+    /// The first key signs; all of them verify. To replace a key, put the new one first, and remove
+    /// the old one when the sessions from before have ended. A client with an id that an older key
+    /// has signed gets it signed again, at the cost of one touch. The signature (HMAC-SHA256)
+    /// covers the cookie's name, so it is not valid for another cookie.
     ///
-    /// Ids that were given out **unsigned are refused** as any forged one: those who are logged in when this is turned
-    /// on log in once more.
+    /// Ids that were issued **without a signature are refused**: turning this on logs all users
+    /// out.
     ///
     /// # Examples
     /// ```
     /// use actix_typed_session::{Key, MemoryStore, SessionMiddleware};
     ///
-    /// let keys = [Key::generate()]; // in truth from the application's secrets, the newest first
+    /// // In production from the application's secrets, the newest first.
+    /// let keys = [Key::generate()];
     /// let sessions = SessionMiddleware::builder(MemoryStore::new()).signing_keys(keys).build()?;
     /// # Ok::<(), actix_typed_session::ConfigError>(())
     /// ```
@@ -210,21 +299,25 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Takes ids from `Authorization: Bearer <id>` too, for clients that keep no cookies. The default is not to.
+    /// Accepts ids in `Authorization: Bearer <id>` too, for clients without cookies (RFC 6750,
+    /// 2.1). Defaults to cookies only.
     ///
-    /// Each client is answered the way it came. One that has sent a bearer token gets a new or renewed id in the
-    /// response header `Session-Token`, and never a cookie; if its session has ended, that header is there and empty.
-    /// To begin a session, it sends `Authorization: Bearer` with nothing behind it. One that has sent a cookie gets
-    /// a cookie, so that no script can have the id read out to it.
+    /// A client gets its new or renewed id through the channel that it used:
     ///
-    /// Other schemes and JSON web tokens (RFC 7519) are left alone, as if they were not there; any other
-    /// bearer token that names no session counts as an unknown id. Where foreign tokens without such a shape come along,
-    /// use [`header`](Self::header). A request whose cookie names one session and whose header names another is refused
-    /// with 400.
+    /// - A client with a bearer token gets the id in the response header `Session-Token`, and never
+    ///   a cookie. If its session has ended, that header is empty. To begin a session, it sends
+    ///   `Authorization: Bearer` without a token.
+    /// - A client with a cookie gets a cookie, so a script cannot have the id sent to it in a
+    ///   header.
+    /// - A request whose cookie and header name different sessions gets a 400.
     ///
-    /// Answers with an id are `Cache-Control: no-store` (RFC 9111, 5.2.2.5), and browsers show `Session-Token` to scripts of
-    /// other origins only if `Access-Control-Expose-Headers` names it. This and [`header`](Self::header) exclude each
-    /// other: the last one counts.
+    /// Other schemes and JSON web tokens (RFC 7519) are ignored. Any other bearer token counts as
+    /// an unknown id; if clients send such tokens for another purpose, use
+    /// [`header`](Self::header).
+    ///
+    /// Responses with an id have `Cache-Control: no-store` (RFC 9111, 5.2.2.5). Browsers show
+    /// `Session-Token` to scripts of other origins only if `Access-Control-Expose-Headers` names
+    /// it. This replaces [`header`](Self::header).
     ///
     /// # Examples
     /// ```
@@ -238,10 +331,12 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// Takes ids from a header of this name too, for clients that keep no cookies. The default is not to.
+    /// Accepts ids in a header of this name too, for clients without cookies. Defaults to cookies
+    /// only.
     ///
-    /// As [`bearer`](Self::bearer), but requests and answers have the id in this one header, and a client that wants
-    /// a session sends it empty.
+    /// As [`bearer`](Self::bearer), but requests and responses carry the id in this one header. A
+    /// client that wants to begin a session sends the header without a value. This replaces
+    /// [`bearer`](Self::bearer).
     ///
     /// # Examples
     /// ```
@@ -255,49 +350,89 @@ impl SessionMiddlewareBuilder {
         self
     }
 
-    /// When the cookie is sent with requests that other sites cause. The default is
-    /// [`SameSite::Lax`].
+    /// Sets when the browser sends the cookie with requests that come from other sites (RFC
+    /// 6265bis, 5.6.7; OWASP ASVS 5.0, 3.3.2). Defaults to [`SameSite::Lax`].
+    ///
+    /// Example: with `.same_site(SameSite::Strict)` a visitor who follows a link from another site
+    /// arrives without a session.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.cookie.same_site = same_site;
         self
     }
 
-    /// Whether scripts are kept from the cookie. The default is `true`.
+    /// Sets whether the browser hides the cookie from scripts (RFC 6265bis, 4.1.2.6; OWASP ASVS
+    /// 5.0, 3.3.4). Defaults to `true`.
+    ///
+    /// Example: `.http_only(false)`, if the page's own script must read the cookie. A script that
+    /// an attacker injects can read it too.
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.cookie.http_only = http_only;
         self
     }
 
-    /// Whether the cookie is kept apart for each site that embeds this one (CHIPS). The default is
-    /// `false`.
+    /// Sets whether the browser keeps a separate cookie for each site that embeds this one (CHIPS).
+    /// Defaults to `false`.
+    ///
+    /// A page that other sites embed needs it, together with [`SameSite::None`].
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SameSite, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .same_site(SameSite::None)
+    ///     .partitioned(true)
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.cookie.partitioned = partitioned;
         self
     }
 
-    /// Whether the cookie outlives the browser. The default is `false`.
+    /// Sets whether the cookie outlives the browser. Defaults to `false`: the browser deletes it
+    /// when it closes.
     ///
-    /// A session may [decide for itself](crate::SessionHandle::set_persistent): "remember me".
+    /// A persistent cookie has a `Max-Age` that ends with the session. A session can
+    /// [decide for itself](crate::SessionHandle::set_persistent), for a "remember me" checkbox.
+    ///
+    /// Example: with `.persistent(true)` visitors stay logged in when they close the browser.
     pub fn persistent(mut self, persistent: bool) -> Self {
         self.config.rules.persistent = persistent;
         self
     }
 
-    /// Whether the changes of a request are stored although its response is a server error (5xx). The
-    /// default is `false`.
+    /// Sets whether the changes of a request are stored if its response is a server error (5xx).
+    /// Defaults to `false`.
+    ///
+    /// Example: `.save_on_server_error(true)` counts failed attempts in the session also if the
+    /// handler answers with a 500.
     pub fn save_on_server_error(mut self, save: bool) -> Self {
         self.config.save_on_server_error = save;
         self
     }
 
-    /// What becomes of requests while the store is not available. The default is
-    /// [`OnOutage::FailClosed`]: those that need it are answered with 503.
+    /// Sets what happens to requests while the store is not available. Defaults to
+    /// [`OnOutage::FailClosed`]: requests that need the store get a 503.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, OnOutage, SessionMiddleware};
+    ///
+    /// // Visitors see the site as if they were logged out.
+    /// let sessions =
+    ///     SessionMiddleware::builder(MemoryStore::new()).on_outage(OnOutage::Anonymous).build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
     pub fn on_outage(mut self, on_outage: OnOutage) -> Self {
         self.config.rules.on_outage = on_outage;
         self
     }
 
-    /// What tells the time. The default is the operating system's clock.
+    /// Sets the source of the current time. Defaults to [`SystemClock`](crate::SystemClock).
+    ///
+    /// Example: `.clock(FakeClock::default())` in a test (feature `conformance`). Give the store
+    /// the same clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.config.clock = Arc::new(clock);
         self
@@ -306,20 +441,15 @@ impl SessionMiddlewareBuilder {
     /// Makes the middleware.
     ///
     /// # Errors
-    /// The settings contradict each other, or browsers would refuse the cookie.
+    /// A setting is not valid, two settings contradict each other, or browsers would refuse the
+    /// cookie.
     pub fn build(self) -> Result<SessionMiddleware, ConfigError> {
+        self.check_lifetimes()?;
         let mut config = self.config;
-        let lifetimes = &config.rules.lifetimes;
-        for (name, duration) in
-            [("max_age", lifetimes.idle), ("absolute_lifetime", lifetimes.absolute)]
-        {
-            if duration.as_millis() == 0 {
-                return Err(ConfigError::ZeroDuration(name));
-            }
-        }
         let mut cookie = self.cookie.checked()?;
         if let Persistence::Client(_) = config.sessions {
-            // A sealed cookie needs no signature, and is too long for other headers.
+            // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot
+            // carry it.
             let header = self.header.as_ref().map(|header| match header {
                 Header::Bearer => "bearer",
                 Header::Named(_) => "header",
@@ -350,6 +480,15 @@ impl SessionMiddlewareBuilder {
         };
         Ok(SessionMiddleware::from(config))
     }
+
+    fn check_lifetimes(&self) -> Result<(), ConfigError> {
+        let lifetimes = &self.config.rules.lifetimes;
+        let limits = [("max_age", lifetimes.idle), ("absolute_lifetime", lifetimes.absolute)];
+        match limits.iter().find(|(_, duration)| duration.as_millis() == 0) {
+            Some((name, _)) => Err(ConfigError::ZeroDuration(name)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for SessionMiddlewareBuilder {
@@ -373,6 +512,14 @@ mod tests {
     #[test]
     fn max_age_defaults_to_72_000_000_ms() {
         assert_eq!(builder().config.rules.lifetimes.idle.as_millis(), 72_000_000);
+    }
+
+    #[test]
+    fn the_other_times_default_to_30_days_and_10_seconds() {
+        let rules = builder().config.rules;
+        assert_eq!(rules.lifetimes.absolute, Duration::from_secs(30 * 24 * 60 * 60));
+        assert_eq!(rules.grace, Duration::from_secs(10));
+        assert_eq!(rules.lifetimes.touch_interval, None, "1/60 of the idle time");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A record as bytes: the format of stores that keep it in one piece.
+//! A record as bytes: the format of stores that keep each session in one piece.
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -20,47 +20,48 @@ use crate::{
 };
 
 impl Record {
-    /// The record as bytes, for stores that keep it in one piece: JSON with a format version.
+    /// The record as bytes, for stores that keep it in one piece: JSON with a format number.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(&Wire {
+        serde_json::to_vec(&StoredRecord {
             v: FORMAT,
             created: self.created_at.as_unix_ms(),
             expires: self.expires_at.as_unix_ms(),
             version: self.version,
             max_age: self.limits.max_age.map(whole_ms),
             persistent: self.limits.persistent,
-            retired: self.retired.as_deref().map(|retired| WireRetired {
+            retired: self.retired.as_deref().map(|retired| StoredRetired {
                 successor: retired.successor.map(|key| key.to_hex()),
             }),
-            index: self.index().map(|index| WireIndex {
+            index: self.index().map(|index| StoredIndex {
                 public_id: index.public_id().to_string(),
                 names: index.names().map(str::to_owned).collect(),
             }),
-            fields: WireFields(Arc::clone(&self.fields)),
+            fields: StoredFields(Arc::clone(&self.fields)),
         })
         .expect("numbers, names and raw JSON always serialise")
     }
 
-    /// A session that is not retired, with its id, as a JSON list: in fewer bytes, where each one counts.
+    /// A session and its id as a JSON list, for cookies, where each byte counts. The session must
+    /// not be retired or indexed.
     #[cfg(feature = "sealed")]
     pub(crate) fn to_compact_bytes(&self, id: &str) -> Vec<u8> {
-        let compact: Compact<&str> = (
+        let compact: CompactRecord<&str> = (
             id,
             self.created_at.as_unix_ms(),
             self.expires_at.as_unix_ms(),
             self.version,
             self.limits.max_age.map(whole_ms),
             self.limits.persistent,
-            WireFields(Arc::clone(&self.fields)),
+            StoredFields(Arc::clone(&self.fields)),
         );
         serde_json::to_vec(&compact).expect("numbers, names and raw JSON always serialise")
     }
 
-    /// Reads what [`to_compact_bytes`](Self::to_compact_bytes) wrote.
+    /// Reads the bytes that [`to_compact_bytes`](Self::to_compact_bytes) wrote; `None` for others.
     #[cfg(feature = "sealed")]
     pub(crate) fn from_compact_bytes(bytes: &[u8]) -> Option<(String, Self)> {
         let (id, created, expires, version, max_age, persistent, fields) =
-            serde_json::from_slice::<Compact<String>>(bytes).ok()?;
+            serde_json::from_slice::<CompactRecord<String>>(bytes).ok()?;
         let record = Self {
             version,
             limits: Limits { max_age: max_age.map(Duration::from_millis), persistent },
@@ -70,50 +71,22 @@ impl Record {
         Some((id, record))
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
-    /// [`RecordError::Version`] for the format of a later release, whose bytes must be left alone;
-    /// [`RecordError::Damaged`] for anything else that is not a whole record.
+    /// [`RecordError::Version`]: a later release wrote the record, so the store must not change it.
+    /// [`RecordError::Damaged`]: the bytes are not a whole record.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        let wire = match serde_json::from_slice::<Wire>(bytes) {
-            Ok(wire) => wire,
+        let stored = match serde_json::from_slice::<StoredRecord>(bytes) {
+            Ok(stored) => stored,
             Err(error) => {
-                return Err(match serde_json::from_slice::<WireVersion>(bytes) {
-                    Ok(WireVersion { v }) if v > FORMAT => RecordError::Version(v),
+                return Err(match serde_json::from_slice::<StoredVersion>(bytes) {
+                    Ok(StoredVersion { v }) if v > FORMAT => RecordError::Version(v),
                     _ => RecordError::Damaged(error.into()),
                 });
             }
         };
-        let successor = |retired: WireRetired| match retired.successor {
-            None => Ok(Retired { successor: None }),
-            Some(hex) => StoreKey::from_hex(&hex)
-                .map(|key| Retired { successor: Some(key) })
-                .ok_or_else(|| {
-                    RecordError::Damaged(
-                        serde_json::Error::custom("the successor is no key").into(),
-                    )
-                }),
-        };
-        let index = |index: WireIndex| match index.public_id.parse() {
-            Ok(public_id) => {
-                Ok(Index::stored(public_id, index.names.into_iter().map(Cow::Owned).collect()))
-            }
-            Err(error) => Err(RecordError::Damaged(serde_json::Error::custom(error).into())),
-        };
-        Ok(Self {
-            created_at: Timestamp::from_unix_ms(wire.created),
-            expires_at: Timestamp::from_unix_ms(wire.expires),
-            version: wire.version,
-            limits: Limits {
-                max_age: wire.max_age.map(Duration::from_millis),
-                persistent: wire.persistent,
-            },
-            retired: wire.retired.map(successor).transpose()?.map(Arc::new),
-            index: wire.index.map(index).transpose()?.map(Arc::new),
-            fields: wire.fields.0,
-            is_whole: true,
-        })
+        stored.into_record().map_err(|error| RecordError::Damaged(error.into()))
     }
 }
 
@@ -123,10 +96,11 @@ impl Record {
 pub enum RecordError {
     /// A later release wrote the record.
     #[error(
-        "the record has format {0}, newer than this release's format {FORMAT}; run the release that wrote it"
+        "the record has format {0}, which is newer than this release's format {FORMAT}; \
+         run the release that wrote it"
     )]
     Version(u32),
-    /// The bytes are cut off, or were never a record.
+    /// The bytes are cut off, changed, or were never a record.
     #[error("the record is damaged")]
     Damaged(#[source] ValueError),
 }
@@ -134,13 +108,13 @@ pub enum RecordError {
 const FORMAT: u32 = 1;
 
 #[derive(Deserialize)]
-struct WireVersion {
+struct StoredVersion {
     v: u32,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wire {
+struct StoredRecord {
     #[serde(deserialize_with = "this_format")]
     v: u32,
     created: u64,
@@ -151,28 +125,61 @@ struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     persistent: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    retired: Option<WireRetired>,
+    retired: Option<StoredRetired>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    index: Option<WireIndex>,
-    fields: WireFields,
+    index: Option<StoredIndex>,
+    fields: StoredFields,
 }
 
-/// The id; when the session was created, and when it ends; version; limits; fields. A session that is extended
-/// takes no more bytes than before.
+impl StoredRecord {
+    fn into_record(self) -> Result<Record, serde_json::Error> {
+        Ok(Record {
+            created_at: Timestamp::from_unix_ms(self.created),
+            expires_at: Timestamp::from_unix_ms(self.expires),
+            version: self.version,
+            limits: Limits {
+                max_age: self.max_age.map(Duration::from_millis),
+                persistent: self.persistent,
+            },
+            retired: self.retired.map(StoredRetired::into_retired).transpose()?.map(Arc::new),
+            index: self.index.map(StoredIndex::into_index).transpose()?.map(Arc::new),
+            fields: self.fields.0,
+            is_whole: true,
+        })
+    }
+}
+
+/// The id, when the session was created, when it ends, its version, its two limits, its fields. The
+/// length does not change when the session is extended.
 #[cfg(feature = "sealed")]
-type Compact<Id> = (Id, u64, u64, u64, Option<u64>, Option<bool>, WireFields);
+type CompactRecord<Id> = (Id, u64, u64, u64, Option<u64>, Option<bool>, StoredFields);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WireIndex {
+struct StoredIndex {
     public_id: String,
     names: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WireRetired {
+struct StoredRetired {
     successor: Option<String>,
+}
+
+impl StoredIndex {
+    fn into_index(self) -> Result<Index, serde_json::Error> {
+        let public_id = self.public_id.parse().map_err(serde_json::Error::custom)?;
+        Ok(Index::stored(public_id, self.names.into_iter().map(Cow::Owned).collect()))
+    }
+}
+
+impl StoredRetired {
+    fn into_retired(self) -> Result<Retired, serde_json::Error> {
+        let not_a_key = || serde_json::Error::custom("the successor is not a store key");
+        let parse = |hex: String| StoreKey::from_hex(&hex).ok_or_else(not_a_key);
+        Ok(Retired { successor: self.successor.map(parse).transpose()? })
+    }
 }
 
 fn this_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -182,33 +189,33 @@ fn this_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
     }
 }
 
-struct WireFields(Fields);
+struct StoredFields(Fields);
 
-impl Serialize for WireFields {
+impl Serialize for StoredFields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, json)| (name, &**json)))
     }
 }
 
-impl<'de> Deserialize<'de> for WireFields {
+impl<'de> Deserialize<'de> for StoredFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FieldsVisitor;
 
         impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = WireFields;
+            type Value = StoredFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of session fields")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WireFields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StoredFields, A::Error> {
                 let mut fields = LiteMap::new();
                 while let Some((name, json)) = map.next_entry::<String, Box<RawValue>>()? {
                     if fields.insert(Cow::Owned(name), Arc::from(json)).is_some() {
-                        return Err(A::Error::custom("a field is there twice"));
+                        return Err(A::Error::custom("a field occurs twice"));
                     }
                 }
-                Ok(WireFields(Arc::new(fields)))
+                Ok(StoredFields(Arc::new(fields)))
             }
         }
 
@@ -220,7 +227,7 @@ impl From<RecordError> for StoreError {
     fn from(error: RecordError) -> Self {
         match error {
             RecordError::Damaged(_) => Self::damaged(error),
-            // A rolling deploy: the newer release can read it, so it is not damage.
+            // Happens in a rolling deploy. The newer release can read it, so it is not damaged.
             RecordError::Version(_) => Self::unavailable(error),
         }
     }

@@ -1,19 +1,23 @@
-//! The index: which sessions are found by the values of their fields, and in which order.
+//! The index: which fields a session is found by, and its id for pages and tools.
 
 use std::{fmt, str::FromStr};
 
-use super::record::FieldName;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::field_name::FieldName;
 use crate::time::{Lifetimes, Timestamp};
 
-/// The name of a session for pages and tools: it says where the session stands among those with the same
-/// value, stays when the session's id is renewed, and opens nothing.
+/// A session's id for pages and tools. It does not open the session.
 ///
-/// It is made when an indexed field is written for the first time, from the time and 64 random bits.
-/// [`Sessions`](crate::Sessions) takes it together with [the value](By) under which the session is listed;
-/// alone it names nothing, so a visitor who sends somebody else's reaches nobody else's session.
+/// The session gets it when an indexed field is written for the first time, from the time and 64
+/// random bits, and keeps it when its secret id is renewed. Ids sort in the order in which the
+/// sessions began, so a list that is read page by page shows each session once.
 ///
-/// Ids are in the order in which the sessions began. A session keeps its own while it is used, changed or
-/// renewed, so whoever goes from page to page sees each session once, whatever happens meanwhile.
+/// [`Sessions`](crate::Sessions) takes a public id together with the [value](crate::By) under which
+/// the session is listed. So a visitor who sends the public id of another user's session reaches
+/// nothing.
+///
+/// With serde it is its text.
 ///
 /// # Examples
 /// ```
@@ -21,7 +25,8 @@ use crate::time::{Lifetimes, Timestamp};
 ///
 /// let id: PublicId = "01a0b1c2d3e40123456789abcdef".parse()?;
 /// assert_eq!(id.to_string(), "01a0b1c2d3e40123456789abcdef");
-/// # Ok::<(), actix_typed_session::InvalidPublicId>(())
+/// assert_eq!(serde_json::to_string(&id)?, "\"01a0b1c2d3e40123456789abcdef\"");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicId {
@@ -29,37 +34,37 @@ pub struct PublicId {
     random: u64,
 }
 
-/// No store can tell a later time; it is the last millisecond of the year 9999.
-const LAST: Timestamp = Timestamp::from_unix_ms(253_402_300_799_999);
+/// Later times do not fit into the 48 bits that an id has for it, nor into the dates of databases.
+const LAST: Timestamp = Timestamp::END_OF_9999;
 
 impl PublicId {
-    /// A new one, for a session that no use can extend beyond `until`. A store may forget then that the session
-    /// is indexed.
+    /// A new id for a session that ends at `until` at the latest. A store may remove the session
+    /// from its index then. Times after the year 9999 become its end.
     pub fn new(until: Timestamp) -> Self {
         Self { until: until.min(LAST), random: rand::random() }
     }
 
-    /// That of a session begun at this time. It is good for twice as long as the session can live, so that
-    /// sessions are still found if the absolute lifetime is raised.
+    /// A new id for a session that begins at this time. Its `until` is two absolute lifetimes
+    /// later, so that sessions are still found after the absolute lifetime is raised.
     pub(crate) fn beginning(created_at: Timestamp, lifetimes: &Lifetimes) -> Self {
         Self::new(lifetimes.deadline(lifetimes.deadline(created_at)))
     }
 
-    /// When the session has certainly ended.
+    /// The time at which the session has certainly ended.
     pub fn until(&self) -> Timestamp {
         self.until
     }
 
-    /// 14 bytes, in whose order ids are.
+    /// The id as 14 bytes, which sort as the ids do.
     pub fn to_bytes(&self) -> [u8; 14] {
         let mut bytes = [0; 14];
-        // OK because no time is later than the year 9999.
+        // OK because the end of the year 9999 fits into six bytes.
         bytes[..6].copy_from_slice(&self.until.as_unix_ms().to_be_bytes()[2..]);
         bytes[6..].copy_from_slice(&self.random.to_be_bytes());
         bytes
     }
 
-    /// The id that [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) wrote.
     pub fn from_bytes(bytes: [u8; 14]) -> Self {
         let [mut until, mut random] = [[0; 8]; 2];
         until[2..].copy_from_slice(&bytes[..6]);
@@ -68,7 +73,7 @@ impl PublicId {
         Self { until: until.min(LAST), random: u64::from_be_bytes(random) }
     }
 
-    /// The last id before this one, if there is one.
+    /// The greatest id below this one, if there is one.
     pub(crate) fn predecessor(self) -> Option<Self> {
         match (self.random, self.until.as_unix_ms()) {
             (0, 0) => None,
@@ -81,7 +86,7 @@ impl PublicId {
 }
 
 impl fmt::Display for PublicId {
-    /// 28 lower-case hexadecimal digits, in whose order ids are.
+    /// 28 lower-case hexadecimal digits, which sort as the ids do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:012x}{:016x}", self.until.as_unix_ms(), self.random)
     }
@@ -111,44 +116,60 @@ impl FromStr for PublicId {
     }
 }
 
-/// The text is no [`PublicId`].
+impl Serialize for PublicId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The text is not a [`PublicId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the public id of a session has 28 characters, each of `0` to `9` or `a` to `f`")]
+#[error(
+    "the text is not the public id of a session, \
+     which has 28 characters, each of `0` to `9` or `a` to `f`"
+)]
+#[non_exhaustive]
 pub struct InvalidPublicId;
 
-/// Which fields of a session are indexed, and its name for pages and tools. It is stored with the session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The public id of a session and the names of its indexed fields. It is stored with the session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Index {
     public_id: PublicId,
     names: Vec<FieldName>,
 }
 
 impl Index {
-    /// The index of a session of which one field is indexed.
+    /// The index of a session with one indexed field.
     ///
     /// # Panics
-    /// The name has control characters; the derive does not let any such name through.
+    /// The name has control characters. The derive refuses such names.
     pub fn new(public_id: PublicId, name: FieldName) -> Self {
         assert!(!name.chars().any(char::is_control), "the name of an indexed field is printable");
         Self { public_id, names: vec![name] }
     }
 
-    /// As it was stored.
+    /// An index that was read from a store.
     pub(crate) fn stored(public_id: PublicId, names: Vec<FieldName>) -> Self {
         Self { public_id, names }
     }
 
-    /// The session's name for pages and tools.
+    /// The session's id for pages and tools.
     pub fn public_id(&self) -> PublicId {
         self.public_id
     }
 
-    /// The names, in the store, of the indexed fields.
+    /// The names of the indexed fields, as in the store.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|name| &**name)
     }
 
-    /// Both fields are indexed. The session keeps its public id.
+    /// This index with the fields of another one. The public id stays.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let mut both = self.clone();
         let new = other.names.iter().filter(|name| !self.names.contains(name));
@@ -172,6 +193,8 @@ mod tests {
             [id(0, 0), id(0, 1), id(1, 0), id(255, u64::MAX), id(256, 0), id(LAST.as_unix_ms(), 7)]
         {
             assert_eq!(id.to_string().parse(), Ok(id));
+            let json = serde_json::to_string(&id).expect("text always serialises");
+            assert_eq!(serde_json::from_str(&json).ok(), Some(id));
             assert_eq!(PublicId::from_bytes(id.to_bytes()), id);
             assert!(id.predecessor().is_none_or(|before| before < id));
             let now = Some((id, id.to_string(), id.to_bytes()));
@@ -183,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_public_id() {
+    fn other_text_is_not_a_public_id() {
         let good = id(1_000_000, 7).to_string();
         let long = format!("{good}0");
         let upper = good.to_uppercase().replace('0', "A");

@@ -1,5 +1,6 @@
 //! What is stored.
 
+mod field_name;
 mod format;
 mod index;
 mod number;
@@ -9,9 +10,10 @@ mod record;
 #[cfg(feature = "redis")]
 pub(crate) use record::{Fields, Retired};
 pub use {
+    field_name::FieldName,
     format::RecordError,
     index::{Index, InvalidPublicId, PublicId},
     number::{Counter, Number},
     patch::{Change, NewExpiry, Patch, Refused},
-    record::{FieldName, Grace, OldId, Record},
+    record::{Grace, OldId, Record},
 };

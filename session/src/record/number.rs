@@ -1,24 +1,33 @@
-//! Numbers that add up: the values of `merge = "add"` fields and the differences between them.
+//! Numbers that concurrent requests add to: values of `merge = "add"` fields and their differences.
 
 use serde::ser::Error as _;
 use serde_json::value::RawValue;
 
-/// A number that concurrent requests add to.
+/// The value of a `merge = "add"` field, or a difference that is added to it.
 ///
-/// Whole numbers are 64 bits wide and saturate; floating-point numbers follow IEEE 754.
+/// Whole numbers have 64 bits. Sums saturate: a sum beyond the greatest or the least value is that
+/// value.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::Number;
+///
+/// assert_eq!(Number::from(2).saturating_add(3.into()), Number::Int(5));
+/// assert_eq!(Number::from(2).saturating_add(0.5.into()), Number::Float(2.5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Number {
     /// A whole number.
     Int(i64),
-    /// A floating-point number; never NaN or infinite in a stored record.
+    /// A floating-point number. In a stored record it is never NaN or infinite.
     Float(f64),
 }
 
 impl Number {
-    /// Adds another number; a sum with a floating-point part is floating-point.
+    /// The sum, which is a floating-point number if one of the two is.
     ///
-    /// Nothing overflows: a sum past the largest or smallest value is that value.
+    /// A sum beyond the greatest or the least value is that value.
     pub fn saturating_add(self, other: Self) -> Self {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => Self::Int(a.saturating_add(b)),
@@ -26,7 +35,7 @@ impl Number {
         }
     }
 
-    /// What must be added to `earlier` to get this number.
+    /// The difference that must be added to `earlier` to get this number.
     pub(crate) fn since(self, earlier: Self) -> Self {
         match (self, earlier) {
             (Self::Int(a), Self::Int(b)) => Self::Int(a.saturating_sub(b)),
@@ -41,7 +50,7 @@ impl Number {
         }
     }
 
-    /// Reads the number of a JSON text.
+    /// Reads a JSON number.
     ///
     /// # Errors
     /// The text is not a JSON number.
@@ -49,7 +58,8 @@ impl Number {
         let text = json.get();
         match text.parse::<i64>() {
             Ok(n) => Ok(Self::Int(n)),
-            // A whole number past i64 comes from a `u64` that was stored before the field was a sum.
+            // A whole number beyond `i64` was stored as a `u64`, before the field had `merge =
+            // "add"`.
             Err(_) => match serde_json::from_str::<u64>(text) {
                 Ok(_) => Ok(Self::Int(i64::MAX)),
                 Err(_) => serde_json::from_str(text).map(Self::Float),
@@ -66,11 +76,11 @@ impl Number {
         RawValue::from_string(text).expect("a number is JSON")
     }
 
-    /// Itself, or an error if JSON has no such number.
+    /// This number, or an error if it is NaN or infinite, which JSON cannot express.
     pub(crate) fn checked(self) -> Result<Self, serde_json::Error> {
         match self {
             Self::Float(n) if !n.is_finite() => {
-                Err(serde_json::Error::custom("NaN and the infinities have no JSON number"))
+                Err(serde_json::Error::custom("NaN and the infinities are not JSON numbers"))
             }
             number => Ok(number),
         }
@@ -84,15 +94,28 @@ impl Number {
     }
 }
 
-/// The types that `#[session(merge = "add")]` works on: the integers up to 64 bits, `f32` and `f64`.
+impl From<i64> for Number {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
+    }
+}
+
+/// The types of `#[session(merge = "add")]` fields: the integers of up to 64 bits, `f32` and `f64`.
 ///
-/// What is stored is the sum of all differences. It may leave the field's type: two requests that
-/// each take the last item of a `u32` stock store −1. Such a sum reads as the nearest value of the
-/// type, here 0.
+/// The store keeps the sum of all differences, which may be outside the field's type. If two
+/// requests each take the last item of a `u32` stock, the sum is −1. Such a sum reads as the
+/// nearest value of the type, here 0.
 #[diagnostic::on_unimplemented(
-    message = "`merge = \"add\"` needs a number, and `{Self}` is none that adds up",
+    message = "`merge = \"add\"` needs a number, but `{Self}` is not one that adds up",
     label = "not an integer of up to 64 bits, `f32` or `f64`",
-    note = "make the field one of `i8`…`i64`, `u8`…`u64`, `isize`, `usize`, `f32`, `f64`, or choose another merge rule"
+    note = "make the field one of `i8`…`i64`, `u8`…`u64`, `isize`, `usize`, `f32`, `f64`, \
+            or choose another merge rule"
 )]
 pub trait Counter: Copy + 'static {
     #[doc(hidden)]

@@ -1,23 +1,19 @@
-//! What a request changed: the one thing that is written back.
+//! The changes of a request, which are all that is written back.
 
 use std::{fmt, sync::Arc};
 
 use litemap::LiteMap;
 use serde_json::value::RawValue;
 
-use super::{
-    index::Index,
-    number::Number,
-    record::{FieldName, Record},
-};
+use super::{field_name::FieldName, index::Index, number::Number, record::Record};
 use crate::time::{Limits, Timestamp};
 
 /// The changes of one request, field by field.
 ///
-/// A store applies the whole patch or nothing of it, and leaves the fields alone that it does not
-/// name. [`apply_to`](Self::apply_to) is the meaning of a patch; a store that cannot call it, because
-/// the change happens inside a database, does the same from [`changes`](Self::changes) and its
-/// neighbours.
+/// A store applies the whole patch or nothing, and does not touch fields that the patch does not
+/// name. [`apply_to`](Self::apply_to) defines what a patch means. A store that changes the session
+/// inside a database cannot call it. Such a store does the same with [`changes`](Self::changes) and
+/// the other getters.
 ///
 /// # Examples
 /// ```
@@ -33,7 +29,7 @@ use crate::time::{Limits, Timestamp};
 /// ```
 #[derive(Clone, Default)]
 pub struct Patch {
-    /// Shared between clones; `None` is none.
+    /// Shared between clones. `None`: no changes.
     changes: Option<Arc<LiteMap<FieldName, Change>>>,
     begins_anew: Option<Timestamp>,
     expiry: Option<NewExpiry>,
@@ -47,39 +43,39 @@ pub struct Patch {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Change {
-    /// The field gets this value.
+    /// Gives the field this value.
     Set(Arc<RawValue>),
-    /// The field is gone afterwards.
+    /// Removes the field.
     Remove,
-    /// The field's number grows by `by`. A field that is absent or not a number counts as `from`.
+    /// Adds `by` to the field's number. A field that is absent or not a number counts as `from`.
     Add {
-        /// What an absent field counts as.
+        /// The number that an absent field counts as.
         from: Number,
-        /// What is added.
+        /// The number to add.
         by: Number,
     },
 }
 
 /// What happens to the session's expiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NewExpiry {
-    /// No earlier than this: the session was used.
+    /// Moves the expiry to this time if that is later, because the session was used.
     ExtendTo(Timestamp),
-    /// Exactly this: the session's limits were changed.
+    /// Moves the expiry to exactly this time, because the session's limits were changed.
     Set(Timestamp),
 }
 
-/// Why a record does not take a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a patch cannot be applied to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The session's id was renewed; nothing is written through the old one. To a store this is the
-    /// same as a session that is gone.
-    #[error("the session's id was renewed; the old id writes nothing")]
+    /// The session's id was renewed, and the old id cannot write. A store reports the session as
+    /// gone.
+    #[error("the session's id was renewed; write with the new id")]
     Retired,
     /// The patch expects another version of the record.
-    #[error("the session was changed by another request")]
+    #[error("another request changed the session; load it again and apply the changes to that")]
     Stale,
 }
 
@@ -87,17 +83,18 @@ impl Patch {
     /// The record after the patch.
     ///
     /// # Errors
-    /// The record does not take the patch, and nothing of it is applied.
+    /// The record is retired, or has another version than the patch expects.
     pub fn apply_to(&self, record: &Record) -> Result<Record, Refused> {
         let mut record = record.clone();
         self.apply_in_place(&mut record)?;
         Ok(record)
     }
 
-    /// As [`apply_to`](Self::apply_to). The fields are copied only if the record shares them with another.
+    /// As [`apply_to`](Self::apply_to), but changes the record. Its fields are copied only if it
+    /// shares them with a clone.
     ///
     /// # Errors
-    /// The record does not take the patch, and stays as it is.
+    /// As [`apply_to`](Self::apply_to); the record is unchanged then.
     pub fn apply_in_place(&self, record: &mut Record) -> Result<(), Refused> {
         if record.is_retired() {
             return Err(Refused::Retired);
@@ -122,32 +119,35 @@ impl Patch {
         }
         if let Some(index) = &self.index {
             record.index = Some(match &record.index {
-                Some(known) => Arc::new(known.and(index)),
+                Some(before) => Arc::new(before.and(index)),
                 None => Arc::clone(index),
             });
         }
         if self.changes_fields() {
-            let fields = Arc::make_mut(&mut record.fields);
-            if fields.is_empty() {
-                // No larger than a new session needs.
-                *fields = LiteMap::with_capacity(self.changes().count());
-            }
-            for (name, change) in self.changes.iter().flat_map(|changes| changes.iter()) {
-                match (change.applied_to(fields.get(name)), fields.get_mut(name)) {
-                    (Some(json), Some(stored)) => *stored = json,
-                    (Some(json), None) => {
-                        fields.insert(name.clone(), json);
-                    }
-                    (None, _) => {
-                        fields.remove(name);
-                    }
-                }
-            }
+            self.apply_changes(Arc::make_mut(&mut record.fields));
         }
         Ok(())
     }
 
-    /// The changed fields in the order of their names.
+    fn apply_changes(&self, fields: &mut LiteMap<FieldName, Arc<RawValue>>) {
+        if fields.is_empty() {
+            // A new session gets exactly the room that it needs.
+            *fields = LiteMap::with_capacity(self.changes().count());
+        }
+        for (name, change) in self.changes.iter().flat_map(|changes| changes.iter()) {
+            match (change.applied_to(fields.get(name)), fields.get_mut(name)) {
+                (Some(json), Some(stored)) => *stored = json,
+                (Some(json), None) => {
+                    fields.insert(name.clone(), json);
+                }
+                (None, _) => {
+                    fields.remove(name);
+                }
+            }
+        }
+    }
+
+    /// The changed fields and their changes, sorted by name.
     pub fn changes(&self) -> impl Iterator<Item = (&str, &Change)> {
         let changes = self.changes.iter().flat_map(|changes| changes.iter());
         changes.map(|(name, change)| (&**name, change))
@@ -161,36 +161,42 @@ impl Patch {
         Arc::make_mut(self.changes.get_or_insert_default())
     }
 
-    /// When the session begins anew, if it does: the fields that the patch does not set are removed,
-    /// limits that it does not set are lifted, and the session counts as created at that time.
+    /// The time at which the session starts over, if it does.
+    ///
+    /// Then the store removes all fields that the patch does not set, resets limits that it does
+    /// not set, and records this time as the session's creation.
     pub fn begins_anew(&self) -> Option<Timestamp> {
         self.begins_anew
     }
 
-    /// The new expiry, if it changes.
+    /// The change of the session's expiry, if there is one.
     pub fn expiry(&self) -> Option<NewExpiry> {
         self.expiry
     }
 
-    /// The session's own limits, if they change.
+    /// The session's new limits, if they change.
     pub fn limits(&self) -> Option<&Limits> {
         self.limits.as_ref()
     }
 
-    /// The version of the record that the patch is meant for; `None` is any.
+    /// The version that the record must have. `None`: any version.
     pub fn expected_version(&self) -> Option<u64> {
         self.expected_version
     }
 
-    /// The session as the request has read it, if [`rotate`](crate::SessionStore::rotate) may be glad of
-    /// it. It may be outdated: a store that saves itself a look-up with it compares its version.
+    /// The session as the request has loaded it, if the patch is for
+    /// [`rotate`](crate::SessionStore::rotate).
+    ///
+    /// It can save the store a load. It may be outdated, so the store must compare its version.
     pub fn basis(&self) -> Option<&Record> {
         self.basis.as_deref()
     }
 
-    /// Which of the changed fields are indexed: the session is [to be found](crate::FindByIndex) by their new
-    /// values afterwards. The fields of the record that were indexed before still are, and the session keeps
-    /// its [public id](Index::public_id) if it has one.
+    /// The changed fields that are indexed: the session is then [found](crate::FindByIndex) by
+    /// their new values.
+    ///
+    /// The fields of the record that were indexed before still are. If the session has a
+    /// [public id](Index::public_id), it keeps that.
     pub fn index(&self) -> Option<&Index> {
         self.index.as_deref()
     }
@@ -205,9 +211,9 @@ impl Patch {
         self.changes_mut().insert(name, Change::Remove);
     }
 
-    /// Adds to a field's number; an absent field counts as `from`.
+    /// Adds to a field's number. An absent field counts as `from`.
     ///
-    /// Additions to the same field add up, and those that cancel each other out leave no trace.
+    /// Additions to the same field add up. If their sum is zero, the patch does not name the field.
     pub fn add(&mut self, name: FieldName, from: Number, by: Number) {
         let change = match self.change(&name) {
             None => Change::Add { from, by },
@@ -225,14 +231,14 @@ impl Patch {
         };
     }
 
-    /// Forgets the change of a field.
+    /// Drops the change of a field.
     pub fn cancel(&mut self, name: &str) {
         if self.names(name) {
             self.changes_mut().remove(name);
         }
     }
 
-    /// Begins the session anew, as one created at this time: nothing of the old one is kept.
+    /// Starts the session over, as if it were created at this time. Nothing of the old one is kept.
     pub fn begin_anew(&mut self, created_at: Timestamp) {
         self.begins_anew = Some(created_at);
     }
@@ -247,13 +253,12 @@ impl Patch {
         self.limits = Some(limits);
     }
 
-    /// Tells the store what the request has read, see [`basis`](Self::basis).
+    /// Gives the store the session as the request has loaded it, see [`basis`](Self::basis).
     pub fn set_basis(&mut self, record: Record) {
         self.basis = Some(record.into());
     }
 
-    /// The same patch with each change of a field replaced by what `map` makes of it, without an index of its fields and
-    /// without a basis.
+    /// This patch with `map` applied to each change of a field, without its index and its basis.
     #[cfg(feature = "sealed")]
     pub(crate) fn try_map<E>(
         &self,
@@ -267,20 +272,21 @@ impl Patch {
         Ok(Self { changes, index: None, basis: None, ..self.clone() })
     }
 
-    /// Indexes a field, see [`index`](Self::index). The patch must set or remove the field too; additions to an
-    /// indexed field are not supported.
+    /// Indexes a field, see [`index`](Self::index). The patch must also set or remove the field. An
+    /// indexed field cannot be added to.
     pub fn index_field(&mut self, index: Index) {
         self.index = Some(match &self.index {
-            Some(known) => Arc::new(known.and(&index)),
+            Some(before) => Arc::new(before.and(&index)),
             None => Arc::new(index),
         });
     }
 
+    /// Drops the change of the limits.
     pub(crate) fn keep_limits(&mut self) {
         self.limits = None;
     }
 
-    /// Applies the patch to this version of the record only.
+    /// Makes the patch fail unless the record has this version.
     pub fn expect_version(&mut self, version: u64) {
         self.expected_version = Some(version);
     }
@@ -298,7 +304,7 @@ impl Patch {
         self.change(name).is_some()
     }
 
-    /// Whether the values under which the session is found may be others afterwards.
+    /// Whether the patch may change the values that the session is found by.
     pub(crate) fn moves(&self, record: &Record) -> bool {
         let indexed = || record.index().into_iter().flat_map(Index::names);
         self.index.is_some()
@@ -359,7 +365,7 @@ impl Change {
 }
 
 impl fmt::Debug for Patch {
-    /// Names only: the values are the user's secrets.
+    /// Shows the names of the fields only, because their values are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Patch")
             .field("changes", &self.changes.as_deref())
@@ -461,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_begun_anew_has_only_what_the_patch_sets() {
+    fn a_session_that_starts_over_has_only_what_the_patch_sets() {
         let mut before = record(&[("a", "1"), ("n", "5")]);
         before.limits.persistent = Some(true);
         let mut patch = add(1);
@@ -492,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_record_takes_no_patch() {
+    fn a_retired_record_refuses_patches() {
         use super::super::record::{Grace, OldId};
         use crate::id::StoreKey;
         let grace = Grace { until: LATER, old_id: OldId::ReadsSnapshot };

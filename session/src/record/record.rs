@@ -1,26 +1,23 @@
-//! A stored session: raw JSON per field, plus what must be known about the session as a whole.
+//! A stored session: raw JSON for each field, and facts about the session as a whole.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use litemap::LiteMap;
 use serde_json::value::RawValue;
 
-use super::index::Index;
+use super::{field_name::FieldName, index::Index};
 use crate::{
     id::StoreKey,
     time::{Limits, Timestamp},
 };
 
-/// The name of a stored field. Names known when the program was built cost no memory per session.
-pub type FieldName = Cow<'static, str>;
-
-/// The fields of a session by name. Clones share them until one of the clones is changed.
+/// The fields of a session by name. Clones share them until one of them changes.
 pub(crate) type Fields = Arc<LiteMap<FieldName, Arc<RawValue>>>;
 
 /// A stored session.
 ///
-/// Stores keep records and hand them back; what is inside changes through a
-/// [`Patch`](crate::Patch) only. Clones are cheap.
+/// Stores keep records and return them. Only a [`Patch`](crate::Patch) changes the content. Cloning
+/// is cheap.
 ///
 /// # Examples
 /// ```
@@ -40,15 +37,16 @@ pub struct Record {
     pub(crate) retired: Option<Arc<Retired>>,
     pub(crate) index: Option<Arc<Index>>,
     pub(crate) fields: Fields,
-    /// Whether all fields of the session are there.
+    /// Whether the record has all fields of the session.
     pub(crate) is_whole: bool,
 }
 
-/// A record whose id was renewed, for as long as requests that still carry the old id are answered.
+/// What a record has in addition when its id was renewed. It answers requests with the old id until
+/// the grace period ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retired {
-    /// The session that the record was renewed into, if holders of the old id may know it: they read
-    /// the old fields, and destroying the old session destroys the new one.
+    /// The key of the renewed session, if requests with the old id may read the old fields. If they
+    /// destroy the old session, the renewed one is destroyed too.
     pub(crate) successor: Option<StoreKey>,
 }
 
@@ -67,50 +65,52 @@ impl Record {
         }
     }
 
-    /// The same, as the answer to [`load`](crate::SessionStore::load) of a store that has left
-    /// out fields that are not wanted.
+    /// Marks the record as a part of the session. A store does that if
+    /// [`load`](crate::SessionStore::load) left out fields that were not asked for.
     pub fn into_part(self) -> Self {
         Self { is_whole: false, ..self }
     }
 
-    /// Whether all fields of the session are there.
+    /// Whether the record has all fields of the session.
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// The whole session, read later than `part` of it. What is in that part stays as it was read first, and
-    /// so does the version, by which the store tells what was changed since.
+    /// This whole session, but with the fields and the version of `part`, which was loaded earlier.
+    ///
+    /// The request keeps the values that it read first. With the older version the store notices
+    /// that another request has changed the session since.
     pub(crate) fn completing(self, part: &Self, names: &[&'static str]) -> Self {
         if self.version == part.version || self.is_retired() {
             return self;
         }
         let mut fields = self.fields;
-        let known = Arc::make_mut(&mut fields);
+        let combined = Arc::make_mut(&mut fields);
         for name in names {
             match part.fields.get(*name) {
-                Some(json) => known.insert((*name).into(), Arc::clone(json)),
-                None => known.remove(*name),
+                Some(json) => combined.insert((*name).into(), Arc::clone(json)),
+                None => combined.remove(*name),
             };
         }
         Self { version: part.version, fields, ..self }
     }
 
-    /// When the session began. A renewed id does not change it.
+    /// When the session began. A renewal of the id does not change it.
     pub fn created_at(&self) -> Timestamp {
         self.created_at
     }
 
-    /// When the session ends if no request extends it.
+    /// When the session ends unless a request extends it.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
-    /// Whether the session has ended by the given time.
+    /// Whether the session has ended at the given time.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
 
-    /// Counts the updates; a [`Patch`](crate::Patch) may expect one.
+    /// The number of updates so far. A [`Patch`](crate::Patch) can expect a version.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -120,34 +120,35 @@ impl Record {
         &self.limits
     }
 
-    /// Whether the session's id was renewed, so that this record only answers late requests.
+    /// Whether the session's id was renewed, so that this record only answers requests with the old
+    /// id.
     pub fn is_retired(&self) -> bool {
         self.retired.is_some()
     }
 
-    /// The session that this record was renewed into, if
-    /// [`destroy`](crate::SessionStore::destroy) must end that one too.
+    /// The key of the renewed session, if [`destroy`](crate::SessionStore::destroy) must end it
+    /// too.
     pub fn successor(&self) -> Option<&StoreKey> {
         self.retired.as_deref()?.successor.as_ref()
     }
 
-    /// A field's JSON.
+    /// The JSON value of a field.
     pub fn field(&self, name: &str) -> Option<&RawValue> {
         self.fields.get(name).map(|json| &**json)
     }
 
-    /// The fields in the order of their names.
+    /// The fields and their JSON values, sorted by name.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &RawValue)> {
         self.fields.iter().map(|(name, json)| (&**name, &**json))
     }
 
-    /// Which fields are indexed; `None` if none is.
+    /// Which fields are indexed. `None`: none.
     pub fn index(&self) -> Option<&Index> {
         self.index.as_deref()
     }
 
-    /// The names and values under which the session is to be found: those of the indexed fields that have a
-    /// value which is not `null`. A [retired](Self::is_retired) record is found under none.
+    /// The names and values that the session is found by: those of indexed fields whose value is
+    /// not `null`. A [retired](Self::is_retired) record is not found by any.
     pub fn indexed_fields(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         let index = self.index().filter(|_| !self.is_retired());
         index.into_iter().flat_map(Index::names).filter_map(|name| {
@@ -156,33 +157,33 @@ impl Record {
         })
     }
 
-    /// Whether the session is to be found under this value of this field.
+    /// Whether the session is found by this value of this field.
     pub fn is_found_by(&self, name: &str, value: &RawValue) -> bool {
-        self.indexed_fields().any(|(known, json)| known == name && json.get() == value.get())
+        self.indexed_fields().any(|(indexed, json)| indexed == name && json.get() == value.get())
     }
 
-    /// The record with another expiry, if that is later: what
-    /// [`touch`](crate::SessionStore::touch) stores.
+    /// The record with the later one of two expiries, its own and this one:
+    /// [`touch`](crate::SessionStore::touch) stores it.
     pub fn extended_to(mut self, expires_at: Timestamp) -> Self {
         self.expires_at = self.expires_at.max(expires_at);
         self
     }
 
-    /// About how many bytes of memory the record takes besides its own.
+    /// About how many bytes of memory the record uses on the heap.
     #[cfg(feature = "redis")]
     pub(crate) fn memory(&self) -> usize {
-        /// The counts in front of what is shared.
+        /// The two reference counts of an `Arc`.
         const SHARED: usize = 16;
         let entry = |(name, json): (&FieldName, &Arc<RawValue>)| {
-            let owned = if let Cow::Owned(name) = name { name.capacity() } else { 0 };
+            let owned = if let FieldName::Owned(name) = name { name.capacity() } else { 0 };
             size_of::<(FieldName, Arc<RawValue>)>() + owned + SHARED + json.get().len()
         };
         SHARED + size_of_val(&*self.fields) + self.fields.iter().map(entry).sum::<usize>()
     }
 
-    /// What [`rotate`](crate::SessionStore::rotate) leaves under the old key.
+    /// The record that [`rotate`](crate::SessionStore::rotate) leaves under the old key.
     ///
-    /// It lives until `grace` is over and never longer than the session would have.
+    /// It lives until the end of the grace period, and never longer than the session would have.
     pub fn retire(&self, grace: Grace, successor: &StoreKey) -> Self {
         let expires_at = self.expires_at.min(grace.until);
         match grace.old_id {
@@ -195,7 +196,7 @@ impl Record {
         }
     }
 
-    /// A retired record that reads as nothing.
+    /// A retired record without fields, index and successor.
     pub(crate) fn hidden(&self, expires_at: Timestamp) -> Self {
         Self {
             expires_at,
@@ -208,7 +209,7 @@ impl Record {
 }
 
 impl fmt::Debug for Record {
-    /// Names only: the values are the user's secrets.
+    /// Shows the names of the fields only, because their values are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
             .field("created_at", &self.created_at)
@@ -222,22 +223,38 @@ impl fmt::Debug for Record {
     }
 }
 
-/// How long, and for what, an old id is still good after a renewal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The grace period after a renewal, in which requests with the old id are still answered.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{Grace, OldId, Timestamp};
+///
+/// let grace = Grace::new(Timestamp::from_unix_ms(10_000), OldId::ReadsNothing);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Grace {
-    /// The old id is unknown from here on.
+    /// The end of the period. The old id is unknown from then on.
     pub until: Timestamp,
-    /// What a request with the old id finds until then.
+    /// What a request with the old id reads until then.
     pub old_id: OldId,
 }
 
-/// What a request with an old id finds during the grace period. It can change nothing either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Grace {
+    /// A grace period that ends at `until`.
+    pub fn new(until: Timestamp, old_id: OldId) -> Self {
+        Self { until, old_id }
+    }
+}
+
+/// What a request with the old id reads during the grace period. It cannot write in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OldId {
     /// The session as it was when its id was renewed.
     ReadsSnapshot,
-    /// Nothing, as if it had no session: the renewal raised the session's privileges, or began
-    /// a new session.
+    /// Nothing, like a visitor without a session: the renewal changed the session's privileges, or
+    /// began a new session.
     ReadsNothing,
 }
 
@@ -265,13 +282,13 @@ mod tests {
             Some(Index::new(PublicId::new(Timestamp::from_unix_ms(99)), "n".into()).into());
         let retired = indexed.retire(grace, &StoreKey::from_bytes([7; 32]));
         assert_eq!(retired.fields().len(), 0);
-        assert!(retired.index().is_none(), "nobody lists it");
+        assert!(retired.index().is_none(), "it is not listed");
         assert_eq!(retired.successor(), None);
         assert_eq!(retired.expires_at(), Timestamp::from_unix_ms(10), "never longer than it had");
     }
 
     #[test]
-    fn an_absent_field_and_null_are_in_no_index() {
+    fn an_absent_field_and_null_are_not_indexed() {
         let mut patch = Patch::default();
         patch.set("a".into(), json("1"));
         patch.set("b".into(), json("null"));

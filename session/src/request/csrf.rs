@@ -1,38 +1,41 @@
-//! Tokens for forms: proof that a request comes from a page that was made for its session.
+//! CSRF tokens: proof that a form comes from a page that was made for this session.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ctutils::CtEq as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rand::TryRng as _;
 use sha2::Sha256;
 
-use crate::id::SessionId;
+use crate::{
+    crypto::{Secret, random_bytes},
+    id::SessionId,
+};
 
-/// What the token proves to know: 256 bits that follow from the id, and from which the id does not.
+/// The bytes of a session's secret.
 const SECRET_LEN: usize = 32;
-/// The mask, and the masked secret.
+/// The bytes of a token: the mask and the masked secret.
 const TOKEN_BYTES: usize = 2 * SECRET_LEN;
 /// The characters of a token.
 const TOKEN_LEN: usize = 86;
 
-/// A token for the session with this id. No two are alike: the secret is masked with random bytes, so that the
-/// length of a compressed page tells nothing about it (the BREACH attack).
+/// A new token for the session with this id.
+///
+/// Each token masks the secret with other random bytes, so that the size of a compressed page says
+/// nothing about the secret (the BREACH attack).
 ///
 /// # Panics
-/// When the operating system has no random numbers to give.
+/// The operating system has no random numbers.
 pub(crate) fn token(id: &SessionId) -> String {
+    let mask = random_bytes::<SECRET_LEN>();
     let mut bytes = [0; TOKEN_BYTES];
-    let (mask, masked) = bytes.split_at_mut(SECRET_LEN);
-    rand::rngs::SysRng
-        .try_fill_bytes(mask)
-        .expect("the operating system's random number generator works");
-    for ((masked, mask), secret) in masked.iter_mut().zip(mask).zip(secret(id)) {
-        *masked = *mask ^ secret;
+    bytes[..SECRET_LEN].copy_from_slice(&mask);
+    for ((masked, mask), secret) in
+        bytes[SECRET_LEN..].iter_mut().zip(mask).zip(secret(id).expose())
+    {
+        *masked = mask ^ secret;
     }
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Whether the token is one for the session with this id.
+/// Whether the token was made for the session with this id.
 pub(crate) fn is_of(token: &str, id: &SessionId) -> bool {
     if token.len() != TOKEN_LEN {
         return false;
@@ -40,15 +43,18 @@ pub(crate) fn is_of(token: &str, id: &SessionId) -> bool {
     let Ok(bytes) = URL_SAFE_NO_PAD.decode(token) else { return false };
     let Some((mask, masked)) = bytes.split_at_checked(SECRET_LEN) else { return false };
     let unmasked: Vec<u8> = mask.iter().zip(masked).map(|(mask, masked)| mask ^ masked).collect();
-    unmasked.as_slice().ct_eq(&secret(id)).into()
+    Secret::new(unmasked) == secret(id)
 }
 
-/// Who has seen the store cannot make it: a store knows the id's hash only.
-fn secret(id: &SessionId) -> [u8; SECRET_LEN] {
+/// The session's secret, an HMAC keyed with the id.
+///
+/// The id cannot be computed from it, so a page may contain it. A copy of the store is not enough
+/// to compute it, because stores see only the hash of the id.
+fn secret(id: &SessionId) -> Secret<[u8; SECRET_LEN]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(id.as_str().as_bytes())
         .expect("HMAC takes keys of any length");
     mac.update(b"actix-typed-session csrf token");
-    mac.finalize().into_bytes().into()
+    Secret::new(mac.finalize().into_bytes().into())
 }
 
 #[cfg(test)]
@@ -63,7 +69,7 @@ mod tests {
         assert!(!is_of(&token(&eve), &ann));
     }
 
-    /// Pages that a release has served are sent to the next one.
+    /// A form that was served before an upgrade is sent after it.
     #[test]
     fn a_token_is_the_masked_hmac_of_its_purpose_keyed_with_the_id() {
         let id = SessionId::new("a".repeat(32)).expect("32 letters are an id");
@@ -97,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn text_that_is_not_a_token_is_refused() {
         let id = SessionId::random();
         let token = token(&id);
         for end in 0..token.len() {

@@ -25,7 +25,7 @@ use crate::{
     id::{SessionId, StoreKey},
     record::{Index, Record},
     store::{ErasedStore, Persistence, RequestStore},
-    transport::{Connection, CookieSettings, Presented},
+    transport::{CookieSettings, CookieVariant, Presented},
 };
 
 /// The place of a session on a request.
@@ -122,7 +122,7 @@ impl RequestSession {
 /// A session that an extractor asked for.
 pub(crate) struct ActiveSession {
     pub(super) config: Rc<WorkerConfig>,
-    connection: Connection,
+    connection: CookieVariant,
     pub(super) presented: Presented,
     /// The sessions themselves, if the client has sent them instead of ids.
     pub(super) request_store: Option<Arc<dyn RequestStore>>,

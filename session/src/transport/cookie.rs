@@ -1,4 +1,4 @@
-//! The cookie: the only reader and writer of the client's id.
+//! The cookie: how it is found in requests, and written in responses.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -11,15 +11,17 @@ use super::{
 };
 use crate::{error::ConfigError, id::SessionId};
 
-/// When a browser sends the cookie along with requests that other sites cause (RFC 6265bis, 5.6.7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// When a browser sends the cookie with requests that come from other sites (RFC 6265bis, 5.6.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SameSite {
-    /// Never.
+    /// Never. A visitor who follows a link from another site arrives without a session.
     Strict,
-    /// When a link is followed, but not with forms, frames, images or scripts.
+    /// When the visitor follows a link, but not for forms, frames, images or scripts of other
+    /// sites.
     #[default]
     Lax,
-    /// Always; such a cookie must be `Secure`.
+    /// Always. Browsers accept it only if the cookie is `Secure`.
     None,
 }
 
@@ -33,7 +35,7 @@ pub(crate) struct CookieSettings {
     pub(crate) http_only: bool,
     pub(crate) same_site: SameSite,
     pub(crate) partitioned: bool,
-    /// What signs the ids, if the application has keys.
+    /// Signs the ids, if the application has keys.
     pub(crate) signer: Option<Signer>,
 }
 
@@ -53,7 +55,7 @@ impl Default for CookieSettings {
 }
 
 impl CookieSettings {
-    /// Settings that browsers accept.
+    /// These settings, or an error if browsers would refuse them.
     pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
         if self.name.is_empty() || !self.name.bytes().all(is_token) {
             return Err(ConfigError::CookieName(self.name));
@@ -74,7 +76,7 @@ impl CookieSettings {
             if self.partitioned {
                 return Err(ConfigError::PartitionedInsecure);
             }
-            // Browsers refuse the prefixes without `Secure`.
+            // Browsers refuse cookies with a prefix but without `Secure`.
             self.name = bare_name(&self.name).to_owned();
             if self.name.is_empty() {
                 return Err(ConfigError::CookieName(self.name));
@@ -86,7 +88,7 @@ impl CookieSettings {
         Ok(self)
     }
 
-    /// Whether this is the cookie that a struct calls by this name.
+    /// Whether a struct means this cookie by the name, which may lack the prefix.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         bare_name(&self.name) == bare_name(name)
     }
@@ -96,7 +98,7 @@ impl CookieSettings {
         self.find_by(headers, |value| self.read(value))
     }
 
-    /// Finds the ids in a request, each of which is read from the value of a cookie.
+    /// Finds the ids in a request. `read` parses the value of a cookie.
     pub(crate) fn find_by(
         &self,
         headers: &HeaderMap,
@@ -119,7 +121,7 @@ impl CookieSettings {
         presented
     }
 
-    /// The id in a value that a client sent, if it may be one of ours.
+    /// The id in a value that a client sent, if it is well-formed and its signature is valid.
     pub(crate) fn read(&self, value: &[u8]) -> Option<Claim> {
         match &self.signer {
             None => SessionId::parse(value).map(|id| Claim { id, is_outdated: false }),
@@ -127,7 +129,7 @@ impl CookieSettings {
         }
     }
 
-    /// What the client gets as its id.
+    /// The text that the client gets: the id, signed if the application has keys.
     pub(crate) fn write<'a>(&self, id: &'a SessionId) -> Cow<'a, str> {
         match &self.signer {
             None => id.as_str().into(),
@@ -135,19 +137,19 @@ impl CookieSettings {
         }
     }
 
-    /// The value of a pair of name and value, if it has this cookie's name.
+    /// The value in a `name=value` pair, if the name is this cookie's.
     fn value_of<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
         let rest = pair.trim_ascii_start().strip_prefix(self.name.as_bytes())?;
         Some(rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii())
     }
 
-    /// The header that gives the client its id, to be kept for this long; `None` is until the browser
-    /// is closed.
+    /// The `Set-Cookie` value that gives the client its id. `max_age`: how long the browser keeps
+    /// it. `None`: until it closes.
     pub(crate) fn issue(&self, id: &SessionId, max_age: Option<Duration>) -> HeaderValue {
         self.issue_value(&self.write(id), max_age)
     }
 
-    /// The header that gives the client a value of the cookie.
+    /// The `Set-Cookie` value that gives the client any other value.
     pub(crate) fn issue_value(&self, value: &str, max_age: Option<Duration>) -> HeaderValue {
         let mut cookie = self.cookie(value);
         if let Some(max_age) = max_age {
@@ -157,20 +159,21 @@ impl CookieSettings {
         header(&cookie)
     }
 
-    /// How many bytes the cookie takes with this value and the longest `Max-Age`.
+    /// The size of the cookie with this value and the longest `Max-Age`, in bytes.
     #[cfg(feature = "sealed")]
     pub(crate) fn most_bytes(&self, value: &str) -> usize {
         self.issue_value(value, Some(Duration::MAX)).len()
     }
 
-    /// The header that makes the client forget its id.
+    /// The `Set-Cookie` value that makes the client forget its id.
     pub(crate) fn removal(&self) -> HeaderValue {
         let mut cookie = self.cookie("");
         cookie.make_removal();
         header(&cookie)
     }
 
-    /// Set and removal name the same cookie only if all of this is the same.
+    /// The cookie with all attributes. A removal must have the same ones as the cookie that it
+    /// removes.
     fn cookie<'a>(&'a self, value: &'a str) -> cookie::Cookie<'a> {
         let mut cookie = cookie::Cookie::new(self.name.as_str(), value);
         cookie.set_path(self.path.as_str());
@@ -190,23 +193,28 @@ impl CookieSettings {
 }
 
 fn header(cookie: &cookie::Cookie<'_>) -> HeaderValue {
-    HeaderValue::from_str(&cookie.to_string())
-        .expect("checked settings, ids and sealed sessions have only characters that headers allow")
+    let mut value = HeaderValue::from_str(&cookie.to_string()).expect(
+        "checked settings, ids and sealed sessions have only characters that headers allow",
+    );
+    // Keeps the id out of logs, and out of the compression of HTTP/2 (RFC 7541, 7.1.3).
+    value.set_sensitive(true);
+    value
 }
 
-/// The name, value and attributes of a cookie that every browser takes (RFC 6265bis, 6.1).
+/// The size of a cookie with its attributes that every browser accepts, in bytes (RFC 6265bis,
+/// 6.1).
 #[cfg(feature = "sealed")]
 pub(crate) const MOST_COOKIE_BYTES: usize = 4_096;
 
 const HOST_PREFIX: &str = "__Host-";
 const SECURE_PREFIX: &str = "__Secure-";
 
-/// Browsers compare the prefixes without regard to case (RFC 6265bis, 5.4).
+/// Browsers ignore the case of the prefixes (RFC 6265bis, 5.4).
 fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// The name without the prefix that depends on the attributes.
+/// The name without the prefix.
 fn bare_name(name: &str) -> &str {
     [HOST_PREFIX, SECURE_PREFIX]
         .into_iter()
@@ -263,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_ids_are_noticed_and_dropped() {
+    fn values_that_are_not_ids_are_noticed_and_dropped() {
         let long = "a".repeat(1_000_000);
         for value in [
             "",
@@ -281,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_cookies_are_kept_in_order_up_to_a_bound() {
+    fn doubled_cookies_are_kept_in_order_up_to_a_limit() {
         assert_eq!(
             find(&[format!("sid={OTHER}; sid={ID}; sid={OTHER}").as_bytes()]).0,
             [OTHER, ID]
@@ -337,6 +345,14 @@ mod tests {
     }
 
     #[test]
+    fn cookie_values_are_marked_sensitive() {
+        let id = SessionId::new(ID).expect("an id");
+        assert!(settings().issue(&id, None).is_sensitive());
+        assert!(settings().issue_value("1.sealed", None).is_sensitive());
+        assert!(settings().removal().is_sensitive());
+    }
+
+    #[test]
     fn a_persistent_cookie_says_for_how_many_seconds() {
         let id = SessionId::new(ID).expect("an id");
         let issue = settings().issue(&id, Some(Duration::from_millis(72_000_999)));
@@ -346,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn without_secure_the_prefix_goes_away() {
+    fn without_secure_the_prefix_is_removed() {
         for name in ["__Host-sid", "__Secure-sid", "__HOST-sid", "sid"] {
             let settings = CookieSettings { name: name.into(), secure: false, ..settings() };
             assert_eq!(settings.checked().expect("a valid cookie").name, "sid");

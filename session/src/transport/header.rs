@@ -1,4 +1,4 @@
-//! The header in which clients that keep no cookies carry their id.
+//! The header that carries the ids of clients without cookies.
 
 use actix_web::http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
@@ -9,20 +9,20 @@ use actix_web::http::header::{
 use super::{cookie::CookieSettings, presented::InHeader};
 use crate::{error::ConfigError, id::SessionId};
 
-/// Where an id stands, if it does not come as a cookie.
+/// Which header carries ids, besides the cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderSettings {
-    /// `Authorization: Bearer <id>` (RFC 6750, 2.1); the answer is in [`SESSION_TOKEN`].
+    /// `Authorization: Bearer <id>` in requests (RFC 6750, 2.1), [`SESSION_TOKEN`] in responses.
     Bearer,
-    /// A header of the application's own, for requests and answers.
+    /// A header that the application has chosen, in requests and responses.
     Named(HeaderName),
 }
 
-/// Where clients find their id that send it as a bearer token: `Authorization` is no response header.
+/// The response header for clients with bearer tokens. `Authorization` is for requests only.
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("session-token");
 
 impl HeaderSettings {
-    /// A header that means nothing else.
+    /// A header with this name, which must have no other meaning.
     pub(crate) fn named(name: &str) -> Result<Self, ConfigError> {
         const TAKEN: [HeaderName; 17] = [
             ACCEPT,
@@ -49,7 +49,7 @@ impl HeaderSettings {
         }
     }
 
-    /// The header in which requests have the id.
+    /// The request header that carries the id.
     pub(crate) fn of_requests(&self) -> &HeaderName {
         match self {
             Self::Bearer => &AUTHORIZATION,
@@ -64,7 +64,7 @@ impl HeaderSettings {
         }
     }
 
-    /// Finds the id in a request. Its signature is that of the cookie.
+    /// Finds the id in a request. Ids are signed as in the cookie.
     pub(crate) fn find(&self, headers: &HeaderMap, cookie: &CookieSettings) -> InHeader {
         let mut found = InHeader::Nothing;
         for value in headers.get_all(self.of_requests()) {
@@ -81,7 +81,7 @@ impl HeaderSettings {
         found
     }
 
-    /// What stands where an id would; `None` if the header is for somebody else.
+    /// The text in the place of the id; `None` if the header has another purpose.
     fn token<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let value = value.trim_ascii();
         match self {
@@ -104,12 +104,12 @@ impl HeaderSettings {
     ) -> (HeaderName, HeaderValue) {
         let mut value = HeaderValue::from_str(&cookie.write(id))
             .expect("ids and signatures have only characters that headers allow");
-        // It keeps out of logs, and out of HTTP/2's compression (RFC 7541, 7.1.3).
+        // Keeps the id out of logs, and out of the compression of HTTP/2 (RFC 7541, 7.1.3).
         value.set_sensitive(true);
         (self.of_responses(), value)
     }
 
-    /// The header that makes the client forget its id: it is there, and empty.
+    /// The header that makes the client forget its id: it is present and empty.
     pub(crate) fn removal(&self) -> (HeaderName, HeaderValue) {
         (self.of_responses(), HeaderValue::from_static(""))
     }
@@ -117,8 +117,10 @@ impl HeaderSettings {
 
 const SCHEME: &[u8] = b"Bearer";
 
-/// Whether this is a JSON web token (RFC 7519), which a short one could pass for an id: three parts, of
-/// which the first is an object in base64url, so it begins with `{"`.
+/// Whether this is a JSON web token (RFC 7519). A short one would be accepted as an id otherwise.
+///
+/// It has three parts. The first one is an object in base64url, so it begins with the encoding of
+/// `{"`.
 fn is_web_token(token: &[u8]) -> bool {
     token.starts_with(b"eyJ") && token.iter().filter(|byte| **byte == b'.').count() == 2
 }
@@ -164,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_somebody_else_is_left_alone() {
+    fn headers_with_another_purpose_are_ignored() {
         let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.abc";
-        assert!(SessionId::new(token).is_ok(), "it could pass for an id");
+        assert!(SessionId::new(token).is_ok(), "it has the form of an id");
         for value in [
             "Basic YW5uOm9wZW4gc2VzYW1l",
             "Digest username=ann",
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_token_asks_and_any_other_is_no_id() {
+    fn an_empty_token_asks_for_an_id_and_any_other_is_not_one() {
         assert_eq!(bearer(&["Bearer"]), "asks");
         assert_eq!(bearer(&["Bearer "]), "asks");
         assert_eq!(named(&[""]), "asks");
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_in_a_header_is_signed_like_one_in_a_cookie() {
+    fn an_id_in_a_header_is_signed_as_in_a_cookie() {
         let settings = HeaderSettings::Bearer;
         let signer = Signer::new(&[Key::from_bytes([1; 32])], "sid");
         let cookie = CookieSettings { signer, ..CookieSettings::default() };

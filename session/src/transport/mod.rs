@@ -1,4 +1,4 @@
-//! How ids travel.
+//! How ids travel between clients and the server.
 
 mod cookie;
 mod header;
@@ -15,6 +15,6 @@ pub(crate) use {
     header::HeaderSettings,
     presented::{IdChannel, Presented},
     response::IdHeader,
-    secure::{Connection, TrustedProxies, Unsecured},
+    secure::{CookieVariant, TrustedProxies, Unsecured},
     sign::{Claim, Signer},
 };

@@ -1,52 +1,54 @@
-//! What a client presents: which ids, and how they came.
+//! The ids that a client presents, and the channel that they came through.
 
 use super::sign::Claim;
 use crate::id::SessionId;
 
 /// The ids that a client sent.
 ///
-/// A browser may hold several cookies of one name, with different paths or domains, and sends them
-/// all: after a change of the settings, say. The first that names a session counts; one whose id was renewed counts only
-/// if none of the others does, because its client has the new id too.
+/// A browser can hold several cookies of one name with different paths or domains, for example
+/// after a change of the settings, and sends them all. The first one that names a live session
+/// counts. A renewed id counts only if none of the others does, because its client has the new id
+/// too.
 #[derive(Debug, Default)]
 pub(crate) struct Presented {
-    /// Well-formed ids in the order sent; the bound keeps a forged header from costing many look-ups.
+    /// Well-formed ids in the order sent. The limit bounds the store calls that a forged header
+    /// causes.
     claims: [Option<Claim>; MOST_IDS],
-    /// How many values were looked into.
+    /// How many values were parsed.
     values: usize,
-    /// Whether the client claims to have a session.
+    /// Whether the client sent anything in place of an id.
     pub(crate) any: bool,
     pub(crate) channel: IdChannel,
 }
 
-/// The way on which the client gets its answer: the one on which it came.
+/// The channel that an id came through. The response uses the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum IdChannel {
-    /// The cookie, also for those who presented nothing.
+    /// The cookie, also for clients that presented nothing.
     #[default]
     Cookie,
     /// The header.
     Header,
-    /// The request names more than one session, so it gets none.
+    /// The request names several sessions, so it gets none of them.
     Conflict,
 }
 
-/// What a request has in the session's header.
+/// The content of the session's header in a request.
 #[derive(Debug)]
 pub(crate) enum InHeader {
-    /// Nothing, or what is for somebody else.
+    /// The header is absent, or has another purpose.
     Nothing,
-    /// The wish to be answered there, and perhaps a value that is no id of ours.
+    /// The client wants its id in the header, and sent no valid one. `any`: it sent another value.
     NoId { any: bool },
-    /// An id.
+    /// A valid id.
     Id(Claim),
-    /// Several ids.
+    /// Several different ids.
     Conflict,
 }
 
-/// The most cookies of one name that are looked up.
+/// The most ids that the store is asked for.
 const MOST_IDS: usize = 4;
-/// The most cookies of one name that are looked into; those that are forged cost a MAC for each key.
+/// The most cookies of one name that are parsed. A forged one costs a MAC for each key.
 const MOST_VALUES: usize = 64;
 
 impl Presented {
@@ -55,34 +57,35 @@ impl Presented {
         self.claims.iter().flatten()
     }
 
-    /// Whether the client has this id, as it would be given out today.
+    /// Whether the client presented this id in the form that it would get today.
     pub(crate) fn is_up_to_date(&self, id: &SessionId) -> bool {
         self.claims().any(|claim| claim.id == *id && !claim.is_outdated)
     }
 
-    /// Takes what a cookie holds.
+    /// Adds the value of a cookie. `read` parses it.
     pub(crate) fn add_cookie(&mut self, read: impl FnOnce() -> Option<Claim>) {
         self.any = true;
         self.values += 1;
         if self.values <= MOST_VALUES
-            && let Some(place) = self.claims.iter().position(Option::is_none)
+            && let Some(free) = self.claims.iter().position(Option::is_none)
             && let Some(claim) = read()
-            && self.claims().all(|known| known.id != claim.id)
+            && self.claims().all(|other| other.id != claim.id)
         {
-            self.claims[place] = Some(claim);
+            self.claims[free] = Some(claim);
         }
     }
 
-    /// Takes what the header holds, after all cookies.
+    /// Adds the content of the header. Call it after all cookies were added.
     pub(crate) fn and_in_header(self, in_header: InHeader) -> Self {
         let has_cookie = self.claims().next().is_some();
         match in_header {
             InHeader::Nothing => self,
-            // An id that scripts must not see stays out of headers, whatever a script asks for.
+            // A script can send the header. It must not get the id of an `HttpOnly` cookie that
+            // way.
             InHeader::NoId { .. } if self.any => self,
             InHeader::NoId { any } => Self { any, channel: IdChannel::Header, ..Self::default() },
             InHeader::Id(claim) if has_cookie => {
-                if self.claims().all(|known| known.id == claim.id) {
+                if self.claims().all(|other| other.id == claim.id) {
                     self
                 } else {
                     Self::conflict()
@@ -98,7 +101,7 @@ impl Presented {
         }
     }
 
-    /// Nothing is known of such a client, and nothing is told to it.
+    /// The client is treated as if it had sent no id.
     fn conflict() -> Self {
         Self { channel: IdChannel::Conflict, ..Self::default() }
     }
@@ -148,7 +151,7 @@ mod tests {
         assert_eq!(joined(&["a"], id("b")), "Conflict  false");
         assert_eq!(joined(&["a", "b"], id("a")), "Conflict  false");
         assert_eq!(joined(&["", "a"], id("b")), "Conflict  false");
-        assert_eq!(joined(&[""], id("a")), "Header a true", "a cookie that names nothing");
+        assert_eq!(joined(&[""], id("a")), "Header a true", "a cookie without a valid id");
         assert_eq!(joined(&["a"], InHeader::Conflict), "Conflict  false");
         assert_eq!(joined(&[], InHeader::Conflict), "Conflict  false");
     }
@@ -167,16 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn forged_values_are_looked_into_up_to_a_bound() {
+    fn forged_values_are_parsed_up_to_a_limit() {
         let mut presented = Presented::default();
-        let mut looks = 0;
+        let mut parsed = 0;
         for _ in 0..1_000 {
             presented.add_cookie(|| {
-                looks += 1;
+                parsed += 1;
                 None
             });
         }
-        assert_eq!(looks, MOST_VALUES);
+        assert_eq!(parsed, MOST_VALUES);
         assert!(presented.any);
     }
 }

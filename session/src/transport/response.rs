@@ -1,12 +1,12 @@
-//! The header of a response that changes the client's id.
+//! The response header that gives the client an id or removes it.
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 
-/// What a response says about the client's id.
+/// A response header that gives the client an id or removes it.
 #[derive(Clone, Debug)]
 pub(crate) enum IdHeader {
-    /// In `Set-Cookie`.
+    /// The value of `Set-Cookie`.
     Cookie(HeaderValue),
-    /// In a header that the client reads itself.
+    /// A header that the application's client reads.
     Header(HeaderName, HeaderValue),
 }

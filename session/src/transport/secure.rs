@@ -1,4 +1,4 @@
-//! Whether a request came over TLS, and which cookie it has then.
+//! Whether a request came over TLS, and which cookie belongs to its connection.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,28 +11,30 @@ use ipnet::IpNet;
 use super::cookie::CookieSettings;
 use crate::error::ConfigError;
 
-/// Whether the cookie is the one that is for TLS, if the two differ.
+/// Which cookie a connection uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Connection {
+pub(crate) enum CookieVariant {
+    /// The cookie of the settings.
     Usual,
+    /// The cookie for connections without TLS, if `Secure` follows the connection.
     Unsecured,
 }
 
-/// What differs on connections without TLS, if `Secure` follows the connection.
+/// The settings for connections without TLS, if `Secure` follows the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsecured {
-    /// The cookie without `Secure`, and so without the prefix: over TLS nobody looks at it, so whoever plants it
-    /// on an open network plants nothing there.
+    /// The cookie without `Secure` and without the prefix. It is ignored over TLS, so an attacker
+    /// on an open network cannot plant an id for the connections with TLS.
     pub(crate) cookie: Arc<CookieSettings>,
     proxies: TrustedProxies,
 }
 
-/// The proxies whose word about the client's connection counts.
+/// The proxies whose headers about the client's connection are trusted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrustedProxies(Vec<IpNet>);
 
 impl Unsecured {
-    /// What goes with a cookie that is `Secure` over TLS.
+    /// The settings without TLS that belong to a cookie which is `Secure` over TLS.
     pub(crate) fn beside(
         secure: &CookieSettings,
         proxies: TrustedProxies,
@@ -51,7 +53,7 @@ impl Unsecured {
 }
 
 impl TrustedProxies {
-    /// Addresses such as `127.0.0.1`, and networks such as `10.0.0.0/8`.
+    /// Parses addresses such as `127.0.0.1` and networks such as `10.0.0.0/8`.
     pub(crate) fn parse<S: AsRef<str>>(
         proxies: impl IntoIterator<Item = S>,
     ) -> Result<Self, ConfigError> {
@@ -70,10 +72,10 @@ impl TrustedProxies {
     }
 }
 
-/// Whether the proxy that sent this says that the client came to it over TLS.
+/// Whether the proxy that sent these headers says that the client's connection to it had TLS.
 ///
-/// It speaks in the last element; what is before it, the client may have written. A proxy that writes
-/// one of the headers may let the client's other one through, so all that are there must say the same.
+/// The proxy writes the last element; the client may have written those before it. A proxy that
+/// writes one of the two headers may pass the other one on from the client, so both must agree.
 fn is_forwarded_from_tls(headers: &HeaderMap) -> bool {
     let last = |name| headers.get_all(name).last().map(|value| last_element(value.as_bytes()));
     let schemes = [last(X_FORWARDED_PROTO), last(FORWARDED).map(proto)];
@@ -89,7 +91,7 @@ fn last_element(list: &[u8]) -> &[u8] {
 fn proto(element: &[u8]) -> &[u8] {
     let quotes = element.iter().filter(|byte| **byte == b'"').count();
     if quotes % 2 == 1 || element.contains(&b'\\') {
-        // It begins within a quoted text, which may be the client's.
+        // The element begins inside a quoted text, which the client may have written.
         return b"";
     }
     element
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_without_an_address_is_no_proxy() {
+    fn a_peer_without_an_address_is_not_trusted() {
         let request = TestRequest::default().append_header(HTTPS[0]).to_http_request();
         assert!(!unsecured(&["0.0.0.0/0", "::/0"]).is_secure(&request));
     }
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn text_that_is_not_an_address_is_refused() {
         for bad in ["", "localhost", "10.0.0.0/33", "10.0.0", "10.0.0.1:80", "*"] {
             assert!(TrustedProxies::parse([bad]).is_err(), "{bad}");
         }

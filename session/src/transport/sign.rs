@@ -1,4 +1,4 @@
-//! Signatures: they tell the ids that this application gave out from any others, before a store is asked.
+//! Signatures of ids: an id that this application did not issue is refused without a store call.
 
 use std::fmt;
 
@@ -8,38 +8,39 @@ use sha2::Sha256;
 
 use crate::{crypto::Key, id::SessionId};
 
-/// Signs ids for one cookie, and verifies what comes back.
+/// Signs ids for one cookie, and verifies the signed ids that clients send.
 ///
-/// A signed id is `<id>.<43 characters of base64url>`, the HMAC-SHA256 (RFC 2104) of `<cookie's name>=<id>`.
-/// The name is in it so that a value is of no use in another cookie, or in another application with the same keys.
+/// A signed id is `<id>.<MAC>`. The MAC is the HMAC-SHA256 (RFC 2104) of `<cookie's name>=<id>`, as
+/// 43 characters of base64url. It covers the name so that the value is not valid in another cookie,
+/// or in another application with the same keys.
 #[derive(Clone)]
 pub(crate) struct Signer {
     current: Hmac<Sha256>,
-    /// What was signed with these is still accepted.
+    /// Ids that these keys have signed are still accepted.
     older: Vec<Hmac<Sha256>>,
 }
 
-/// What a client presents: an id, and what its signature says about it.
+/// An id that a client presents, whose signature is valid if ids are signed.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) id: SessionId,
-    /// Whether a key that is not the first any more has signed it.
+    /// Whether an older key has signed the id, so that the client should get it signed again.
     pub(crate) is_outdated: bool,
 }
 
 /// The characters of a MAC.
 const MAC_LEN: usize = 43;
-/// What goes between an id and its MAC. Ids may have it too, a MAC has it never.
+/// Stands between an id and its MAC. Ids may contain it; a MAC cannot.
 const SEPARATOR: u8 = b'.';
 
 impl Signer {
-    /// The first key signs, all verify; `None` if there is none.
+    /// The first key signs; all of them verify. `None`: the list is empty.
     pub(crate) fn new(keys: &[Key], cookie: &str) -> Option<Self> {
         let mut macs = keys.iter().map(|key| {
             let mut mac = Hmac::new_from_slice(&key.derive("session id signature"))
                 .expect("HMAC takes keys of any length");
             mac.update(cookie.as_bytes());
-            // No name has it, so no name runs into an id.
+            // A cookie's name cannot contain `=`, so the text has one meaning.
             mac.update(b"=");
             mac
         });
@@ -56,19 +57,20 @@ impl Signer {
         signed
     }
 
-    /// The id of a value that one of the keys has signed.
+    /// The id in the value, if one of the keys has signed it.
     pub(crate) fn verify(&self, value: &[u8]) -> Option<Claim> {
         let split = value.len().checked_sub(MAC_LEN + 1)?;
         let (id, mac) = value.split_at(split);
         let mac = mac.strip_prefix(&[SEPARATOR])?;
         let id = SessionId::parse(id)?;
-        // It refuses what is not the one way to write these bytes, so no second value is good for an id.
+        // The decoder accepts one text for the same bytes, so each id has one valid signed value.
         let mut bytes = [0; MAC_LEN];
         let length = URL_SAFE_NO_PAD.decode_slice(mac, &mut bytes).ok()?;
         let mac = &bytes[..length];
         let has_signed = |key: &Hmac<Sha256>| {
             let mut expected = key.clone();
             expected.update(id.as_str().as_bytes());
+            // Compares in constant time.
             expected.verify_slice(mac).is_ok()
         };
         if has_signed(&self.current) {
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_verifies_also_with_separators_in_the_id() {
+    fn a_signed_id_verifies_also_if_it_contains_separators() {
         let signed = signer(&[1], "sid").sign(&id());
         assert_eq!(signed.len(), id().as_str().len() + 44);
         let claim = signer(&[1], "sid").verify(signed.as_bytes()).expect("it is ours");
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_longer_is_refused() {
+    fn a_value_that_is_cut_off_or_longer_is_refused() {
         let signer = signer(&[1], "sid");
         let signed = signer.sign(&id());
         for end in 0..signed.len() {
@@ -143,7 +145,7 @@ mod tests {
         {
             assert!(signer.verify(other.sign(&id()).as_bytes()).is_none());
         }
-        // Neither the empty MAC nor one that says nothing.
+        // An empty MAC, and one of zeros.
         let id = id();
         assert!(signer.verify(format!("{}.", id.as_str()).as_bytes()).is_none());
         assert!(signer.verify(format!("{}.{}", id.as_str(), "A".repeat(43)).as_bytes()).is_none());
