@@ -1,7 +1,7 @@
 //! The middleware: puts a session on each request, and closes it with the response.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -87,7 +87,8 @@ where
         // The same future, polled once before it is boxed, if that is enough.
         if session.active().closes_at_once() {
             let (request, status) = head(&result);
-            if let Some(effects) = session.active().close(request, status).now_or_never() {
+            let effects = pin!(session.active().close(request, status)).now_or_never();
+            if let Some(effects) = effects {
                 return Poll::Ready(respond(result, effects));
             }
         }

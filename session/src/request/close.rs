@@ -1,6 +1,6 @@
 //! Saves the session: when asked to, and with the response.
 
-use std::{future::poll_fn, mem, sync::Arc, task::Poll};
+use std::{future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
 
 use actix_web::{
     HttpRequest,
@@ -45,7 +45,7 @@ pub(crate) struct ResponseEffects {
 impl ActiveSession {
     /// Stores the changes now.
     pub(crate) async fn save(&self) -> Result<(), SessionError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn.take().await;
         self.finish_abandoned().await;
         if let Some(error) = self.state.borrow().changes.encode_error() {
             return Err(error);
@@ -68,7 +68,7 @@ impl ActiveSession {
         request: Option<&HttpRequest>,
         status: StatusCode,
     ) -> ResponseEffects {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn.take().await;
         self.finish_abandoned().await;
         let (encode_error, tolerates_outage) = {
             let mut state = self.state.borrow_mut();
@@ -156,7 +156,7 @@ impl ActiveSession {
         let call = carry_out(plan, self.store(), merger, new_id);
         // One that merges may wait for other requests.
         if self.is_immediate() && !merges {
-            let outcome = call.now_or_never().unwrap_or_else(|| Err(broken_promise().into()));
+            let outcome = pin!(call).now_or_never().unwrap_or_else(|| Err(broken_promise().into()));
             return self.finish(changes, cookie, outcome);
         }
         let call = StoreCall::new(call);
@@ -209,7 +209,8 @@ impl ActiveSession {
         if self.state.borrow().in_flight.is_none() {
             return;
         }
-        match self.finish_in_flight().await {
+        // In a box, so that the usual way does not carry what this seldom one needs.
+        match Box::pin(self.finish_in_flight()).await {
             Ok(Some(SaveOutcome::Lost)) => warn_of_lost_changes(None),
             Ok(_) => {}
             Err(error) => warn!("an abandoned save failed: {}", Chain(&error)),

@@ -41,9 +41,12 @@ impl ActiveSession {
         if self.presented.channel == IdChannel::Conflict {
             return Err(SessionError::ConflictingIds);
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn.take().await;
         if self.is_loaded.get() {
-            return self.load_rest(schema).await;
+            return match self.part_without(schema) {
+                None => Ok(()),
+                Some((key, part, first)) => Box::pin(self.load_rest(key, part, first)).await,
+            };
         }
         self.first.set(Some(schema));
         match self.look_up(self.config.fields_to_load(schema)).await {
@@ -63,8 +66,12 @@ impl ActiveSession {
 
     /// Loads the rest of the session for another struct. What was loaded first stays as it is,
     /// because the request has seen it and may have changed it.
-    async fn load_rest(&self, schema: &Schema) -> Result<(), SessionError> {
-        let Some((key, part, first)) = self.part_without(schema) else { return Ok(()) };
+    async fn load_rest(
+        &self,
+        key: StoreKey,
+        part: Record,
+        first: &'static Schema,
+    ) -> Result<(), SessionError> {
         self.config.was_joined(first);
         let whole = self.load_record(key, None).await?;
         self.state.borrow_mut().loaded = match whole {
@@ -104,7 +111,7 @@ impl ActiveSession {
 
     /// Reads the stored session again, and drops what was changed but not saved.
     pub(crate) async fn reload(&self) -> Result<(), SessionError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn.take().await;
         self.finish_abandoned().await;
         let key = match self.state.borrow().loaded {
             Loaded::Live { key, .. } | Loaded::Retired { key, .. } => Some(key),
@@ -143,7 +150,7 @@ impl ActiveSession {
     }
 
     /// The record of a key, of which these fields are enough. `None`: all of them.
-    pub(super) async fn load_record(
+    async fn load_record(
         &self,
         key: StoreKey,
         fields: Option<&'static [&'static str]>,
@@ -159,29 +166,42 @@ impl ActiveSession {
         if let Some(touch) = touch {
             options = options.with_touch(touch);
         }
-        let record = self.load_undamaged(key, options).await?;
-        match record.and_then(|record| self.unexpired(record, touch)) {
+        match self.usable(self.store().load(key, options).await, touch)? {
+            // In a box, so that the usual way does not carry what this seldom one needs.
             Some(record) if record.successor().is_some() => {
-                Ok(Some(self.old_id_view(record).await?))
+                Ok(Some(Box::pin(self.old_id_view(record)).await?))
             }
             record => Ok(record),
         }
     }
 
-    async fn load_undamaged(
+    /// The record that the store has, unless it is damaged or its time is over. `touch` is how the
+    /// store was to extend it.
+    fn usable(
         &self,
-        key: StoreKey,
-        options: LoadOptions<'static>,
+        loaded: Result<Option<Record>, StoreError>,
+        touch: Option<TouchRule>,
     ) -> Result<Option<Record>, SessionError> {
-        match self.store().load(key, options).await {
-            Ok(record) => Ok(record),
+        let record = match loaded {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a session.
                 error!("{}", Chain(&error));
-                Ok(None)
+                return Ok(None);
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let now = self.config.clock.now();
+        let lifetimes = &self.config.rules.lifetimes;
+        if record.is_expired(now) || lifetimes.deadline(record.created_at()) <= now {
+            return Ok(None);
         }
+        if let Some(TouchRule { now, .. }) = touch {
+            let extended = lifetimes.expires_at(record.created_at(), record.limits(), now);
+            self.state.borrow_mut().touched_by_load |= record.expires_at() == extended;
+        }
+        Ok(Some(record))
     }
 
     /// What an old id still reads: the session as it was, but only as long as the session lives.
@@ -191,8 +211,8 @@ impl ActiveSession {
         let mut next = retired.successor().copied();
         for _ in 0..MAX_RENEWALS {
             let Some(key) = next else { break };
-            let successor = self.load_undamaged(key, LoadOptions::default()).await?;
-            let successor = successor.and_then(|record| self.unexpired(record, None));
+            let successor = self.store().load(key, LoadOptions::default()).await;
+            let successor = self.usable(successor, None)?;
             if successor.as_ref().is_some_and(|record| !record.is_retired()) {
                 return Ok(retired);
             }
@@ -200,20 +220,5 @@ impl ActiveSession {
         }
         let until = retired.expires_at();
         Ok(retired.hidden(until))
-    }
-
-    /// The record that the store has, unless its time is over. `touch` is how the store was to extend
-    /// it.
-    fn unexpired(&self, record: Record, touch: Option<TouchRule>) -> Option<Record> {
-        let now = self.config.clock.now();
-        let lifetimes = self.config.rules.lifetimes;
-        if record.is_expired(now) || lifetimes.deadline(record.created_at()) <= now {
-            return None;
-        }
-        if let Some(TouchRule { now, .. }) = touch {
-            let extended = lifetimes.expires_at(record.created_at(), record.limits(), now);
-            self.state.borrow_mut().touched_by_load |= record.expires_at() == extended;
-        }
-        Some(record)
     }
 }

@@ -31,22 +31,34 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Merger {
-    /// Makes the call with the patch. While another version than the patch expects is stored, merges the
-    /// patch into that one and tries again.
+    /// Makes the call with the patch. While another version than the patch expects is stored, merges
+    /// the patch into that one and tries again.
     pub(crate) async fn write(
         merger: Option<Self>,
         key: &StoreKey,
         patch: &Patch,
+        call: impl Fn(Patch) -> StoreFuture<Updated> + Send + Sync,
+    ) -> Result<Updated, SessionError> {
+        match (merger, call(patch.clone()).await?) {
+            // In a box, so that the usual way does not carry what this seldom one needs.
+            (Some(merger), Updated::Conflict(current)) => {
+                Box::pin(merger.retry(key, patch, current, call)).await
+            }
+            (_, updated) => Ok(updated),
+        }
+    }
+
+    async fn retry(
+        self,
+        key: &StoreKey,
+        patch: &Patch,
+        mut current: Record,
         call: impl Fn(Patch) -> StoreFuture<Updated>,
     ) -> Result<Updated, SessionError> {
-        let (merger, mut current) = match (merger, call(patch.clone()).await?) {
-            (Some(merger), Updated::Conflict(current)) => (merger, current),
-            (_, updated) => return Ok(updated),
-        };
-        let turn = timeout(PATIENCE, merger.locks.wait(key)).await;
-        let _turn = turn.map_err(StoreError::unavailable)?;
+        let lock = timeout(PATIENCE, self.locks.wait(key)).await;
+        let _lock = lock.map_err(StoreError::unavailable)?;
         for attempt in 1..=MERGE_ATTEMPTS {
-            let merged = merge(patch, &merger.fields, &merger.base, &current)?;
+            let merged = merge(patch, &self.fields, &self.base, &current)?;
             current = match call(merged).await? {
                 Updated::Conflict(current) => current,
                 updated => return Ok(updated),

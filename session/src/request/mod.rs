@@ -15,6 +15,7 @@ mod outcome;
 mod plan;
 mod session;
 mod state;
+mod turn;
 
 pub use handle::{SessionHandle, Status};
 pub(crate) use {

@@ -17,6 +17,7 @@ use super::{
     fields::Fields,
     ids::Ids,
     state::{Head, State},
+    turn::Turn,
 };
 use crate::{
     config::WorkerConfig,
@@ -136,7 +137,7 @@ pub(crate) struct ActiveSession {
     spare_id: RefCell<Option<SessionId>>,
     pub(super) state: RefCell<State>,
     /// Held while the store is used, so that calls do not overtake each other.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) turn: Turn,
     /// How many handles the application holds.
     pub(super) handles: Cell<usize>,
 }
@@ -167,7 +168,7 @@ impl ActiveSession {
             ids: Ids::default(),
             spare_id: RefCell::default(),
             state: RefCell::default(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Turn::default(),
             handles: Cell::new(0),
         }
     }

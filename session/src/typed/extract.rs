@@ -1,6 +1,6 @@
 //! Extracts sessions from requests.
 
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, Ready, ready};
@@ -57,7 +57,7 @@ fn extract_with<S: 'static>(
     };
     // The same future, polled once before it is boxed, if that is enough.
     if session.active().is_immediate()
-        && let Some(result) = load(Rc::clone(&session)).now_or_never()
+        && let Some(result) = pin!(load(Rc::clone(&session))).now_or_never()
     {
         return Either::Left(ready(result));
     }
