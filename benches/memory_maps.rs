@@ -15,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session::{MemoryStore, Patch, Record, SessionStore as _, StoreKey, Timestamp};
+use actix_typed_session::{
+    MemoryStore, Timestamp,
+    store::{Patch, Record, SessionStore as _, StoreKey},
+};
 use futures_util::FutureExt as _;
 
 const SESSIONS: u64 = 100_000;
@@ -145,13 +148,13 @@ impl Candidate for MemoryStore {
     }
 
     fn load(&self, key: &StoreKey) -> bool {
-        let found = actix_typed_session::SessionStore::load(self, key);
+        let found = actix_typed_session::store::SessionStore::load(self, key);
         found.now_or_never().expect("ready").expect("it does not fail").is_some()
     }
 
     fn update(&self, key: &StoreKey) {
         let patch = Patch::default();
-        let updated = actix_typed_session::SessionStore::update(self, key, &patch);
+        let updated = actix_typed_session::store::SessionStore::update(self, key, &patch);
         updated.now_or_never().expect("ready").expect("it does not fail");
     }
 }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder, SessionStore, TypedSession,
+    Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder, TypedSession,
+    store::SessionStore,
 };
 use actix_web::{App, HttpResponse, http::StatusCode, rt, web};
 use tokio::{

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use actix_typed_session::{
     FakeClock, MemoryStore, Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder,
     TypedSession,
-    conformance::{FaultyStore, Operation},
+    testing::{FaultyStore, Operation},
 };
 use actix_web::{HttpResponse, http::StatusCode, web};
 use tokio::{

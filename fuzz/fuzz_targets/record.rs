@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use actix_typed_session::Record;
+use actix_typed_session::store::Record;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

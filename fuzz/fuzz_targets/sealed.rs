@@ -5,10 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_typed_session::{
-    EncryptedStore, Grace, MemoryStore, Number, OldId, Patch, Record, SessionStore as _,
-    StoreError, StoreKey, Timestamp, Updated,
-};
+use actix_typed_session::{EncryptedStore, MemoryStore, StoreError, Timestamp, store::{Grace, Number, OldIdReads, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome}};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use site::{IdInHeader, KEYS, Keeps, Setting, Sites, Still, key_of, record, splice, wait};
@@ -116,7 +113,7 @@ impl Vault {
                 let views = &mut opened.get_mut("views").expect("it is planted");
                 let updated = wait(store.update(&key, &patch));
                 if let Some(json) = views {
-                    assert!(matches!(updated, Ok(Updated::Applied { .. })), "{updated:?}");
+                    assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })), "{updated:?}");
                     let before = record([("views", json.clone())]);
                     *json = fields(&patch.apply_to(&before).expect("it is live"))
                         .remove("views")
@@ -132,15 +129,15 @@ impl Vault {
                     RawValue::from_string("\"bob\"".into()).expect("JSON").into(),
                 );
                 let updated = wait(store.update(&key, &patch));
-                assert!(matches!(updated, Ok(Updated::Applied { .. })), "{updated:?}");
+                assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })), "{updated:?}");
                 opened.insert("name", Some("\"bob\"".into()));
             }
             _ => {
-                let grace = Grace::new(Timestamp::from_unix_ms(u64::MAX), OldId::ReadsSnapshot);
+                let grace = Grace::new(Timestamp::from_unix_ms(u64::MAX), OldIdReads::Snapshot);
                 let new = StoreKey::from_bytes([7; 32]);
                 let rotated = wait(store.rotate(&key, &new, &patch, grace));
                 if opened.values().all(Option::is_some) {
-                    assert!(matches!(rotated, Ok(Updated::Applied { .. })), "{rotated:?}");
+                    assert!(matches!(rotated, Ok(UpdateOutcome::Applied { .. })), "{rotated:?}");
                     // Every value is sealed now, even those that were accepted as plain values.
                     self.reads(&self.strict, &new, &opened);
                     keys.push(new);

@@ -5,10 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use actix_typed_session::{
-    Created, Grace, MemoryStore, Patch, Record, SessionStore, StoreError, StoreKey, Timestamp,
-    Updated,
-};
+use actix_typed_session::{MemoryStore, StoreError, Timestamp, store::{CreateOutcome, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome}};
 
 use crate::Still;
 
@@ -47,7 +44,7 @@ pub(crate) struct Watched<const AT_ONCE: bool>(pub(crate) Store);
 impl<const AT_ONCE: bool> SessionStore for Watched<AT_ONCE> {
     const IMMEDIATE: bool = AT_ONCE;
 
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         self.0.note(|calls| calls.written.push(*key));
         self.0.sessions.create(key, record).await
     }
@@ -57,7 +54,7 @@ impl<const AT_ONCE: bool> SessionStore for Watched<AT_ONCE> {
         self.0.sessions.load(key).await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.0.note(|calls| calls.written.push(*key));
         self.0.sessions.update(key, patch).await
     }
@@ -78,7 +75,7 @@ impl<const AT_ONCE: bool> SessionStore for Watched<AT_ONCE> {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         self.0.note(|calls| calls.written.extend([*old, *new]));
         self.0.sessions.rotate(old, new, patch, grace).await
     }

@@ -125,7 +125,7 @@ use proc_macro::TokenStream;
 /// - **`ttl = "15m"`** ends a value this long after it was written, while the session goes on. See
 ///   [below](#values-that-end). By default a value ends with the session.
 ///
-/// For an `index` field `f` the struct gets a function `by_f(&F) -> By<Self>`, as visible as the
+/// For an `index` field `f` the struct gets a function `by_f(&F) -> IndexKey<Self>`, as visible as the
 /// field. It returns the key for the sessions with this value. `accessor = "g"` makes it `by_g`.
 /// Write `index` in every struct that has the field: a struct without it changes the field and not
 /// the index.
@@ -180,7 +180,7 @@ use proc_macro::TokenStream;
 /// }
 ///
 /// async fn log_out_everywhere(sessions: Sessions<Visitor>) -> Result<u64, SessionError> {
-///     sessions.end_all(&Visitor::by_user_id(&Some(7))).await
+///     sessions.destroy_all(&Visitor::by_user_id(&Some(7))).await
 /// }
 /// ```
 ///

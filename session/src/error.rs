@@ -78,7 +78,7 @@ pub enum SessionError {
          and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
-    /// The user has as many sessions as [`max_sessions`](crate::Sessions::max_sessions) allows. The
+    /// The user has as many sessions as [`enforce_limit`](crate::Sessions::enforce_limit) allows. The
     /// client gets a 403.
     #[error("the user already has {limit} sessions, which is the limit; end one of them first")]
     TooManySessions {
@@ -133,7 +133,7 @@ impl ResponseError for SessionError {
 /// A call of a store failed.
 ///
 /// A session that is not in the store is not an error: the methods of
-/// [`SessionStore`](crate::SessionStore) return that as a value.
+/// [`SessionStore`](crate::store::SessionStore) return that as a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -157,7 +157,7 @@ pub enum StoreError {
     },
     /// The cookie that holds the session would be larger than browsers accept. The client keeps the
     /// old one and gets a 500.
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     #[error(
         "the cookie that holds the session would take {bytes} bytes and browsers take {limit}; \
          keep large data elsewhere and its key in the session, or use a store on the server"
@@ -279,7 +279,7 @@ pub enum ConfigError {
     #[error("the settings of the Redis store do not work")]
     Redis(#[source] Cause),
     /// The list of keys to seal with is empty.
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     #[error("sealing needs a key; give at least one, and put the one that seals first")]
     NoSealingKey,
     /// The setting needs a store, but the sessions are sealed in the cookie.

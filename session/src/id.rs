@@ -27,7 +27,7 @@ use crate::crypto::{Secret, random_bytes};
 /// is right. Use its [`StoreKey`] as the key of a map:
 ///
 /// ```
-/// use actix_typed_session::{SessionId, StoreKey};
+/// use actix_typed_session::{SessionId, store::StoreKey};
 /// use std::collections::{BTreeSet, HashSet};
 ///
 /// let key = StoreKey::from(&SessionId::random());
@@ -173,7 +173,7 @@ pub struct InvalidSessionId;
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::{SessionId, StoreKey};
+/// use actix_typed_session::{SessionId, store::StoreKey};
 ///
 /// let id = SessionId::random();
 /// let key = StoreKey::from(&id);

@@ -59,8 +59,8 @@
 //! | `file` (on by default) | [`FileStore`]; needs the crates `rustix` and `tempfile` |
 //! | `redis` | [`RedisStore`], for several processes or machines |
 //! | `redis-tls` | `rediss:` URLs, for Redis with TLS; needs the crate `rustls` |
-//! | `sealed` | [`EncryptedStore`] and [`CookieStore`]; needs the crate `chacha20poly1305` |
-//! | `conformance` | for tests: a kit that checks stores, a store that fails on demand, a fake clock |
+//! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; needs the crate `chacha20poly1305` |
+//! | `testing` | for tests: a kit that checks stores, a store that fails on demand, a fake clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -74,44 +74,35 @@ mod middleware;
 mod record;
 mod request;
 mod sessions;
-mod store;
-#[cfg(feature = "conformance")]
+pub mod store;
+#[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(feature = "conformance")]
-#[doc(hidden)]
-pub use testing as conformance;
 mod time;
 mod transport;
 mod typed;
 
 #[doc(inline)]
 pub use actix_typed_session_derive::Session;
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 pub use store::{CookieStore, EncryptedStore};
 #[cfg(feature = "file")]
 pub use store::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
 pub use store::{RedisStore, RedisStoreBuilder};
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, feature = "testing"))]
 pub use time::FakeClock;
 pub use {
     config::OnOutage,
     crypto::{InvalidKey, Key},
     error::{Cause, ConfigError, SessionError, StoreError, ValueError},
     fields::Union,
-    id::{InvalidSessionId, SessionId, StoreKey},
-    middleware::{SessionFuture, SessionMiddleware, SessionMiddlewareBuilder, SessionService},
-    record::{
-        Change, Counter, FieldName, Grace, Index, InvalidPublicId, NewExpiry, Number, OldId, Patch,
-        PublicId, Record, RecordError, Refused,
-    },
+    id::{InvalidSessionId, SessionId},
+    middleware::{SessionMiddleware, SessionMiddlewareBuilder},
+    record::{Counter, InvalidPublicId, PublicId},
     request::{SessionHandle, Status},
-    sessions::{By, OverLimit, Page, Sessions, StoredSession},
-    store::{
-        Backend, Created, DeleteExpired, FindByIndex, Found, LoadOptions, MemoryStore,
-        MemoryStoreBuilder, SessionStore, Updated,
-    },
-    time::{Clock, Limits, SystemClock, Timestamp},
+    sessions::{IndexKey, OverLimit, SessionPage, Sessions, StoredSession},
+    store::{Backend, MemoryStore, MemoryStoreBuilder},
+    time::{Clock, SystemClock, Timestamp},
     transport::SameSite,
     typed::{FieldMut, Session, TypedSession},
 };

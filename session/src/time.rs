@@ -105,7 +105,7 @@ fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
 /// A source of the current time.
 ///
 /// Every part that needs the time asks its clock. The default is [`SystemClock`]; tests use
-/// `FakeClock` (feature `conformance`), which moves only when the test says so.
+/// `FakeClock` (feature `testing`), which moves only when the test says so.
 ///
 /// # Examples
 /// ```
@@ -163,11 +163,11 @@ impl Clock for SystemClock {
 /// clock.advance(Duration::from_secs(60));
 /// assert_eq!(clock.now().saturating_since(before), Duration::from_secs(60));
 /// ```
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, feature = "testing"))]
 #[derive(Clone)]
 pub struct FakeClock(std::sync::Arc<std::sync::atomic::AtomicU64>);
 
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, feature = "testing"))]
 impl FakeClock {
     /// A clock that stands at this time.
     pub fn new(now: Timestamp) -> Self {
@@ -180,7 +180,7 @@ impl FakeClock {
     }
 }
 
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, feature = "testing"))]
 impl Default for FakeClock {
     /// 2026-01-01T00:00:00Z.
     fn default() -> Self {
@@ -188,14 +188,14 @@ impl Default for FakeClock {
     }
 }
 
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, feature = "testing"))]
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(std::sync::atomic::Ordering::SeqCst))
     }
 }
 
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, feature = "testing"))]
 impl fmt::Debug for FakeClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FakeClock({:?})", self.now())
@@ -206,7 +206,7 @@ impl fmt::Debug for FakeClock {
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::Limits;
+/// use actix_typed_session::store::Limits;
 ///
 /// let mut limits = Limits::default(); // those of the middleware
 /// limits.persistent = Some(true);

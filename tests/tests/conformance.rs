@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_typed_session::{Clock as _, FakeClock, Timestamp, conformance::Harness};
+use actix_typed_session::{Clock as _, FakeClock, Timestamp, testing::Harness};
 use actix_typed_session_log_watch as _;
 
 mod memory {
@@ -39,9 +39,10 @@ mod file {
     };
 
     use actix_typed_session::{
-        Durability, FileStore, StoreKey,
-        conformance::{Damage, Reopen},
+        Durability, FileStore,
+        store::StoreKey,
         store_conformance,
+        testing::{Damage, Reopen},
     };
     use tempfile::TempDir;
 

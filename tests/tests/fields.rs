@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use actix_typed_session::{
     MemoryStore, Session, SessionMiddleware, TypedSession,
-    conformance::{FaultyStore, Operation},
+    testing::{FaultyStore, Operation},
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, serve};

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use actix_typed_session::{
-    Clock as _, Created, Durability, EncryptedStore, FileStore, Key, MemoryStore, Patch, Record,
-    Session, SessionError, SessionId, SessionMiddleware, SessionStore, StoreKey, SystemClock,
-    TypedSession, Updated,
+    Clock as _, Durability, EncryptedStore, FileStore, Key, MemoryStore, Session, SessionError,
+    SessionId, SessionMiddleware, SystemClock, TypedSession,
+    store::{CreateOutcome, Patch, Record, SessionStore, StoreKey, UpdateOutcome},
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
@@ -130,7 +130,7 @@ impl<S: SessionStore> Site<S> {
         let record = Record::new(now, now.saturating_add(std::time::Duration::from_secs(3600)));
         let record = patch(fields).apply_to(&record).expect("a new record takes a patch");
         let created = self.store.create(&StoreKey::from(&id), &record).await;
-        assert_eq!(created.expect("the store takes it"), Created::Stored);
+        assert_eq!(created.expect("the store takes it"), CreateOutcome::Stored);
         let mut browser = self.browser.clone();
         browser.cookies.insert("__Host-session".to_owned(), id.as_str().to_owned());
         (browser, StoreKey::from(&id))
@@ -138,7 +138,7 @@ impl<S: SessionStore> Site<S> {
 
     async fn plant(&self, key: &StoreKey, fields: &[(&str, Arc<RawValue>)]) {
         let updated = self.store.update(key, &patch(fields)).await.expect("the store takes it");
-        assert!(matches!(updated, Updated::Applied { .. }));
+        assert!(matches!(updated, UpdateOutcome::Applied { .. }));
     }
 }
 

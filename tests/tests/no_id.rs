@@ -4,8 +4,9 @@
 use std::{fs, path::Path};
 
 use actix_typed_session::{
-    CookieStore, Durability, FileStore, FindByIndex, Key, MemoryStore, RedisStore, Session,
-    SessionId, SessionMiddleware, SessionStore, Sessions, StoreKey, TypedSession,
+    CookieStore, Durability, FileStore, Key, MemoryStore, RedisStore, Session, SessionId,
+    SessionMiddleware, Sessions, TypedSession,
+    store::{FindByIndex, SessionStore, StoreKey},
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{

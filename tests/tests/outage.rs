@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use actix_typed_session::{
-    MemoryStore, OnOutage, RedisStore, SessionMiddleware, SessionStore,
-    conformance::{Fault, FaultyStore, Operation},
+    MemoryStore, OnOutage, RedisStore, SessionMiddleware,
+    store::SessionStore,
+    testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_typed_session::{SessionId, StoreKey};
+use actix_typed_session::{SessionId, store::StoreKey};
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
     Browser, Response,

@@ -48,7 +48,7 @@ enum Is {
     Eve,
     NewVisitor,
     /// By Actix, as no HTTP, or by the library, as two sessions.
-    Refused,
+    PatchError,
 }
 
 async fn assert_rows(site: &Site, ids: &(String, String), rows: &[(&str, &[u8], Is)]) {

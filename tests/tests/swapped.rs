@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use actix_typed_session::{
     CookieStore, EncryptedStore, Key, MemoryStore, Session, SessionMiddleware, TypedSession,
-    conformance::{FaultyStore, Operation},
+    testing::{FaultyStore, Operation},
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Gate, Response, Site, get, routes, serve};

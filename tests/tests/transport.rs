@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use actix_typed_session::{
     Key, MemoryStore, OnOutage, Session, SessionId, SessionMiddleware, SessionMiddlewareBuilder,
     TypedSession,
-    conformance::{Fault, FaultyStore, Operation},
+    testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_log_watch::Log;
 use actix_typed_session_tests::{Browser, Response, Site, get};

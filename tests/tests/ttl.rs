@@ -10,8 +10,9 @@ use std::{
 
 use actix_typed_session::{
     Clock, FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId,
-    SessionMiddleware, SessionStore, StoreKey, Timestamp, TypedSession,
-    conformance::{FaultyStore, Operation},
+    SessionMiddleware, Timestamp, TypedSession,
+    store::{SessionStore, StoreKey},
+    testing::{FaultyStore, Operation},
 };
 use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{Browser, Gate, serve};

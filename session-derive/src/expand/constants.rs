@@ -146,7 +146,7 @@ fn index_function(field: &Field, constant: &Ident, function: &Ident) -> TokenStr
     let doc = format!("The sessions whose `{}` has this value.", ident.unraw());
     quote! {
         #[doc = #doc]
-        #vis fn #function(value: &#ty) -> ::actix_typed_session::By<Self> {
+        #vis fn #function(value: &#ty) -> ::actix_typed_session::IndexKey<Self> {
             ::actix_typed_session::__private::by(&Self::#constant, value)
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::privileges::Privileges;
 use crate::{
-    record::{Grace, OldId},
+    record::{Grace, OldIdReads},
     store::CookieHolds,
     time::{Lifetimes, Limits, Timestamp},
 };
@@ -56,7 +56,7 @@ impl Rules {
         self.is_persistent(limits).then(|| expires_at.saturating_since(now))
     }
 
-    pub(crate) fn grace_from(&self, old_id: OldId, now: Timestamp) -> Grace {
+    pub(crate) fn grace_from(&self, old_id: OldIdReads, now: Timestamp) -> Grace {
         Grace::new(now.saturating_add(self.grace), old_id)
     }
 }

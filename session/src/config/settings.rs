@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     id::SessionId,
-    store::{Backend, MergeLocks, Persistence, Sessions},
+    store::{Backend, MergeLocks, Persisted, Persistence},
     time::{Clock, Lifetimes, SystemClock},
     transport::{CookieSettings, CookieVariant, HeaderSettings, Unsecured},
 };
@@ -49,7 +49,7 @@ impl Config {
     }
 
     pub(crate) fn new(store: impl Backend) -> Self {
-        let Sessions(sessions) = store.into_sessions();
+        let Persisted(sessions) = store.into_persistence();
         Self {
             clock: Arc::new(SystemClock),
             rules: Rules {

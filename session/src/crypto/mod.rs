@@ -2,11 +2,11 @@
 
 mod key;
 mod random;
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 mod sealing;
 mod secret;
 
 pub use key::{InvalidKey, Key};
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 pub(crate) use sealing::{Keyring, Unopened};
 pub(crate) use {random::random_bytes, secret::Secret};

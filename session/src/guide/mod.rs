@@ -41,7 +41,7 @@ pub mod sessions_of_a_user {}
 #[doc = include_str!("redis.md")]
 pub mod redis {}
 
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 #[doc = include_str!("sealing.md")]
 pub mod sealing {}
 

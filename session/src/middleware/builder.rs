@@ -431,7 +431,7 @@ impl SessionMiddlewareBuilder {
 
     /// Sets the source of the current time. Defaults to [`SystemClock`](crate::SystemClock).
     ///
-    /// Example: `.clock(FakeClock::default())` in a test (feature `conformance`). Give the store
+    /// Example: `.clock(FakeClock::default())` in a test (feature `testing`). Give the store
     /// the same clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.config.clock = Arc::new(clock);
@@ -553,7 +553,7 @@ mod tests {
         assert!(back.build().is_ok());
     }
 
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     #[test]
     fn settings_that_need_a_store_are_refused_without_one() {
         use crate::{crypto::Key, store::CookieStore};

@@ -5,8 +5,4 @@ mod headers;
 mod service;
 mod transform;
 
-pub use {
-    builder::SessionMiddlewareBuilder,
-    service::{SessionFuture, SessionService},
-    transform::SessionMiddleware,
-};
+pub use {builder::SessionMiddlewareBuilder, transform::SessionMiddleware};

@@ -43,7 +43,7 @@ impl Record {
 
     /// A session and its id as a JSON list, for cookies, where each byte counts. The session must
     /// not be retired or indexed.
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     pub(crate) fn to_compact_bytes(&self, id: &str) -> Vec<u8> {
         let compact: CompactRecord<&str> = (
             id,
@@ -58,7 +58,7 @@ impl Record {
     }
 
     /// Reads the bytes that [`to_compact_bytes`](Self::to_compact_bytes) wrote; `None` for others.
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     pub(crate) fn from_compact_bytes(bytes: &[u8]) -> Option<(String, Self)> {
         let (id, created, expires, version, max_age, persistent, fields) =
             serde_json::from_slice::<CompactRecord<String>>(bytes).ok()?;
@@ -151,7 +151,7 @@ impl StoredRecord {
 
 /// The id, when the session was created, when it ends, its version, its two limits, its fields. The
 /// length does not change when the session is extended.
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 type CompactRecord<Id> = (Id, u64, u64, u64, Option<u64>, Option<bool>, StoredFields);
 
 #[derive(Serialize, Deserialize)]
@@ -238,7 +238,7 @@ mod tests {
     use super::super::{
         index::PublicId,
         patch::Patch,
-        record::{Grace, OldId},
+        record::{Grace, OldIdReads},
     };
     use super::*;
 
@@ -259,7 +259,7 @@ mod tests {
         let mut record = record();
         record.limits = Limits { max_age: Some(Duration::from_millis(7)), persistent: Some(false) };
         let key = StoreKey::from_bytes([7; 32]);
-        for old_id in [OldId::ReadsSnapshot, OldId::ReadsNothing] {
+        for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
             let grace = Grace { until: Timestamp::from_unix_ms(8), old_id };
             for record in [record.clone(), record.retire(grace, &key)] {
                 let read = Record::from_bytes(&record.to_bytes()).expect("its own bytes");
@@ -269,7 +269,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     #[test]
     fn a_record_survives_its_compact_bytes_and_they_are_fewer() {
         let mut record = record();

@@ -14,6 +14,6 @@ pub use {
     format::RecordError,
     index::{Index, InvalidPublicId, PublicId},
     number::{Counter, Number},
-    patch::{Change, NewExpiry, Patch, Refused},
-    record::{Grace, OldId, Record},
+    patch::{Change, ExpiryChange, Patch, PatchError},
+    record::{Grace, OldIdReads, Record},
 };

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::Number;
+/// use actix_typed_session::store::Number;
 ///
 /// assert_eq!(Number::from(2).saturating_add(3.into()), Number::Int(5));
 /// assert_eq!(Number::from(2).saturating_add(0.5.into()), Number::Float(2.5));

@@ -17,7 +17,7 @@ use crate::time::{Limits, Timestamp};
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::{Number, Patch, Record, Timestamp};
+/// use actix_typed_session::{Timestamp, store::{Number, Patch, Record}};
 ///
 /// let record = Record::new(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(1_000));
 /// let mut patch = Patch::default();
@@ -25,18 +25,18 @@ use crate::time::{Limits, Timestamp};
 /// let record = patch.apply_to(&record)?;
 /// let record = patch.apply_to(&record)?;
 /// assert_eq!(record.field("views").map(|json| json.get()), Some("4"));
-/// # Ok::<(), actix_typed_session::Refused>(())
+/// # Ok::<(), actix_typed_session::store::PatchError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Patch {
     /// Shared between clones. `None`: no changes.
     changes: Option<Arc<LiteMap<FieldName, Change>>>,
-    begins_anew: Option<Timestamp>,
-    expiry: Option<NewExpiry>,
+    reset_at: Option<Timestamp>,
+    expiry: Option<ExpiryChange>,
     limits: Option<Limits>,
     expected_version: Option<u64>,
     index: Option<Arc<Index>>,
-    basis: Option<Box<Record>>,
+    snapshot: Option<Box<Record>>,
 }
 
 /// What happens to one field.
@@ -59,7 +59,7 @@ pub enum Change {
 /// What happens to the session's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum NewExpiry {
+pub enum ExpiryChange {
     /// Moves the expiry to this time if that is later, because the session was used.
     ExtendTo(Timestamp),
     /// Moves the expiry to exactly this time, because the session's limits were changed.
@@ -69,7 +69,7 @@ pub enum NewExpiry {
 /// Why a patch cannot be applied to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum PatchError {
     /// The session's id was renewed, and the old id cannot write. A store reports the session as
     /// gone.
     #[error("the session's id was renewed; write with the new id")]
@@ -84,7 +84,7 @@ impl Patch {
     ///
     /// # Errors
     /// The record is retired, or has another version than the patch expects.
-    pub fn apply_to(&self, record: &Record) -> Result<Record, Refused> {
+    pub fn apply_to(&self, record: &Record) -> Result<Record, PatchError> {
         let mut record = record.clone();
         self.apply_in_place(&mut record)?;
         Ok(record)
@@ -95,24 +95,24 @@ impl Patch {
     ///
     /// # Errors
     /// As [`apply_to`](Self::apply_to); the record is unchanged then.
-    pub fn apply_in_place(&self, record: &mut Record) -> Result<(), Refused> {
+    pub fn apply_in_place(&self, record: &mut Record) -> Result<(), PatchError> {
         if record.is_retired() {
-            return Err(Refused::Retired);
+            return Err(PatchError::Retired);
         }
         if self.expected_version.is_some_and(|version| version != record.version) {
-            return Err(Refused::Stale);
+            return Err(PatchError::Stale);
         }
-        if let Some(created_at) = self.begins_anew {
+        if let Some(created_at) = self.reset_at {
             let version = record.version;
             *record = Record { version, ..Record::new(created_at, record.expires_at) };
         }
         record.version = record.version.wrapping_add(1);
         match self.expiry {
             None => {}
-            Some(NewExpiry::ExtendTo(expires_at)) => {
+            Some(ExpiryChange::ExtendTo(expires_at)) => {
                 record.expires_at = record.expires_at.max(expires_at);
             }
-            Some(NewExpiry::Set(expires_at)) => record.expires_at = expires_at,
+            Some(ExpiryChange::Set(expires_at)) => record.expires_at = expires_at,
         }
         if let Some(limits) = self.limits {
             record.limits = limits;
@@ -165,12 +165,12 @@ impl Patch {
     ///
     /// Then the store removes all fields that the patch does not set, resets limits that it does
     /// not set, and records this time as the session's creation.
-    pub fn begins_anew(&self) -> Option<Timestamp> {
-        self.begins_anew
+    pub fn reset_at(&self) -> Option<Timestamp> {
+        self.reset_at
     }
 
     /// The change of the session's expiry, if there is one.
-    pub fn expiry(&self) -> Option<NewExpiry> {
+    pub fn expiry(&self) -> Option<ExpiryChange> {
         self.expiry
     }
 
@@ -185,14 +185,14 @@ impl Patch {
     }
 
     /// The session as the request has loaded it, if the patch is for
-    /// [`rotate`](crate::SessionStore::rotate).
+    /// [`rotate`](crate::store::SessionStore::rotate).
     ///
     /// It can save the store a load. It may be outdated, so the store must compare its version.
-    pub fn basis(&self) -> Option<&Record> {
-        self.basis.as_deref()
+    pub fn snapshot(&self) -> Option<&Record> {
+        self.snapshot.as_deref()
     }
 
-    /// The changed fields that are indexed: the session is then [found](crate::FindByIndex) by
+    /// The changed fields that are indexed: the session is then [found](crate::store::FindByIndex) by
     /// their new values.
     ///
     /// The fields of the record that were indexed before still are. If the session has a
@@ -239,12 +239,12 @@ impl Patch {
     }
 
     /// Starts the session over, as if it were created at this time. Nothing of the old one is kept.
-    pub fn begin_anew(&mut self, created_at: Timestamp) {
-        self.begins_anew = Some(created_at);
+    pub fn reset(&mut self, created_at: Timestamp) {
+        self.reset_at = Some(created_at);
     }
 
     /// Changes when the session expires.
-    pub fn set_expiry(&mut self, expiry: NewExpiry) {
+    pub fn set_expiry(&mut self, expiry: ExpiryChange) {
         self.expiry = Some(expiry);
     }
 
@@ -253,13 +253,13 @@ impl Patch {
         self.limits = Some(limits);
     }
 
-    /// Gives the store the session as the request has loaded it, see [`basis`](Self::basis).
-    pub fn set_basis(&mut self, record: Record) {
-        self.basis = Some(record.into());
+    /// Gives the store the session as the request has loaded it, see [`snapshot`](Self::snapshot).
+    pub fn set_snapshot(&mut self, record: Record) {
+        self.snapshot = Some(record.into());
     }
 
     /// This patch with `map` applied to each change of a field, without its index and its basis.
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     pub(crate) fn try_map<E>(
         &self,
         map: impl Fn(&str, &Change) -> Result<Change, E>,
@@ -269,7 +269,7 @@ impl Patch {
             changes.insert(name.clone(), map(name, change)?);
         }
         let changes = (!changes.is_empty()).then(|| Arc::new(changes));
-        Ok(Self { changes, index: None, basis: None, ..self.clone() })
+        Ok(Self { changes, index: None, snapshot: None, ..self.clone() })
     }
 
     /// Indexes a field, see [`index`](Self::index). The patch must also set or remove the field. An
@@ -294,7 +294,7 @@ impl Patch {
     /// Whether the patch changes nothing.
     pub fn is_empty(&self) -> bool {
         !self.changes_fields()
-            && self.begins_anew.is_none()
+            && self.reset_at.is_none()
             && self.expiry.is_none()
             && self.limits.is_none()
     }
@@ -308,7 +308,7 @@ impl Patch {
     pub(crate) fn moves(&self, record: &Record) -> bool {
         let indexed = || record.index().into_iter().flat_map(Index::names);
         self.index.is_some()
-            || record.index.is_some() && self.begins_anew.is_some()
+            || record.index.is_some() && self.reset_at.is_some()
             || self.changes_fields() && indexed().any(|name| self.names(name))
     }
 
@@ -369,7 +369,7 @@ impl fmt::Debug for Patch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Patch")
             .field("changes", &self.changes.as_deref())
-            .field("begins_anew", &self.begins_anew)
+            .field("reset_at", &self.reset_at)
             .field("expiry", &self.expiry)
             .field("limits", &self.limits)
             .field("expected_version", &self.expected_version)
@@ -471,7 +471,7 @@ mod tests {
         let mut before = record(&[("a", "1"), ("n", "5")]);
         before.limits.persistent = Some(true);
         let mut patch = add(1);
-        patch.begin_anew(LATER);
+        patch.reset(LATER);
         let after = patch.apply_to(&before).expect("a live record takes a patch");
         assert_eq!(after.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["n"]);
         assert_eq!(after.field("n").map(RawValue::get), Some("11"));
@@ -492,18 +492,18 @@ mod tests {
         let before = record(&[]);
         let mut patch = add(1);
         patch.expect_version(before.version() + 1);
-        assert_eq!(patch.apply_to(&before).err(), Some(Refused::Stale));
+        assert_eq!(patch.apply_to(&before).err(), Some(PatchError::Stale));
         patch.expect_version(before.version());
         assert!(patch.apply_to(&before).is_ok());
     }
 
     #[test]
     fn a_retired_record_refuses_patches() {
-        use super::super::record::{Grace, OldId};
+        use super::super::record::{Grace, OldIdReads};
         use crate::id::StoreKey;
-        let grace = Grace { until: LATER, old_id: OldId::ReadsSnapshot };
+        let grace = Grace { until: LATER, old_id: OldIdReads::Snapshot };
         let retired = record(&[]).retire(grace, &StoreKey::from_bytes([1; 32]));
-        assert_eq!(add(1).apply_to(&retired).err(), Some(Refused::Retired));
+        assert_eq!(add(1).apply_to(&retired).err(), Some(PatchError::Retired));
     }
 
     #[test]
@@ -513,9 +513,12 @@ mod tests {
             patch.set_expiry(expiry);
             patch.apply_to(&record(&[])).expect("a live record takes a patch").expires_at()
         };
-        assert_eq!(apply(NewExpiry::ExtendTo(NOW)), LATER);
-        assert_eq!(apply(NewExpiry::ExtendTo(Timestamp::from_unix_ms(9_000))).as_unix_ms(), 9_000);
-        assert_eq!(apply(NewExpiry::Set(NOW)), NOW);
+        assert_eq!(apply(ExpiryChange::ExtendTo(NOW)), LATER);
+        assert_eq!(
+            apply(ExpiryChange::ExtendTo(Timestamp::from_unix_ms(9_000))).as_unix_ms(),
+            9_000
+        );
+        assert_eq!(apply(ExpiryChange::Set(NOW)), NOW);
     }
 
     #[test]

@@ -16,17 +16,17 @@ pub(crate) type Fields = Arc<LiteMap<FieldName, Arc<RawValue>>>;
 
 /// A stored session.
 ///
-/// Stores keep records and return them. Only a [`Patch`](crate::Patch) changes the content. Cloning
+/// Stores keep records and return them. Only a [`Patch`](crate::store::Patch) changes the content. Cloning
 /// is cheap.
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::{Record, Timestamp};
+/// use actix_typed_session::{Timestamp, store::Record};
 ///
 /// let now = Timestamp::from_unix_ms(1_000);
 /// let record = Record::new(now, Timestamp::from_unix_ms(61_000));
 /// assert_eq!(Record::from_bytes(&record.to_bytes())?.created_at(), now);
-/// # Ok::<(), actix_typed_session::RecordError>(())
+/// # Ok::<(), actix_typed_session::store::RecordError>(())
 /// ```
 #[derive(Clone)]
 pub struct Record {
@@ -66,7 +66,7 @@ impl Record {
     }
 
     /// Marks the record as a part of the session. A store does that if
-    /// [`load`](crate::SessionStore::load) left out fields that were not asked for.
+    /// [`load`](crate::store::SessionStore::load) left out fields that were not asked for.
     pub fn into_part(self) -> Self {
         Self { is_whole: false, ..self }
     }
@@ -110,7 +110,7 @@ impl Record {
         self.expires_at <= now
     }
 
-    /// The number of updates so far. A [`Patch`](crate::Patch) can expect a version.
+    /// The number of updates so far. A [`Patch`](crate::store::Patch) can expect a version.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -126,7 +126,7 @@ impl Record {
         self.retired.is_some()
     }
 
-    /// The key of the renewed session, if [`destroy`](crate::SessionStore::destroy) must end it
+    /// The key of the renewed session, if [`destroy`](crate::store::SessionStore::destroy) must end it
     /// too.
     pub fn successor(&self) -> Option<&StoreKey> {
         self.retired.as_deref()?.successor.as_ref()
@@ -163,7 +163,7 @@ impl Record {
     }
 
     /// The record with the later one of two expiries, its own and this one:
-    /// [`touch`](crate::SessionStore::touch) stores it.
+    /// [`touch`](crate::store::SessionStore::touch) stores it.
     pub fn extended_to(mut self, expires_at: Timestamp) -> Self {
         self.expires_at = self.expires_at.max(expires_at);
         self
@@ -181,18 +181,18 @@ impl Record {
         SHARED + size_of_val(&*self.fields) + self.fields.iter().map(entry).sum::<usize>()
     }
 
-    /// The record that [`rotate`](crate::SessionStore::rotate) leaves under the old key.
+    /// The record that [`rotate`](crate::store::SessionStore::rotate) leaves under the old key.
     ///
     /// It lives until the end of the grace period, and never longer than the session would have.
     pub fn retire(&self, grace: Grace, successor: &StoreKey) -> Self {
         let expires_at = self.expires_at.min(grace.until);
         match grace.old_id {
-            OldId::ReadsSnapshot => Self {
+            OldIdReads::Snapshot => Self {
                 expires_at,
                 retired: Some(Arc::new(Retired { successor: Some(*successor) })),
                 ..self.clone()
             },
-            OldId::ReadsNothing => self.hidden(expires_at),
+            OldIdReads::Nothing => self.hidden(expires_at),
         }
     }
 
@@ -227,9 +227,9 @@ impl fmt::Debug for Record {
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::{Grace, OldId, Timestamp};
+/// use actix_typed_session::{Timestamp, store::{Grace, OldIdReads}};
 ///
-/// let grace = Grace::new(Timestamp::from_unix_ms(10_000), OldId::ReadsNothing);
+/// let grace = Grace::new(Timestamp::from_unix_ms(10_000), OldIdReads::Nothing);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -237,12 +237,12 @@ pub struct Grace {
     /// The end of the period. The old id is unknown from then on.
     pub until: Timestamp,
     /// What a request with the old id reads until then.
-    pub old_id: OldId,
+    pub old_id: OldIdReads,
 }
 
 impl Grace {
     /// A grace period that ends at `until`.
-    pub fn new(until: Timestamp, old_id: OldId) -> Self {
+    pub fn new(until: Timestamp, old_id: OldIdReads) -> Self {
         Self { until, old_id }
     }
 }
@@ -250,12 +250,12 @@ impl Grace {
 /// What a request with the old id reads during the grace period. It cannot write in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum OldId {
+pub enum OldIdReads {
     /// The session as it was when its id was renewed.
-    ReadsSnapshot,
+    Snapshot,
     /// Nothing, like a visitor without a session: the renewal changed the session's privileges, or
     /// began a new session.
-    ReadsNothing,
+    Nothing,
 }
 
 #[cfg(test)]
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_record_retired_by_a_privilege_keeps_nothing() {
-        let grace = Grace { until: Timestamp::from_unix_ms(99), old_id: OldId::ReadsNothing };
+        let grace = Grace { until: Timestamp::from_unix_ms(99), old_id: OldIdReads::Nothing };
         let mut indexed = record();
         indexed.index =
             Some(Index::new(PublicId::new(Timestamp::from_unix_ms(99)), "n".into()).into());

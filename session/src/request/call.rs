@@ -11,7 +11,7 @@ use crate::{
     error::{SessionError, StoreError},
     id::{SessionId, StoreKey},
     record::Record,
-    store::{Created, ErasedStore, Updated},
+    store::{CreateOutcome, ErasedStore, UpdateOutcome},
 };
 
 /// Makes the store call of a plan. The future owns all it needs, so that it can outlive the request.
@@ -30,9 +30,11 @@ pub(crate) async fn carry_out(
         Call::Update(key, patch) => {
             let call = |patch| Arc::clone(&store).update(key, patch);
             match Merger::write(merger, &key, &patch, call).await? {
-                Updated::Applied { .. } => Ok(StoreOutcome::Updated(patch)),
-                Updated::Gone => Ok(StoreOutcome::Gone),
-                Updated::Conflict(_) | Updated::Taken => Err(broken_law("update").into()),
+                UpdateOutcome::Applied { .. } => Ok(StoreOutcome::Updated(patch)),
+                UpdateOutcome::Gone => Ok(StoreOutcome::Gone),
+                UpdateOutcome::Conflict(_) | UpdateOutcome::Taken => {
+                    Err(broken_law("update").into())
+                }
             }
         }
         Call::Touch(key, expires_at) => match store.touch(key, expires_at).await? {
@@ -51,12 +53,12 @@ pub(crate) async fn carry_out(
             let Some((key, id)) = new else { return Ok(StoreOutcome::IdTaken) };
             let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
             match (Merger::write(merger, &old, &patch, call).await?, create_if_gone) {
-                (Updated::Applied { .. }, _) => Ok(StoreOutcome::Renewed { id, key, patch }),
-                (Updated::Taken, _) => Ok(StoreOutcome::IdTaken),
-                (Updated::Gone, None) => Ok(StoreOutcome::Gone),
+                (UpdateOutcome::Applied { .. }, _) => Ok(StoreOutcome::Renewed { id, key, patch }),
+                (UpdateOutcome::Taken, _) => Ok(StoreOutcome::IdTaken),
+                (UpdateOutcome::Gone, None) => Ok(StoreOutcome::Gone),
                 // The new session takes nothing from the old one, so it begins all the same.
-                (Updated::Gone, Some(record)) => create(store, Some((key, id)), record).await,
-                (Updated::Conflict(_), _) => Err(broken_law("rotate").into()),
+                (UpdateOutcome::Gone, Some(record)) => create(store, Some((key, id)), record).await,
+                (UpdateOutcome::Conflict(_), _) => Err(broken_law("rotate").into()),
             }
         }
     }
@@ -69,8 +71,8 @@ async fn create(
 ) -> Result<StoreOutcome, SessionError> {
     let Some((key, id)) = new else { return Ok(StoreOutcome::IdTaken) };
     match store.create(key, record.clone()).await? {
-        Created::Stored => Ok(StoreOutcome::Created { id, key, record }),
-        Created::Taken => Ok(StoreOutcome::IdTaken),
+        CreateOutcome::Stored => Ok(StoreOutcome::Created { id, key, record }),
+        CreateOutcome::Taken => Ok(StoreOutcome::IdTaken),
     }
 }
 

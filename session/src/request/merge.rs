@@ -9,7 +9,7 @@ use crate::{
     fields::{MergeError, MergedField, same_json},
     id::StoreKey,
     record::{Change, Patch, Record},
-    store::{MergeLocks, StoreFuture, Updated},
+    store::{MergeLocks, StoreFuture, UpdateOutcome},
 };
 
 /// What a request needs to merge its changes.
@@ -37,11 +37,11 @@ impl Merger {
         merger: Option<Self>,
         key: &StoreKey,
         patch: &Patch,
-        call: impl Fn(Patch) -> StoreFuture<Updated> + Send + Sync,
-    ) -> Result<Updated, SessionError> {
+        call: impl Fn(Patch) -> StoreFuture<UpdateOutcome> + Send + Sync,
+    ) -> Result<UpdateOutcome, SessionError> {
         match (merger, call(patch.clone()).await?) {
             // In a box, so that the usual way does not carry what this seldom one needs.
-            (Some(merger), Updated::Conflict(current)) => {
+            (Some(merger), UpdateOutcome::Conflict(current)) => {
                 Box::pin(merger.retry(key, patch, current, call)).await
             }
             (_, updated) => Ok(updated),
@@ -53,14 +53,14 @@ impl Merger {
         key: &StoreKey,
         patch: &Patch,
         mut current: Record,
-        call: impl Fn(Patch) -> StoreFuture<Updated>,
-    ) -> Result<Updated, SessionError> {
+        call: impl Fn(Patch) -> StoreFuture<UpdateOutcome>,
+    ) -> Result<UpdateOutcome, SessionError> {
         let lock = timeout(PATIENCE, self.locks.wait(key)).await;
         let _lock = lock.map_err(StoreError::unavailable)?;
         for attempt in 1..=MERGE_ATTEMPTS {
             let merged = merge(patch, &self.fields, &self.base, &current)?;
             current = match call(merged).await? {
-                Updated::Conflict(current) => current,
+                UpdateOutcome::Conflict(current) => current,
                 updated => return Ok(updated),
             };
             if attempt % ATTEMPTS_IN_A_ROW == 0 {
@@ -84,7 +84,7 @@ pub(crate) fn merge(
 ) -> Result<Patch, SessionError> {
     let mut merged = patch.clone();
     merged.expect_version(current.version());
-    merged.set_basis(current.clone());
+    merged.set_snapshot(current.clone());
     let changes = patch.changes().filter_map(|(name, change)| {
         let ours = match change {
             Change::Set(ours) => Some(&**ours),

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{OnOutage, Rules},
     id::StoreKey,
-    record::{Grace, NewExpiry, OldId, Patch, Record},
+    record::{ExpiryChange, Grace, OldIdReads, Patch, Record},
     store::CookieHolds,
     time::Timestamp,
 };
@@ -203,10 +203,10 @@ impl Planning<'_> {
             patch.expect_version(record.version());
         }
         let cookie = if patch.limits().is_some_and(|limits| limits != record.limits()) {
-            patch.set_expiry(NewExpiry::Set(expires_at));
+            patch.set_expiry(ExpiryChange::Set(expires_at));
             issue
         } else if is_due {
-            patch.set_expiry(NewExpiry::ExtendTo(expires_at));
+            patch.set_expiry(ExpiryChange::ExtendTo(expires_at));
             issue_if_moved
         } else if in_cookie {
             issue
@@ -257,16 +257,16 @@ impl Planning<'_> {
         let limits = *patch.limits().unwrap_or(record.limits());
         let expires_at = self.rules.lifetimes.expires_at(record.created_at(), &limits, self.now);
         patch.set_expiry(match patch.limits() {
-            Some(_) => NewExpiry::Set(expires_at),
-            None => NewExpiry::ExtendTo(expires_at),
+            Some(_) => ExpiryChange::Set(expires_at),
+            None => ExpiryChange::ExtendTo(expires_at),
         });
-        patch.set_basis(record.clone());
+        patch.set_snapshot(record.clone());
         if self.state.is_merged() {
             patch.expect_version(record.version());
         }
         let old_id = match self.state.is_elevated(&self.rules.privileges) {
-            true => OldId::ReadsNothing,
-            false => OldId::ReadsSnapshot,
+            true => OldIdReads::Nothing,
+            false => OldIdReads::Snapshot,
         };
         Plan::new(
             Call::Rotate {
@@ -283,10 +283,10 @@ impl Planning<'_> {
     fn regenerate(self, key: StoreKey, record: &Record) -> Plan {
         let (new, cookie) = self.new_record();
         let mut patch = self.patch().clone();
-        patch.set_basis(record.clone());
-        patch.begin_anew(self.now);
-        patch.set_expiry(NewExpiry::Set(new.expires_at()));
-        let grace = self.rules.grace_from(OldId::ReadsNothing, self.now);
+        patch.set_snapshot(record.clone());
+        patch.reset(self.now);
+        patch.set_expiry(ExpiryChange::Set(new.expires_at()));
+        let grace = self.rules.grace_from(OldIdReads::Nothing, self.now);
         Plan::new(Call::Rotate { key, patch, grace, create_if_gone: Some(new) }, cookie)
     }
 

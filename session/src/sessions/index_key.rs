@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::{By, Session};
+/// use actix_typed_session::{IndexKey, Session};
 ///
 /// #[derive(Session)]
 /// struct Visitor {
@@ -23,16 +23,16 @@ use crate::{
 ///     user_id: Option<i64>,
 /// }
 ///
-/// let sessions_of_user_7: By<Visitor> = Visitor::by_user_id(&Some(7));
+/// let sessions_of_user_7: IndexKey<Visitor> = Visitor::by_user_id(&Some(7));
 /// ```
-pub struct By<T> {
+pub struct IndexKey<T> {
     name: &'static str,
     /// `None` is the default, which is in no index.
     value: Result<Option<Arc<RawValue>>, ValueError>,
     session: PhantomData<fn() -> T>,
 }
 
-impl<T> By<T> {
+impl<T> IndexKey<T> {
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
@@ -45,21 +45,21 @@ impl<T> By<T> {
     }
 }
 
-impl<T> Clone for By<T> {
+impl<T> Clone for IndexKey<T> {
     fn clone(&self) -> Self {
         Self { name: self.name, value: self.value.clone(), session: PhantomData }
     }
 }
 
-impl<T> fmt::Debug for By<T> {
+impl<T> fmt::Debug for IndexKey<T> {
     /// The field's name; the value is the user's secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("By").field(&self.name).finish()
+        f.debug_tuple("IndexKey").field(&self.name).finish()
     }
 }
 
 /// What generated functions return.
-pub fn by<T, F>(field: &Field<T, F>, value: &F) -> By<T> {
+pub fn by<T, F>(field: &Field<T, F>, value: &F) -> IndexKey<T> {
     let json = |snapshot| match snapshot {
         Snapshot::Value(json) => Ok(json),
         Snapshot::Sum(number) => Ok(number.to_json().into()),
@@ -70,5 +70,5 @@ pub fn by<T, F>(field: &Field<T, F>, value: &F) -> By<T> {
         let is_default = default.is_ok_and(|default| same_json(&default, &value));
         (!is_default && value.get() != "null").then_some(value)
     });
-    By { name: field.schema.stored, value, session: PhantomData }
+    IndexKey { name: field.schema.stored, value, session: PhantomData }
 }

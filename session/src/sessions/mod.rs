@@ -5,7 +5,7 @@ mod sessions;
 mod stored;
 
 pub use {
-    index_key::{By, by},
+    index_key::{IndexKey, by},
     sessions::Sessions,
-    stored::{OverLimit, Page, StoredSession},
+    stored::{OverLimit, SessionPage, StoredSession},
 };

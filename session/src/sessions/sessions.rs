@@ -5,8 +5,8 @@ use std::{cell::RefCell, fmt, marker::PhantomData, sync::Arc, time::Duration};
 use futures_util::future::try_join_all;
 
 use super::{
-    index_key::By,
-    stored::{OverLimit, Page, StoredSession, public_id},
+    index_key::IndexKey,
+    stored::{OverLimit, SessionPage, StoredSession, public_id},
 };
 use crate::{
     config::DEFAULT_LIFETIMES,
@@ -14,7 +14,7 @@ use crate::{
     id::StoreKey,
     record::{PublicId, Record},
     request::{Changes, Fields, Loaded, Merger, SessionHandle, State, broken_law},
-    store::{ErasedIndex, FindByIndex, Found, MergeLocks, Updated},
+    store::{ErasedIndex, FindByIndex, IndexPage, MergeLocks, UpdateOutcome},
     time::{Clock, Lifetimes, SystemClock},
     typed::{Session, modify, read},
 };
@@ -26,7 +26,7 @@ use crate::{
 ///
 /// A session that is ended here is unknown from the next request on; a request that holds it right now keeps its
 /// response, loses its changes, and sets no cookie. OWASP ASVS 5.0, 7.4.3 and 7.5.2 ask for what
-/// [`end_others`](Self::end_others) and a page made of [`list`](Self::list) and [`end`](Self::end) do.
+/// [`destroy_others`](Self::destroy_others) and a page made of [`list`](Self::list) and [`destroy`](Self::destroy) do.
 ///
 /// # Examples
 /// ```
@@ -44,7 +44,7 @@ use crate::{
 ///     sessions: web::Data<Sessions<Visitor>>,
 /// ) -> Result<impl Responder, SessionError> {
 ///     let mine = Visitor::by_user_id(&session.user_id);
-///     let ended = sessions.end_others(&mine, session.handle()).await?;
+///     let ended = sessions.destroy_others(&mine, session.handle()).await?;
 ///     Ok(format!("{ended} other sessions have ended"))
 /// }
 ///
@@ -127,13 +127,13 @@ impl<T: Session> Sessions<T> {
     /// [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
     pub async fn list(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Page<T>, SessionError> {
+    ) -> Result<SessionPage<T>, SessionError> {
         let found = self.find(by, after, limit).await?;
         let sessions = found.sessions.into_iter().map(|(key, record)| self.open(key, record));
-        Ok(Page { sessions: sessions.collect::<Result<_, _>>()?, next: found.next })
+        Ok(SessionPage { sessions: sessions.collect::<Result<_, _>>()?, next: found.next })
     }
 
     /// The session with this value and this public id; `None` if it has ended, or has another value.
@@ -142,7 +142,7 @@ impl<T: Session> Sessions<T> {
     /// As [`list`](Self::list).
     pub async fn get(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         id: PublicId,
     ) -> Result<Option<StoredSession<T>>, SessionError> {
         let found = self.seek(by, id).await?;
@@ -157,7 +157,7 @@ impl<T: Session> Sessions<T> {
     /// # Errors
     /// [`SessionError::Store`] if the store fails; the session may still be there. [`SessionError::Encode`] if the
     /// value cannot be stored.
-    pub async fn end(&self, by: &By<T>, id: PublicId) -> Result<bool, SessionError> {
+    pub async fn destroy(&self, by: &IndexKey<T>, id: PublicId) -> Result<bool, SessionError> {
         let mut ended = false;
         for _ in 0..LOOKS {
             // Once more after it was ended: it may have been renewed just before.
@@ -173,22 +173,22 @@ impl<T: Session> Sessions<T> {
     /// A login that is under way at the same moment may come after it; lock the user out first.
     ///
     /// # Errors
-    /// As [`end`](Self::end); some may have ended.
-    pub async fn end_all(&self, by: &By<T>) -> Result<u64, SessionError> {
-        self.end_if(by, |_, _| true).await
+    /// As [`destroy`](Self::destroy); some may have ended.
+    pub async fn destroy_all(&self, by: &IndexKey<T>) -> Result<u64, SessionError> {
+        self.destroy_if(by, |_, _| true).await
     }
 
     /// Ends all sessions with this value but the request's own: "log out everywhere else". Returns how many
     /// there were.
     ///
     /// # Errors
-    /// As [`end`](Self::end); some may have ended.
-    pub async fn end_others(
+    /// As [`destroy`](Self::destroy); some may have ended.
+    pub async fn destroy_others(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         current: &SessionHandle,
     ) -> Result<u64, SessionError> {
-        self.end_if(by, |key, record| !current.active().is(key, record)).await
+        self.destroy_if(by, |key, record| !current.active().is(key, record)).await
     }
 
     /// Makes room for one session more, so that a user has at most so many; call it at login, before the field is
@@ -209,7 +209,7 @@ impl<T: Session> Sessions<T> {
     ///     user_id: i64,
     /// ) -> Result<(), SessionError> {
     ///     let of_the_user = Visitor::by_user_id(&Some(user_id));
-    ///     sessions.max_sessions(&of_the_user, 3, OverLimit::EndOldest, session.handle()).await?;
+    ///     sessions.enforce_limit(&of_the_user, 3, OverLimit::DestroyOldest, session.handle()).await?;
     ///     session.set_user_id(Some(user_id));
     ///     Ok(())
     /// }
@@ -217,10 +217,10 @@ impl<T: Session> Sessions<T> {
     ///
     /// # Errors
     /// [`SessionError::TooManySessions`] if there is no room and [`OverLimit::Refuse`] is given; else as
-    /// [`end`](Self::end).
-    pub async fn max_sessions(
+    /// [`destroy`](Self::destroy).
+    pub async fn enforce_limit(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         limit: usize,
         over: OverLimit,
         current: &SessionHandle,
@@ -244,7 +244,7 @@ impl<T: Session> Sessions<T> {
         }
         let mut ended = 0;
         for id in &others[..excess] {
-            ended += u64::from(self.end(by, *id).await?);
+            ended += u64::from(self.destroy(by, *id).await?);
         }
         Ok(ended)
     }
@@ -263,7 +263,7 @@ impl<T: Session> Sessions<T> {
     /// stored.
     pub async fn update<R>(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         id: PublicId,
         change: impl FnOnce(&mut T) -> R,
     ) -> Result<Option<R>, SessionError> {
@@ -286,13 +286,15 @@ impl<T: Session> Sessions<T> {
             });
             let call = |patch| Arc::clone(&self.store).update(key, patch);
             match Merger::write(merger, &key, &patch, call).await? {
-                Updated::Applied { .. } => return Ok(Some(result)),
+                UpdateOutcome::Applied { .. } => return Ok(Some(result)),
                 // It has ended, or its id was renewed.
-                Updated::Gone => match self.seek(by, id).await? {
+                UpdateOutcome::Gone => match self.seek(by, id).await? {
                     Some((new, _)) if new != key => key = new,
                     _ => return Ok(None),
                 },
-                Updated::Conflict(_) | Updated::Taken => return Err(broken_law("update").into()),
+                UpdateOutcome::Conflict(_) | UpdateOutcome::Taken => {
+                    return Err(broken_law("update").into());
+                }
             }
         }
         Err(restless())
@@ -325,18 +327,18 @@ impl<T: Session> Sessions<T> {
 
     async fn find(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Found, SessionError> {
-        let Some(value) = by.value()? else { return Ok(Found::default()) };
+    ) -> Result<IndexPage, SessionError> {
+        let Some(value) = by.value()? else { return Ok(IndexPage::default()) };
         let value = value.to_owned();
         Ok(Arc::clone(&self.store).find(by.name(), value, after, limit).await?)
     }
 
     async fn seek(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         id: PublicId,
     ) -> Result<Option<(StoreKey, Record)>, SessionError> {
         let mut found = self.find(by, id.predecessor(), 1).await?;
@@ -345,9 +347,9 @@ impl<T: Session> Sessions<T> {
 
     /// Ends the sessions with a value that are to be ended. Goes over all of them again until there is none left:
     /// some may have been renewed meanwhile.
-    async fn end_if(
+    async fn destroy_if(
         &self,
-        by: &By<T>,
+        by: &IndexKey<T>,
         is_over: impl Fn(&StoreKey, &Record) -> bool,
     ) -> Result<u64, SessionError> {
         let mut ended = 0;

@@ -15,7 +15,7 @@ use crate::{
 #[non_exhaustive]
 pub enum OverLimit {
     /// The sessions that began first are ended.
-    EndOldest,
+    DestroyOldest,
     /// The login is refused.
     Refuse,
 }
@@ -23,7 +23,7 @@ pub enum OverLimit {
 /// Some of the sessions with a value.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Page<T: Session> {
+pub struct SessionPage<T: Session> {
     /// The sessions, in the order in which they began.
     pub sessions: Vec<StoredSession<T>>,
     /// What to give to [`list`](super::sessions::Sessions::list) for the next page; `None` if this is the last one.

@@ -41,7 +41,7 @@ pub trait DeleteExpired: SessionStore {
 #[diagnostic::on_unimplemented(
     message = "the store `{Self}` cannot find sessions by what they hold",
     label = "this store does not implement `FindByIndex`",
-    note = "`MemoryStore`, `FileStore` and `RedisStore` can; a store of your own implements `actix_typed_session::FindByIndex`"
+    note = "`MemoryStore`, `FileStore` and `RedisStore` can; a store of your own implements `actix_typed_session::store::FindByIndex`"
 )]
 pub trait FindByIndex: SessionStore {
     /// Up to `limit` sessions whose field `name` is indexed and has this value: those after `after`, in the
@@ -55,12 +55,12 @@ pub trait FindByIndex: SessionStore {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+    ) -> impl Future<Output = Result<IndexPage, StoreError>> + Send;
 }
 
 /// What [`find`](FindByIndex::find) has found.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct IndexPage {
     /// The sessions, in the order of their public ids.
     pub sessions: Vec<(StoreKey, Record)>,
     /// After which one to go on; `None` if there are no more.

@@ -11,9 +11,9 @@ use futures_util::future::{Either, ready};
 use super::{
     erased::{ErasedStore, StoreFuture},
     persistence::{
-        Backend, CookieBackend, CookieChange, Persistence, RequestStore, Sessions, sealed,
+        Backend, CookieBackend, CookieChange, Persisted, Persistence, RequestStore, sealed,
     },
-    session_store::{Created, LoadOptions, Updated},
+    session_store::{CreateOutcome, LoadOptions, UpdateOutcome},
 };
 use crate::{
     crypto::{Key, Keyring},
@@ -29,7 +29,7 @@ use crate::{
 ///
 /// It suits small sessions of sites that have no place for state. The client can neither read nor
 /// change the session, nor use it under another cookie's name. But the server cannot revoke a copy
-/// of a cookie. So **this is not a [`SessionStore`](crate::SessionStore)**, and it can do less:
+/// of a cookie. So **this is not a [`SessionStore`](crate::store::SessionStore)**, and it can do less:
 ///
 /// - **`destroy()` cannot end copies of a session.** It removes the cookie from the client. An
 ///   earlier copy, made by malware or on a shared computer, stays valid until it expires: `max_age`
@@ -111,8 +111,8 @@ impl fmt::Debug for CookieStore {
 impl Backend for CookieStore {}
 
 impl sealed::Sealed for CookieStore {
-    fn into_sessions(self) -> Sessions {
-        Sessions(Persistence::Client(Arc::new(self)))
+    fn into_persistence(self) -> Persisted {
+        Persisted(Persistence::Client(Arc::new(self)))
     }
 }
 
@@ -199,26 +199,26 @@ impl CookieSessions {
         session.record.as_ref().filter(|record| !record.is_expired(now))
     }
 
-    fn create_record(&self, key: &StoreKey, record: Record) -> Result<Created, StoreError> {
+    fn create_record(&self, key: &StoreKey, record: Record) -> Result<CreateOutcome, StoreError> {
         self.with(key, |session| match session.record {
-            Some(_) => Ok(Created::Taken),
-            None => self.put(session, record).map(|()| Created::Stored),
+            Some(_) => Ok(CreateOutcome::Taken),
+            None => self.put(session, record).map(|()| CreateOutcome::Stored),
         })
         .unwrap_or_else(|| Err(unexpected_id()))
     }
 
-    fn update_record(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    fn update_record(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.with(key, |session| {
-            let Some(record) = self.unexpired(session) else { return Ok(Updated::Gone) };
+            let Some(record) = self.unexpired(session) else { return Ok(UpdateOutcome::Gone) };
             match patch.apply_to(record) {
-                Err(refused) => Ok(Updated::refused(refused, record.clone())),
+                Err(refused) => Ok(UpdateOutcome::refused(refused, record.clone())),
                 Ok(patched) => {
                     let version = patched.version();
-                    self.put(session, patched).map(|()| Updated::Applied { version })
+                    self.put(session, patched).map(|()| UpdateOutcome::Applied { version })
                 }
             }
         })
-        .unwrap_or(Ok(Updated::Gone))
+        .unwrap_or(Ok(UpdateOutcome::Gone))
     }
 
     fn touch_record(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
@@ -244,18 +244,18 @@ impl CookieSessions {
         old: &StoreKey,
         new: &StoreKey,
         patch: &Patch,
-    ) -> Result<Updated, StoreError> {
-        let Some(record) = self.load_record(old) else { return Ok(Updated::Gone) };
+    ) -> Result<UpdateOutcome, StoreError> {
+        let Some(record) = self.load_record(old) else { return Ok(UpdateOutcome::Gone) };
         let moved = match patch.apply_to(&record) {
-            Err(refused) => return Ok(Updated::refused(refused, record)),
+            Err(refused) => return Ok(UpdateOutcome::refused(refused, record)),
             Ok(moved) => moved,
         };
         let version = moved.version();
         match self.create_record(new, moved)? {
-            Created::Taken => Ok(Updated::Taken),
-            Created::Stored => {
+            CreateOutcome::Taken => Ok(UpdateOutcome::Taken),
+            CreateOutcome::Stored => {
                 self.destroy_record(old);
-                Ok(Updated::Applied { version })
+                Ok(UpdateOutcome::Applied { version })
             }
         }
     }
@@ -286,7 +286,7 @@ impl RequestStore for CookieSessions {
 }
 
 impl ErasedStore for CookieSessions {
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<CreateOutcome> {
         Either::Left(ready(self.create_record(&key, record)))
     }
 
@@ -302,7 +302,7 @@ impl ErasedStore for CookieSessions {
         Either::Left(ready(Ok(self.load_record(&key))))
     }
 
-    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<UpdateOutcome> {
         Either::Left(ready(self.update_record(&key, &patch)))
     }
 
@@ -320,7 +320,7 @@ impl ErasedStore for CookieSessions {
         new: StoreKey,
         patch: Patch,
         _: Grace,
-    ) -> StoreFuture<Updated> {
+    ) -> StoreFuture<UpdateOutcome> {
         Either::Left(ready(self.rotate_record(&old, &new, &patch)))
     }
 }

@@ -8,13 +8,13 @@ use tokio::{sync::OwnedMutexGuard, time::timeout};
 use super::{
     capabilities::DeleteExpired,
     merge_locks::MergeLocks,
-    session_store::{Created, LoadOptions, SessionStore, Updated},
+    session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 use crate::{
     crypto::{Key, Keyring, Unopened},
     error::{Cause, ConfigError, StoreError},
     id::StoreKey,
-    record::{Change, Grace, Patch, Record, Refused},
+    record::{Change, Grace, Patch, PatchError, Record},
     time::Timestamp,
 };
 
@@ -33,7 +33,7 @@ use crate::{
 /// All laws of [`SessionStore`] hold. Each field takes about 60 bytes and 4/3 of its size.
 ///
 /// There are two differences. It cannot find sessions by the value of a field
-/// ([`FindByIndex`](crate::FindByIndex)). And no store can add to encrypted numbers, so an update
+/// ([`FindByIndex`](crate::store::FindByIndex)). And no store can add to encrypted numbers, so an update
 /// with an [addition](Change::Add) reads the field, and writes the sum if the session is unchanged.
 ///
 /// Clones are handles to the same store.
@@ -133,7 +133,7 @@ impl<S: fmt::Debug> fmt::Debug for EncryptedStore<S> {
 impl<S: SessionStore> SessionStore for EncryptedStore<S> {
     const IMMEDIATE: bool = S::IMMEDIATE;
 
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         self.inner().create(key, &self.sealed_record(key, record)).await
     }
 
@@ -150,13 +150,15 @@ impl<S: SessionStore> SessionStore for EncryptedStore<S> {
         self.opened_record(key, self.inner().load_cached(key)?).ok()
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         // A session that begins from empty has no number to add to.
-        if patch.begins_anew().is_none() && !added_fields(patch).is_empty() {
+        if patch.reset_at().is_none() && !added_fields(patch).is_empty() {
             return self.add(key, patch).await;
         }
         match self.inner().update(key, &self.sealed_patch(key, patch, None)?).await? {
-            Updated::Conflict(current) => self.opened_record(key, current).map(Updated::Conflict),
+            UpdateOutcome::Conflict(current) => {
+                self.opened_record(key, current).map(UpdateOutcome::Conflict)
+            }
             updated => Ok(updated),
         }
     }
@@ -175,16 +177,18 @@ impl<S: SessionStore> SessionStore for EncryptedStore<S> {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
-        if patch.begins_anew().is_none() {
+    ) -> Result<UpdateOutcome, StoreError> {
+        if patch.reset_at().is_none() {
             return self.reseal(old, new, patch, grace).await;
         }
         let mut sealed = self.sealed_patch(new, patch, None)?;
-        if let Some(basis) = patch.basis() {
-            sealed.set_basis(self.sealed_record(old, basis));
+        if let Some(basis) = patch.snapshot() {
+            sealed.set_snapshot(self.sealed_record(old, basis));
         }
         match self.inner().rotate(old, new, &sealed, grace).await? {
-            Updated::Conflict(current) => self.opened_record(old, current).map(Updated::Conflict),
+            UpdateOutcome::Conflict(current) => {
+                self.opened_record(old, current).map(UpdateOutcome::Conflict)
+            }
             updated => Ok(updated),
         }
     }
@@ -224,30 +228,30 @@ impl<S: SessionStore> EncryptedStore<S> {
     }
 
     /// Applies an update with additions.
-    async fn add(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn add(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         let _lock = self.merge_lock(key).await?;
         let mut found = self
             .inner()
             .load(key, &LoadOptions::default().with_fields(&added_fields(patch)))
             .await?;
         for _ in 0..Self::ATTEMPTS {
-            let Some(current) = found else { return Ok(Updated::Gone) };
+            let Some(current) = found else { return Ok(UpdateOutcome::Gone) };
             match patch.apply_to(&current).err() {
-                Some(Refused::Retired) => return Ok(Updated::Gone),
+                Some(PatchError::Retired) => return Ok(UpdateOutcome::Gone),
                 // The caller gets the whole record.
-                Some(Refused::Stale) if !current.is_whole() => {
+                Some(PatchError::Stale) if !current.is_whole() => {
                     found = self.inner().load(key, &LoadOptions::default()).await?;
                     continue;
                 }
-                Some(Refused::Stale) => {
-                    return self.opened_record(key, current).map(Updated::Conflict);
+                Some(PatchError::Stale) => {
+                    return self.opened_record(key, current).map(UpdateOutcome::Conflict);
                 }
                 None => {}
             }
             let mut sealed = self.sealed_patch(key, patch, Some(&current))?;
             sealed.expect_version(current.version());
             found = match self.inner().update(key, &sealed).await? {
-                Updated::Conflict(newer) => Some(newer),
+                UpdateOutcome::Conflict(newer) => Some(newer),
                 updated => return Ok(updated),
             };
         }
@@ -261,21 +265,22 @@ impl<S: SessionStore> EncryptedStore<S> {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let _lock = self.merge_lock(old).await?;
         // The rotation checks the version in the end, so the request's snapshot saves a load.
-        let known = patch.basis().filter(|basis| basis.is_whole() && patch.apply_to(basis).is_ok());
+        let known =
+            patch.snapshot().filter(|basis| basis.is_whole() && patch.apply_to(basis).is_ok());
         let (mut basis, mut sealed_basis) = match known {
             Some(basis) => (basis.clone(), self.sealed_record(old, basis)),
             None => match self.inner().load(old, &LoadOptions::default()).await? {
                 Some(sealed) => (self.opened_record(old, sealed.clone())?, sealed),
-                None => return Ok(Updated::Gone),
+                None => return Ok(UpdateOutcome::Gone),
             },
         };
         for _ in 0..Self::ATTEMPTS {
             let moved = match patch.apply_to(&basis) {
                 Ok(moved) => moved,
-                Err(refused) => return Ok(Updated::refused(refused, basis)),
+                Err(refused) => return Ok(UpdateOutcome::refused(refused, basis)),
             };
             let mut whole = patch.clone();
             for (name, json) in moved.fields.iter() {
@@ -283,9 +288,9 @@ impl<S: SessionStore> EncryptedStore<S> {
             }
             let mut sealed = self.sealed_patch(new, &whole, None)?;
             sealed.expect_version(basis.version());
-            sealed.set_basis(sealed_basis);
+            sealed.set_snapshot(sealed_basis);
             (basis, sealed_basis) = match self.inner().rotate(old, new, &sealed, grace).await? {
-                Updated::Conflict(newer) => (self.opened_record(old, newer.clone())?, newer),
+                UpdateOutcome::Conflict(newer) => (self.opened_record(old, newer.clone())?, newer),
                 updated => return Ok(updated),
             };
         }

@@ -6,8 +6,8 @@ use futures_util::future::{BoxFuture, Either, FutureExt as _, Ready, ready};
 use serde_json::value::RawValue;
 
 use super::{
-    capabilities::{FindByIndex, Found},
-    session_store::{Created, LoadOptions, SessionStore, Updated},
+    capabilities::{FindByIndex, IndexPage},
+    session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 use crate::{
     error::StoreError,
@@ -25,13 +25,13 @@ pub(crate) type StoreFuture<T> =
 pub(crate) trait ErasedStore: Send + Sync {
     /// Whether every call is answered when its future is first polled.
     fn is_immediate(&self) -> bool;
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created>;
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<CreateOutcome>;
     fn load(
         self: Arc<Self>,
         key: StoreKey,
         options: LoadOptions<'static>,
     ) -> StoreFuture<Option<Record>>;
-    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated>;
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<UpdateOutcome>;
     fn touch(self: Arc<Self>, key: StoreKey, expires_at: Timestamp) -> StoreFuture<bool>;
     fn destroy(self: Arc<Self>, key: StoreKey) -> StoreFuture<bool>;
     fn rotate(
@@ -40,7 +40,7 @@ pub(crate) trait ErasedStore: Send + Sync {
         new: StoreKey,
         patch: Patch,
         grace: Grace,
-    ) -> StoreFuture<Updated>;
+    ) -> StoreFuture<UpdateOutcome>;
 }
 
 /// [`FindByIndex`] likewise.
@@ -51,7 +51,7 @@ pub(crate) trait ErasedIndex: ErasedStore {
         value: Box<RawValue>,
         after: Option<PublicId>,
         limit: usize,
-    ) -> StoreFuture<Found>;
+    ) -> StoreFuture<IndexPage>;
 }
 
 impl<S: FindByIndex> ErasedIndex for S {
@@ -61,7 +61,7 @@ impl<S: FindByIndex> ErasedIndex for S {
         value: Box<RawValue>,
         after: Option<PublicId>,
         limit: usize,
-    ) -> StoreFuture<Found> {
+    ) -> StoreFuture<IndexPage> {
         erase::<S, _>(async move { FindByIndex::find(&*self, name, &value, after, limit).await })
     }
 }
@@ -71,7 +71,7 @@ impl<S: SessionStore> ErasedStore for S {
         S::IMMEDIATE
     }
 
-    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<Created> {
+    fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<CreateOutcome> {
         erase::<S, _>(async move { SessionStore::create(&*self, &key, &record).await })
     }
 
@@ -89,7 +89,7 @@ impl<S: SessionStore> ErasedStore for S {
         erase::<S, _>(async move { SessionStore::load(&*self, &key, &options).await })
     }
 
-    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<Updated> {
+    fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<UpdateOutcome> {
         erase::<S, _>(async move { SessionStore::update(&*self, &key, &patch).await })
     }
 
@@ -107,7 +107,7 @@ impl<S: SessionStore> ErasedStore for S {
         new: StoreKey,
         patch: Patch,
         grace: Grace,
-    ) -> StoreFuture<Updated> {
+    ) -> StoreFuture<UpdateOutcome> {
         erase::<S, _>(async move { SessionStore::rotate(&*self, &old, &new, &patch, grace).await })
     }
 }

@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use super::capabilities::Found;
+use super::capabilities::IndexPage;
 use crate::{
     error::StoreError,
     id::StoreKey,
@@ -22,7 +22,7 @@ pub(crate) fn page(
     limit: usize,
     entries: impl Fn(Option<PublicId>, usize) -> Result<Vec<IndexEntry>, StoreError>,
     look: impl Fn(&IndexEntry) -> Result<Option<Record>, StoreError>,
-) -> Result<Found, StoreError> {
+) -> Result<IndexPage, StoreError> {
     let mut page = Pages::new(after, limit);
     while let Some((after, wanted)) = page.wanted() {
         let listed = entries(after, wanted)?;
@@ -103,7 +103,7 @@ impl Part {
 
 /// A page that is being filled.
 pub(crate) struct Pages {
-    pub(crate) found: Found,
+    pub(crate) found: IndexPage,
     limit: usize,
     after: Option<PublicId>,
     is_over: bool,
@@ -111,7 +111,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     pub(crate) fn new(after: Option<PublicId>, limit: usize) -> Self {
-        Self { found: Found::default(), limit: limit.max(1), after, is_over: false }
+        Self { found: IndexPage::default(), limit: limit.max(1), after, is_over: false }
     }
 
     /// After which entry to look on, and how many are wanted; `None` if the page is full or there are no more.

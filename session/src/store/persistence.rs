@@ -20,8 +20,8 @@ pub trait Backend: sealed::Sealed {}
 impl<S: SessionStore> Backend for S {}
 
 impl<S: SessionStore> sealed::Sealed for S {
-    fn into_sessions(self) -> Sessions {
-        Sessions(Persistence::Store(Arc::new(self)))
+    fn into_persistence(self) -> Persisted {
+        Persisted(Persistence::Store(Arc::new(self)))
     }
 }
 
@@ -29,15 +29,18 @@ pub(crate) mod sealed {
     /// What only this library implements.
     pub trait Sealed {
         /// Where the sessions are.
-        fn into_sessions(self) -> super::Sessions;
+        fn into_persistence(self) -> super::Persisted;
     }
 }
 
 /// Where the sessions are.
 #[allow(missing_debug_implementations, reason = "nobody outside the library gets one")]
-pub struct Sessions(pub(crate) Persistence);
+pub struct Persisted(pub(crate) Persistence);
 
-#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only sealed cookies carry them"))]
+#[cfg_attr(
+    not(feature = "encryption"),
+    expect(dead_code, reason = "only sealed cookies carry them")
+)]
 pub(crate) enum Persistence {
     Store(Arc<dyn ErasedStore>),
     /// Each request brings its own along, and takes it back.
@@ -81,7 +84,10 @@ pub(crate) trait RequestStore: ErasedStore {
 }
 
 /// What the client must be told of the session that it has sent.
-#[cfg_attr(not(feature = "sealed"), expect(dead_code, reason = "only sealed cookies carry them"))]
+#[cfg_attr(
+    not(feature = "encryption"),
+    expect(dead_code, reason = "only sealed cookies carry them")
+)]
 pub(crate) enum CookieChange {
     Nothing,
     /// The cookie's new value.

@@ -5,14 +5,14 @@ use std::future::Future;
 use crate::{
     error::StoreError,
     id::StoreKey,
-    record::{Grace, Patch, Record, Refused},
+    record::{Grace, Patch, PatchError, Record},
     time::{Lifetimes, Timestamp},
 };
 
 /// Keeps sessions.
 ///
 /// The middleware talks to a store in six calls, each of which is one step that happens wholly or
-/// not at all. What they promise is the same for every store; the `conformance` feature has a test
+/// not at all. What they promise is the same for every store; the `testing` feature has a test
 /// for each of these laws:
 ///
 /// 1. [`load`](Self::load) of an unknown, expired or destroyed key is `None`. A missing file or row
@@ -23,7 +23,7 @@ use crate::{
 ///    does not name are untouched.
 /// 4. `update`, [`touch`](Self::touch) and `rotate` of a key that is gone report it and bring nothing
 ///    back, however the calls interleave. A [retired](Record::is_retired) record is gone to them.
-/// 5. [`Change::Add`](crate::Change::Add) is atomic: N concurrent additions of 1 add N.
+/// 5. [`Change::Add`](crate::store::Change::Add) is atomic: N concurrent additions of 1 add N.
 /// 6. A patch that [expects a version](Patch::expected_version) is applied only to that version;
 ///    otherwise the current record comes back.
 /// 7. [`destroy`](Self::destroy) is idempotent and reports whether something was there. Destroying a
@@ -47,7 +47,7 @@ pub trait SessionStore: Send + Sync + 'static {
         &self,
         key: &StoreKey,
         record: &Record,
-    ) -> impl Future<Output = Result<Created, StoreError>> + Send;
+    ) -> impl Future<Output = Result<CreateOutcome, StoreError>> + Send;
 
     /// Loads the session of a key. `None`: there is none that has not expired.
     ///
@@ -84,7 +84,7 @@ pub trait SessionStore: Send + Sync + 'static {
         &self,
         key: &StoreKey,
         patch: &Patch,
-    ) -> impl Future<Output = Result<Updated, StoreError>> + Send;
+    ) -> impl Future<Output = Result<UpdateOutcome, StoreError>> + Send;
 
     /// Lets a session live until `expires_at`, if it would have ended before. Reports whether the
     /// session was there.
@@ -117,7 +117,7 @@ pub trait SessionStore: Send + Sync + 'static {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> impl Future<Output = Result<Updated, StoreError>> + Send;
+    ) -> impl Future<Output = Result<UpdateOutcome, StoreError>> + Send;
 }
 
 /// What the caller of [`load`](SessionStore::load) needs. Defaults to all fields, and no later expiry.
@@ -185,7 +185,7 @@ impl TouchRule {
 
 /// What [`create`](SessionStore::create) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
+pub enum CreateOutcome {
     /// The session is stored.
     Stored,
     /// The key is in use; nothing was changed.
@@ -194,7 +194,7 @@ pub enum Created {
 
 /// What [`update`](SessionStore::update) or [`rotate`](SessionStore::rotate) did.
 #[derive(Clone, Debug)]
-pub enum Updated {
+pub enum UpdateOutcome {
     /// The patch is applied, and the record has this version now.
     Applied {
         /// The record's version.
@@ -208,13 +208,13 @@ pub enum Updated {
     Taken,
 }
 
-impl Updated {
+impl UpdateOutcome {
     /// The answer of a store whose current record refuses the patch.
-    pub fn refused(refused: Refused, current: Record) -> Self {
+    pub fn refused(refused: PatchError, current: Record) -> Self {
         match refused {
             // To a change, a retired record is gone: law 4.
-            Refused::Retired => Self::Gone,
-            Refused::Stale => Self::Conflict(current),
+            PatchError::Retired => Self::Gone,
+            PatchError::Stale => Self::Conflict(current),
         }
     }
 }

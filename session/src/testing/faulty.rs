@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
-    store::{Created, FindByIndex, Found, LoadOptions, SessionStore, Updated},
+    store::{CreateOutcome, FindByIndex, IndexPage, LoadOptions, SessionStore, UpdateOutcome},
     time::Timestamp,
 };
 
@@ -157,7 +157,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<S: SessionStore> SessionStore for FaultyStore<S> {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         self.call(Operation::Create, self.inner().create(key, record)).await
     }
 
@@ -169,7 +169,7 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
         self.call(Operation::Load, self.inner().load(key, options)).await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.call(Operation::Update, self.inner().update(key, patch)).await
     }
 
@@ -187,7 +187,7 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         self.call(Operation::Rotate, self.inner().rotate(old, new, patch, grace)).await
     }
 }
@@ -199,7 +199,7 @@ impl<S: FindByIndex> FindByIndex for FaultyStore<S> {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<IndexPage, StoreError> {
         self.call(Operation::Find, self.inner().find(name, value, after, limit)).await
     }
 }

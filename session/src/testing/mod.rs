@@ -1,6 +1,6 @@
-//! The laws of [`SessionStore`](crate::SessionStore), as tests that any store can run.
+//! The laws of [`SessionStore`](crate::store::SessionStore), as tests that any store can run.
 //!
-//! Enable the feature `conformance` in your `[dev-dependencies]`. Describe how to open your store
+//! Enable the feature `testing` in your `[dev-dependencies]`. Describe how to open your store
 //! and how its time passes, then write one line:
 //!
 //! ```
@@ -38,8 +38,8 @@
 //!
 //! | capability | implemented by | proves |
 //! | --- | --- | --- |
-//! | [`DeleteExpired`](crate::DeleteExpired) | the store | only expired sessions are deleted |
-//! | [`FindByIndex`](crate::FindByIndex) | the store | only sessions with the value are found |
+//! | [`DeleteExpired`](crate::store::DeleteExpired) | the store | only expired sessions are deleted |
+//! | [`FindByIndex`](crate::store::FindByIndex) | the store | only sessions with the value are found |
 //! | [`Reopen`] | the harness | law 9: sessions survive reopening the store |
 //! | [`Damage`] | the harness | law 10: damaged bytes harm one session |
 //!

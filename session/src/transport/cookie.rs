@@ -160,7 +160,7 @@ impl CookieSettings {
     }
 
     /// The size of the cookie with this value and the longest `Max-Age`, in bytes.
-    #[cfg(feature = "sealed")]
+    #[cfg(feature = "encryption")]
     pub(crate) fn most_bytes(&self, value: &str) -> usize {
         self.issue_value(value, Some(Duration::MAX)).len()
     }
@@ -203,7 +203,7 @@ fn header(cookie: &cookie::Cookie<'_>) -> HeaderValue {
 
 /// The size of a cookie with its attributes that every browser accepts, in bytes (RFC 6265bis,
 /// 6.1).
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 pub(crate) const MOST_COOKIE_BYTES: usize = 4_096;
 
 const HOST_PREFIX: &str = "__Host-";

@@ -7,7 +7,7 @@ mod response;
 mod secure;
 mod sign;
 
-#[cfg(feature = "sealed")]
+#[cfg(feature = "encryption")]
 pub(crate) use cookie::MOST_COOKIE_BYTES;
 pub use cookie::SameSite;
 pub(crate) use {

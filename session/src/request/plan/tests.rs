@@ -55,7 +55,7 @@ fn stored() -> Record {
     patch.apply_to(&Record::new(START, minutes(60))).expect("a live record takes a patch")
 }
 
-fn retired(old_id: OldId) -> Record {
+fn retired(old_id: OldIdReads) -> Record {
     stored().retire(Grace { until: minutes(1), old_id }, &StoreKey::from_bytes([1; 32]))
 }
 
@@ -172,7 +172,7 @@ fn decide_at(situation: &Situation<'_>, rules: &Rules, now: Timestamp) -> String
         Call::Create(_) => "create",
         Call::Update(..) => "update",
         Call::Rotate {
-            grace: Grace { old_id: OldId::ReadsSnapshot, .. },
+            grace: Grace { old_id: OldIdReads::Snapshot, .. },
             create_if_gone: None,
             ..
         } => "rotate, snapshot",
@@ -279,7 +279,7 @@ const NEVER_THERE: [&str; 4] =
 #[test]
 fn an_old_id_changes_nothing_and_sets_no_cookie() {
     for (old_id, destroyed) in
-        [(OldId::ReadsSnapshot, DESTROYED), (OldId::ReadsNothing, NEVER_THERE)]
+        [(OldIdReads::Snapshot, DESTROYED), (OldIdReads::Nothing, NEVER_THERE)]
     {
         let record = retired(old_id);
         let lost = "nothing; lost";
@@ -478,7 +478,7 @@ fn an_outdated_signature_is_replaced_once_a_call_has_proved_the_id() {
         // What cannot be sent is not asked for.
         assert_eq!(decide(&Situation { head: Head::Sent, ..situation }), "nothing");
     }
-    let retired = retired(OldId::ReadsSnapshot);
+    let retired = retired(OldIdReads::Snapshot);
     let situation = Situation { has_old_signature: true, ..quiet(loaded(&retired), &empty) };
     assert_eq!(decide(&situation), "nothing");
 }
@@ -486,7 +486,7 @@ fn an_outdated_signature_is_replaced_once_a_call_has_proved_the_id() {
 #[test]
 fn a_session_that_is_wanted_begins_without_a_field() {
     let record = stored();
-    let retired = retired(OldId::ReadsSnapshot);
+    let retired = retired(OldIdReads::Snapshot);
     let empty = Patch::default();
     let wanted = |stored, intent| {
         decide(&Situation { needs_session: true, intent, ..quiet(stored, &empty) })
@@ -524,7 +524,7 @@ fn an_update_moves_the_expiry_only_when_it_is_due() {
         other => panic!("{other:?}"),
     };
     assert_eq!(expiry(START), None);
-    assert_eq!(expiry(minutes(1)), Some(NewExpiry::ExtendTo(minutes(61))));
+    assert_eq!(expiry(minutes(1)), Some(ExpiryChange::ExtendTo(minutes(61))));
 }
 
 #[test]
@@ -535,7 +535,7 @@ fn a_sessions_own_limits_win_and_may_shorten_it() {
     else {
         panic!("limits are an update");
     };
-    assert_eq!(patch.expiry(), Some(NewExpiry::Set(minutes(30))));
+    assert_eq!(patch.expiry(), Some(ExpiryChange::Set(minutes(30))));
 }
 
 #[test]

@@ -16,20 +16,24 @@ use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
     record::{Grace, Patch, Record},
-    store::session_store::{Created, Updated},
+    store::session_store::{CreateOutcome, UpdateOutcome},
     time::Timestamp,
 };
 
 impl SessionFolder {
-    pub(super) fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    pub(super) fn create(
+        &self,
+        key: &StoreKey,
+        record: &Record,
+    ) -> Result<CreateOutcome, StoreError> {
         let path = self.session_path(key);
         let _lock = self.lock(&path.subfolder)?;
         if self.read_locked(&path)?.is_some() {
-            return Ok(Created::Taken);
+            return Ok(CreateOutcome::Taken);
         }
         self.index().add(&index_entries(key, record))?;
         self.write(&path, record)?;
-        Ok(Created::Stored)
+        Ok(CreateOutcome::Stored)
     }
 
     pub(super) fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
@@ -51,23 +55,27 @@ impl SessionFolder {
         }
     }
 
-    pub(super) fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    pub(super) fn update(
+        &self,
+        key: &StoreKey,
+        patch: &Patch,
+    ) -> Result<UpdateOutcome, StoreError> {
         let path = self.session_path(key);
-        let Some(_lock) = self.lock_if_exists(&path)? else { return Ok(Updated::Gone) };
-        let Some(current) = self.read_locked(&path)? else { return Ok(Updated::Gone) };
+        let Some(_lock) = self.lock_if_exists(&path)? else { return Ok(UpdateOutcome::Gone) };
+        let Some(current) = self.read_locked(&path)? else { return Ok(UpdateOutcome::Gone) };
         match patch.apply_to(&current) {
             Ok(record) if patch.moves(&current) => {
                 let [before, after] = [&current, &record].map(|record| index_entries(key, record));
                 self.index().add(&after)?;
                 self.write(&path, &record)?;
                 self.index().remove(before.difference(&after));
-                Ok(Updated::Applied { version: record.version() })
+                Ok(UpdateOutcome::Applied { version: record.version() })
             }
             Ok(record) => {
                 self.write(&path, &record)?;
-                Ok(Updated::Applied { version: record.version() })
+                Ok(UpdateOutcome::Applied { version: record.version() })
             }
-            Err(refused) => Ok(Updated::refused(refused, current)),
+            Err(refused) => Ok(UpdateOutcome::refused(refused, current)),
         }
     }
 
@@ -147,16 +155,16 @@ impl SessionFolder {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let (old_path, new_path) = (self.session_path(old), self.session_path(new));
         let _locks = self.lock_both(&old_path, &new_path)?;
-        let Some(current) = self.read_locked(&old_path)? else { return Ok(Updated::Gone) };
+        let Some(current) = self.read_locked(&old_path)? else { return Ok(UpdateOutcome::Gone) };
         let moved = match patch.apply_to(&current) {
             Ok(moved) => moved,
-            Err(refused) => return Ok(Updated::refused(refused, current)),
+            Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
         };
         if self.read_locked(&new_path)?.is_some() {
-            return Ok(Updated::Taken);
+            return Ok(UpdateOutcome::Taken);
         }
         self.index().add(&index_entries(new, &moved))?;
         self.replace(&new_path, &moved)?;
@@ -176,7 +184,7 @@ impl SessionFolder {
         }
         self.index().remove(&index_entries(old, &current));
         self.sync_if_at_once(&old_path)?;
-        Ok(Updated::Applied { version: moved.version() })
+        Ok(UpdateOutcome::Applied { version: moved.version() })
     }
 }
 
@@ -284,7 +292,7 @@ mod tests {
                         StoreKey::from_bytes(bytes)
                     });
                     folder.create(&old, &record).expect("a writable folder");
-                    let grace = Grace { until, old_id: crate::OldId::ReadsNothing };
+                    let grace = Grace { until, old_id: crate::record::OldIdReads::Nothing };
                     folder.rotate(&old, &new, &Patch::default(), grace).expect("a writable folder");
                 }
                 done.send(()).expect("the test waits");
@@ -336,7 +344,7 @@ mod tests {
         it.create(1);
         fs::remove_dir_all(&it.folder.path).expect("the folder");
         assert!(it.load(1).is_none());
-        assert!(matches!(it.folder.update(&key(1), &Patch::default()), Ok(Updated::Gone)));
+        assert!(matches!(it.folder.update(&key(1), &Patch::default()), Ok(UpdateOutcome::Gone)));
         assert_eq!(it.folder.delete_expired().expect("nothing to delete"), 0);
         it.create(1);
         assert!(it.load(1).is_some());
@@ -348,7 +356,7 @@ mod tests {
         it.create(1);
         let grace = it.grace();
         let rotated = it.folder.rotate(&key(1), &key(2), &Patch::default(), grace);
-        assert!(matches!(rotated, Ok(Updated::Applied { .. })));
+        assert!(matches!(rotated, Ok(UpdateOutcome::Applied { .. })));
         let lock = it.block_lock(2);
         assert!(it.folder.destroy(&key(1)).is_err());
         fs::remove_dir(lock).expect("the folder in its place");

@@ -9,7 +9,7 @@ use crate::{
     id::StoreKey,
     record::{Index, PublicId, Record},
     store::{
-        capabilities::Found,
+        capabilities::IndexPage,
         index_pages::{IndexEntry, page},
     },
 };
@@ -21,7 +21,7 @@ impl SessionFolder {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<IndexPage, StoreError> {
         let index = self.index();
         let entries = |after, limit| index.entries(name, value, after, limit);
         let look = |(id, key): &IndexEntry| {

@@ -14,8 +14,8 @@ use super::{folder::SessionFolder, lock::LOCK_FILE};
 use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
-    record::{Grace, OldId, Record},
-    store::session_store::Created,
+    record::{Grace, OldIdReads, Record},
+    store::session_store::CreateOutcome,
     time::{Clock as _, FakeClock},
 };
 
@@ -78,12 +78,12 @@ impl Fixture {
     }
 
     pub(super) fn grace(&self) -> Grace {
-        Grace { until: self.clock.now().saturating_add(HOUR), old_id: OldId::ReadsSnapshot }
+        Grace { until: self.clock.now().saturating_add(HOUR), old_id: OldIdReads::Snapshot }
     }
 
     pub(super) fn create(&self, n: u8) -> PathBuf {
         let created = self.folder.create(&key(n), &self.record());
-        assert_eq!(created.expect("a writable folder"), Created::Stored);
+        assert_eq!(created.expect("a writable folder"), CreateOutcome::Stored);
         self.folder.session_path(&key(n)).file
     }
 

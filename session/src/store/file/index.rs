@@ -241,7 +241,7 @@ mod tests {
                 FileStore,
                 fixture::{HOUR, json, key, mode},
             },
-            session_store::{Created, LoadOptions, SessionStore as _, Updated},
+            session_store::{CreateOutcome, LoadOptions, SessionStore as _, UpdateOutcome},
         },
         time::{Clock as _, FakeClock},
     };
@@ -285,7 +285,7 @@ mod tests {
 
         async fn create(&self, n: u8, user: &str) {
             let created = self.store.create(&key(n), &self.record(user)).await;
-            assert!(matches!(created, Ok(Created::Stored)), "{created:?}");
+            assert!(matches!(created, Ok(CreateOutcome::Stored)), "{created:?}");
         }
 
         async fn found(&self, user: &str) -> Vec<StoreKey> {
@@ -370,14 +370,14 @@ mod tests {
         let it = fixture();
         it.create(1, "7").await;
         let updated = it.store.update(&key(1), &it.patch("8")).await;
-        assert!(matches!(updated, Ok(Updated::Applied { .. })), "{updated:?}");
+        assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })), "{updated:?}");
         assert_eq!(it.entries(), 1, "one value, one entry");
-        let grace = crate::Grace {
+        let grace = crate::record::Grace {
             until: it.clock.now().saturating_add(HOUR),
-            old_id: crate::OldId::ReadsSnapshot,
+            old_id: crate::record::OldIdReads::Snapshot,
         };
         let rotated = it.store.rotate(&key(1), &key(2), &Patch::default(), grace).await;
-        assert!(matches!(rotated, Ok(Updated::Applied { .. })), "{rotated:?}");
+        assert!(matches!(rotated, Ok(UpdateOutcome::Applied { .. })), "{rotated:?}");
         assert_eq!((it.entries(), it.found("8").await), (1, vec![key(2)]));
         assert!(it.store.destroy(&key(1)).await.expect("a writable folder"));
         assert_eq!(it.entries(), 0);
@@ -453,7 +453,10 @@ mod tests {
         assert!(it.store.find("user", &json("7"), None, 1).await.is_err());
         let plain = Record::new(it.clock.now(), it.clock.now().saturating_add(HOUR));
         let created = it.store.create(&key(1), &plain).await;
-        assert!(matches!(created, Ok(Created::Stored)), "a session without an index is stored");
+        assert!(
+            matches!(created, Ok(CreateOutcome::Stored)),
+            "a session without an index is stored"
+        );
     }
 
     #[tokio::test]

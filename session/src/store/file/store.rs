@@ -10,8 +10,8 @@ use crate::{
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
     store::{
-        capabilities::{DeleteExpired, FindByIndex, Found},
-        session_store::{Created, LoadOptions, SessionStore, Updated},
+        capabilities::{DeleteExpired, FindByIndex, IndexPage},
+        session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
         sweeper::Sweeper,
     },
     time::Timestamp,
@@ -71,7 +71,7 @@ impl fmt::Debug for FileStore {
 }
 
 impl SessionStore for FileStore {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let (key, record) = (*key, record.clone());
         self.run(move |folder| folder.create(&key, &record)).await
     }
@@ -85,7 +85,7 @@ impl SessionStore for FileStore {
         self.run(move |folder| folder.load(&key)).await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         let (key, patch) = (*key, patch.clone());
         self.run(move |folder| folder.update(&key, &patch)).await
     }
@@ -106,7 +106,7 @@ impl SessionStore for FileStore {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let (old, new, patch) = (*old, *new, patch.clone());
         self.run(move |folder| folder.rotate(&old, &new, &patch, grace)).await
     }
@@ -125,7 +125,7 @@ impl FindByIndex for FileStore {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<IndexPage, StoreError> {
         let (name, value) = (name.to_owned(), value.to_owned());
         self.run(move |folder| folder.find(&name, &value, after, limit)).await
     }

@@ -9,7 +9,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::Record,
-    store::session_store::{Created, SessionStore},
+    store::session_store::{CreateOutcome, SessionStore},
     time::{Clock as _, FakeClock},
 };
 
@@ -39,7 +39,7 @@ pub(super) fn now<T>(future: impl Future<Output = Result<T, StoreError>>) -> T {
 }
 
 pub(super) fn create(store: &MemoryStore, clock: &FakeClock, n: u64) {
-    assert_eq!(now(SessionStore::create(store, &key(n), &record(clock))), Created::Stored);
+    assert_eq!(now(SessionStore::create(store, &key(n), &record(clock))), CreateOutcome::Stored);
 }
 
 pub(super) fn is_there(store: &MemoryStore, n: u64) -> bool {

@@ -17,9 +17,9 @@ use crate::{
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
     store::{
-        capabilities::Found,
+        capabilities::IndexPage,
         index_pages::{IndexEntry, page},
-        session_store::{Created, Updated},
+        session_store::{CreateOutcome, UpdateOutcome},
     },
     time::{Clock, Timestamp},
 };
@@ -72,23 +72,23 @@ impl Shards {
 
 // The calls of a session store.
 impl Shards {
-    pub(super) fn create(&self, key: &StoreKey, record: &Record) -> Created {
+    pub(super) fn create(&self, key: &StoreKey, record: &Record) -> CreateOutcome {
         let now = self.clock.now();
         let mut shard = self.lock(key);
         if shard.peek_unexpired(key, now).is_some() {
-            return Created::Taken;
+            return CreateOutcome::Taken;
         }
         self.insert(&mut shard, key, record.clone());
         drop(shard);
         self.make_room();
-        Created::Stored
+        CreateOutcome::Stored
     }
 
     pub(super) fn load(&self, key: &StoreKey) -> Option<Record> {
         self.with_unexpired(key, |session| session.record.clone())
     }
 
-    pub(super) fn update(&self, key: &StoreKey, patch: &Patch) -> Updated {
+    pub(super) fn update(&self, key: &StoreKey, patch: &Patch) -> UpdateOutcome {
         let updated = self.with_unexpired(key, |session| {
             let before = patch.moves(&session.record).then(|| session.record.clone());
             match patch.apply_in_place(&mut session.record) {
@@ -96,12 +96,12 @@ impl Shards {
                     if let Some(before) = &before {
                         self.index.change(Some((key, before)), Some((key, &session.record)));
                     }
-                    Updated::Applied { version: session.record.version() }
+                    UpdateOutcome::Applied { version: session.record.version() }
                 }
-                Err(refused) => Updated::refused(refused, session.record.clone()),
+                Err(refused) => UpdateOutcome::refused(refused, session.record.clone()),
             }
         });
-        updated.unwrap_or(Updated::Gone)
+        updated.unwrap_or(UpdateOutcome::Gone)
     }
 
     pub(super) fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> bool {
@@ -132,27 +132,27 @@ impl Shards {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Updated {
+    ) -> UpdateOutcome {
         let now = self.clock.now();
         let mut shards = self.lock_both(old, new);
         let Some(current) = shards.of_old().peek_unexpired(old, now) else {
-            return Updated::Gone;
+            return UpdateOutcome::Gone;
         };
         let moved = match patch.apply_to(current) {
             Ok(moved) => moved,
-            Err(refused) => return Updated::refused(refused, current.clone()),
+            Err(refused) => return UpdateOutcome::refused(refused, current.clone()),
         };
         let retired = current.retire(grace, new);
         let version = moved.version();
         if shards.of_new().peek_unexpired(new, now).is_some() {
-            return Updated::Taken;
+            return UpdateOutcome::Taken;
         }
         // The new one first, so that the index has the session at any moment.
         self.insert(shards.of_new(), new, moved);
         self.insert(shards.of_old(), old, retired);
         drop(shards);
         self.make_room();
-        Updated::Applied { version }
+        UpdateOutcome::Applied { version }
     }
 
     pub(super) fn find(
@@ -161,7 +161,7 @@ impl Shards {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<IndexPage, StoreError> {
         let entries = |after, limit| Ok(self.index.entries(name, value, after, limit));
         let look = |(_, key): &IndexEntry| {
             Ok(self.peek(key).filter(|record| record.is_found_by(name, value)))
@@ -322,7 +322,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        record::{Index, OldId},
+        record::{Index, OldIdReads},
         store::{
             capabilities::DeleteExpired as _,
             memory::fixture::{HOUR, create, is_there, key, now, record, store},
@@ -360,9 +360,9 @@ mod tests {
         let (store, clock) = store(2);
         create(&store, &clock, 0);
         create(&store, &clock, 1);
-        let grace = Grace { until: clock.now().saturating_add(HOUR), old_id: OldId::ReadsSnapshot };
+        let grace = Grace { until: clock.now().saturating_add(HOUR), old_id: OldIdReads::Snapshot };
         let rotated = now(store.rotate(&key(1), &key(2), &Patch::default(), grace));
-        assert!(matches!(rotated, Updated::Applied { .. }));
+        assert!(matches!(rotated, UpdateOutcome::Applied { .. }));
         assert_eq!(store.len(), 2);
         assert!(!is_there(&store, 0) && is_there(&store, 1) && is_there(&store, 2));
     }
@@ -384,7 +384,7 @@ mod tests {
                         StoreKey::from_bytes(bytes)
                     });
                     store.shards.create(&old, &record(&clock));
-                    let grace = Grace { until, old_id: OldId::ReadsNothing };
+                    let grace = Grace { until, old_id: OldIdReads::Nothing };
                     store.shards.rotate(&old, &new, &Patch::default(), grace);
                 }
                 done.send(()).expect("the test waits");
@@ -466,7 +466,7 @@ mod tests {
         for n in 0..4 {
             store.shards.create(&key(n), &indexed(n, &record()));
         }
-        let grace = Grace { until: clock.now().saturating_add(HOUR), old_id: OldId::ReadsSnapshot };
+        let grace = Grace { until: clock.now().saturating_add(HOUR), old_id: OldIdReads::Snapshot };
         store.shards.rotate(&key(3), &key(4), &Patch::default(), grace);
         assert_eq!(left(), 4);
         clock.advance(HOUR);

@@ -10,8 +10,8 @@ use crate::{
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
     store::{
-        capabilities::{DeleteExpired, FindByIndex, Found},
-        session_store::{Created, LoadOptions, SessionStore, Updated},
+        capabilities::{DeleteExpired, FindByIndex, IndexPage},
+        session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
         sweeper::Sweeper,
     },
     time::Timestamp,
@@ -62,7 +62,7 @@ impl fmt::Debug for MemoryStore {
 impl SessionStore for MemoryStore {
     const IMMEDIATE: bool = true;
 
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         Ok(self.shards.create(key, record))
     }
 
@@ -74,7 +74,7 @@ impl SessionStore for MemoryStore {
         Ok(self.shards.load(key))
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         Ok(self.shards.update(key, patch))
     }
 
@@ -92,7 +92,7 @@ impl SessionStore for MemoryStore {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         Ok(self.shards.rotate(old, new, patch, grace))
     }
 }
@@ -110,7 +110,7 @@ impl FindByIndex for MemoryStore {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<IndexPage, StoreError> {
         self.shards.find(name, value, after, limit)
     }
 }

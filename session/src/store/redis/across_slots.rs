@@ -17,14 +17,14 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{Change, Grace, Index, Patch, Record},
-    store::session_store::Updated,
+    store::session_store::UpdateOutcome,
 };
 
 /// How often a renewal starts again because other requests changed the session.
 const ROTATE_ATTEMPTS: u32 = 100;
 
 impl Keyspace {
-    /// [`update`](crate::SessionStore::update) with a patch that changes indexed fields.
+    /// [`update`](crate::store::SessionStore::update) with a patch that changes indexed fields.
     ///
     /// The session is added to the index with the public id that its first patch gave to it. That
     /// patch may be this one.
@@ -32,8 +32,8 @@ impl Keyspace {
         &self,
         key: &StoreKey,
         patch: &Patch,
-    ) -> Result<Updated, StoreError> {
-        let stored = match patch.begins_anew() {
+    ) -> Result<UpdateOutcome, StoreError> {
+        let stored = match patch.reset_at() {
             None => self.load_index(key).await?,
             Some(_) => None,
         };
@@ -41,7 +41,7 @@ impl Keyspace {
             (Some(stored), Some(index)) => stored.and(index),
             (Some(index), None) | (None, Some(index)) => index.clone(),
             // The session has ended since a script saw that one of the fields is indexed.
-            (None, None) => return Ok(Updated::Gone),
+            (None, None) => return Ok(UpdateOutcome::Gone),
         };
         let _change = self.begin_change(key);
         self.add_to_index(key, index.public_id(), indexed_values(patch, &index)).await?;
@@ -118,9 +118,9 @@ impl Keyspace {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let Some(mut current) = self.record_to_rotate(old, patch).await? else {
-            return Ok(Updated::Gone);
+            return Ok(UpdateOutcome::Gone);
         };
         let mut is_stored = false;
         for _ in 0..ROTATE_ATTEMPTS {
@@ -130,7 +130,7 @@ impl Keyspace {
                     if is_stored {
                         self.delete(new).await?;
                     }
-                    return Ok(Updated::refused(refused, current));
+                    return Ok(UpdateOutcome::refused(refused, current));
                 }
             };
             if !self.store_moved(new, &moved, is_stored).await? {
@@ -138,11 +138,13 @@ impl Keyspace {
             }
             is_stored = true;
             match self.retire(old, &current, new, grace).await? {
-                RetireStep::Retired => return Ok(Updated::Applied { version: moved.version() }),
+                RetireStep::Retired => {
+                    return Ok(UpdateOutcome::Applied { version: moved.version() });
+                }
                 RetireStep::Changed(record) => current = record,
                 RetireStep::Gone => {
                     self.delete(new).await?;
-                    return Ok(Updated::Gone);
+                    return Ok(UpdateOutcome::Gone);
                 }
             }
         }
@@ -159,7 +161,7 @@ impl Keyspace {
     ) -> Result<Option<Record>, StoreError> {
         let is_usable =
             |snapshot: &&Record| snapshot.is_whole() && patch.apply_to(snapshot).is_ok();
-        match patch.basis().filter(is_usable) {
+        match patch.snapshot().filter(is_usable) {
             Some(snapshot) => Ok(Some(snapshot.clone())),
             None => self.load(old, None).await,
         }
@@ -213,9 +215,9 @@ impl Keyspace {
     }
 
     /// The outcome when the new key is in use. That the old session is gone takes precedence.
-    async fn new_key_taken(&self, old: &StoreKey) -> Result<Updated, StoreError> {
+    async fn new_key_taken(&self, old: &StoreKey) -> Result<UpdateOutcome, StoreError> {
         let current = self.load(old, None).await?.filter(|record| !record.is_retired());
-        Ok(current.map_or(Updated::Gone, |_| Updated::Taken))
+        Ok(current.map_or(UpdateOutcome::Gone, |_| UpdateOutcome::Taken))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::{
     error::{StoreError, ValueError},
     record::{FieldName, Fields, Index, PublicId, Record, Retired},
-    store::{index_pages::IndexEntry, session_store::Updated},
+    store::{index_pages::IndexEntry, session_store::UpdateOutcome},
     time::{Limits, Timestamp},
 };
 
@@ -57,16 +57,16 @@ pub(super) fn parse_part(values: Reply, wanted: &[&str]) -> Result<Option<Record
 }
 
 /// What a script that changes a session did.
-pub(super) fn parse_updated(reply: Reply) -> Result<Updated, StoreError> {
+pub(super) fn parse_updated(reply: Reply) -> Result<UpdateOutcome, StoreError> {
     match reply {
-        Reply::Null => Ok(Updated::Gone),
-        Reply::Int(-1) => Ok(Updated::Taken),
-        Reply::Int(version) => {
-            Ok(Updated::Applied { version: u64::try_from(version).map_err(|_| unexpected())? })
-        }
+        Reply::Null => Ok(UpdateOutcome::Gone),
+        Reply::Int(-1) => Ok(UpdateOutcome::Taken),
+        Reply::Int(version) => Ok(UpdateOutcome::Applied {
+            version: u64::try_from(version).map_err(|_| unexpected())?,
+        }),
         hash => match parse_record(hash)? {
-            Some(record) => Ok(Updated::Conflict(record)),
-            None => Ok(Updated::Gone),
+            Some(record) => Ok(UpdateOutcome::Conflict(record)),
+            None => Ok(UpdateOutcome::Gone),
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     id::StoreKey,
-    record::{Change, Grace, Index, NewExpiry, OldId, Patch, Record},
+    record::{Change, ExpiryChange, Grace, Index, OldIdReads, Patch, Record},
     store::session_store::TouchRule,
     time::whole_ms,
 };
@@ -51,7 +51,7 @@ pub(super) fn set_args(patch: &Patch) -> Option<Args> {
     const MAX_FIELDS: usize = 1_000;
 
     let is_plain = patch.expected_version().is_none()
-        && patch.begins_anew().is_none()
+        && patch.reset_at().is_none()
         && patch.limits().is_none()
         && patch.expiry().is_none()
         && patch.index().is_none();
@@ -122,7 +122,7 @@ fn patch_head(patch: &Patch) -> String {
     if let Some(version) = patch.expected_version() {
         tokens.push(format!("v{version}"));
     }
-    if let Some(created_at) = patch.begins_anew() {
+    if let Some(created_at) = patch.reset_at() {
         tokens.push(format!("a{}", created_at.as_unix_ms()));
     }
     if let Some(limits) = patch.limits() {
@@ -132,8 +132,8 @@ fn patch_head(patch: &Patch) -> String {
     }
     match patch.expiry() {
         None => {}
-        Some(NewExpiry::ExtendTo(at)) => tokens.push(format!("x{}", at.as_unix_ms())),
-        Some(NewExpiry::Set(at)) => tokens.push(format!("s{}", at.as_unix_ms())),
+        Some(ExpiryChange::ExtendTo(at)) => tokens.push(format!("x{}", at.as_unix_ms())),
+        Some(ExpiryChange::Set(at)) => tokens.push(format!("s{}", at.as_unix_ms())),
     }
     tokens.join(" ")
 }
@@ -165,8 +165,8 @@ fn push_changes(args: &mut Args, patch: &Patch) {
 fn push_grace(args: &mut Args, grace: Grace, successor: &StoreKey) {
     args.push_number(grace.until.as_unix_ms());
     args.push(match grace.old_id {
-        OldId::ReadsSnapshot => key_name(successor),
-        OldId::ReadsNothing => String::new(),
+        OldIdReads::Snapshot => key_name(successor),
+        OldIdReads::Nothing => String::new(),
     });
 }
 

@@ -10,7 +10,7 @@ use crate::{
     error::StoreError,
     record::PublicId,
     store::{
-        capabilities::{FindByIndex, Found},
+        capabilities::{FindByIndex, IndexPage},
         index_pages::{IndexEntry, Pages, Part},
     },
 };
@@ -22,7 +22,7 @@ impl FindByIndex for RedisStore {
         value: &RawValue,
         after: Option<PublicId>,
         limit: usize,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<IndexPage, StoreError> {
         let keyspace = self.keyspace();
         let set = &keyspace.index_key(name, value);
         let search = IndexSearch { keyspace, set, field: name, value };

@@ -13,7 +13,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{Patch, Record},
-    store::session_store::Updated,
+    store::session_store::UpdateOutcome,
 };
 
 /// The keys of the sessions in Redis.
@@ -79,7 +79,7 @@ impl Keyspace {
         key: &StoreKey,
         patch: &Patch,
         args: Args,
-    ) -> Result<Option<Updated>, StoreError> {
+    ) -> Result<Option<UpdateOutcome>, StoreError> {
         let name = self.session_key(key);
         let change = self.begin_change(key);
         // The second name makes the script read the key, so that the server reports its next
@@ -91,7 +91,7 @@ impl Keyspace {
             return Ok(None);
         }
         let updated = decode::parse_updated(reply)?;
-        if let (Some(change), Updated::Applied { version }) = (change, &updated) {
+        if let (Some(change), UpdateOutcome::Applied { version }) = (change, &updated) {
             change.applied(patch, *version, connection.downgrade());
         }
         Ok(Some(updated))

@@ -13,7 +13,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{Grace, Patch, Record},
-    store::session_store::{Created, LoadOptions, SessionStore, Updated},
+    store::session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
     time::Timestamp,
 };
 
@@ -57,7 +57,7 @@ impl fmt::Debug for RedisStore {
 }
 
 impl SessionStore for RedisStore {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let args = encode::record_args(record);
         let script = match record.index() {
             None => &script::CREATE,
@@ -68,8 +68,8 @@ impl SessionStore for RedisStore {
             Some(_) => &script::CREATE_INDEXED,
         };
         match self.0.run(script, key, &args, Retry::Never).await? {
-            Reply::Int(1) => Ok(Created::Stored),
-            Reply::Int(0) => Ok(Created::Taken),
+            Reply::Int(1) => Ok(CreateOutcome::Stored),
+            Reply::Int(0) => Ok(CreateOutcome::Taken),
             _ => Err(decode::unexpected()),
         }
     }
@@ -92,7 +92,7 @@ impl SessionStore for RedisStore {
             .await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         let updated = match (patch.index(), encode::set_args(patch)) {
             (Some(_), _) => None,
             (None, Some(args)) => self.0.update_with(&script::SET, key, patch, args).await?,
@@ -141,7 +141,7 @@ impl SessionStore for RedisStore {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let _changes = (self.0.begin_change(old), self.0.begin_change(new));
         if self.0.is_cluster() {
             return self.0.rotate_across_slots(old, new, patch, grace).await;

@@ -11,7 +11,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::Record,
-    store::{Created, LoadOptions, SessionStore, Updated},
+    store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 
 /// Fails if the store did something else than the law expects.
@@ -44,7 +44,7 @@ pub(super) async fn ok<T>(call: impl Future<Output = Result<T, StoreError>>) -> 
 /// Stores a session under a key that is free.
 pub(super) async fn create<S: SessionStore>(store: &S, key: &StoreKey, record: &Record) {
     let created = ok(store.create(key, record)).await;
-    expect_eq("law 2: `create` stores a session under a free key", created, Created::Stored);
+    expect_eq("law 2: `create` stores a session under a free key", created, CreateOutcome::Stored);
 }
 
 /// Loads a session that must be there.
@@ -111,9 +111,9 @@ pub(super) async fn expect_gone<S: SessionStore>(law: impl Display, store: &S, k
 
 /// Fails if the change was refused. Returns the record's version.
 #[track_caller]
-pub(super) fn expect_applied(updated: &Updated) -> u64 {
+pub(super) fn expect_applied(updated: &UpdateOutcome) -> u64 {
     match updated {
-        Updated::Applied { version } => *version,
+        UpdateOutcome::Applied { version } => *version,
         other => panic!(
             "law 3: a change of a live session is applied\n  expected: Applied\n       got: \
              {other:?}"
@@ -123,10 +123,10 @@ pub(super) fn expect_applied(updated: &Updated) -> u64 {
 
 /// Fails if the call did not report that the session is gone.
 #[track_caller]
-pub(super) fn expect_reported_gone(updated: &Updated) {
+pub(super) fn expect_reported_gone(updated: &UpdateOutcome) {
     expect(
-        "law 4: a change of a session that is gone reports `Updated::Gone`",
-        matches!(updated, Updated::Gone),
+        "law 4: a change of a session that is gone reports `UpdateOutcome::Gone`",
+        matches!(updated, UpdateOutcome::Gone),
         updated,
     );
 }

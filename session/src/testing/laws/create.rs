@@ -8,7 +8,7 @@ use super::{
     records::{field, new_key, record, record_for, set, with},
 };
 use crate::{
-    store::{Created, SessionStore},
+    store::{CreateOutcome, SessionStore},
     testing::harness::Harness,
 };
 
@@ -18,7 +18,7 @@ pub async fn create_never_overwrites<H: Harness>(harness: Arc<H>) {
     create(&store, &key, &with(&record(&harness), &set(&[("owner", "1")]))).await;
     let intruder = with(&record(&harness), &set(&[("owner", "2")]));
     let created = ok(store.create(&key, &intruder)).await;
-    expect_eq("law 2: `create` reports a taken key", created, Created::Taken);
+    expect_eq("law 2: `create` reports a taken key", created, CreateOutcome::Taken);
     expect_eq(
         "law 2: `create` with a taken key leaves the stored session as it was",
         field(&load(&store, &key).await, "owner").as_deref(),
@@ -56,7 +56,7 @@ pub async fn concurrent_creates_of_one_key_store_one<H: Harness>(harness: Arc<H>
         });
         let created = at_once(creates.collect()).await;
         let winners: Vec<usize> =
-            (0..4).filter(|index| created[*index] == Created::Stored).collect();
+            (0..4).filter(|index| created[*index] == CreateOutcome::Stored).collect();
         expect_eq(
             format_args!("law 2: one of four concurrent creates stores; they reported {created:?}"),
             winners.len(),

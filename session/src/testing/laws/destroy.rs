@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     id::StoreKey,
-    record::{OldId, Patch},
+    record::{OldIdReads, Patch},
     store::SessionStore,
     testing::harness::Harness,
 };
@@ -35,7 +35,7 @@ pub async fn destroy_follows_renewals<H: Harness>(harness: Arc<H>) {
     let keys: Vec<StoreKey> = (0..4).map(|_| new_key()).collect();
     create(&store, &keys[0], &record(&harness)).await;
     for pair in keys.windows(2) {
-        let grace = grace(&harness, 10, OldId::ReadsSnapshot);
+        let grace = grace(&harness, 10, OldIdReads::Snapshot);
         expect_applied(&ok(store.rotate(&pair[0], &pair[1], &Patch::default(), grace)).await);
     }
     let destroyed = ok(store.destroy(&keys[0])).await;
@@ -49,7 +49,7 @@ pub async fn destroy_through_a_hidden_old_key_ends_nothing_else<H: Harness>(harn
     let store = harness.open().await;
     let (old, new) = (new_key(), new_key());
     create(&store, &old, &record(&harness)).await;
-    let grace = grace(&harness, 10, OldId::ReadsNothing);
+    let grace = grace(&harness, 10, OldIdReads::Nothing);
     expect_applied(&ok(store.rotate(&old, &new, &Patch::default(), grace)).await);
     ok(store.destroy(&old)).await;
     expect_gone("law 7: `destroy` ends a retired session", &store, &old).await;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     id::StoreKey,
-    record::{OldId, Patch},
+    record::{OldIdReads, Patch},
     store::SessionStore,
     testing::harness::Harness,
 };
@@ -21,7 +21,7 @@ pub(super) async fn expect_takes_no_change<H: Harness>(
     key: &StoreKey,
 ) {
     let new = new_key();
-    let grace = grace(harness, 1, OldId::ReadsSnapshot);
+    let grace = grace(harness, 1, OldIdReads::Snapshot);
     expect_reported_gone(&ok(store.update(key, &set(&[("a", "1")]))).await);
     expect_reported_gone(&ok(store.update(key, &Patch::default())).await);
     let touched = ok(store.touch(key, ticks(harness, 5_000))).await;
@@ -59,7 +59,7 @@ pub async fn update_touch_and_rotate_of_an_expired_session_bring_nothing_back<H:
                 expect_eq("law 4: `touch` of an expired session reports false", touched, false);
             }
             _ => {
-                let grace = grace(&harness, 9, OldId::ReadsSnapshot);
+                let grace = grace(&harness, 9, OldIdReads::Snapshot);
                 let updated = ok(store.rotate(&key, &new_key(), &Patch::default(), grace)).await;
                 expect_reported_gone(&updated);
             }
@@ -121,7 +121,7 @@ pub async fn rotate_against_destroy_does_not_revive<H: Harness>(harness: Arc<H>)
         let (old, new) = (new_key(), new_key());
         create(&*store, &old, &record(&harness)).await;
         let (rotating, destroying) = (Arc::clone(&store), Arc::clone(&store));
-        let grace = grace(&harness, 100, OldId::ReadsSnapshot);
+        let grace = grace(&harness, 100, OldIdReads::Snapshot);
         both(
             async move { ok(rotating.rotate(&old, &new, &set(&[("a", "1")]), grace)).await },
             async move {

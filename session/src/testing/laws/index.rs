@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     id::StoreKey,
-    record::{Grace, NewExpiry, OldId, Patch, PublicId},
-    store::{Created, FindByIndex, SessionStore, Updated},
+    record::{ExpiryChange, Grace, OldIdReads, Patch, PublicId},
+    store::{CreateOutcome, FindByIndex, SessionStore, UpdateOutcome},
     testing::harness::Harness,
 };
 
@@ -29,13 +29,13 @@ where
     expect_found(&store, "after `update`", ("user", "2"), &[updated]).await;
     expect_applied(&ok(store.update(&updated, &set(&[("other", "1")]))).await);
     expect_found(&store, "after an update of another field", ("user", "2"), &[updated]).await;
-    let grace = grace(&harness, 10, OldId::ReadsSnapshot);
+    let grace = grace(&harness, 10, OldIdReads::Snapshot);
     expect_applied(&ok(store.rotate(&updated, &renewed, &Patch::default(), grace)).await);
     expect_found(&store, "after `rotate`", ("user", "2"), &[renewed]).await;
     let before = public_id(&store, "2").await;
     let again = new_key();
     let login = set_indexed(&harness, &[("user", "3")]);
-    let hidden = Grace { old_id: OldId::ReadsNothing, ..grace };
+    let hidden = Grace { old_id: OldIdReads::Nothing, ..grace };
     expect_applied(&ok(store.rotate(&renewed, &again, &login, hidden)).await);
     expect_found(&store, "after `rotate` changed the value", ("user", "2"), &[]).await;
     expect_found(&store, "after `rotate` changed the value", ("user", "3"), &[again]).await;
@@ -67,7 +67,7 @@ where
         expect_found(&store, "with four indexed fields", value, &[key]).await;
     }
     let new = new_key();
-    let grace = grace(&harness, 10, OldId::ReadsNothing);
+    let grace = grace(&harness, 10, OldIdReads::Nothing);
     expect_applied(&ok(store.rotate(&key, &new, &set(&[("other", "1")]), grace)).await);
     for value in values {
         expect_found(&store, "after a renewal with four indexed fields", value, &[new]).await;
@@ -96,7 +96,7 @@ where
     expect_found(&store, "after an `update` of several kinds", ("user", "3"), &[key]).await;
     expect_found(&store, "after updates of another field", ("tenant", "1"), &[key]).await;
     let new = new_key();
-    let grace = grace(&harness, 10, OldId::ReadsNothing);
+    let grace = grace(&harness, 10, OldIdReads::Nothing);
     expect_applied(&ok(store.rotate(&key, &new, &set(&[("user", "4")]), grace)).await);
     expect_found(&store, "after a plain `rotate`", ("user", "3"), &[]).await;
     expect_found(&store, "after a plain `rotate`", ("user", "4"), &[new]).await;
@@ -179,7 +179,7 @@ where
     let (one, two) = create_two_of_user_1(&harness, &store).await;
     ok(store.destroy(&one)).await;
     expect_found(&store, "after one of two was destroyed", ("user", "1"), &[two]).await;
-    let grace = grace(&harness, 10, OldId::ReadsSnapshot);
+    let grace = grace(&harness, 10, OldIdReads::Snapshot);
     expect_applied(&ok(store.rotate(&two, &new_key(), &Patch::default(), grace)).await);
     ok(store.destroy(&two)).await;
     expect_found(&store, "after `destroy` followed a renewal", ("user", "1"), &[]).await;
@@ -215,9 +215,9 @@ where
     let before = set_indexed(&harness, &[("user", "1"), ("tenant", "1")]);
     create(&store, &old, &with(&record(&harness), &before)).await;
     let mut patch = set_indexed(&harness, &[("user", "2")]);
-    patch.begin_anew(harness.now());
-    patch.set_expiry(NewExpiry::Set(ticks(&harness, 900)));
-    let grace = grace(&harness, 10, OldId::ReadsNothing);
+    patch.reset(harness.now());
+    patch.set_expiry(ExpiryChange::Set(ticks(&harness, 900)));
+    let grace = grace(&harness, 10, OldIdReads::Nothing);
     expect_applied(&ok(store.rotate(&old, &new, &patch, grace)).await);
     expect_found(&store, "after a reset", ("user", "1"), &[]).await;
     expect_found(&store, "after a reset", ("tenant", "1"), &[]).await;
@@ -234,16 +234,16 @@ where
     create(&store, &mine, &with(&record(&harness), &owner)).await;
     let intruder = set_indexed(&harness, &[("user", "2")]);
     let created = ok(store.create(&mine, &with(&record(&harness), &intruder))).await;
-    expect_eq("law 2: `create` reports a taken key", created, Created::Taken);
+    expect_eq("law 2: `create` reports a taken key", created, CreateOutcome::Taken);
     expect_reported_gone(&ok(store.update(&gone, &intruder)).await);
-    let grace = grace(&harness, 10, OldId::ReadsSnapshot);
+    let grace = grace(&harness, 10, OldIdReads::Snapshot);
     expect_reported_gone(&ok(store.rotate(&gone, &new_key(), &intruder, grace)).await);
     let mut stale = intruder.clone();
     stale.expect_version(4_711);
     let refused = ok(store.update(&mine, &stale)).await;
     expect(
         "law 6: a patch for another version is refused with `Conflict`",
-        matches!(refused, Updated::Conflict(_)),
+        matches!(refused, UpdateOutcome::Conflict(_)),
         &refused,
     );
     expect_found(&store, "after refused calls", ("user", "2"), &[]).await;

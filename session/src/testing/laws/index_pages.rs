@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     id::StoreKey,
-    record::{Index, OldId, Patch, PublicId},
+    record::{Index, OldIdReads, Patch, PublicId},
     store::{FindByIndex, SessionStore},
     testing::harness::Harness,
 };
@@ -102,7 +102,7 @@ async fn change_sessions<H: Harness>(
     while !stop.load(Ordering::SeqCst) {
         let at = random.below(keys.len() as u64) as usize;
         let new = new_key();
-        let grace = grace(&harness, 100, OldId::ReadsNothing);
+        let grace = grace(&harness, 100, OldIdReads::Nothing);
         expect_applied(&ok(store.rotate(&keys[at], &new, &add("n", 1), grace)).await);
         keys[at] = new;
         let short_lived = new_key();
@@ -127,7 +127,7 @@ where
     create(&*store, &key, &with(&record(&harness), &patch)).await;
     for round in 0..ROUNDS {
         let new = new_key();
-        let grace = grace(&harness, 100, OldId::ReadsNothing);
+        let grace = grace(&harness, 100, OldIdReads::Nothing);
         let (renewing, searching) = (Arc::clone(&store), Arc::clone(&store));
         let (renewed, found) = both(
             async move { ok(renewing.rotate(&key, &new, &Patch::default(), grace)).await },
@@ -205,7 +205,7 @@ async fn make_random_calls<H: Harness>(
             2 | 3 => drop(ok(store.update(&keys[at], &patch)).await),
             4 => {
                 let new = new_key();
-                let grace = grace(&harness, 100, OldId::ReadsSnapshot);
+                let grace = grace(&harness, 100, OldIdReads::Snapshot);
                 expect_applied(&ok(store.rotate(&keys[at], &new, &patch, grace)).await);
                 keys[at] = new;
             }

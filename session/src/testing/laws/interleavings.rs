@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     id::StoreKey,
-    record::{OldId, Record},
-    store::{SessionStore, Updated},
+    record::{OldIdReads, Record},
+    store::{SessionStore, UpdateOutcome},
     testing::harness::Harness,
 };
 
@@ -169,17 +169,17 @@ impl<H: Harness> Task<H> {
         let mut patch = add("n", 1);
         patch.expect_version(record.version());
         match ok(self.shared.store.update(key, &patch)).await {
-            Updated::Applied { version } => {
+            UpdateOutcome::Applied { version } => {
                 self.shared.count_addition();
                 expect_eq("law 6: an update adds 1 to the version", version, record.version() + 1);
             }
-            Updated::Conflict(current) => expect(
+            UpdateOutcome::Conflict(current) => expect(
                 format_args!("law 6: `Conflict` has a version after {}", record.version()),
                 current.version() > record.version(),
                 current.version(),
             ),
-            Updated::Gone => {}
-            Updated::Taken => panic!(
+            UpdateOutcome::Gone => {}
+            UpdateOutcome::Taken => panic!(
                 "law 2: only `rotate` needs a free key\n  expected: Applied, Conflict or \
                  Gone\n       got: Taken"
             ),
@@ -201,7 +201,7 @@ impl<H: Harness> Task<H> {
 
     async fn renew(&self, key: &StoreKey) -> bool {
         let new = new_key();
-        let grace = grace(&self.shared.harness, 500, OldId::ReadsSnapshot);
+        let grace = grace(&self.shared.harness, 500, OldIdReads::Snapshot);
         let rotated = ok(self.shared.store.rotate(key, &new, &add("n", 1), grace)).await;
         let is_applied = self.expect_applied_or_gone(&rotated);
         if is_applied {
@@ -211,13 +211,13 @@ impl<H: Harness> Task<H> {
     }
 
     /// Counts the addition of a change that was applied. Returns whether it was.
-    fn expect_applied_or_gone(&self, updated: &Updated) -> bool {
+    fn expect_applied_or_gone(&self, updated: &UpdateOutcome) -> bool {
         match updated {
-            Updated::Applied { .. } => {
+            UpdateOutcome::Applied { .. } => {
                 self.shared.count_addition();
                 true
             }
-            Updated::Gone => false,
+            UpdateOutcome::Gone => false,
             other => panic!(
                 "laws 3 and 4: a change that expects no version is applied, or the session is \
                  gone\n  expected: Applied or Gone\n       got: {other:?}"

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::StoreKey,
-    record::{OldId, Patch},
+    record::{OldIdReads, Patch},
     store::SessionStore,
     testing::harness::Harness,
     time::Limits,
@@ -46,7 +46,7 @@ pub async fn load_of_some_fields_has_them_and_reports_whether_it_is_whole<H: Har
     }
     ok(store.update(&old, &set(&[("b", "4")]))).await;
     expect_part_of_the_whole(&store, &old, &["b"]).await;
-    ok(store.rotate(&old, &new, &set(&[("a", "5")]), grace(&harness, 50, OldId::ReadsSnapshot)))
+    ok(store.rotate(&old, &new, &set(&[("a", "5")]), grace(&harness, 50, OldIdReads::Snapshot)))
         .await;
     expect_part_of_the_whole(&store, &old, &["a"]).await;
     expect_part_of_the_whole(&store, &new, &["a"]).await;

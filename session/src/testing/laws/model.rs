@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     id::StoreKey,
-    record::{Grace, Patch, Record, Refused},
-    store::{Created, Updated},
+    record::{Grace, Patch, PatchError, Record},
+    store::{CreateOutcome, UpdateOutcome},
     time::Timestamp,
 };
 
@@ -24,13 +24,13 @@ pub(super) enum Answer {
     Taken,
 }
 
-impl From<&Updated> for Answer {
-    fn from(updated: &Updated) -> Self {
+impl From<&UpdateOutcome> for Answer {
+    fn from(updated: &UpdateOutcome) -> Self {
         match updated {
-            Updated::Applied { .. } => Self::Applied,
-            Updated::Gone => Self::Gone,
-            Updated::Conflict(_) => Self::Conflict,
-            Updated::Taken => Self::Taken,
+            UpdateOutcome::Applied { .. } => Self::Applied,
+            UpdateOutcome::Gone => Self::Gone,
+            UpdateOutcome::Conflict(_) => Self::Conflict,
+            UpdateOutcome::Taken => Self::Taken,
         }
     }
 }
@@ -40,12 +40,17 @@ impl Model {
         self.records.get(key).filter(|record| !record.is_expired(now))
     }
 
-    pub(super) fn create(&mut self, key: StoreKey, record: Record, now: Timestamp) -> Created {
+    pub(super) fn create(
+        &mut self,
+        key: StoreKey,
+        record: Record,
+        now: Timestamp,
+    ) -> CreateOutcome {
         if self.load(&key, now).is_some() {
-            return Created::Taken;
+            return CreateOutcome::Taken;
         }
         self.records.insert(key, record);
-        Created::Stored
+        CreateOutcome::Stored
     }
 
     pub(super) fn update(&mut self, key: StoreKey, patch: &Patch, now: Timestamp) -> Answer {
@@ -98,8 +103,8 @@ impl Model {
     fn patched(&self, key: &StoreKey, patch: &Patch, now: Timestamp) -> Result<Record, Answer> {
         let current = self.load(key, now).ok_or(Answer::Gone)?;
         patch.apply_to(current).map_err(|refused| match refused {
-            Refused::Retired => Answer::Gone,
-            Refused::Stale => Answer::Conflict,
+            PatchError::Retired => Answer::Gone,
+            PatchError::Stale => Answer::Conflict,
         })
     }
 

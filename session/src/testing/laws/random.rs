@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::records::{json, ticks};
 use crate::{
-    record::{NewExpiry, Number, Patch},
+    record::{ExpiryChange, Number, Patch},
     testing::harness::Harness,
 };
 
@@ -43,10 +43,12 @@ impl Random {
             }
         }
         match self.below(8) {
-            0 => patch.set_expiry(NewExpiry::ExtendTo(ticks(harness, self.below(20) as u32 + 1))),
-            1 => patch.set_expiry(NewExpiry::Set(ticks(harness, self.below(9) as u32 + 2))),
+            0 => {
+                patch.set_expiry(ExpiryChange::ExtendTo(ticks(harness, self.below(20) as u32 + 1)))
+            }
+            1 => patch.set_expiry(ExpiryChange::Set(ticks(harness, self.below(9) as u32 + 2))),
             2 => patch.expect_version(self.below(4)),
-            3 => patch.begin_anew(harness.now()),
+            3 => patch.reset(harness.now()),
             _ => {}
         }
         patch

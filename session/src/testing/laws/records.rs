@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     id::{SessionId, StoreKey},
-    record::{FieldName, Grace, Index, Number, OldId, Patch, PublicId, Record},
+    record::{FieldName, Grace, Index, Number, OldIdReads, Patch, PublicId, Record},
     testing::harness::Harness,
     time::Timestamp,
 };
@@ -95,7 +95,7 @@ pub(super) fn with(record: &Record, patch: &Patch) -> Record {
 }
 
 /// Returns a grace that ends in `n` ticks.
-pub(super) fn grace<H: Harness>(harness: &Arc<H>, n: u32, old_id: OldId) -> Grace {
+pub(super) fn grace<H: Harness>(harness: &Arc<H>, n: u32, old_id: OldIdReads) -> Grace {
     Grace { until: ticks(harness, n), old_id }
 }
 

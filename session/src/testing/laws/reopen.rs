@@ -7,7 +7,7 @@ use super::{
     records::{FIELDS, Seen, add, grace, new_key, record, record_for, seen, set, ticks, with},
 };
 use crate::{
-    id::StoreKey, record::OldId, store::SessionStore, testing::harness::Reopen, time::Limits,
+    id::StoreKey, record::OldIdReads, store::SessionStore, testing::harness::Reopen, time::Limits,
 };
 
 pub async fn sessions_are_there_after_reopening<H: Reopen>(harness: Arc<H>) {
@@ -26,7 +26,7 @@ pub async fn sessions_are_there_after_reopening<H: Reopen>(harness: Arc<H>) {
     let was_there = ok(store.touch(&touched, ticks(&harness, 50))).await;
     expect_eq("law 8: `touch` reports that the session was there", was_there, true);
     ok(store.destroy(&destroyed)).await;
-    let grace = grace(&harness, 50, OldId::ReadsSnapshot);
+    let grace = grace(&harness, 50, OldIdReads::Snapshot);
     expect_applied(&ok(store.rotate(&old, &new, &add("n", 1), grace)).await);
     let keys = [live, touched, old, new];
     let mut before = Vec::new();

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     id::StoreKey,
-    record::{NewExpiry, OldId, Patch},
-    store::{Created, SessionStore, Updated},
+    record::{ExpiryChange, OldIdReads, Patch},
+    store::{CreateOutcome, SessionStore, UpdateOutcome},
     testing::harness::Harness,
 };
 
@@ -22,11 +22,11 @@ pub async fn rotate_never_overwrites<H: Harness>(harness: Arc<H>) {
     let (mine, yours) = (new_key(), new_key());
     create(&store, &mine, &with(&record(&harness), &set(&[("owner", "1")]))).await;
     create(&store, &yours, &with(&record(&harness), &set(&[("owner", "2")]))).await;
-    let grace = grace(&harness, 1, OldId::ReadsSnapshot);
+    let grace = grace(&harness, 1, OldIdReads::Snapshot);
     let updated = ok(store.rotate(&mine, &yours, &set(&[("extra", "1")]), grace)).await;
     expect(
-        "law 2: `rotate` to a taken key reports `Updated::Taken`",
-        matches!(updated, Updated::Taken),
+        "law 2: `rotate` to a taken key reports `UpdateOutcome::Taken`",
+        matches!(updated, UpdateOutcome::Taken),
         &updated,
     );
     expect_eq(
@@ -48,8 +48,8 @@ pub async fn rotate_moves_the_session_and_retires_the_old_key<H: Harness>(harnes
     harness.advance(harness.tick()).await;
     let mut patch = set(&[("new", "1")]);
     patch.remove("null".into());
-    patch.set_expiry(NewExpiry::ExtendTo(ticks(&harness, 2_000)));
-    let grace = grace(&harness, 10, OldId::ReadsSnapshot);
+    patch.set_expiry(ExpiryChange::ExtendTo(ticks(&harness, 2_000)));
+    let grace = grace(&harness, 10, OldIdReads::Snapshot);
     let version = expect_applied(&ok(store.rotate(&old, &new, &patch, grace)).await);
     let moved = load(&store, &new).await;
     expect_eq(
@@ -76,7 +76,7 @@ pub async fn rotate_may_leave_nothing_to_read_under_the_old_key<H: Harness>(harn
     let (old, new) = (new_key(), new_key());
     let before = with(&record(&harness), &set(FIELDS));
     create(&store, &old, &before).await;
-    let grace = grace(&harness, 10, OldId::ReadsNothing);
+    let grace = grace(&harness, 10, OldIdReads::Nothing);
     expect_applied(&ok(store.rotate(&old, &new, &Patch::default(), grace)).await);
     let retired = load(&store, &old).await;
     expect_eq("law 4: `rotate` retires the old key", retired.is_retired(), true);
@@ -95,7 +95,7 @@ pub async fn rotate_may_leave_nothing_to_read_under_the_old_key<H: Harness>(harn
 
 pub async fn a_retired_session_takes_no_change<H: Harness>(harness: Arc<H>) {
     let store = harness.open().await;
-    for old_id in [OldId::ReadsSnapshot, OldId::ReadsNothing] {
+    for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
         let (old, new) = (new_key(), new_key());
         create(&store, &old, &with(&record(&harness), &set(FIELDS))).await;
         let grace = grace(&harness, 10, old_id);
@@ -113,7 +113,11 @@ pub async fn a_retired_session_takes_no_change<H: Harness>(harness: Arc<H>) {
             moved,
         );
         let created = ok(store.create(&old, &record(&harness))).await;
-        expect_eq("law 2: `create` reports that a retired key is taken", created, Created::Taken);
+        expect_eq(
+            "law 2: `create` reports that a retired key is taken",
+            created,
+            CreateOutcome::Taken,
+        );
     }
 }
 
@@ -125,10 +129,10 @@ pub async fn a_retired_session_ends_with_its_grace_and_never_later_than_before<H
     create(&store, &short, &record_for(&harness, 1)).await;
     create(&store, &long, &record(&harness)).await;
     let mut patch = Patch::default();
-    patch.set_expiry(NewExpiry::ExtendTo(ticks(&harness, 1_000)));
+    patch.set_expiry(ExpiryChange::ExtendTo(ticks(&harness, 1_000)));
     let new = [new_key(), new_key()];
     for (old, new) in [short, long].iter().zip(&new) {
-        let grace = grace(&harness, 2, OldId::ReadsSnapshot);
+        let grace = grace(&harness, 2, OldIdReads::Snapshot);
         expect_applied(&ok(store.rotate(old, new, &patch, grace)).await);
     }
     harness.advance(harness.tick()).await;
@@ -153,7 +157,7 @@ pub async fn rotate_against_update_loses_no_reported_change<H: Harness>(harness:
         let (old, new) = (new_key(), new_key());
         create(&*store, &old, &record(&harness)).await;
         let (rotating, updating) = (Arc::clone(&store), Arc::clone(&store));
-        let grace = grace(&harness, 100, OldId::ReadsSnapshot);
+        let grace = grace(&harness, 100, OldIdReads::Snapshot);
         let (rotated, applied) = both(
             async move {
                 stagger(round).await;
@@ -182,8 +186,8 @@ async fn update_five_fields<S: SessionStore>(store: &S, key: &StoreKey) -> BTree
     for n in 0..5 {
         let name = n.to_string();
         match ok(store.update(key, &set(&[(&name, "1")]))).await {
-            Updated::Applied { .. } => assert!(applied.insert(name), "the names differ"),
-            Updated::Gone => {}
+            UpdateOutcome::Applied { .. } => assert!(applied.insert(name), "the names differ"),
+            UpdateOutcome::Gone => {}
             other => panic!(
                 "law 4: an update during a renewal is applied or finds the session gone\n  \
                  expected: Applied or Gone\n       got: {other:?}"
@@ -201,13 +205,13 @@ pub async fn concurrent_rotates_have_one_winner<H: Harness>(harness: Arc<H>) {
         let new: Vec<StoreKey> = (0..4).map(|_| new_key()).collect();
         let rotates = new.iter().map(|new| {
             let (store, new) = (Arc::clone(&store), *new);
-            let grace = grace(&harness, 100, OldId::ReadsSnapshot);
+            let grace = grace(&harness, 100, OldIdReads::Snapshot);
             async move { ok(store.rotate(&old, &new, &add("n", 1), grace)).await }
         });
         let updated = at_once(rotates.collect()).await;
         let mut winners = 0;
         for (new, updated) in new.iter().zip(&updated) {
-            if matches!(updated, Updated::Applied { .. }) {
+            if matches!(updated, UpdateOutcome::Applied { .. }) {
                 winners += 1;
                 expect_eq(
                     "law 5: the patch of the renewal that won is applied once",

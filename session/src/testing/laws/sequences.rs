@@ -9,7 +9,8 @@ use super::{
     records::{grace, new_key, record_for, seen, ticks},
 };
 use crate::{
-    id::StoreKey, record::OldId, store::SessionStore, testing::harness::Harness, time::Timestamp,
+    id::StoreKey, record::OldIdReads, store::SessionStore, testing::harness::Harness,
+    time::Timestamp,
 };
 
 /// How many random calls are made.
@@ -98,7 +99,7 @@ impl<H: Harness> StoreAndModel<H> {
         if new == old {
             return;
         }
-        let old_id = self.random.pick(&[OldId::ReadsSnapshot, OldId::ReadsNothing]);
+        let old_id = self.random.pick(&[OldIdReads::Snapshot, OldIdReads::Nothing]);
         let grace = grace(&self.harness, self.random.below(4) as u32 + 1, old_id);
         let patch = self.random.patch(&self.harness);
         let rotated = Answer::from(&ok(self.store.rotate(&old, &new, &patch, grace)).await);

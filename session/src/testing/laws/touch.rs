@@ -10,7 +10,7 @@ use super::{
     records::{FIELDS, grace, new_key, record, record_for, seen, set, ticks, with},
 };
 use crate::{
-    record::{OldId, Patch},
+    record::{OldIdReads, Patch},
     store::{LoadOptions, SessionStore, TouchRule},
     testing::harness::Harness,
     time::{Lifetimes, Limits},
@@ -93,7 +93,7 @@ pub async fn load_and_touch_does_not_extend_a_retired_session<H: Harness>(harnes
     let store = harness.open().await;
     let (old, new) = (new_key(), new_key());
     create(&store, &old, &record(&harness)).await;
-    let grace = grace(&harness, 2, OldId::ReadsSnapshot);
+    let grace = grace(&harness, 2, OldIdReads::Snapshot);
     ok(store.rotate(&old, &new, &Patch::default(), grace)).await;
     let loaded = load_and_touch(&store, &old, &always_worth_it(&harness)).await;
     let law = "law 4: a load that touches does not extend the grace of a retired session";

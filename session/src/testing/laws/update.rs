@@ -8,8 +8,8 @@ use super::{
     records::{FIELDS, field, grace, json, new_key, record, seen, set, ticks, with},
 };
 use crate::{
-    record::{FieldName, NewExpiry, Number, OldId, Patch},
-    store::{SessionStore, Updated},
+    record::{ExpiryChange, FieldName, Number, OldIdReads, Patch},
+    store::{SessionStore, UpdateOutcome},
     testing::harness::Harness,
     time::Limits,
 };
@@ -67,9 +67,9 @@ pub async fn update_stores_limits_and_expiry<H: Harness>(harness: Arc<H>) {
     let mut limits =
         Limits { max_age: Some(Duration::from_millis(12_345)), persistent: Some(false) };
     for expiry in [
-        NewExpiry::ExtendTo(ticks(&harness, 2_000)),
-        NewExpiry::ExtendTo(ticks(&harness, 100)),
-        NewExpiry::Set(ticks(&harness, 50)),
+        ExpiryChange::ExtendTo(ticks(&harness, 2_000)),
+        ExpiryChange::ExtendTo(ticks(&harness, 100)),
+        ExpiryChange::Set(ticks(&harness, 50)),
     ] {
         let mut patch = set(&[("a", "1")]);
         patch.set_limits(limits);
@@ -84,7 +84,7 @@ pub async fn update_stores_limits_and_expiry<H: Harness>(harness: Arc<H>) {
         limits.persistent = None;
     }
     let mut patch = Patch::default();
-    patch.set_expiry(NewExpiry::Set(ticks(&harness, 1)));
+    patch.set_expiry(ExpiryChange::Set(ticks(&harness, 1)));
     expect_applied(&ok(store.update(&key, &patch)).await);
     harness.advance(harness.tick()).await;
     expect_gone("law 3: a session ends at the earlier time that `update` has set", &store, &key)
@@ -99,10 +99,10 @@ pub async fn a_reset_keeps_nothing_of_the_old_session<H: Harness>(harness: Arc<H
     let before = with(&record(&harness), &first);
     create(&store, &key, &before).await;
     let mut patch = set(&[("new", "1")]);
-    patch.begin_anew(harness.now());
-    patch.set_expiry(NewExpiry::Set(ticks(&harness, 500)));
+    patch.reset(harness.now());
+    patch.set_expiry(ExpiryChange::Set(ticks(&harness, 500)));
     let expected = seen(&with(&before, &patch));
-    let grace = grace(&harness, 1, OldId::ReadsNothing);
+    let grace = grace(&harness, 1, OldIdReads::Nothing);
     expect_applied(&ok(store.rotate(&key, &new, &patch, grace)).await);
     expect_eq(
         "law 3: a reset by `rotate` leaves only what its patch sets",
@@ -145,11 +145,11 @@ pub async fn a_patch_for_another_version_is_refused_as_a_whole<H: Harness>(harne
     let before = load(&store, &key).await;
     let mut patch = set(&[("a", "2"), ("b", "1")]);
     patch.expect_version(before.version() + 1);
-    let grace = grace(&harness, 1, OldId::ReadsSnapshot);
+    let grace = grace(&harness, 1, OldIdReads::Snapshot);
     for updated in
         [ok(store.update(&key, &patch)).await, ok(store.rotate(&key, &new, &patch, grace)).await]
     {
-        let Updated::Conflict(current) = &updated else {
+        let UpdateOutcome::Conflict(current) = &updated else {
             panic!(
                 "law 6: a patch for another version is refused\n  expected: Conflict\n       got: \
                  {updated:?}"
@@ -192,8 +192,8 @@ pub async fn of_concurrent_writers_one_gets_each_version<H: Harness>(harness: Ar
         let mut winners = Vec::new();
         for (writer, answer) in answers.iter().enumerate() {
             match answer {
-                Updated::Applied { .. } => winners.push(writer),
-                Updated::Conflict(current) => expect(
+                UpdateOutcome::Applied { .. } => winners.push(writer),
+                UpdateOutcome::Conflict(current) => expect(
                     format_args!("law 6: `Conflict` has a record that is later than {version}"),
                     current.version() > version,
                     current.version(),
