@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     index::Index,
-    record::{Fields, Record, Retired},
+    record::{FieldMap, Record, Retired},
 };
 use crate::{
     error::{StoreError, ValueError},
@@ -189,7 +189,7 @@ fn this_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
     }
 }
 
-struct StoredFields(Fields);
+struct StoredFields(FieldMap);
 
 impl Serialize for StoredFields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

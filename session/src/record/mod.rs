@@ -8,7 +8,7 @@ mod patch;
 mod record;
 
 #[cfg(feature = "redis")]
-pub(crate) use record::{Fields, Retired};
+pub(crate) use record::{FieldMap, Retired};
 pub use {
     field_name::FieldName,
     format::RecordError,

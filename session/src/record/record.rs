@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The fields of a session by name. Clones share them until one of them changes.
-pub(crate) type Fields = Arc<LiteMap<FieldName, Arc<RawValue>>>;
+pub(crate) type FieldMap = Arc<LiteMap<FieldName, Arc<RawValue>>>;
 
 /// A stored session.
 ///
@@ -36,7 +36,7 @@ pub struct Record {
     pub(crate) limits: Limits,
     pub(crate) retired: Option<Arc<Retired>>,
     pub(crate) index: Option<Arc<Index>>,
-    pub(crate) fields: Fields,
+    pub(crate) fields: FieldMap,
     /// Whether the record has all fields of the session.
     pub(crate) is_whole: bool,
 }
@@ -60,7 +60,7 @@ impl Record {
             limits: Limits::default(),
             retired: None,
             index: None,
-            fields: Fields::default(),
+            fields: FieldMap::default(),
             is_whole: true,
         }
     }
@@ -202,7 +202,7 @@ impl Record {
             expires_at,
             retired: Some(Arc::new(Retired { successor: None })),
             index: None,
-            fields: Fields::default(),
+            fields: FieldMap::default(),
             ..self.clone()
         }
     }

@@ -72,11 +72,11 @@ pub enum Fault {
 /// ```
 #[derive(Debug)]
 pub struct FaultyStore<S> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<FaultyStoreInner<S>>,
 }
 
 #[derive(Debug)]
-struct Shared<S> {
+struct FaultyStoreInner<S> {
     store: S,
     faults: Mutex<HashMap<Operation, Vec<Fault>>>,
     calls: Mutex<HashMap<Operation, u64>>,
@@ -92,7 +92,7 @@ impl<S> Clone for FaultyStore<S> {
 impl<S: SessionStore> FaultyStore<S> {
     /// Wraps a store. It works without faults until the first [`inject`](Self::inject).
     pub fn new(store: S) -> Self {
-        let shared = Shared {
+        let shared = FaultyStoreInner {
             store,
             faults: Mutex::default(),
             calls: Mutex::default(),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::{StoreError, ValueError},
-    record::{FieldName, Fields, Index, PublicId, Record, Retired},
+    record::{FieldMap, FieldName, Index, PublicId, Record, Retired},
     store::{index_pages::IndexEntry, session_store::UpdateOutcome},
     time::{Limits, Timestamp},
 };
@@ -169,7 +169,7 @@ impl RecordDecoder {
             limits: self.limits,
             retired: self.retired,
             index: self.index,
-            fields: Fields::new(self.fields.into_iter().collect()),
+            fields: FieldMap::new(self.fields.into_iter().collect()),
             is_whole: true,
         })
     }

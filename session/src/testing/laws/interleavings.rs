@@ -26,7 +26,7 @@ const ROUNDS: u64 = 40;
 
 pub async fn random_interleavings_keep_the_laws<H: Harness>(harness: Arc<H>) {
     for round in 1..=ROUNDS {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedSession {
             store: harness.open().await,
             harness: Arc::clone(&harness),
             keys: Mutex::new(vec![new_key()]),
@@ -50,7 +50,7 @@ pub async fn random_interleavings_keep_the_laws<H: Harness>(harness: Arc<H>) {
 }
 
 /// One session that the tasks of a round share, and what the store has reported to them.
-struct Shared<H: Harness> {
+struct SharedSession<H: Harness> {
     harness: Arc<H>,
     store: H::Store,
     /// The keys that the session has had. The last one is its current key.
@@ -61,7 +61,7 @@ struct Shared<H: Harness> {
     destroyed: AtomicBool,
 }
 
-impl<H: Harness> Shared<H> {
+impl<H: Harness> SharedSession<H> {
     fn key(&self) -> StoreKey {
         *self.keys.lock().expect("no task panics with it").last().expect("it begins with one")
     }
@@ -73,7 +73,7 @@ impl<H: Harness> Shared<H> {
 
 /// Fails if the session is not what the tasks' calls made of it.
 async fn expect_outcome<H: Harness>(
-    shared: &Shared<H>,
+    shared: &SharedSession<H>,
     own_values: &[Option<u32>; TASKS],
     round: u64,
 ) {
@@ -113,7 +113,7 @@ fn own_field(task: usize) -> String {
 }
 
 struct Task<H: Harness> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<SharedSession<H>>,
     number: usize,
     random: Random,
     /// The last value of the task's own field that was applied.

@@ -10,9 +10,13 @@ use super::{
     connection_state::ReplyError,
     driver::{ByteStream, PushHandler},
     resp::{Command, ErrorReply, Reply},
-    tls::Tls,
 };
 use crate::error::Cause;
+
+#[cfg(not(feature = "redis-tls"))]
+use super::no_tls::NoTls as Tls;
+#[cfg(feature = "redis-tls")]
+use super::tls::Tls;
 
 /// A server's address, and what a connection to it needs.
 #[derive(Clone)]

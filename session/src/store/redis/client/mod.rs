@@ -10,11 +10,13 @@ mod connection;
 mod connection_state;
 mod driver;
 mod endpoint;
+#[cfg(not(feature = "redis-tls"))]
+mod no_tls;
 mod node;
 mod reconnecting;
 mod resp;
 mod target;
-#[cfg_attr(not(feature = "redis-tls"), path = "no_tls.rs")]
+#[cfg(feature = "redis-tls")]
 mod tls;
 mod topology;
 

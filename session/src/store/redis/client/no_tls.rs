@@ -9,9 +9,9 @@ use crate::error::Cause;
 
 /// TLS is not available, so this type has no value.
 #[derive(Clone)]
-pub(super) enum Tls {}
+pub(super) enum NoTls {}
 
-impl Tls {
+impl NoTls {
     /// Fails, and names the feature.
     pub(super) fn new(_: Option<&[u8]>) -> Result<Self, Cause> {
         Err("its scheme asks for TLS; enable the feature `redis-tls` of `actix-typed-session`"
