@@ -1,7 +1,7 @@
-//! One field of a session struct: what it is called in the store, how it is read and written.
+//! One field of a session struct: its name in the store, and how it is read and written.
 //!
-//! The derive emits one [`Field`] constant per field. It is the only place where the field's type
-//! meets the traits it must implement, so a missing implementation is reported once, at the field.
+//! The derive generates one [`Field`] constant per field. Only this constant requires the traits
+//! that the field's type must implement. So the compiler reports a missing one once, at the field.
 
 use std::{fmt, sync::Arc};
 
@@ -27,7 +27,7 @@ pub struct Field<T: 'static, F: 'static> {
 }
 
 impl<T, F> Field<T, F> {
-    /// A field whose last write wins.
+    /// Returns a field whose last write wins.
     pub const fn value(
         schema: &'static FieldSchema,
         get: fn(&T) -> &F,
@@ -48,7 +48,7 @@ impl<T, F> Field<T, F> {
         }
     }
 
-    /// A field whose writes are recorded as differences and add up.
+    /// Returns a field whose writes are recorded as differences, which the store adds up.
     pub const fn sum(
         schema: &'static FieldSchema,
         get: fn(&T) -> &F,
@@ -69,7 +69,7 @@ impl<T, F> Field<T, F> {
         }
     }
 
-    /// The same field; of two concurrent values, the larger one stays.
+    /// Returns the field with the rule `max`: the larger of two concurrent values stays.
     pub const fn max(self) -> Self
     where
         F: Ordered,
@@ -77,7 +77,7 @@ impl<T, F> Field<T, F> {
         Self { rule: MergeRule::Merge(larger), ..self }
     }
 
-    /// The same field; of two concurrent values, the smaller one stays.
+    /// Returns the field with the rule `min`: the smaller of two concurrent values stays.
     pub const fn min(self) -> Self
     where
         F: Ordered,
@@ -85,7 +85,7 @@ impl<T, F> Field<T, F> {
         Self { rule: MergeRule::Merge(smaller), ..self }
     }
 
-    /// The same field; what concurrent requests add and remove is added and removed.
+    /// Returns the field with the rule `union`: additions and removals of both requests count.
     pub const fn union(self) -> Self
     where
         F: Union,
@@ -93,19 +93,19 @@ impl<T, F> Field<T, F> {
         Self { rule: MergeRule::Merge(F::three_way), ..self }
     }
 
-    /// The same field; the second of two concurrent requests fails.
+    /// Returns the field with the rule `reject`: the later of two concurrent requests fails.
     pub const fn reject(self) -> Self {
         Self { rule: MergeRule::Reject, ..self }
     }
 
-    /// The same field; this function decides.
+    /// Returns the field with a merge rule of the application: this function.
     pub const fn merge_with(self, merge: fn(base: &F, theirs: F, ours: F) -> F) -> Self {
         Self { rule: MergeRule::Merge(merge), ..self }
     }
 }
 
 impl<T, F> Field<T, F> {
-    /// The value of a session that has none stored.
+    /// Returns the field's default: its value in a session that stores none.
     pub fn fresh(&self) -> F {
         (self.default)()
     }
@@ -145,7 +145,7 @@ impl<T, F> MergedField for Field<T, F> {
             Some(Ok(value)) => value,
             Some(Err(error)) => {
                 warn!(
-                    "a stored value of `{}` does not decode, so it is merged as the default: {}",
+                    "a stored value of `{}` does not decode; it is merged as the default: {}",
                     self.schema.name,
                     ValueError::from(error),
                 );

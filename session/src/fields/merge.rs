@@ -1,4 +1,4 @@
-//! What becomes of a field that two requests have changed at once.
+//! Merges a field that two concurrent requests have changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use super::schema::FieldSchema;
 use crate::error::ValueError;
 
-/// A field's merge rule, as far as it concerns code that knows the field's type.
+/// The part of a field's merge rule that needs the field's type.
 pub(crate) enum MergeRule<F> {
-    /// The store does it: the last write wins, or differences add up.
+    /// The store merges: the last write wins, or differences add up.
     Native,
-    /// The second request fails.
+    /// The later request fails.
     Reject,
-    /// The value of both requests' values and of the one that both have read.
+    /// This function merges. `base` is the value that both requests have read.
     Merge(fn(base: &F, theirs: F, ours: F) -> F),
 }
 
@@ -32,14 +32,14 @@ impl<F> fmt::Debug for MergeRule<F> {
     }
 }
 
-/// A field that is merged by code that knows its type.
+/// A field without its type, for code that merges the fields of any struct.
 pub(crate) trait MergedField: fmt::Debug + Send + Sync {
     fn schema(&self) -> &'static FieldSchema;
 
-    /// Whether the store cannot do it.
+    /// Whether the library merges the field, because the store cannot.
     fn is_merged(&self) -> bool;
 
-    /// The JSON to store when both requests have changed the field; `None` is what this request wrote.
+    /// Returns the JSON to store when both requests have changed the field. `None`: store `ours`.
     fn merge(
         &self,
         base: Option<&RawValue>,
@@ -48,21 +48,21 @@ pub(crate) trait MergedField: fmt::Debug + Send + Sync {
     ) -> Result<Option<Arc<RawValue>>, MergeError>;
 }
 
-/// Why a field of two requests cannot be merged.
+/// Why two values of a field cannot be merged.
 #[derive(Debug)]
 pub(crate) enum MergeError {
     /// The field's rule is `reject`.
     Rejected,
-    /// The merged value has no JSON.
+    /// The merged value cannot be stored.
     Encode(ValueError),
 }
 
-/// The types that `#[session(merge = "max")]` and `"min"` work on: those that can be compared.
+/// A type that `#[session(merge = "max")]` and `merge = "min"` accept: its values have an order.
 ///
-/// Of two values that have no order, such as a NaN and a number, the later request's stays.
+/// If two values have no order, such as a NaN and a number, the later request's value stays.
 #[diagnostic::on_unimplemented(
-    message = "`merge = \"max\"` and `merge = \"min\"` need values that can be compared, and `{Self}` does not implement `PartialOrd`",
-    label = "values of this type have no order",
+    message = "`merge = \"max\"` and `merge = \"min\"` need values that can be compared, but `{Self}` does not implement `PartialOrd`",
+    label = "values of this type cannot be compared",
     note = "add `#[derive(PartialEq, PartialOrd)]` to `{Self}`, or choose another merge rule"
 )]
 pub trait Ordered: PartialOrd {}
@@ -78,11 +78,14 @@ pub(crate) fn smaller<F: Ordered>(_: &F, theirs: F, ours: F) -> F {
     if theirs < ours { theirs } else { ours }
 }
 
-/// The types that `#[session(merge = "union")]` works on: sets and maps, and your own.
+/// Merges two concurrent changes of a collection, for `#[session(merge = "union")]`.
 ///
-/// What one of two concurrent requests has added is there afterwards, and what one has removed is not. An
-/// entry that one has removed and the other has put in again, or an entry of a map that both have
-/// changed, is as the later request wants it.
+/// The standard sets and maps implement it. Implement it for a collection type that you have
+/// written yourself.
+///
+/// The merged value has every entry that one of the requests added, and none that one of them
+/// removed. The later request decides about an entry of a map if both requests changed it, or if
+/// one changed it and the other removed it.
 ///
 /// # Examples
 /// ```
@@ -96,12 +99,15 @@ pub(crate) fn smaller<F: Ordered>(_: &F, theirs: F, ours: F) -> F {
 /// assert_eq!(both, BTreeSet::from(["apple", "cherry", "plum"]));
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`merge = \"union\"` needs a set or a map, and `{Self}` is neither",
+    message = "`merge = \"union\"` needs a set or a map, but `{Self}` is neither",
     label = "not a `BTreeSet`, `BTreeMap`, `HashSet` or `HashMap`",
-    note = "make the field one of these, implement `actix_typed_session::Union` for `{Self}`, or write `merge_with = …` with a function of your own"
+    note = "use one of these types, implement `actix_typed_session::Union` for `{Self}`, or write a function and name it with `merge_with = …`"
 )]
 pub trait Union: Sized {
-    /// What `ours` has changed since `base`, laid over `theirs`.
+    /// Returns `theirs` with the changes that `ours` made to `base`.
+    ///
+    /// `base` is the value that both requests have read, `theirs` is what the earlier request has
+    /// stored, and `ours` is the value of the later request.
     fn three_way(base: &Self, theirs: Self, ours: Self) -> Self;
 }
 

@@ -1,4 +1,4 @@
-//! What a session struct declares.
+//! What a session struct declares: its fields, their types and their merge rules.
 
 mod field;
 mod merge;

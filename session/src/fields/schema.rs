@@ -1,4 +1,4 @@
-//! What the derive knows about a session struct and its fields.
+//! The attributes of a session struct and of its fields, as the derive generates them.
 
 use std::time::Duration;
 
@@ -6,41 +6,43 @@ use serde_json::value::RawValue;
 
 use crate::record::Record;
 
-/// What the derive knows about a session struct.
+/// The attributes of a session struct.
 #[derive(Debug)]
 pub struct Schema {
     /// The struct's name, for messages.
     pub type_name: &'static str,
-    /// The cookie of the middleware that this struct belongs to; `None` is the innermost one.
+    /// The cookie name of the struct's middleware. `None`: the innermost middleware.
     pub cookie: Option<&'static str>,
-    /// A stored value that does not decode is an error of the extraction.
+    /// Whether extraction fails if a stored value does not decode.
     pub strict: bool,
-    /// The names under which its fields are stored, aliases too.
+    /// The stored names of all fields, with their aliases.
     pub names: &'static [&'static str],
-    /// Those of its `privilege` fields.
+    /// The stored names of the `privilege` fields, with their aliases.
     pub privileges: &'static [&'static str],
 }
 
-/// What the derive knows about a stored field.
+/// The attributes of a stored field.
 #[derive(Debug)]
 pub struct FieldSchema {
     /// The field's name in the struct, for messages.
     pub name: &'static str,
-    /// Its name in the store.
+    /// The field's name in the store.
     pub stored: &'static str,
-    /// Names it had in the store before; read when `stored` is absent, removed by the next write.
+    /// The field's former names in the store. They are read if `stored` is absent, and the next
+    /// write removes them.
     pub aliases: &'static [&'static str],
-    /// A value that does not decode resets this field alone.
+    /// Whether a value that does not decode resets this field only, not the whole struct.
     pub lenient: bool,
-    /// How long a value lives after it was written; `None` is as long as the session. Stored with
-    /// one is its end too.
+    /// How long a value lives after it was written. `None`: as long as the session. If it is set,
+    /// the value is stored together with its end.
     pub ttl: Option<Duration>,
-    /// Sessions are found by its value.
+    /// Whether sessions can be found by the field's value.
     pub index: bool,
 }
 
 impl FieldSchema {
-    /// The field's JSON in a record. A write removes the aliases, so what is left under one is the value.
+    /// Returns the field's JSON in a record. A write removes the aliases, so an alias that is left
+    /// has the current value.
     pub(crate) fn find<'a>(&self, record: &'a Record) -> Option<&'a RawValue> {
         record
             .field(self.stored)

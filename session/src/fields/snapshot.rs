@@ -1,4 +1,4 @@
-//! A field's value as JSON: how it is written, read and compared.
+//! A field's value as JSON: writing, reading and comparing it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,23 +11,23 @@ use crate::{
     record::{Counter, Number},
 };
 
-/// A field's value at one moment, as it would be stored.
+/// A copy of a field's value, in the form in which it would be stored.
 #[derive(Debug)]
 pub(crate) enum Snapshot {
     /// The value's JSON.
     Value(Arc<RawValue>),
     /// The value of a field whose writes add up.
     Sum(Number),
-    /// The value has no JSON that would read back.
+    /// The value cannot be stored: it has no JSON, or its JSON would not read back.
     Failed(ValueError),
 }
 
 impl Snapshot {
     pub(crate) fn value<F: StoredSerialize + StoredDeserialize>(value: &F) -> Self {
         match value.encode_stored() {
-            // serde_json writes NaN and the infinities as `null`, which then does not read back; a
-            // value that would take the whole struct down at the next request must not be stored.
-            // Neither does what is nested deeper than serde_json reads.
+            // serde_json writes NaN and the infinities as `null`, which then does not read back.
+            // A value that is nested deeper than serde_json reads does not read back either. If one
+            // were stored, the next request could not read the whole struct.
             Ok(json) if may_hold_null(json.get()) || may_be_too_deep(json.get()) => {
                 match F::decode_stored(&json) {
                     Ok(_) => Self::Value(json.into()),
@@ -51,7 +51,7 @@ fn may_hold_null(json: &str) -> bool {
     json.starts_with(['n', '[', '{']) && json.contains("null")
 }
 
-/// Whether it has so many brackets that they may lie in each other deeper than the 127 levels that serde_json reads.
+/// Whether the JSON has more opening brackets than serde_json reads levels of nesting.
 fn may_be_too_deep(json: &str) -> bool {
     const MOST_LEVELS: usize = 127;
     json.len() > MOST_LEVELS && memchr2_iter(b'[', b'{', json.as_bytes()).nth(MOST_LEVELS).is_some()
@@ -61,13 +61,14 @@ pub(crate) fn decode_sum<F: Counter>(json: &RawValue) -> Result<F, serde_json::E
     Number::parse(json).map(F::from_number)
 }
 
-/// Whether two JSON texts hold the same value.
+/// Whether two JSON texts have the same value.
 ///
-/// Maps that iterate in random order write the same content in another order, at the same length. All else is the
-/// same only if its text is: read as [`serde_json::Value`], numbers past 64 bits would equal their neighbours.
+/// A map that iterates in random order writes the same content in another order, with the same
+/// length. All other values are equal only if their texts are. As [`serde_json::Value`]s, different
+/// numbers beyond 64 bits would be equal.
 pub(crate) fn same_json(a: &RawValue, b: &RawValue) -> bool {
-    /// What differs further down counts as changed. Each level is read once more, so a bound keeps what a client nests
-    /// from costing much.
+    /// The most levels of nesting that are compared regardless of order. Deeper differences count
+    /// as changes. Each level is parsed once more, so the bound limits what a client's data costs.
     const MOST_LEVELS: usize = 16;
     let (a, b) = (a.get(), b.get());
     a == b || a.len() == b.len() && a.contains('{') && same_but_for_order(a, b, MOST_LEVELS)
@@ -92,14 +93,17 @@ fn same_but_for_order(a: &str, b: &str, levels: usize) -> bool {
     }
 }
 
-/// What a session field's type needs so that it can be written to the store.
+/// Requires that a session field's type can be written to the store.
 #[diagnostic::on_unimplemented(
-    message = "the session field type `{Self}` cannot be stored: it does not implement `serde::Serialize`",
+    message = "the session field type `{Self}` cannot be stored because it does not implement `serde::Serialize`",
     label = "this field's type does not implement `Serialize`",
     note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or keep the field out of the store with `#[session(skip)]`"
 )]
 pub trait StoredSerialize {
-    /// The value's JSON.
+    /// Returns the value's JSON.
+    ///
+    /// # Errors
+    /// The value's `Serialize` failed.
     fn encode_stored(&self) -> Result<Box<RawValue>, serde_json::Error>;
 }
 
@@ -110,14 +114,17 @@ impl<F: Serialize> StoredSerialize for F {
     }
 }
 
-/// What a session field's type needs so that it can be read from the store.
+/// Requires that a session field's type can be read from the store.
 #[diagnostic::on_unimplemented(
-    message = "the session field type `{Self}` cannot be read back: it does not implement `serde::de::DeserializeOwned`",
+    message = "the session field type `{Self}` cannot be read back because it does not implement `serde::de::DeserializeOwned`",
     label = "this field's type does not implement `Deserialize` for owned data",
     note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`, or keep the field out of the store with `#[session(skip)]`"
 )]
 pub trait StoredDeserialize: Sized {
-    /// The value of this JSON.
+    /// Reads a value from its JSON.
+    ///
+    /// # Errors
+    /// The JSON does not decode as this type.
     fn decode_stored(json: &RawValue) -> Result<Self, serde_json::Error>;
 }
 
@@ -128,14 +135,14 @@ impl<F: DeserializeOwned> StoredDeserialize for F {
     }
 }
 
-/// What a session field's type needs so that a session without a stored value can be read.
+/// Requires that a session field has a value if none is stored.
 #[diagnostic::on_unimplemented(
     message = "the session field type `{Self}` has no default value",
     label = "this field's type does not implement `Default`",
-    note = "implement `Default` for `{Self}`, or write `#[session(default = …)]` with the value of a session that has none stored"
+    note = "implement `Default` for `{Self}`, or add `#[session(default = …)]` with the value for sessions that store none"
 )]
 pub trait StoredDefault {
-    /// The value of a field that is not stored.
+    /// Returns the value of a field that is not stored.
     fn stored_default() -> Self;
 }
 
@@ -165,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_reader_tells_apart_is_not_the_same() {
+    fn texts_that_readers_may_confuse_are_not_the_same() {
         let deep = |which: &str| format!("{}{which}{}", "{\"a\":".repeat(1_000), "}".repeat(1_000));
         for (a, b) in [
             (

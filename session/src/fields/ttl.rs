@@ -1,4 +1,4 @@
-//! A value that ends while its session goes on: what is stored of a field with a `ttl`.
+//! The stored form of a field with a `ttl`: its value ends while the session goes on.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::time::Timestamp;
 
-/// A value and its end, stored as `[until_unix_ms, value]`. Stores need not know.
+/// A value and its end, stored as `[until_unix_ms, value]`. Stores treat it as any other value.
 pub(crate) struct Timed<'a> {
-    /// The value is gone from here on.
+    /// The value exists before this time, and not from then on.
     pub(crate) until: Timestamp,
     pub(crate) value: &'a RawValue,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Wire<'a>(u64, #[serde(borrow)] &'a RawValue);
+struct StoredTimed<'a>(u64, #[serde(borrow)] &'a RawValue);
 
 impl<'a> Timed<'a> {
-    /// Reads what [`to_json`](Self::to_json) wrote. `None` for anything else, which has no end that anybody
-    /// knows.
+    /// Reads JSON that [`to_json`](Self::to_json) wrote. Returns `None` for any other JSON, which
+    /// has no end.
     pub(crate) fn parse(json: &'a RawValue) -> Option<Self> {
-        let Wire(until, value) = serde_json::from_str(json.get()).ok()?;
+        let StoredTimed(until, value) = serde_json::from_str(json.get()).ok()?;
         Some(Self { until: Timestamp::from_unix_ms(until), value })
     }
 
     pub(crate) fn to_json(&self) -> Arc<RawValue> {
-        to_raw_value(&Wire(self.until.as_unix_ms(), self.value))
+        to_raw_value(&StoredTimed(self.until.as_unix_ms(), self.value))
             .expect("a number and raw JSON always serialise")
             .into()
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_has_no_end() {
+    fn other_json_has_no_end() {
         for text in [
             "null",
             "1",

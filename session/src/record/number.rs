@@ -112,10 +112,9 @@ impl From<f64> for Number {
 /// requests each take the last item of a `u32` stock, the sum is −1. Such a sum reads as the
 /// nearest value of the type, here 0.
 #[diagnostic::on_unimplemented(
-    message = "`merge = \"add\"` needs a number, but `{Self}` is not one that adds up",
-    label = "not an integer of up to 64 bits, `f32` or `f64`",
-    note = "make the field one of `i8`…`i64`, `u8`…`u64`, `isize`, `usize`, `f32`, `f64`, \
-            or choose another merge rule"
+    message = "`merge = \"add\"` needs an integer of up to 64 bits, `f32` or `f64`, but the field's type is `{Self}`",
+    label = "values of this type cannot be added up",
+    note = "use one of `i8`…`i64`, `u8`…`u64`, `isize`, `usize`, `f32` or `f64`, or choose another merge rule"
 )]
 pub trait Counter: Copy + 'static {
     #[doc(hidden)]
