@@ -1,4 +1,4 @@
-//! What the generated accessors call.
+//! The methods that the generated accessors call.
 
 use std::{fmt, mem, time::Duration};
 
@@ -18,14 +18,17 @@ use crate::{
 #[allow(missing_docs, reason = "most are documented where the generated structs call them")]
 impl<T: Session> Tracked<T> {
     /// Reads the struct from a loaded session.
+    ///
+    /// # Errors
+    /// [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
     pub(super) fn open(handle: SessionHandle) -> Result<Self, SessionError> {
         let value = read(handle.fields())?;
         let generation = handle.fields().generation();
         Ok(Self { value, handle, generation })
     }
 
-    /// Reads the stored fields again if another extractor changed them. Fields that are not stored
-    /// stay.
+    /// Reads the stored fields again if another extractor changed them. Keeps the fields that are
+    /// not stored.
     fn refresh(&mut self) {
         if !self.is_behind() {
             return;
@@ -40,16 +43,16 @@ impl<T: Session> Tracked<T> {
         self.generation != self.handle.fields().generation()
     }
 
-    /// Notes that the struct shows all changes.
+    /// Remembers that the struct shows all changes.
     fn set_current(&mut self) {
         self.generation = self.handle.fields().generation();
     }
 
-    /// Gives a field a value, unless that cannot be stored.
+    /// Sets a field's value. Leaves the field unchanged if the value cannot be stored.
     pub fn set<F>(&mut self, field: &'static Field<T, F>, value: F) {
         let after = (field.snapshot)(&value);
-        // A sum is recorded as the difference to what the struct shows, which the caller has seen.
-        // Any other field is compared to what is stored.
+        // A sum is recorded as the difference to the value in the struct, because the caller has
+        // computed the new value from that one. Any other field is compared to what is stored.
         let before = match &after {
             Snapshot::Sum(_) => Some((field.snapshot)((field.get)(&self.value))),
             Snapshot::Value(_) | Snapshot::Failed(_) => None,
@@ -67,7 +70,7 @@ impl<T: Session> Tracked<T> {
         self.set_current();
     }
 
-    /// Lends a field out for changes in place.
+    /// Returns a guard to change a field in place.
     pub fn edit<F>(&mut self, field: &'static Field<T, F>) -> FieldMut<'_, F> {
         self.refresh();
         FieldMut {
@@ -97,18 +100,18 @@ impl<T: Session> Tracked<T> {
             (Snapshot::Failed(error), _) | (_, Snapshot::Failed(error)) => {
                 self.handle.fields().refuse(field.schema, error);
             }
-            // The derive calls this for sums only.
+            // The derive calls this for `add` fields only.
             (Snapshot::Value(_) | Snapshot::Sum(_), _) => {}
         }
         self.set_current();
     }
 
-    /// A field that is not stored.
+    /// Returns a reference to a field that is not stored.
     pub fn unsaved<F>(&mut self, get_mut: fn(&mut T) -> &mut F) -> &mut F {
         get_mut(&mut self.value)
     }
 
-    /// Lends out a field that is not stored.
+    /// Returns a guard to change a field that is not stored.
     pub fn edit_unsaved<F>(&mut self, get_mut: fn(&mut T) -> &mut F) -> FieldMut<'_, F> {
         FieldMut { value: get_mut(&mut self.value), tracking: None }
     }
@@ -173,7 +176,7 @@ impl<T: Session> Tracked<T> {
 }
 
 impl<T: Session> fmt::Debug for Tracked<T> {
-    /// The struct's name and the status; the values are the user's secrets.
+    /// Prints the struct's name and the status. The values are the user's secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple(T::SCHEMA.type_name).field(&self.handle.status()).finish()
     }

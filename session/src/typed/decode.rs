@@ -11,7 +11,10 @@ use crate::{
     request::Fields,
 };
 
-/// Reads the struct.
+/// Reads the struct. If a value does not decode, a struct that is not `strict` reads as fresh.
+///
+/// # Errors
+/// [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
 pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
     let schema = T::SCHEMA;
     match T::decode(&mut FieldReader { fields, schema }) {
@@ -23,7 +26,7 @@ pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
         }
         Err(FieldError { field, source }) => {
             warn!(
-                "the stored value of `{}::{field}` does not decode, so the struct reads as fresh: \
+                "the stored value of `{}::{field}` does not decode; the struct reads as fresh: \
                  {source}",
                 schema.type_name,
             );

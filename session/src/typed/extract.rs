@@ -16,12 +16,12 @@ use crate::{
     request::{NotFound, RequestSession, SessionHandle},
 };
 
-/// What an extractor of sessions returns: without a box if the store answers at once.
+/// The future of an extractor of sessions. It has no box if the store answers at once.
 pub type Extraction<S> = Either<Ready<Extracted<S>>, LocalBoxFuture<'static, Extracted<S>>>;
 
 type Extracted<S> = Result<S, SessionError>;
 
-/// Extracts a generated struct.
+/// Extracts a generated struct from a request.
 pub fn extract<T: Session>(request: &HttpRequest) -> Extraction<T::Fields> {
     extract_with(request, T::SCHEMA, |handle| Ok(T::Fields::new(Tracked::open(handle)?)))
 }
@@ -55,7 +55,7 @@ fn extract_with<S: 'static>(
         session.active().load(schema).await.map_err(logged)?;
         open(SessionHandle::new(session))
     };
-    // The same future, polled once before it is boxed, if that is enough.
+    // A future that is ready on its first poll needs no box.
     if session.active().is_immediate()
         && let Some(result) = pin!(load(Rc::clone(&session))).now_or_never()
     {
@@ -73,7 +73,7 @@ fn not_found(schema: &Schema, why: &NotFound) -> SessionError {
     }
 }
 
-/// Logs an error. Actix answers with the error's response, which says nothing.
+/// Logs an error and returns it. Its response does not show the cause to the client.
 fn logged(error: SessionError) -> SessionError {
     error!("{}", Chain(&error));
     error

@@ -1,4 +1,4 @@
-//! A field that is lent out to be changed in place.
+//! A guard that changes a field in place.
 
 use std::{
     fmt,
@@ -12,10 +12,10 @@ use crate::{
     request::SessionHandle,
 };
 
-/// A field, lent out to be changed in place. The change is recorded when this is dropped, if there is
-/// one.
+/// Changes a field in place. When the guard is dropped, it records the field if its value changed.
 ///
-/// Reading through it costs nothing; the first write makes a copy of the value's JSON to compare with.
+/// The accessor `cart_mut()` of a field `cart` returns it. Reading through it costs nothing. The
+/// first mutable access encodes the value as JSON, to compare it later.
 ///
 /// # Examples
 /// ```
@@ -36,10 +36,11 @@ pub struct FieldMut<'a, F: 'static> {
     pub(super) tracking: Option<Tracking<'a, F>>,
 }
 
-/// What is needed to record a change.
+/// What a guard needs to record a change.
 pub(super) struct Tracking<'a, F> {
     pub(super) handle: &'a SessionHandle,
-    /// The struct's view of the session; see [`Tracked`](super::tracked::Tracked).
+    /// How many changes of the session the struct shows; see
+    /// [`Tracked`](super::tracked::Tracked).
     pub(super) generation: &'a mut u64,
     pub(super) field: &'static dyn MergedField,
     pub(super) snapshot: fn(&F) -> Snapshot,
@@ -67,8 +68,8 @@ impl<F> DerefMut for FieldMut<'_, F> {
 
 impl<F> Drop for FieldMut<'_, F> {
     fn drop(&mut self) {
-        // A handler that panics stores nothing, and a `Serialize` that panics too would abort the
-        // process.
+        // A handler that panics stores nothing. If the value's `Serialize` panicked here as well,
+        // the process would abort.
         if thread::panicking() {
             return;
         }

@@ -1,4 +1,4 @@
-//! The session as the user's struct.
+//! The session as a struct: the trait, the extractor and the accessors.
 
 mod accessors;
 mod decode;

@@ -1,4 +1,4 @@
-//! Hands the stored fields to generated code.
+//! Reads the stored fields for generated code.
 
 use tracing::warn;
 
@@ -8,7 +8,7 @@ use crate::{
     request::Fields,
 };
 
-/// Hands the stored fields to generated code.
+/// Reads the stored fields of a session for generated code.
 #[allow(missing_debug_implementations, reason = "only generated code sees one")]
 pub struct FieldReader<'a> {
     pub(super) fields: Fields<'a>,
@@ -16,14 +16,17 @@ pub struct FieldReader<'a> {
 }
 
 impl FieldReader<'_> {
-    /// The field's value: as stored, or its default if nothing is.
+    /// Returns the field's stored value, or its default if none is stored.
+    ///
+    /// # Errors
+    /// The stored value does not decode, and the field is not `lenient`.
     pub fn field<T, F>(&mut self, field: &Field<T, F>) -> Result<F, FieldError> {
         let Some(json) = self.fields.read(field.schema) else { return Ok(field.fresh()) };
         match (field.decode)(&json) {
             Ok(value) => Ok(value),
             Err(error) if field.schema.lenient => {
                 warn!(
-                    "the stored value of `{}::{}` does not decode, so the field reads as fresh: {}",
+                    "the stored value of `{}::{}` does not decode; the field reads as fresh: {}",
                     self.schema.type_name,
                     field.schema.name,
                     ValueError::from(error),

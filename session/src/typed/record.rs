@@ -1,4 +1,4 @@
-//! Records what became of the values of fields.
+//! Compares fields before and after a change, and records the difference.
 
 use super::session::{Session, Visit};
 use crate::{
@@ -7,7 +7,8 @@ use crate::{
     request::Fields,
 };
 
-/// Records what became of a field's value.
+/// Records a field's change, if `after` differs from `before`. `before` is `None` if the caller
+/// did not look at the value before; then it is compared to what is stored.
 pub(super) fn record_change(
     fields: Fields<'_>,
     field: &'static dyn MergedField,
@@ -22,7 +23,7 @@ pub(super) fn record_change(
         (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
             fields.add(field, after.since(before), || number(&default()));
         }
-        // The value before was not a number that JSON has, which has already failed the request.
+        // The value before was NaN or infinite. It was refused, so the request fails already.
         (_, Snapshot::Sum(_)) => {}
     }
 }
@@ -34,7 +35,7 @@ pub(super) fn number(snapshot: &Snapshot) -> Number {
     }
 }
 
-/// Changes a struct, and records what really changed.
+/// Calls `change` with a struct, and records the fields that differ afterwards.
 pub(crate) fn modify<T: Session, R>(
     value: &mut T,
     fields: Fields<'_>,
@@ -48,7 +49,7 @@ pub(crate) fn modify<T: Session, R>(
     result
 }
 
-/// Takes a snapshot of each field.
+/// Takes a snapshot of every field.
 struct Before<'a, T> {
     value: &'a T,
     snapshots: Vec<Snapshot>,
@@ -60,7 +61,7 @@ impl<T> Visit<T> for Before<'_, T> {
     }
 }
 
-/// Records each field that is no longer as in its snapshot.
+/// Records every field that differs from its snapshot.
 struct After<'a, T> {
     value: &'a T,
     before: std::vec::IntoIter<Snapshot>,

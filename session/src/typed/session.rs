@@ -1,4 +1,4 @@
-//! The trait of session structs, and the extractor's name.
+//! The trait of session structs, and the extractor [`TypedSession`].
 
 use std::ops::Deref;
 
@@ -13,14 +13,26 @@ use crate::{
     fields::{Field, Schema},
 };
 
-/// A struct that is a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).
+/// Marks a struct as a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::Session;
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     #[session(merge = "add")]
+///     views: u64,
+///     cart: Vec<String>,
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a session",
-    label = "not a session struct",
-    note = "write `#[derive(actix_typed_session::Session)]` above the struct"
+    message = "`{Self}` is not a session struct",
+    label = "this type does not implement `Session`",
+    note = "add `#[derive(actix_typed_session::Session)]` to the struct"
 )]
 pub trait Session: Sized + 'static {
-    /// The generated struct with the accessors: `Visitor`'s is `VisitorSession`.
+    /// The generated struct with the accessors, such as `VisitorSession` for `Visitor`.
     type Fields: Deref<Target = Self> + FromRequest<Error = SessionError> + Accessors<Self>;
 
     #[doc(hidden)]
@@ -36,45 +48,68 @@ pub trait Session: Sized + 'static {
     fn visit<V: Visit<Self>>(visitor: &mut V);
 }
 
-/// The request's session, as your struct.
+/// Extracts the request's session as your struct.
 ///
-/// Reading is field access: `session.views`. Writing goes through the accessors that the derive
-/// generates, which record what changed: `session.set_views(1)`, `session.cart_mut().push(item)`. At
-/// the end of the request, [`SessionMiddleware`](crate::SessionMiddleware) stores the changed fields
-/// and no others.
+/// Read with field access: `session.views`. Write through the accessors that the derive generates,
+/// such as `session.set_views(1)` and `session.cart_mut().push(item)`. They record every change. At
+/// the end of the request, [`SessionMiddleware`](crate::SessionMiddleware) stores the changed
+/// fields and no others.
 ///
-/// A route that has no such extractor costs no store access, and a session that was only read costs
-/// none but the look-up.
+/// A route without this extractor makes no store call. A request that only reads its session loads
+/// it, and sometimes extends it with a second call.
 ///
-/// `Option<TypedSession<T>>` and `Result<TypedSession<T>, SessionError>` are extractors too, for
-/// handlers that go on without a session.
+/// To continue without a session, extract `Option<TypedSession<T>>` or
+/// `Result<TypedSession<T>, SessionError>`.
 ///
-/// `TypedSession<Visitor>` is another name for the struct that the derive generates, `VisitorSession`,
-/// which derefs to `Visitor`. That the accessors are its own methods, with no `DerefMut` in between,
-/// is what lets the borrow checker accept `session.set_views(session.views + 1)`.
+/// `TypedSession<Visitor>` is an alias of `VisitorSession`, the struct that the derive generates. It
+/// derefs to `Visitor`, but not mutably. The accessors are methods of `VisitorSession` itself, so
+/// the borrow checker accepts `session.set_views(session.views + 1)`.
 ///
 /// # Methods
-/// Besides the accessors of its fields, each such struct has these methods, which
-/// [`SessionHandle`] has too and documents in full:
+/// Besides the accessors of its fields, a session struct has these methods. The documentation of
+/// [`SessionHandle`](crate::SessionHandle) has the details.
 ///
 /// | method | meaning |
 /// | --- | --- |
-/// | [`id()`](SessionHandle::id) | the client's id; `None` until one exists |
-/// | [`status()`](SessionHandle::status) | new, loaded, destroyed, … |
-/// | [`regenerate()`](SessionHandle::regenerate) | new id and new, empty session; the old one is destroyed |
-/// | [`renew()`](SessionHandle::renew) | new id, same data |
-/// | [`destroy()`](SessionHandle::destroy) | deletes the session and its cookie, even on an error response |
-/// | [`reload().await`](SessionHandle::reload) | reads the stored state again, drops unsaved changes |
-/// | [`save().await`](SessionHandle::save) | stores the changes now |
-/// | [`touch()`](SessionHandle::touch) | extends the session at the end of the request |
-/// | [`csrf_token()`](SessionHandle::csrf_token), [`verify_csrf(…)`](SessionHandle::verify_csrf) | proves that a form was made for this session |
-/// | [`max_age()`](SessionHandle::max_age), [`set_max_age(…)`](SessionHandle::set_max_age) | how long it lives without a request |
-/// | [`is_persistent()`](SessionHandle::is_persistent), [`set_persistent(…)`](SessionHandle::set_persistent) | whether its cookie outlives the browser |
-/// | `modify(\|t: &mut T\| …)` | changes several fields at once; what really changed is found by comparison |
-/// | `handle()` | the same session as a [`SessionHandle`] |
+/// | [`id()`] | returns the client's id; `None` until one exists |
+/// | [`status()`] | returns whether the session is new, loaded, destroyed, … |
+/// | [`regenerate()`] | destroys the session and begins an empty one with a new id |
+/// | [`renew()`] | gives the session a new id and keeps its data |
+/// | [`destroy()`] | deletes the session and its cookie, even on an error response |
+/// | [`reload().await`] | reads the stored session again, and drops unsaved changes |
+/// | [`save().await`] | stores the changes now |
+/// | [`touch()`] | extends the session at the end of the request |
+/// | [`csrf_token()`], [`verify_csrf(…)`] | protect a form against other sites |
+/// | [`max_age()`], [`set_max_age(…)`] | how long the session lives without a request |
+/// | [`is_persistent()`], [`set_persistent(…)`] | whether the cookie outlives the browser |
+/// | `modify(\|t: &mut T\| …)` | changes several fields, and records those that differ afterwards |
+/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle) |
 ///
-/// `regenerate`, `destroy` and `reload` also bring the struct's fields up to date: back to their
-/// defaults, or to what is stored.
+/// `regenerate` and `destroy` reset the struct's fields to their defaults. `reload` sets them to
+/// what is stored.
+///
+/// [`id()`]: crate::SessionHandle::id
+/// [`status()`]: crate::SessionHandle::status
+/// [`regenerate()`]: crate::SessionHandle::regenerate
+/// [`renew()`]: crate::SessionHandle::renew
+/// [`destroy()`]: crate::SessionHandle::destroy
+/// [`reload().await`]: crate::SessionHandle::reload
+/// [`save().await`]: crate::SessionHandle::save
+/// [`touch()`]: crate::SessionHandle::touch
+/// [`csrf_token()`]: crate::SessionHandle::csrf_token
+/// [`verify_csrf(…)`]: crate::SessionHandle::verify_csrf
+/// [`max_age()`]: crate::SessionHandle::max_age
+/// [`set_max_age(…)`]: crate::SessionHandle::set_max_age
+/// [`is_persistent()`]: crate::SessionHandle::is_persistent
+/// [`set_persistent(…)`]: crate::SessionHandle::set_persistent
+///
+/// # Errors
+/// Extraction fails with one of these:
+///
+/// - [`SessionError::NoMiddleware`] if no session middleware wraps the route.
+/// - [`SessionError::UnknownCookie`] if no middleware has the cookie of the struct.
+/// - [`SessionError::Store`] if the store fails.
+/// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
 ///
 /// # Examples
 /// ```
@@ -96,20 +131,20 @@ pub trait Session: Sized + 'static {
 /// async fn forget(mut session: TypedSession<Visitor>) -> impl Responder {
 ///     match session.take_last_search() {
 ///         Some(search) => format!("{search:?} is forgotten"),
-///         None => "you searched for nothing".to_owned(),
+///         None => "you have not searched yet".to_owned(),
 ///     }
 /// }
 ///
-/// async fn make_up(mut session: TypedSession<Visitor>) -> impl Responder {
+/// async fn reset(mut session: TypedSession<Visitor>) -> impl Responder {
 ///     session.modify(|visitor| {
 ///         visitor.theme = "dark".to_owned();
 ///         visitor.views = 0;
 ///     });
-///     "as new"
+///     "reset"
 /// }
 /// ```
 ///
-/// A write that is not recorded does not compile:
+/// A write that would not be recorded does not compile:
 ///
 /// ```compile_fail,E0594
 /// # use actix_typed_session::{Session, TypedSession};
@@ -122,14 +157,14 @@ pub trait Session: Sized + 'static {
 /// ```
 pub type TypedSession<T> = <T as Session>::Fields;
 
-/// What generated structs have in common.
+/// Creates a generated struct.
 pub trait Accessors<T> {
     /// Wraps a session.
     fn new(tracked: Tracked<T>) -> Self;
 }
 
-/// Goes over the stored fields of a session struct.
+/// Visits the stored fields of a session struct.
 pub trait Visit<T> {
-    /// One stored field.
+    /// Visits one stored field.
     fn field<F>(&mut self, field: &'static Field<T, F>);
 }

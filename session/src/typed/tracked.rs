@@ -1,4 +1,4 @@
-//! A session struct whose writes are recorded.
+//! A session struct together with the session that its writes are recorded in.
 
 use std::ops::Deref;
 
@@ -8,8 +8,8 @@ use crate::request::SessionHandle;
 pub struct Tracked<T> {
     pub(super) value: T,
     pub(super) handle: SessionHandle,
-    /// How many changes of the session's fields the struct shows. Where the session has more, another
-    /// extractor made them, and the struct is read again before it is changed.
+    /// How many changes of the session's fields the struct shows. If the session has more, another
+    /// extractor made them, and the struct is read again before its next change.
     pub(super) generation: u64,
 }
 
