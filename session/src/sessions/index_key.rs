@@ -1,4 +1,4 @@
-//! A value of an indexed field, to ask for sessions by.
+//! A value of an indexed field, by which sessions are found.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -9,9 +9,11 @@ use crate::{
     fields::{Field, Snapshot, same_json},
 };
 
-/// A value of an indexed field of the session struct `T`, to ask [`Sessions`](crate::Sessions) for.
+/// A value of an indexed field of the session struct `T`. [`Sessions`](crate::Sessions) finds
+/// sessions by it.
 ///
-/// The derive generates a function for each field marked `#[session(index)]`, so no other can be asked for.
+/// For each field with `#[session(index)]`, the derive generates a function that returns an
+/// `IndexKey`. Other fields have no such function, so sessions cannot be found by them.
 ///
 /// # Examples
 /// ```
@@ -27,7 +29,7 @@ use crate::{
 /// ```
 pub struct IndexKey<T> {
     name: &'static str,
-    /// `None` is the default, which is in no index.
+    /// `None`: the field's default, which no index contains.
     value: Result<Option<Arc<RawValue>>, ValueError>,
     session: PhantomData<fn() -> T>,
 }
@@ -52,13 +54,13 @@ impl<T> Clone for IndexKey<T> {
 }
 
 impl<T> fmt::Debug for IndexKey<T> {
-    /// The field's name; the value is the user's secret.
+    /// Prints the field's name. The value is the user's secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("IndexKey").field(&self.name).finish()
     }
 }
 
-/// What generated functions return.
+/// Creates the key of a field and a value, for generated functions.
 pub fn by<T, F>(field: &Field<T, F>, value: &F) -> IndexKey<T> {
     let json = |snapshot| match snapshot {
         Snapshot::Value(json) => Ok(json),

@@ -1,4 +1,4 @@
-//! Sessions from outside a request.
+//! Sessions from outside a request: finding, destroying and changing them.
 
 mod index_key;
 mod sessions;

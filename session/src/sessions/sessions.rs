@@ -1,4 +1,4 @@
-//! Sessions from outside: those of a user, listed, ended and changed, in handlers, jobs and tools.
+//! Finds, destroys and changes sessions from outside a request.
 
 use std::{cell::RefCell, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -19,18 +19,24 @@ use crate::{
     typed::{Session, modify, read},
 };
 
-/// The stored sessions of the struct `T`: those of a user can be listed, ended and changed.
+/// Lists, destroys and changes the stored sessions of the struct `T`, such as those of one user.
 ///
-/// Made from a store that [can find sessions](FindByIndex); it needs no middleware and no request. Clones are
+/// Create it from a store that [can find sessions](FindByIndex). It needs neither a middleware nor
+/// a request, so it works in handlers, in background jobs and in command-line tools. Clones are
 /// cheap and share the store.
 ///
-/// A session that is ended here is unknown from the next request on; a request that holds it right now keeps its
-/// response, loses its changes, and sets no cookie. OWASP ASVS 5.0, 7.4.3 and 7.5.2 ask for what
-/// [`destroy_others`](Self::destroy_others) and a page made of [`list`](Self::list) and [`destroy`](Self::destroy) do.
+/// A session that was destroyed is unknown from the next request on. A request that is using it
+/// keeps its response, loses its changes, and sets no cookie.
+///
+/// OWASP ASVS 5.0 requires that users can end all their other sessions (7.4.3), and can see and end
+/// each of them (7.5.2). Use [`destroy_others`](Self::destroy_others) for the first, and a page with
+/// [`list`](Self::list) and [`destroy`](Self::destroy) for the second.
 ///
 /// # Examples
 /// ```
-/// use actix_typed_session::{MemoryStore, Session, SessionError, SessionMiddleware, Sessions, TypedSession};
+/// use actix_typed_session::{
+///     MemoryStore, Session, SessionError, SessionMiddleware, Sessions, TypedSession,
+/// };
 /// use actix_web::{App, Responder, web};
 ///
 /// #[derive(Session)]
@@ -44,8 +50,8 @@ use crate::{
 ///     sessions: web::Data<Sessions<Visitor>>,
 /// ) -> Result<impl Responder, SessionError> {
 ///     let mine = Visitor::by_user_id(&session.user_id);
-///     let ended = sessions.destroy_others(&mine, session.handle()).await?;
-///     Ok(format!("{ended} other sessions have ended"))
+///     let destroyed = sessions.destroy_others(&mine, session.handle()).await?;
+///     Ok(format!("logged out of {destroyed} other sessions"))
 /// }
 ///
 /// let store = MemoryStore::new();
@@ -63,13 +69,13 @@ pub struct Sessions<T> {
     session: PhantomData<fn() -> T>,
 }
 
-/// How many sessions are asked for at a time.
-const AT_ONCE: usize = 100;
-/// How often one more look is taken at sessions that are renewed as fast as they are ended.
-const LOOKS: usize = 100;
+/// How many sessions one call of the store returns at most.
+const PAGE_SIZE: usize = 100;
+/// How often an operation starts again because sessions were renewed meanwhile.
+const MAX_ATTEMPTS: usize = 100;
 
 impl<T: Session> Sessions<T> {
-    /// The sessions in this store.
+    /// Creates an instance for the sessions in this store.
     pub fn new(store: impl FindByIndex) -> Self {
         Self {
             store: Arc::new(store),
@@ -80,23 +86,26 @@ impl<T: Session> Sessions<T> {
         }
     }
 
-    /// The middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), from which follows when a session
-    /// was [last seen](StoredSession::last_seen). The default is the same, 20 hours (72 000 000 ms).
+    /// Sets the middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), from which
+    /// [`last_seen`](StoredSession::last_seen) is computed. Defaults to 20 hours (72 000 000 ms), as
+    /// in the middleware.
     pub fn max_age(self, max_age: Duration) -> Self {
         Self { lifetimes: Lifetimes { idle: max_age, ..self.lifetimes }, ..self }
     }
 
-    /// Sets the clock by which the values of fields with a `ttl` end. Defaults to the operating
-    /// system's.
+    /// Sets the clock that decides when values with a `ttl` end. Defaults to the system's clock.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// Up to `limit` sessions with this value, in the order in which they began, and those after `after` if
-    /// that is given. A limit of zero counts as one.
+    /// Returns a page of up to `limit` sessions with this value, in the order in which they began.
     ///
-    /// A session that lives from the first page to the last is on one of them, and on no second, whatever happens
-    /// to it meanwhile. The default value of the field is in no index, so the page is empty.
+    /// For the first page, `after` is `None`; for each later page, it is [`SessionPage::next`] of
+    /// the page before. A limit of 0 counts as 1. No index contains the field's default value, so a
+    /// page for it is empty.
+    ///
+    /// A session that lives from the first page to the last is on exactly one of them, even if its
+    /// id is renewed meanwhile.
     ///
     /// # Examples
     /// ```
@@ -117,14 +126,16 @@ impl<T: Session> Sessions<T> {
     ///     }
     /// }
     /// # let sessions = Sessions::new(MemoryStore::new());
-    /// # let names = tokio::runtime::Builder::new_current_thread().build()?.block_on(names(&sessions))?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # let names = runtime.block_on(names(&sessions))?;
     /// # assert!(names.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`SessionError::Store`] if the store fails. [`SessionError::Encode`] if the value cannot be stored.
-    /// [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
+    /// - [`SessionError::Store`] if the store fails.
+    /// - [`SessionError::Encode`] if the key's value cannot be stored.
+    /// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
     pub async fn list(
         &self,
         by: &IndexKey<T>,
@@ -136,10 +147,11 @@ impl<T: Session> Sessions<T> {
         Ok(SessionPage { sessions: sessions.collect::<Result<_, _>>()?, next: found.next })
     }
 
-    /// The session with this value and this public id; `None` if it has ended, or has another value.
+    /// Returns the session with this value and this public id. `None`: it has ended, or its field
+    /// has another value.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as those of [`list`](Self::list).
     pub async fn get(
         &self,
         by: &IndexKey<T>,
@@ -149,40 +161,55 @@ impl<T: Session> Sessions<T> {
         found.map(|(key, record)| self.open(key, record)).transpose()
     }
 
-    /// Ends the session with this value and this public id. Reports whether it was there.
+    /// Destroys the session with this value and this public id. Returns whether it existed.
     ///
-    /// That the value is asked for too keeps a visitor who sends the public id of somebody else's session from
-    /// ending it: take the value from the visitor's own session, and the id from the form.
+    /// Take the value from the visitor's own session, and the public id from the form. Visitors can
+    /// then destroy only their own sessions, even if they send the public id of another user's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{PublicId, Session, SessionError, Sessions, TypedSession};
+    /// # #[derive(Session)]
+    /// # struct Visitor { #[session(privilege, index)] user_id: Option<i64> }
+    /// async fn log_out_device(
+    ///     session: &TypedSession<Visitor>,
+    ///     sessions: &Sessions<Visitor>,
+    ///     id_from_the_form: PublicId,
+    /// ) -> Result<bool, SessionError> {
+    ///     let mine = Visitor::by_user_id(&session.user_id);
+    ///     sessions.destroy(&mine, id_from_the_form).await
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// [`SessionError::Store`] if the store fails; the session may still be there. [`SessionError::Encode`] if the
-    /// value cannot be stored.
+    /// - [`SessionError::Store`] if the store fails. The session may still exist.
+    /// - [`SessionError::Encode`] if the key's value cannot be stored.
     pub async fn destroy(&self, by: &IndexKey<T>, id: PublicId) -> Result<bool, SessionError> {
-        let mut ended = false;
-        for _ in 0..LOOKS {
-            // Once more after it was ended: it may have been renewed just before.
-            let Some((key, _)) = self.seek(by, id).await? else { return Ok(ended) };
-            ended |= Arc::clone(&self.store).destroy(key).await?;
+        let mut was_there = false;
+        for _ in 0..MAX_ATTEMPTS {
+            // Look again after the call: the session may have been renewed just before it.
+            let Some((key, _)) = self.seek(by, id).await? else { return Ok(was_there) };
+            was_there |= Arc::clone(&self.store).destroy(key).await?;
         }
-        Err(restless())
+        Err(too_many_renewals())
     }
 
-    /// Ends all sessions with this value: after a change of the password, or when a user is locked out.
-    /// Returns how many there were.
+    /// Destroys all sessions with this value. Returns how many there were.
     ///
-    /// A login that is under way at the same moment may come after it; lock the user out first.
+    /// Call it after a change of the password, or to lock a user out. A login that is in progress
+    /// may finish after this call. To lock a user out, prevent new logins first.
     ///
     /// # Errors
-    /// As [`destroy`](Self::destroy); some may have ended.
+    /// The same as those of [`destroy`](Self::destroy). Some sessions may be destroyed already.
     pub async fn destroy_all(&self, by: &IndexKey<T>) -> Result<u64, SessionError> {
         self.destroy_if(by, |_, _| true).await
     }
 
-    /// Ends all sessions with this value but the request's own: "log out everywhere else". Returns how many
-    /// there were.
+    /// Destroys all sessions with this value except the request's own: "log out everywhere else".
+    /// Returns how many there were.
     ///
     /// # Errors
-    /// As [`destroy`](Self::destroy); some may have ended.
+    /// The same as those of [`destroy`](Self::destroy). Some sessions may be destroyed already.
     pub async fn destroy_others(
         &self,
         by: &IndexKey<T>,
@@ -191,12 +218,14 @@ impl<T: Session> Sessions<T> {
         self.destroy_if(by, |key, record| !current.active().is(key, record)).await
     }
 
-    /// Makes room for one session more, so that a user has at most so many; call it at login, before the field is
-    /// written. The request's own session does not count, and is never ended. A limit of zero counts as one.
-    /// Returns how many were ended.
+    /// Makes room for one more session with this value, so that there are at most `limit`. Returns
+    /// how many sessions were destroyed.
     ///
-    /// Logins at the very same moment do not see each other. Where that matters, store the login with
-    /// [`save`](SessionHandle::save) and call this again afterwards.
+    /// Call it at login, before you write the indexed field. It neither counts nor destroys the
+    /// request's own session. A limit of 0 counts as 1.
+    ///
+    /// Concurrent logins do not see each other, so a user may briefly exceed the limit. To prevent
+    /// that, store the login with [`save`](SessionHandle::save), and then call this again.
     ///
     /// # Examples
     /// ```
@@ -208,16 +237,16 @@ impl<T: Session> Sessions<T> {
     ///     sessions: &Sessions<Visitor>,
     ///     user_id: i64,
     /// ) -> Result<(), SessionError> {
-    ///     let of_the_user = Visitor::by_user_id(&Some(user_id));
-    ///     sessions.enforce_limit(&of_the_user, 3, OverLimit::DestroyOldest, session.handle()).await?;
+    ///     let of_user = Visitor::by_user_id(&Some(user_id));
+    ///     sessions.enforce_limit(&of_user, 3, OverLimit::DestroyOldest, session.handle()).await?;
     ///     session.set_user_id(Some(user_id));
     ///     Ok(())
     /// }
     /// ```
     ///
     /// # Errors
-    /// [`SessionError::TooManySessions`] if there is no room and [`OverLimit::Refuse`] is given; else as
-    /// [`destroy`](Self::destroy).
+    /// [`SessionError::TooManySessions`] if the limit is reached and `over` is
+    /// [`OverLimit::Refuse`]. Otherwise the same as those of [`destroy`](Self::destroy).
     pub async fn enforce_limit(
         &self,
         by: &IndexKey<T>,
@@ -228,7 +257,7 @@ impl<T: Session> Sessions<T> {
         let mut others = Vec::new();
         let mut after = None;
         loop {
-            let found = self.find(by, after, AT_ONCE).await?;
+            let found = self.find(by, after, PAGE_SIZE).await?;
             let sessions = found.sessions.iter();
             let sessions = sessions.filter(|(key, record)| !current.active().is(key, record));
             others.extend(sessions.filter_map(|(_, record)| public_id(record)));
@@ -242,25 +271,48 @@ impl<T: Session> Sessions<T> {
         if excess > 0 && over == OverLimit::Refuse {
             return Err(SessionError::TooManySessions { limit });
         }
-        let mut ended = 0;
+        let mut destroyed = 0;
         for id in &others[..excess] {
-            ended += u64::from(self.destroy(by, *id).await?);
+            destroyed += u64::from(self.destroy(by, *id).await?);
         }
-        Ok(ended)
+        Ok(destroyed)
     }
 
-    /// Changes the session with this value and this public id, as [`modify`](crate::TypedSession#methods) does in a
-    /// request: what has really changed is found by comparison, concurrent changes of other fields stay, and those
-    /// of the same field meet by its merge rule. Returns what `change` has returned; `None` if the session
-    /// has ended.
+    /// Changes the session with this value and this public id. Returns what `change` has returned.
+    /// `None`: the session has ended.
     ///
-    /// The client is not there to be told a new id, so a change of a `privilege` field does not renew it.
-    /// Requests that hold the session right now go on with what they have read.
+    /// It works as [`modify`](crate::TypedSession#methods) does in a request. It stores the fields
+    /// that differ after `change`. Concurrent changes of other fields are kept, and concurrent
+    /// changes of the same field follow its merge rule.
+    ///
+    /// A change of a `privilege` field does not renew the id here, because the client could not
+    /// receive the new one. Requests that are using the session continue with the fields that they
+    /// have read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{IndexKey, PublicId, Session, SessionError, Sessions};
+    /// # #[derive(Session)]
+    /// # struct Visitor { #[session(index)] user_id: Option<i64>, credit: u64 }
+    /// async fn add_credit(
+    ///     sessions: &Sessions<Visitor>,
+    ///     of_user: &IndexKey<Visitor>,
+    ///     id: PublicId,
+    /// ) -> Result<Option<u64>, SessionError> {
+    ///     let update = |visitor: &mut Visitor| {
+    ///         visitor.credit += 5;
+    ///         visitor.credit
+    ///     };
+    ///     sessions.update(of_user, id, update).await
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// [`SessionError::Conflict`] if somebody else has changed a `merge = "reject"` field just now;
-    /// [`SessionError::Encode`] if a value cannot be stored; else as [`list`](Self::list). Nothing was
-    /// stored.
+    /// - [`SessionError::Conflict`] if a concurrent change wrote a `merge = "reject"` field that this
+    ///   one changes. Nothing is stored.
+    /// - [`SessionError::Encode`] if a value cannot be stored. Nothing is stored.
+    /// - [`SessionError::Store`] if the store fails. It may have stored the change.
+    /// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
     pub async fn update<R>(
         &self,
         by: &IndexKey<T>,
@@ -278,7 +330,7 @@ impl<T: Session> Sessions<T> {
         if !merged.is_empty() {
             patch.expect_version(base.version());
         }
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             let merger = (!merged.is_empty()).then(|| Merger {
                 base: base.clone(),
                 fields: merged.clone(),
@@ -287,7 +339,7 @@ impl<T: Session> Sessions<T> {
             let call = |patch| Arc::clone(&self.store).update(key, patch);
             match Merger::write(merger, &key, &patch, call).await? {
                 UpdateOutcome::Applied { .. } => return Ok(Some(result)),
-                // It has ended, or its id was renewed.
+                // The session has ended, or its id was renewed.
                 UpdateOutcome::Gone => match self.seek(by, id).await? {
                     Some((new, _)) if new != key => key = new,
                     _ => return Ok(None),
@@ -297,10 +349,11 @@ impl<T: Session> Sessions<T> {
                 }
             }
         }
-        Err(restless())
+        Err(too_many_renewals())
     }
 
-    /// What a change of a stored session comes to. It is read and written as in a request.
+    /// Calls `change` with a stored session, and returns what it changed. Fields are read and
+    /// written as in a request.
     fn edit<R>(
         &self,
         key: StoreKey,
@@ -345,34 +398,35 @@ impl<T: Session> Sessions<T> {
         Ok(found.sessions.pop().filter(|(_, record)| public_id(record) == Some(id)))
     }
 
-    /// Ends the sessions with a value that are to be ended. Goes over all of them again until there is none left:
-    /// some may have been renewed meanwhile.
+    /// Destroys the sessions with this value for which `is_unwanted` is true. Repeats that until no
+    /// such session is left, because some may have been renewed meanwhile.
     async fn destroy_if(
         &self,
         by: &IndexKey<T>,
-        is_over: impl Fn(&StoreKey, &Record) -> bool,
+        is_unwanted: impl Fn(&StoreKey, &Record) -> bool,
     ) -> Result<u64, SessionError> {
-        let mut ended = 0;
-        for _ in 0..LOOKS {
+        let mut destroyed = 0;
+        for _ in 0..MAX_ATTEMPTS {
             let mut after = None;
-            let mut is_quiet = true;
+            let mut found_any = false;
             loop {
-                let found = self.find(by, after, AT_ONCE).await?;
-                let sessions = found.sessions.iter().filter(|(key, record)| is_over(key, record));
-                let calls = sessions.map(|(key, _)| Arc::clone(&self.store).destroy(*key));
-                let answers = try_join_all(calls).await?;
-                is_quiet &= answers.is_empty();
-                ended += answers.into_iter().map(u64::from).sum::<u64>();
+                let found = self.find(by, after, PAGE_SIZE).await?;
+                let unwanted =
+                    found.sessions.iter().filter(|(key, record)| is_unwanted(key, record));
+                let calls = unwanted.map(|(key, _)| Arc::clone(&self.store).destroy(*key));
+                let were_there = try_join_all(calls).await?;
+                found_any |= !were_there.is_empty();
+                destroyed += were_there.into_iter().map(u64::from).sum::<u64>();
                 after = found.next;
                 if after.is_none() {
                     break;
                 }
             }
-            if is_quiet {
-                return Ok(ended);
+            if !found_any {
+                return Ok(destroyed);
             }
         }
-        Err(restless())
+        Err(too_many_renewals())
     }
 
     fn open(&self, key: StoreKey, record: Record) -> Result<StoredSession<T>, SessionError> {
@@ -381,9 +435,9 @@ impl<T: Session> Sessions<T> {
     }
 }
 
-fn restless() -> SessionError {
-    StoreError::unavailable("the sessions were renewed again and again while they were asked for")
-        .into()
+fn too_many_renewals() -> SessionError {
+    let why = "the ids of the sessions were renewed again and again during the call; try again";
+    StoreError::unavailable(why).into()
 }
 
 impl<T> Clone for Sessions<T> {

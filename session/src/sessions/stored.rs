@@ -1,4 +1,5 @@
-//! Stored sessions, as they were when they were read.
+//! The sessions that [`Sessions`](super::sessions::Sessions) returns, as they were when they were
+//! read.
 
 use std::{fmt, ops::Deref, time::Duration};
 
@@ -10,27 +11,45 @@ use crate::{
     typed::Session,
 };
 
-/// What becomes of a login when the user has as many sessions as allowed.
+/// What [`enforce_limit`](super::sessions::Sessions::enforce_limit) does if a user has as many
+/// sessions as allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OverLimit {
-    /// The sessions that began first are ended.
+    /// Destroys the sessions that began first.
     DestroyOldest,
-    /// The login is refused.
+    /// Refuses the login with [`TooManySessions`](crate::SessionError::TooManySessions).
     Refuse,
 }
 
-/// Some of the sessions with a value.
+/// A page of sessions that [`list`](super::sessions::Sessions::list) has found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SessionPage<T: Session> {
     /// The sessions, in the order in which they began.
     pub sessions: Vec<StoredSession<T>>,
-    /// What to give to [`list`](super::sessions::Sessions::list) for the next page; `None` if this is the last one.
+    /// The value of `after` with which [`list`](super::sessions::Sessions::list) returns the next
+    /// page. `None`: this is the last page.
     pub next: Option<PublicId>,
 }
 
-/// A stored session, as it was when it was read. Its fields are those of the struct: it derefs to `T`.
+/// A stored session, as it was when it was read. It derefs to the struct `T`, to read the fields.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{Session, StoredSession};
+///
+/// #[derive(Session)]
+/// struct Visitor {
+///     #[session(index)]
+///     user_id: Option<i64>,
+///     device: String,
+/// }
+///
+/// fn line(session: &StoredSession<Visitor>) -> String {
+///     format!("{}: {}, last seen {}", session.public_id(), session.device, session.last_seen())
+/// }
+/// ```
 pub struct StoredSession<T> {
     pub(super) key: StoreKey,
     pub(super) record: Record,
@@ -39,19 +58,23 @@ pub struct StoredSession<T> {
 }
 
 impl<T> StoredSession<T> {
-    /// The session's name for pages and tools. It opens nothing.
+    /// Returns the session's public id, which pages and tools may show. It does not give access to
+    /// the session.
     pub fn public_id(&self) -> PublicId {
         public_id(&self.record).expect("only sessions that are indexed are found")
     }
 
-    /// When the session began. A renewed id does not change it.
+    /// Returns when the session began. A renewal of the id does not change it.
     pub fn created_at(&self) -> Timestamp {
         self.record.created_at()
     }
 
-    /// About when the session was last used: that follows from its end, which is moved when a use is worth a
-    /// write, so the last use may be up to a [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval)
-    /// later (1/60 of `max_age`, 20 minutes by default).
+    /// Returns about when the session was last used.
+    ///
+    /// It is computed from the session's expiry, which not every use extends. The last use may
+    /// therefore be later by up to one
+    /// [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval), which defaults to 1/60
+    /// of `max_age`, or 20 minutes.
     pub fn last_seen(&self) -> Timestamp {
         let max_age = self.record.limits().max_age.unwrap_or(self.max_age);
         let since_1970 = self.expires_at().saturating_since(Timestamp::default());
@@ -59,12 +82,12 @@ impl<T> StoredSession<T> {
         seen.max(self.created_at())
     }
 
-    /// When the session ends if no request extends it.
+    /// Returns when the session expires if no request extends it.
     pub fn expires_at(&self) -> Timestamp {
         self.record.expires_at()
     }
 
-    /// Whether it is the request's own session.
+    /// Whether this is the session of the request that `current` belongs to.
     pub fn is_current(&self, current: &SessionHandle) -> bool {
         current.active().is(&self.key, &self.record)
     }
@@ -79,7 +102,7 @@ impl<T> Deref for StoredSession<T> {
 }
 
 impl<T: Session> fmt::Debug for StoredSession<T> {
-    /// Without the fields, which are the user's secrets.
+    /// Omits the fields, which are the user's secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(T::SCHEMA.type_name)
             .field("public_id", &self.public_id())
