@@ -13,6 +13,7 @@
 //! | encrypt sessions | [`sealing`] |
 //! | answer an auditor | [`asvs`] |
 //! | know what a session costs | [`speed`] |
+//! | know which crates the library adds | [`dependencies`] |
 //! | write a store | [`writing_a_store`] |
 //! | move from another session library | [`coming_from`] |
 
