@@ -78,8 +78,8 @@ pub enum SessionError {
          and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
-    /// The user has as many sessions as [`enforce_limit`](crate::Sessions::enforce_limit) allows. The
-    /// client gets a 403.
+    /// The user has as many sessions as [`enforce_limit`](crate::Sessions::enforce_limit) allows.
+    /// The client gets a 403.
     #[error("the user already has {limit} sessions, which is the limit; end one of them first")]
     TooManySessions {
         /// The most sessions that a user may have.

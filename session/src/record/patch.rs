@@ -192,8 +192,8 @@ impl Patch {
         self.snapshot.as_deref()
     }
 
-    /// The changed fields that are indexed: the session is then [found](crate::store::FindByIndex) by
-    /// their new values.
+    /// The changed fields that are indexed: the session is then [found](crate::store::FindByIndex)
+    /// by their new values.
     ///
     /// The fields of the record that were indexed before still are. If the session has a
     /// [public id](Index::public_id), it keeps that.

@@ -16,8 +16,8 @@ pub(crate) type FieldMap = Arc<LiteMap<FieldName, Arc<RawValue>>>;
 
 /// A stored session.
 ///
-/// Stores keep records and return them. Only a [`Patch`](crate::store::Patch) changes the content. Cloning
-/// is cheap.
+/// Stores keep records and return them. Only a [`Patch`](crate::store::Patch) changes the content.
+/// Cloning is cheap.
 ///
 /// # Examples
 /// ```
@@ -126,8 +126,8 @@ impl Record {
         self.retired.is_some()
     }
 
-    /// The key of the renewed session, if [`destroy`](crate::store::SessionStore::destroy) must end it
-    /// too.
+    /// The key of the renewed session, if [`destroy`](crate::store::SessionStore::destroy) must end
+    /// it too.
     pub fn successor(&self) -> Option<&StoreKey> {
         self.retired.as_deref()?.successor.as_ref()
     }

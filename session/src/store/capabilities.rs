@@ -1,4 +1,4 @@
-//! What only some stores can do.
+//! The capabilities that only some stores have, as traits.
 
 use std::future::Future;
 
@@ -11,44 +11,50 @@ use crate::{
     record::{PublicId, Record},
 };
 
-/// The capability to delete expired sessions when asked to.
+/// Deletes expired sessions on request.
 ///
-/// A store whose server forgets expired sessions by itself does not need it.
+/// A store whose server deletes expired sessions automatically does not need it.
 pub trait DeleteExpired: SessionStore {
-    /// Deletes every expired session. Returns how many there were.
+    /// Deletes all expired sessions. Returns how many there were.
     ///
     /// # Errors
-    /// Some may be left.
+    /// Some expired sessions may be left.
     fn delete_expired(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
-/// The capability to find sessions by the values of their indexed fields, such as all sessions of a user.
+/// Finds sessions by the values of their indexed fields, such as all sessions of a user.
 ///
-/// [`Sessions`](crate::Sessions) is what applications use it through. What [`Record::indexed_fields`] says of a
-/// record is under what its session is found; [`Record::is_found_by`] is the meaning of "found". The laws,
-/// besides those of [`SessionStore`]:
+/// Applications use it through [`Sessions`](crate::Sessions). [`Record::indexed_fields`] returns
+/// the fields and values by which a session is found, and [`Record::is_found_by`] decides whether a
+/// record matches.
 ///
-/// 1. A session that is live when the call begins and when it ends, and has the value all that time, is found, also
-///    while it is renewed.
-/// 2. A session that is destroyed, expired or [retired](Record::is_retired), or that has another value, is not
-///    found.
-/// 3. Pages are in the order of [public ids](PublicId), so none has a session twice, and all of them together
-///    have every session of law 1.
-/// 4. After a crash at any point no live session is hidden; what the index has too much goes away by itself.
+/// # Laws
+/// These are in addition to those of [`SessionStore`]:
 ///
-/// So whoever keeps the index apart from the sessions writes into the index before the session, and looks at
-/// the session before an entry is believed.
+/// 1. A session is found if it is live and has the value from the beginning of the call to its end.
+///    That holds even if its id is renewed meanwhile.
+/// 2. A session is not found if it is destroyed, expired or [retired](Record::is_retired), or if it
+///    has another value.
+/// 3. Pages are in the order of [public ids](PublicId). No two pages have the same session, and all
+///    pages together have every session of law 1.
+/// 4. After a crash at any point, no live session is hidden. Entries without a session disappear
+///    without any help.
+///
+/// A store that keeps its index apart from the sessions must therefore write the index first.
+/// Before it returns a session for an entry, it must check the session itself.
 #[diagnostic::on_unimplemented(
-    message = "the store `{Self}` cannot find sessions by what they hold",
+    message = "the store `{Self}` cannot find sessions by their fields",
     label = "this store does not implement `FindByIndex`",
-    note = "`MemoryStore`, `FileStore` and `RedisStore` can; a store of your own implements `actix_typed_session::store::FindByIndex`"
+    note = "use `MemoryStore`, `FileStore` or `RedisStore`, or implement `actix_typed_session::store::FindByIndex` for `{Self}`"
 )]
 pub trait FindByIndex: SessionStore {
-    /// Up to `limit` sessions whose field `name` is indexed and has this value: those after `after`, in the
-    /// order of their public ids. A limit of zero counts as one.
+    /// Returns up to `limit` sessions whose field `name` is indexed and has this value.
+    ///
+    /// They are in the order of their public ids. If `after` is given, the page begins after this
+    /// public id. A limit of 0 counts as 1.
     ///
     /// # Errors
-    /// The store cannot tell.
+    /// The store failed.
     fn find(
         &self,
         name: &str,
@@ -58,11 +64,11 @@ pub trait FindByIndex: SessionStore {
     ) -> impl Future<Output = Result<IndexPage, StoreError>> + Send;
 }
 
-/// What [`find`](FindByIndex::find) has found.
+/// A page of sessions that [`find`](FindByIndex::find) has found.
 #[derive(Clone, Debug, Default)]
 pub struct IndexPage {
-    /// The sessions, in the order of their public ids.
+    /// The sessions with their keys, in the order of their public ids.
     pub sessions: Vec<(StoreKey, Record)>,
-    /// After which one to go on; `None` if there are no more.
+    /// The value of `after` for the next page. `None`: this is the last page.
     pub next: Option<PublicId>,
 }

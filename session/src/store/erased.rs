@@ -1,4 +1,4 @@
-//! A store behind a pointer, so that neither handlers nor session structs name its type.
+//! Stores as trait objects, so that handlers and session structs need not name the store's type.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// The future of a store call. It owns all it needs, so it can outlive the request. The answer of an
-/// immediate store is there without a box.
+/// The future of a store call. It owns its data, so it can outlive the request. The result of an
+/// immediate store needs no box.
 pub(crate) type StoreFuture<T> =
     Either<Ready<Result<T, StoreError>>, BoxFuture<'static, Result<T, StoreError>>>;
 
-/// [`SessionStore`] with futures that own all they need.
+/// [`SessionStore`] as a trait object, with futures that own their data.
 pub(crate) trait ErasedStore: Send + Sync {
-    /// Whether every call is answered when its future is first polled.
+    /// Whether every call is ready when its future is first polled.
     fn is_immediate(&self) -> bool;
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<CreateOutcome>;
     fn load(
@@ -43,7 +43,7 @@ pub(crate) trait ErasedStore: Send + Sync {
     ) -> StoreFuture<UpdateOutcome>;
 }
 
-/// [`FindByIndex`] likewise.
+/// [`FindByIndex`] as a trait object, with futures that own their data.
 pub(crate) trait ErasedIndex: ErasedStore {
     fn find(
         self: Arc<Self>,
@@ -80,7 +80,7 @@ impl<S: SessionStore> ErasedStore for S {
         key: StoreKey,
         options: LoadOptions<'static>,
     ) -> StoreFuture<Option<Record>> {
-        // A cached record was not extended, so a load that extends asks the store.
+        // A cached record is not extended, so a load that may extend must call the store.
         if options.touch().is_none()
             && let Some(record) = self.load_cached(&key)
         {
@@ -112,14 +112,15 @@ impl<S: SessionStore> ErasedStore for S {
     }
 }
 
-/// The future of a call of the store `S`. A call of an immediate store is polled once before it is
-/// boxed, which answers it.
+/// Returns the future of a call of the store `S`. A call of an immediate store is polled here,
+/// which completes it without a box.
 fn erase<S: SessionStore, T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> StoreFuture<T> {
     if S::IMMEDIATE {
         let broken = || {
-            let why = "the store says that it is `IMMEDIATE`, but its call was not ready at once";
+            let why = "the store is `IMMEDIATE`, but its call was not ready when it was first \
+                       polled; set `IMMEDIATE` to `false`";
             Err(StoreError::internal(why))
         };
         return Either::Left(ready(call.now_or_never().unwrap_or_else(broken)));

@@ -1,4 +1,4 @@
-//! Pages of sessions, made of what an index has and of what is stored.
+//! Builds pages of sessions from the entries of an index and the stored sessions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,122 +12,126 @@ use crate::{
     record::{PublicId, Record},
 };
 
-/// What a store's index has of a session.
+/// A store's index entry for a session.
 pub(crate) type IndexEntry = (PublicId, StoreKey);
 
-/// A page of sessions, made of what an index has and of what is stored. `entries` gives up to so many entries after
-/// an id, in their order; `look` gives the session if it is to be found.
+/// Returns a page of sessions. `entries` returns up to a number of index entries after an id, in
+/// their order. `load` returns the session of an entry, if the session is live and has the value.
 pub(crate) fn page(
     after: Option<PublicId>,
     limit: usize,
     entries: impl Fn(Option<PublicId>, usize) -> Result<Vec<IndexEntry>, StoreError>,
-    look: impl Fn(&IndexEntry) -> Result<Option<Record>, StoreError>,
+    load: impl Fn(&IndexEntry) -> Result<Option<Record>, StoreError>,
 ) -> Result<IndexPage, StoreError> {
-    let mut page = Pages::new(after, limit);
+    let mut page = PageBuilder::new(after, limit);
     while let Some((after, wanted)) = page.wanted() {
         let listed = entries(after, wanted)?;
-        let mut part = Part::new(&listed);
-        while let Some(next) = part.next() {
+        let mut batch = EntryBatch::new(&listed);
+        while let Some(next) = batch.next() {
             for entry in next {
-                part.saw(entry, look(&entry)?);
+                batch.add(entry, load(&entry)?);
             }
-            if part.lacks_some() {
-                part.look_again(&entries(after, part.entries_again())?);
+            if batch.has_missing() {
+                batch.retry(&entries(after, batch.retry_limit())?);
             }
         }
-        page.add(part, &listed, wanted);
+        page.add(batch, &listed, wanted);
     }
     Ok(page.found)
 }
 
-/// How many entries may have come between those of a part meanwhile.
-const NEWS: usize = 64;
+/// How many new entries are expected at most between the entries of a batch when it is read again.
+const MAX_NEW_ENTRIES: usize = 64;
 
-/// A part of a page. An entry whose session is not there leads to a second look at the index, because the
-/// session's id may have been renewed a moment ago, and then it is there under another key.
-pub(crate) struct Part {
+/// A batch of index entries and the sessions that were found for them.
+///
+/// If an entry has no session, its id may have been renewed just now, and the session is under
+/// another key. So the index is read once more for such entries.
+pub(crate) struct EntryBatch {
     listed: usize,
     tried: BTreeSet<IndexEntry>,
     next: Vec<IndexEntry>,
-    lacking: BTreeSet<PublicId>,
-    seen: BTreeMap<PublicId, (StoreKey, Record)>,
+    missing: BTreeSet<PublicId>,
+    found: BTreeMap<PublicId, (StoreKey, Record)>,
 }
 
-impl Part {
+impl EntryBatch {
     pub(crate) fn new(listed: &[IndexEntry]) -> Self {
         Self {
             listed: listed.len(),
             tried: BTreeSet::new(),
             next: listed.to_vec(),
-            lacking: BTreeSet::new(),
-            seen: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            found: BTreeMap::new(),
         }
     }
 
-    /// The entries whose sessions are to be looked at next; `None` if the part is complete.
+    /// Returns the entries whose sessions must be loaded next. `None`: the batch is complete.
     pub(crate) fn next(&mut self) -> Option<Vec<IndexEntry>> {
         let next = mem::take(&mut self.next);
         self.tried.extend(&next);
         (!next.is_empty()).then_some(next)
     }
 
-    /// Takes the session of an entry, if it is there.
-    pub(crate) fn saw(&mut self, (id, key): IndexEntry, record: Option<Record>) {
+    /// Adds the session of an entry. `None`: the entry has no session.
+    pub(crate) fn add(&mut self, (id, key): IndexEntry, record: Option<Record>) {
         match record {
-            Some(record) => drop(self.seen.entry(id).or_insert((key, record))),
-            None => drop(self.lacking.insert(id)),
+            Some(record) => drop(self.found.entry(id).or_insert((key, record))),
+            None => drop(self.missing.insert(id)),
         }
     }
 
-    /// Whether the index is to be looked at again.
-    pub(crate) fn lacks_some(&self) -> bool {
-        self.lacking.iter().any(|id| !self.seen.contains_key(id))
+    /// Whether an entry has no session, so that the index must be read again.
+    pub(crate) fn has_missing(&self) -> bool {
+        self.missing.iter().any(|id| !self.found.contains_key(id))
     }
 
-    /// How many entries to ask for then.
-    pub(crate) fn entries_again(&self) -> usize {
-        self.listed + NEWS
+    /// Returns how many entries to read then.
+    pub(crate) fn retry_limit(&self) -> usize {
+        self.listed + MAX_NEW_ENTRIES
     }
 
-    /// Takes the entries that the index has now.
-    pub(crate) fn look_again(&mut self, entries: &[IndexEntry]) {
+    /// Tries the missing sessions once more, with the entries that the index has now.
+    pub(crate) fn retry(&mut self, entries: &[IndexEntry]) {
         let is_next = |entry: &&IndexEntry| {
-            self.lacking.contains(&entry.0)
-                && !self.seen.contains_key(&entry.0)
+            self.missing.contains(&entry.0)
+                && !self.found.contains_key(&entry.0)
                 && !self.tried.contains(entry)
         };
         self.next = entries.iter().filter(is_next).copied().collect();
-        self.lacking.clear();
+        self.missing.clear();
     }
 }
 
-/// A page that is being filled.
-pub(crate) struct Pages {
+/// Builds a page from batches of entries.
+pub(crate) struct PageBuilder {
     pub(crate) found: IndexPage,
     limit: usize,
     after: Option<PublicId>,
     is_over: bool,
 }
 
-impl Pages {
+impl PageBuilder {
     pub(crate) fn new(after: Option<PublicId>, limit: usize) -> Self {
         Self { found: IndexPage::default(), limit: limit.max(1), after, is_over: false }
     }
 
-    /// After which entry to look on, and how many are wanted; `None` if the page is full or there are no more.
+    /// Returns after which entry the next batch begins, and how many entries to read. `None`: the
+    /// page is full, or the index has no more entries.
     pub(crate) fn wanted(&self) -> Option<(Option<PublicId>, usize)> {
-        let missing = self.limit.saturating_sub(self.found.sessions.len()).min(AT_ONCE);
+        let missing = self.limit.saturating_sub(self.found.sessions.len()).min(MAX_BATCH);
         (!self.is_over && missing > 0).then_some((self.after, missing))
     }
 
-    /// Puts the sessions of a part on the page. It was made of these entries, of which so many were wanted.
-    pub(crate) fn add(&mut self, part: Part, listed: &[IndexEntry], wanted: usize) {
-        self.found.sessions.extend(part.seen.into_values());
+    /// Adds the sessions of a batch to the page. `listed` are its entries, of which `wanted` were
+    /// asked for.
+    pub(crate) fn add(&mut self, batch: EntryBatch, listed: &[IndexEntry], wanted: usize) {
+        self.found.sessions.extend(batch.found.into_values());
         self.is_over = listed.len() < wanted;
         self.after = listed.last().map(|entry| entry.0).or(self.after);
         self.found.next = self.after.filter(|_| !self.is_over);
     }
 }
 
-/// The most entries that are asked for at a time, however large a page is.
-const AT_ONCE: usize = 1_000;
+/// The most entries of a batch, however large the page is.
+const MAX_BATCH: usize = 1_000;

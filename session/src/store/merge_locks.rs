@@ -1,4 +1,4 @@
-//! Queues for the requests that write to the same session.
+//! Locks for requests of this process that merge into the same session.
 
 use std::{
     collections::HashMap,
@@ -9,31 +9,31 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::id::StoreKey;
 
-/// MergeLocks for the requests of this process that merge into the same session: a queue for each session that is
-/// contended for.
+/// Locks for requests of this process that merge into the same session, one for each such session.
 ///
-/// If all of them tried again at once, one would win each time, and with many of them an unlucky one would
-/// lose again and again. In a queue each needs a try or two, and only those of other processes compete.
+/// Without it, all of them would try again at the same time. Only one would succeed each time, and
+/// some could fail again and again. With it, each needs one or two tries, and competes only with
+/// other processes.
 #[derive(Debug, Default)]
 pub(crate) struct MergeLocks(Mutex<HashMap<StoreKey, Weak<tokio::sync::Mutex<()>>>>);
 
 impl MergeLocks {
-    /// Waits for the turn. It ends when the answer is dropped.
+    /// Waits for the lock of a session. The lock is released when the guard is dropped.
     pub(crate) async fn wait(&self, key: &StoreKey) -> OwnedMutexGuard<()> {
-        self.queue(key).lock_owned().await
+        self.lock_of(key).lock_owned().await
     }
 
-    fn queue(&self, key: &StoreKey) -> Arc<tokio::sync::Mutex<()>> {
-        // OK because nothing that runs under the lock leaves the map half changed.
-        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // There are only as many as there are sessions in conflict right now.
-        queues.retain(|_, queue| queue.strong_count() > 0);
-        if let Some(queue) = queues.get(key).and_then(Weak::upgrade) {
-            return queue;
+    fn lock_of(&self, key: &StoreKey) -> Arc<tokio::sync::Mutex<()>> {
+        // A poisoned lock is fine: no code under it leaves the map half changed.
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map is small: it has an entry only for each session that is in conflict now.
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = locks.get(key).and_then(Weak::upgrade) {
+            return lock;
         }
-        let queue = Arc::default();
-        queues.insert(*key, Arc::downgrade(&queue));
-        queue
+        let lock = Arc::default();
+        locks.insert(*key, Arc::downgrade(&lock));
+        lock
     }
 }
 
@@ -44,22 +44,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_session_has_one_turn_and_another_has_its_own() {
-        let turns = MergeLocks::default();
+    fn each_session_has_its_own_lock() {
+        let locks = MergeLocks::default();
         let [one, other] = [1, 2].map(|n| StoreKey::from_bytes([n; 32]));
-        let turn = turns.wait(&one).now_or_never().expect("it is free");
-        assert!(turns.wait(&one).now_or_never().is_none());
-        let _other = turns.wait(&other).now_or_never().expect("it is another queue");
-        drop(turn);
-        let _turn = turns.wait(&one).now_or_never().expect("it is free again");
+        let lock = locks.wait(&one).now_or_never().expect("it is free");
+        assert!(locks.wait(&one).now_or_never().is_none());
+        let _other = locks.wait(&other).now_or_never().expect("the other session's lock is free");
+        drop(lock);
+        let _lock = locks.wait(&one).now_or_never().expect("it is free again");
     }
 
     #[test]
-    fn queues_that_nobody_stands_in_are_forgotten() {
-        let turns = MergeLocks::default();
+    fn locks_without_a_holder_are_removed() {
+        let locks = MergeLocks::default();
         for n in 0..100 {
-            drop(turns.wait(&StoreKey::from_bytes([n; 32])).now_or_never());
+            drop(locks.wait(&StoreKey::from_bytes([n; 32])).now_or_never());
         }
-        assert_eq!(turns.0.lock().map(|queues| queues.len()).ok(), Some(1));
+        assert_eq!(locks.0.lock().map(|map| map.len()).ok(), Some(1));
     }
 }

@@ -1,8 +1,9 @@
-//! Where sessions are kept: the stores, and what the author of a store needs.
+//! The stores that keep sessions, and the types for authors of stores.
 //!
-//! Applications choose a store and read [the guide](crate::guide::getting_started). A store of your
-//! own implements [`SessionStore`], whose laws [`store_conformance!`](crate::store_conformance) tests;
-//! [how to](crate::guide::writing_a_store) has the steps.
+//! To choose a store for your application, read
+//! [getting started](crate::guide::getting_started). To write a store, implement [`SessionStore`],
+//! and test it with [`store_conformance!`](crate::store_conformance). The guide
+//! [explains each step](crate::guide::writing_a_store).
 
 mod capabilities;
 #[cfg(feature = "encryption")]

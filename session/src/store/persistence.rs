@@ -1,4 +1,4 @@
-//! Where the sessions of a middleware are: in a store, or with the client.
+//! Where a middleware keeps sessions: in a store, or in the client's cookie.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
     transport::{CookieSettings, Presented},
 };
 
-/// What a [`SessionMiddleware`](crate::SessionMiddleware) keeps sessions in: any [`SessionStore`], or, with the
-/// feature `sealed`, a `CookieStore`.
+/// Marks the types in which a [`SessionMiddleware`](crate::SessionMiddleware) can keep sessions:
+/// any [`SessionStore`] and, with the feature `encryption`, `CookieStore`.
 ///
-/// Nobody implements it directly; implement [`SessionStore`].
+/// You cannot implement it. Implement [`SessionStore`] instead.
 pub trait Backend: sealed::Sealed {}
 
 impl<S: SessionStore> Backend for S {}
@@ -26,24 +26,25 @@ impl<S: SessionStore> sealed::Sealed for S {
 }
 
 pub(crate) mod sealed {
-    /// What only this library implements.
+    /// Keeps other crates from implementing [`Backend`](super::Backend).
     pub trait Sealed {
-        /// Where the sessions are.
+        /// Converts a store into the form that the middleware uses.
         fn into_persistence(self) -> super::Persisted;
     }
 }
 
-/// Where the sessions are.
-#[allow(missing_debug_implementations, reason = "nobody outside the library gets one")]
+/// Wraps a [`Persistence`], which is private, for the public trait.
+#[allow(missing_debug_implementations, reason = "other crates cannot get a value")]
 pub struct Persisted(pub(crate) Persistence);
 
+/// Where a middleware keeps sessions.
 #[cfg_attr(
     not(feature = "encryption"),
-    expect(dead_code, reason = "only sealed cookies carry them")
+    expect(dead_code, reason = "only `CookieStore` keeps sessions with the client")
 )]
 pub(crate) enum Persistence {
     Store(Arc<dyn ErasedStore>),
-    /// Each request brings its own along, and takes it back.
+    /// Each request carries its session, and the response carries it back.
     Client(Arc<dyn CookieBackend>),
 }
 
@@ -56,16 +57,16 @@ impl Persistence {
     }
 }
 
-/// What the client's cookie is to the session.
+/// What the client's cookie holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieHolds {
-    /// The session is in a store, and the cookie has its id.
+    /// The id of a session in a store.
     Id,
-    /// The session itself, so that each change is a new cookie.
+    /// The session itself, so that every change needs a new cookie.
     Session,
 }
 
-/// Reads the sessions that a request brings along.
+/// Opens the sessions that a request carries in its cookies.
 pub(crate) trait CookieBackend: Send + Sync {
     fn open(
         &self,
@@ -75,22 +76,24 @@ pub(crate) trait CookieBackend: Send + Sync {
     ) -> (Presented, Arc<dyn RequestStore>);
 }
 
-/// The sessions that one request has brought along: its own store.
+/// A store of the sessions that one request carries in its cookies.
 pub(crate) trait RequestStore: ErasedStore {
-    /// Tells it an id before a session is created under it or gets it.
+    /// Announces an id, before a session is created under it or moved to it.
     fn expect_id(&self, id: &SessionId);
-    /// What the client must be told of the session with this id.
+    /// Returns what the response must do with the cookie of the session with this id.
     fn cookie_change(&self, id: &SessionId) -> CookieChange;
 }
 
-/// What the client must be told of the session that it has sent.
+/// What the response must do with a cookie that holds a session.
 #[cfg_attr(
     not(feature = "encryption"),
-    expect(dead_code, reason = "only sealed cookies carry them")
+    expect(dead_code, reason = "only `CookieStore` keeps sessions in cookies")
 )]
 pub(crate) enum CookieChange {
+    /// Leave the cookie as it is.
     Nothing,
-    /// The cookie's new value.
+    /// Set this value.
     Value(String),
+    /// Remove the cookie.
     Ended,
 }

@@ -1,4 +1,4 @@
-//! The trait that every store implements, and its laws.
+//! The trait that every store implements, with its laws and the types of its calls.
 
 use std::future::Future;
 
@@ -9,108 +9,117 @@ use crate::{
     time::{Lifetimes, Timestamp},
 };
 
-/// Keeps sessions.
+/// Stores sessions: in memory, in files, or in a database.
 ///
-/// The middleware talks to a store in six calls, each of which is one step that happens wholly or
-/// not at all. What they promise is the same for every store; the `testing` feature has a test
-/// for each of these laws:
+/// The middleware uses a store through six calls. Each call is one step: it happens completely or
+/// not at all. To keep sessions in your own database, implement this trait; the guide
+/// [shows how](crate::guide::writing_a_store).
 ///
-/// 1. [`load`](Self::load) of an unknown, expired or destroyed key is `None`. A missing file or row
-///    is a miss, not an error.
-/// 2. [`create`](Self::create) never overwrites: a taken key is reported, and the caller tries another
-///    id. The new key of [`rotate`](Self::rotate) likewise.
-/// 3. [`update`](Self::update) applies the whole patch atomically, or nothing; fields that the patch
-///    does not name are untouched.
-/// 4. `update`, [`touch`](Self::touch) and `rotate` of a key that is gone report it and bring nothing
-///    back, however the calls interleave. A [retired](Record::is_retired) record is gone to them.
+/// # Laws
+/// Every store obeys the same laws. The [test kit](crate::store_conformance) of the feature
+/// `testing` tests them:
+///
+/// 1. [`load`](Self::load) returns `None` for a key that is unknown, expired or destroyed. A
+///    missing file or row is not an error.
+/// 2. [`create`](Self::create) never overwrites. It reports a key that is in use, and the caller
+///    tries another id. The same is true of the new key of [`rotate`](Self::rotate).
+/// 3. [`update`](Self::update) applies the whole patch atomically, or nothing. Fields that the
+///    patch does not name stay as they are.
+/// 4. `update`, [`touch`](Self::touch) and `rotate` report a key that is gone and bring nothing
+///    back, however the calls interleave. For them, a [retired](Record::is_retired) record is gone.
 /// 5. [`Change::Add`](crate::store::Change::Add) is atomic: N concurrent additions of 1 add N.
-/// 6. A patch that [expects a version](Patch::expected_version) is applied only to that version;
-///    otherwise the current record comes back.
-/// 7. [`destroy`](Self::destroy) is idempotent and reports whether something was there. Destroying a
-///    retired record destroys its [successor](Record::successor) too: a logout that a renewal overtook
-///    is still a logout.
-/// 8. `touch` only extends; a slower, older touch never shortens.
-/// 9. After a crash at any point a record is the old one or the new one, never a mixture or half a file.
-/// 10. Damaged bytes are a decode error for that key alone.
-/// 11. A capability that the store lacks is absent from its type, not a run-time surprise. The
-///     capabilities are traits of their own: [`DeleteExpired`], [`FindByIndex`].
+/// 6. A patch that [expects a version](Patch::expected_version) is applied only to that version.
+///    Otherwise the call returns the current record.
+/// 7. [`destroy`](Self::destroy) is idempotent and reports whether a session was there. If the
+///    record is retired, its [successor](Record::successor) is destroyed too. So a logout also ends
+///    a session whose id another request has just renewed.
+/// 8. `touch` only extends. A slow touch with an earlier expiry never shortens the session's life.
+/// 9. After a crash at any point, a record is the old one or the new one, never a mixture or half a
+///    file.
+/// 10. Damaged bytes are an error for their own key only.
+/// 11. A store implements the trait of a capability only if it has the capability. The traits are
+///     [`DeleteExpired`](crate::store::DeleteExpired) and
+///     [`FindByIndex`](crate::store::FindByIndex).
 pub trait SessionStore: Send + Sync + 'static {
-    /// Whether every call is answered when its future is polled for the first time, because the sessions are
-    /// in this process's memory. It saves the middleware what waiting would cost. The default is `false`.
+    /// Whether every call is ready when its future is first polled, because the sessions are in
+    /// this process's memory. The middleware then avoids the cost of waiting. Defaults to `false`.
     const IMMEDIATE: bool = false;
 
     /// Stores a new session.
     ///
     /// # Errors
-    /// The session was not stored, or the store cannot tell.
+    /// The session was not stored, or the store cannot know whether it was.
     fn create(
         &self,
         key: &StoreKey,
         record: &Record,
     ) -> impl Future<Output = Result<CreateOutcome, StoreError>> + Send;
 
-    /// Loads the session of a key. `None`: there is none that has not expired.
+    /// Loads the session of a key. Returns `None` if the key is unknown, expired or destroyed.
     ///
-    /// [`options`](LoadOptions) say what the caller needs, and a store may ignore them:
+    /// [`options`](LoadOptions) describe what the caller needs. A store may ignore them, or save
+    /// work with them:
     ///
-    /// - Some fields may be enough. A store that keeps fields apart may leave out the others, and then
-    ///   says so with [`Record::into_part`]; the middleware asks again when it needs them.
-    /// - The session may be extended with the load, as far as [`LoadOptions::new_expiry`] says. A
-    ///   store that can do both in one round trip should. The record says when it expires then.
-    ///   Otherwise the touch follows at the end of the request.
+    /// - The caller may need only [some fields](LoadOptions::fields). A store that keeps fields
+    ///   apart may leave out the others. It marks such a record with [`Record::into_part`], and the
+    ///   middleware loads the session again if it needs more.
+    /// - The caller may want to extend the session, to [`LoadOptions::new_expiry`]. A store that
+    ///   can load and extend in one round trip should do so, and return the record with its new
+    ///   expiry. Otherwise the middleware calls `touch` at the end of the request.
     ///
     /// # Errors
-    /// The store cannot say, or what it has is damaged.
+    /// The store failed, or the stored bytes are damaged.
     fn load(
         &self,
         key: &StoreKey,
         options: &LoadOptions<'_>,
     ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
-    /// Returns the session of a key if this process has a copy and need not ask for it. The
-    /// middleware tries this first where the load need not extend the session. Defaults to `None`.
+    /// Returns the session of a key from a cache in this process, without I/O. `None`: the cache
+    /// does not have it. Defaults to `None`.
     ///
-    /// The copy may be older than what `load` would answer, by no more than the store documents.
+    /// The middleware tries it before `load` if the load need not extend the session. The copy may
+    /// be older than what `load` would return. The store must document by how much at most.
     fn load_cached(&self, key: &StoreKey) -> Option<Record> {
         let _ = key;
         None
     }
 
-    /// Changes a session in place.
+    /// Applies a patch to a session.
     ///
     /// # Errors
-    /// The patch was not applied, or the store cannot tell.
+    /// The patch was not applied, or the store cannot know whether it was.
     fn update(
         &self,
         key: &StoreKey,
         patch: &Patch,
     ) -> impl Future<Output = Result<UpdateOutcome, StoreError>> + Send;
 
-    /// Lets a session live until `expires_at`, if it would have ended before. Reports whether the
+    /// Extends a session to `expires_at`, unless it lives longer already. Returns whether the
     /// session was there.
     ///
     /// # Errors
-    /// The session was not extended, or the store cannot tell.
+    /// The session was not extended, or the store cannot know whether it was.
     fn touch(
         &self,
         key: &StoreKey,
         expires_at: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Ends a session. Reports whether it was there.
+    /// Deletes a session. Returns whether it was there.
     ///
     /// # Errors
     /// The session may still be there.
     fn destroy(&self, key: &StoreKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Moves a session, changed by `patch`, to a new key, and leaves what
-    /// [`Record::retire`] makes of the unchanged one under the old key.
+    /// Moves a session to a new key and applies a patch to it there.
     ///
-    /// The new record is stored before the old one is retired, so that a crash in between loses
-    /// nothing.
+    /// Under the old key, the store leaves what [`Record::retire`] returns for the record before
+    /// the patch. It must store the new record before it retires the old one, so that a crash in
+    /// between loses nothing.
     ///
     /// # Errors
-    /// The session is still to be found under the old key; it may also be under the new one.
+    /// The session is still under the old key. It may be under the new key as well.
     fn rotate(
         &self,
         old: &StoreKey,
@@ -120,7 +129,8 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<UpdateOutcome, StoreError>> + Send;
 }
 
-/// What the caller of [`load`](SessionStore::load) needs. Defaults to all fields, and no later expiry.
+/// What the caller of [`load`](SessionStore::load) needs. Defaults to all fields, without an
+/// extension.
 ///
 /// # Examples
 /// ```
@@ -136,36 +146,38 @@ pub struct LoadOptions<'a> {
 }
 
 impl<'a> LoadOptions<'a> {
-    /// The same options; these fields are enough.
-    #[must_use = "it returns other options"]
+    /// Sets the names of the fields that the caller needs. Defaults to all fields.
+    #[must_use = "it returns the changed options"]
     pub fn with_fields(self, fields: &'a [&'a str]) -> Self {
         Self { fields: Some(fields), ..self }
     }
 
-    /// The same options; the session is extended by this rule.
-    #[must_use = "it returns other options"]
+    /// Sets the rule by which the load extends the session. Defaults to no extension.
+    #[must_use = "it returns the changed options"]
     pub(crate) fn with_touch(self, touch: TouchRule) -> Self {
         Self { touch: Some(touch), ..self }
     }
 
-    /// The names of the fields that are enough. `None`: all fields are needed.
+    /// Returns the names of the fields that the caller needs. `None`: all fields.
     pub fn fields(&self) -> Option<&'a [&'a str]> {
         self.fields
     }
 
-    /// Until when the session is to live, if the load extends it: when the session would end so much
-    /// earlier that the extension is worth a write. A retired record is not extended.
+    /// Returns the expiry to which the load should extend this record. `None`: do not extend it.
+    ///
+    /// It is `None` if the caller wants no extension, if the record is retired, or if the extension
+    /// is too short to be worth a write.
     pub fn new_expiry(&self, record: &Record) -> Option<Timestamp> {
         self.touch.and_then(|touch| touch.new_expiry(record))
     }
 
-    /// The rule by which the session is extended.
+    /// Returns the rule by which the load extends the session. `None`: no extension.
     pub(crate) fn touch(&self) -> Option<TouchRule> {
         self.touch
     }
 }
 
-/// How a session that is used now is extended.
+/// The rule by which the use of a session at `now` extends it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TouchRule {
     pub(crate) lifetimes: Lifetimes,
@@ -173,8 +185,7 @@ pub(crate) struct TouchRule {
 }
 
 impl TouchRule {
-    /// Until when a session is to live, if that is so much later than it would end that it is worth a
-    /// write.
+    /// Returns a record's new expiry, if it is late enough to be worth a write.
     fn new_expiry(&self, record: &Record) -> Option<Timestamp> {
         let (limits, created_at) = (record.limits(), record.created_at());
         let expires_at = self.lifetimes.expires_at(created_at, limits, self.now);
@@ -188,31 +199,31 @@ impl TouchRule {
 pub enum CreateOutcome {
     /// The session is stored.
     Stored,
-    /// The key is in use; nothing was changed.
+    /// The key is in use, so nothing was changed.
     Taken,
 }
 
 /// What [`update`](SessionStore::update) or [`rotate`](SessionStore::rotate) did.
 #[derive(Clone, Debug)]
 pub enum UpdateOutcome {
-    /// The patch is applied, and the record has this version now.
+    /// The patch was applied.
     Applied {
-        /// The record's version.
+        /// The record's new version.
         version: u64,
     },
-    /// The session is gone: destroyed, expired, retired, or never there.
+    /// The session is destroyed, expired or retired, or it never existed.
     Gone,
-    /// The patch expects another version. This is the current record.
+    /// The patch expects another version, so nothing was changed. This is the current record.
     Conflict(Record),
-    /// `rotate` only: the new key is in use; nothing was changed.
+    /// `rotate` only: the new key is in use, so nothing was changed.
     Taken,
 }
 
 impl UpdateOutcome {
-    /// The answer of a store whose current record refuses the patch.
+    /// Returns the outcome of a call whose patch the current record has refused.
     pub fn refused(refused: PatchError, current: Record) -> Self {
         match refused {
-            // To a change, a retired record is gone: law 4.
+            // Law 4: for a change, a retired record is gone.
             PatchError::Retired => Self::Gone,
             PatchError::Stale => Self::Conflict(current),
         }

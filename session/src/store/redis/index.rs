@@ -11,7 +11,7 @@ use crate::{
     record::PublicId,
     store::{
         capabilities::{FindByIndex, IndexPage},
-        index_pages::{IndexEntry, Pages, Part},
+        index_pages::{EntryBatch, IndexEntry, PageBuilder},
     },
 };
 
@@ -26,13 +26,13 @@ impl FindByIndex for RedisStore {
         let keyspace = self.keyspace();
         let set = &keyspace.index_key(name, value);
         let search = IndexSearch { keyspace, set, field: name, value };
-        let mut page = Pages::new(after, limit);
+        let mut page = PageBuilder::new(after, limit);
         while let Some((from, wanted)) = page.wanted() {
             let members = keyspace.members(set, from, wanted).await?;
             let listed = entries(&members);
-            match search.part(members, &listed, from).await? {
-                Some(part) => page.add(part, &listed, wanted),
-                None => page = Pages::new(after, limit),
+            match search.batch(members, &listed, from).await? {
+                Some(batch) => page.add(batch, &listed, wanted),
+                None => page = PageBuilder::new(after, limit),
             }
         }
         Ok(page.found)
@@ -48,17 +48,17 @@ struct IndexSearch<'a> {
 }
 
 impl IndexSearch<'_> {
-    /// The part of a page that these members fill. `None`: a session has moved within the set, so
+    /// The batch of sessions of these members. `None`: a session has moved within the set, so
     /// the page must begin again.
-    async fn part(
+    async fn batch(
         &self,
         mut members: Vec<IndexMember>,
         listed: &[IndexEntry],
         from: Option<PublicId>,
-    ) -> Result<Option<Part>, StoreError> {
-        let mut part = Part::new(listed);
+    ) -> Result<Option<EntryBatch>, StoreError> {
+        let mut batch = EntryBatch::new(listed);
         let mut has_moved = false;
-        while let Some(next) = part.next() {
+        while let Some(next) = batch.next() {
             let checks = members.iter().filter(|member| next.contains(&member.entry));
             let checks = checks.map(async |member| {
                 let field = (self.field, self.value);
@@ -67,18 +67,18 @@ impl IndexSearch<'_> {
             });
             for (entry, checked) in try_join_all(checks).await? {
                 match checked {
-                    CheckedMember::Session(record) => part.saw(entry, Some(record)),
-                    CheckedMember::Stale => part.saw(entry, None),
+                    CheckedMember::Session(record) => batch.add(entry, Some(record)),
+                    CheckedMember::Stale => batch.add(entry, None),
                     CheckedMember::Duplicate => {}
                     CheckedMember::Readded => has_moved = true,
                 }
             }
-            if part.lacks_some() {
-                members = self.keyspace.members(self.set, from, part.entries_again()).await?;
-                part.look_again(&entries(&members));
+            if batch.has_missing() {
+                members = self.keyspace.members(self.set, from, batch.retry_limit()).await?;
+                batch.retry(&entries(&members));
             }
         }
-        Ok((!has_moved).then_some(part))
+        Ok((!has_moved).then_some(batch))
     }
 }
 
