@@ -1,4 +1,4 @@
-//! The middleware's settings, and what each worker keeps beside them.
+//! The settings of the middleware, and the hints that each worker learns.
 
 mod privileges;
 mod rules;

@@ -21,18 +21,20 @@ pub(crate) struct Config {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Rules,
     pub(crate) cookie: Arc<CookieSettings>,
-    /// The settings for connections without TLS, if `Secure` follows the connection.
+    /// The settings for connections without TLS. `None`: all connections use the same cookie.
     pub(crate) unsecured: Option<Unsecured>,
-    /// The header that carries ids besides the cookie.
+    /// The header that carries ids in addition to the cookie. `None`: only the cookie carries ids.
     pub(crate) header: Option<HeaderSettings>,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
     pub(crate) merge_locks: Arc<MergeLocks>,
 }
 
+/// The application's function that makes ids.
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
 
 impl Config {
+    /// Returns which cookie the connection of a request uses.
     pub(crate) fn connection_of(&self, request: &HttpRequest) -> CookieVariant {
         match &self.unsecured {
             Some(unsecured) if !unsecured.is_secure(request) => CookieVariant::Unsecured,
@@ -40,7 +42,7 @@ impl Config {
         }
     }
 
-    /// The cookie that a connection uses.
+    /// Returns the settings of the cookie that a connection uses.
     pub(crate) fn cookie_on(&self, connection: CookieVariant) -> &Arc<CookieSettings> {
         match (connection, &self.unsecured) {
             (CookieVariant::Unsecured, Some(unsecured)) => &unsecured.cookie,
@@ -48,6 +50,7 @@ impl Config {
         }
     }
 
+    /// Creates the default settings for sessions in this store.
     pub(crate) fn new(store: impl Backend) -> Self {
         let Persisted(sessions) = store.into_persistence();
         Self {
@@ -71,10 +74,11 @@ impl Config {
     }
 }
 
-/// 20 hours (72 000 000 ms) without a request, and 30 days in all.
+/// 20 hours (72 000 000 ms) without a request, and 30 days in total.
 pub(crate) const DEFAULT_LIFETIMES: Lifetimes = Lifetimes {
     idle: Duration::from_secs(72_000),
     absolute: Duration::from_secs(30 * 24 * 3600),
     touch_interval: None,
 };
+/// How long an old id is accepted after a renewal, unless the application sets another time.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);

@@ -1,31 +1,31 @@
-//! What the requests of one worker share.
+//! The settings and hints that the requests of one worker share.
 
 use std::{cell::RefCell, ops::Deref, sync::Arc};
 
 use super::settings::Config;
 use crate::{fields::Schema, record::Record};
 
-/// The settings as one worker sees them. Requests hold references to this, so that requests on
-/// different cores do not share a reference count.
+/// The settings of one worker. Requests hold references to this instead of [`Config`], so that
+/// requests on different cores do not share a reference count.
 pub(crate) struct WorkerConfig {
     pub(crate) shared: Arc<Config>,
-    /// What was learned about session structs, by their names.
+    /// The hints about session structs, by the names of the structs.
     hints: RefCell<Vec<(&'static str, FieldsHint)>>,
 }
 
-/// What was learned about the sessions of a struct.
+/// Which fields the extraction of a struct should load, learned from earlier sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FieldsHint {
-    /// They hold much more than the struct has.
+    /// Load only the fields of the struct, because its sessions have much more data in others.
     Narrow,
-    /// Another struct is extracted in the same request, so the other fields are needed too.
+    /// Load all fields, because the same request also extracts another struct.
     Joined,
 }
 
-/// The most fields that are asked for by name. Each name is sent with each call, so more names would
-/// cost more than they save.
+/// The most fields that are loaded by name. Every call sends every name, so more names would cost
+/// more than they save.
 const MAX_NAMES: usize = 8;
-/// From how many bytes of other fields on it pays to ask by name.
+/// The fewest bytes in other fields for which loading by name is faster.
 const MIN_OTHER_BYTES: usize = 1_024;
 
 impl WorkerConfig {
@@ -33,14 +33,14 @@ impl WorkerConfig {
         Self { shared, hints: RefCell::default() }
     }
 
-    /// The fields to load when a struct is extracted. `None`: all of them.
+    /// Returns the fields to load when a struct is extracted. `None`: all fields.
     pub(crate) fn fields_to_load(&self, schema: &Schema) -> Option<&'static [&'static str]> {
         let is_known = |(name, _): &&(_, _)| *name == schema.type_name;
         let hint = self.hints.borrow().iter().find(is_known).map(|(_, hint)| *hint);
         (hint == Some(FieldsHint::Narrow)).then_some(schema.names)
     }
 
-    /// Learns from a whole session whether the fields of a struct would have been enough.
+    /// Learns from a whole session whether it is better to load only the fields of a struct.
     pub(crate) fn learn(&self, schema: &Schema, whole: &Record) {
         let mut hints = self.hints.borrow_mut();
         if schema.names.len() > MAX_NAMES || hints.iter().any(|(name, _)| *name == schema.type_name)
@@ -55,7 +55,7 @@ impl WorkerConfig {
         }
     }
 
-    /// Learns that a request extracted another struct after this one, which cost it a second call.
+    /// Learns that a request extracted another struct after this one, which cost a second call.
     pub(crate) fn was_joined(&self, schema: &Schema) {
         for (name, hint) in self.hints.borrow_mut().iter_mut() {
             if *name == schema.type_name {

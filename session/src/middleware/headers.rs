@@ -1,4 +1,4 @@
-//! The headers of a response that has used a session.
+//! The headers that a response gets if its request has used a session.
 
 use actix_web::http::header::{
     CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, VARY,
@@ -6,30 +6,32 @@ use actix_web::http::header::{
 
 use crate::transport::IdHeader;
 
-/// Tells the client about its session, and caches that the response is this client's. Marking twice
-/// is marking once: Actix may map an error's response more than once.
+/// Adds the id for the client, and the headers that keep the response from other clients' caches.
+///
+/// A second call changes nothing, because Actix may map the response of an error more than once.
 pub(super) fn mark(
     headers: &mut HeaderMap,
-    answer: Option<&IdHeader>,
-    looked_at: Option<&HeaderName>,
+    id: Option<&IdHeader>,
+    vary_header: Option<&HeaderName>,
 ) {
     if !headers.get_all(VARY).any(|vary| varies_by(vary, &COOKIE)) {
         headers.append(VARY, HeaderValue::from_static("Cookie"));
     }
-    if let Some(name) = looked_at
+    if let Some(name) = vary_header
         && !headers.get_all(VARY).any(|vary| varies_by(vary, name))
     {
         headers.append(VARY, HeaderValue::from(name.clone()));
     }
-    match answer {
+    match id {
         Some(IdHeader::Cookie(cookie)) if !headers.get_all(SET_COOKIE).any(|it| it == cookie) => {
             headers.append(SET_COOKIE, cookie.clone());
-            // RFC 9111, 5.2.2.4: a cache may keep the response, without this header.
+            // RFC 9111, 5.2.2.4: a cache may store the response, but must not reuse this header.
             headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
         }
         Some(IdHeader::Header(name, value)) if headers.get(name) != Some(value) => {
             headers.insert(name.clone(), value.clone());
-            // RFC 9111, 5.2.2.5: the header's name says nothing to caches, so they keep nothing of it.
+            // RFC 9111, 5.2.2.5: caches do not know that this header is private, so they must not
+            // store the response at all.
             headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         _ => {}
@@ -61,13 +63,13 @@ mod tests {
     }
 
     #[test]
-    fn an_id_in_a_header_takes_the_place_of_what_is_there_and_is_not_stored_in_caches() {
+    fn an_id_in_a_header_replaces_another_value_and_is_not_stored_in_caches() {
         let name = HeaderName::from_static("x-session");
         let mut headers = HeaderMap::new();
         headers.append(name.clone(), HeaderValue::from_static("the handler's"));
-        let answer = IdHeader::Header(name.clone(), HeaderValue::from_static("id"));
+        let id = IdHeader::Header(name.clone(), HeaderValue::from_static("id"));
         for _ in 0..2 {
-            mark(&mut headers, Some(&answer), Some(&name));
+            mark(&mut headers, Some(&id), Some(&name));
             assert_eq!(headers.get_all(&name).collect::<Vec<_>>(), ["id"]);
             assert_eq!(headers.get_all(CACHE_CONTROL).collect::<Vec<_>>(), ["no-store"]);
             assert_eq!(headers.get_all(VARY).collect::<Vec<_>>(), ["Cookie", "x-session"]);

@@ -1,4 +1,4 @@
-//! Actix's request cycle.
+//! The session in Actix's request cycle: the middleware, its service and its builder.
 
 mod builder;
 mod headers;

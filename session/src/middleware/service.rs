@@ -1,4 +1,5 @@
-//! The middleware: puts a session on each request, and closes it with the response.
+//! The service of the middleware: it attaches a session to each request, and closes it with the
+//! response.
 
 use std::{
     pin::{Pin, pin},
@@ -24,8 +25,8 @@ use crate::{
     request::{RequestSession, ResponseEffects},
 };
 
-/// The service that [`SessionMiddleware`] wraps around another.
-#[allow(missing_debug_implementations, reason = "Actix names the type and nobody prints it")]
+/// The service that [`SessionMiddleware`](crate::SessionMiddleware) wraps around another service.
+#[allow(missing_debug_implementations, reason = "applications cannot name it")]
 pub struct SessionService<S> {
     pub(super) service: S,
     pub(super) config: Rc<WorkerConfig>,
@@ -46,7 +47,8 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        // The session is kept and the request is not: a clone of it would make Actix's routing panic.
+        // Keep the session, not the request: a clone of the request would make Actix's routing
+        // panic.
         let session = RequestSession::attach(&request, &self.config);
         SessionFuture::Calling { call: self.service.call(request), session }
     }
@@ -55,9 +57,9 @@ where
 pin_project! {
     /// The future of [`SessionService`].
     ///
-    /// It has a type of its own so that a route without a session pays for no allocation here.
+    /// It is an enum instead of a box, so that a route without a session allocates nothing here.
     #[project = Step]
-    #[allow(missing_debug_implementations, missing_docs, reason = "nobody names or prints it")]
+    #[allow(missing_debug_implementations, missing_docs, reason = "applications cannot name it")]
     pub enum SessionFuture<F, B> {
         Calling { #[pin] call: F, session: Option<Rc<RequestSession>> },
         Closing { close: LocalBoxFuture<'static, Closed<B>> },
@@ -84,7 +86,7 @@ where
         let Some(session) = session.filter(|session| session.is_extracted()) else {
             return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
         };
-        // The same future, polled once before it is boxed, if that is enough.
+        // A future that is ready on its first poll needs no box.
         if session.active().closes_at_once() {
             let (request, status) = head(&result);
             let effects = pin!(session.active().close(request, status)).now_or_never();
@@ -102,7 +104,7 @@ where
     }
 }
 
-/// What the inner service answers, and to what; an error has lost the request.
+/// Returns the request and the status of the response. An error no longer has the request.
 fn head<B>(result: &Result<ServiceResponse<B>, Error>) -> (Option<&HttpRequest>, StatusCode) {
     match result {
         Ok(response) => (Some(response.request()), response.status()),
@@ -110,7 +112,8 @@ fn head<B>(result: &Result<ServiceResponse<B>, Error>) -> (Option<&HttpRequest>,
     }
 }
 
-/// The response, with what it must say about the session.
+/// Returns the response with the headers of the session. If the session could not be stored,
+/// returns an error response instead.
 fn respond<B: MessageBody>(
     result: Result<ServiceResponse<B>, Error>,
     ResponseEffects { header, vary_header, error }: ResponseEffects,
@@ -128,7 +131,7 @@ fn respond<B: MessageBody>(
                 Ok(response.into_response(failed.map_into_right_body()))
             }
         },
-        // The response is made from the error later, so the headers wait for it.
+        // Actix makes the response from the error later, so the headers are added then.
         Err(error) => {
             let mut error = failed.map_or(error, Error::from);
             error.add_response_mapper(move |mut response: HttpResponse| {

@@ -19,10 +19,14 @@ use crate::{
     store::Backend,
 };
 
-/// Loads sessions when a handler asks for them, and saves, renews or destroys them with the response.
+/// The middleware that keeps sessions. Wrap an `App` or a scope with it.
 ///
-/// Make it once, outside the closure that builds the `App`, and clone it into each: with
-/// [`MemoryStore`](crate::MemoryStore) every worker would have sessions of its own otherwise.
+/// It loads a session when a handler extracts it. When the handler returns, it saves, renews or
+/// destroys the session before it sends the response.
+///
+/// Create it once, outside the closure that builds the `App`, and clone it into each `App`.
+/// Otherwise, each worker has its own [`MemoryStore`](crate::MemoryStore) and does not find the
+/// sessions of the others.
 ///
 /// # Examples
 /// ```no_run
@@ -32,7 +36,8 @@ use crate::{
 /// #[actix_web::main]
 /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     let sessions = SessionMiddleware::new(FileStore::new("sessions")?);
-///     HttpServer::new(move || App::new().wrap(sessions.clone())).bind("127.0.0.1:8080")?.run().await?;
+///     let app = move || App::new().wrap(sessions.clone());
+///     HttpServer::new(app).bind("127.0.0.1:8080")?.run().await?;
 ///     Ok(())
 /// }
 /// ```
@@ -42,7 +47,15 @@ pub struct SessionMiddleware {
 }
 
 impl SessionMiddleware {
-    /// Sessions in this store, with the default settings of [`builder`](Self::builder).
+    /// Creates a middleware that keeps sessions in this store, with the default settings. Use
+    /// [`builder`](Self::builder) to change a setting.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::new(MemoryStore::new());
+    /// ```
     pub fn new(store: impl Backend) -> Self {
         Self::from(Config::new(store))
     }
@@ -50,8 +63,8 @@ impl SessionMiddleware {
 
 #[cfg(feature = "file")]
 impl Default for SessionMiddleware {
-    /// A [`FileStore`](crate::FileStore) in the folder `sessions` of the working directory; sessions live for 20 hours
-    /// (72 000 000 ms) without a request.
+    /// Creates a middleware with a [`FileStore`](crate::FileStore) in the folder `sessions` of the
+    /// working directory. Sessions live for 20 hours (72 000 000 ms) without a request.
     fn default() -> Self {
         Self::new(crate::store::FileStore::default())
     }
