@@ -1,4 +1,4 @@
-//! CSRF tokens: proof that a form comes from a page that was made for this session.
+//! CSRF tokens, which prove that a form comes from a page of this session.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -16,13 +16,13 @@ const TOKEN_BYTES: usize = 2 * SECRET_LEN;
 /// The characters of a token.
 const TOKEN_LEN: usize = 86;
 
-/// A new token for the session with this id.
+/// Makes a token for the session with this id.
 ///
-/// Each token masks the secret with other random bytes, so that the size of a compressed page says
-/// nothing about the secret (the BREACH attack).
+/// Each token masks the secret with other random bytes. The size of a compressed page therefore
+/// reveals nothing about the secret (the BREACH attack).
 ///
 /// # Panics
-/// The operating system has no random numbers.
+/// If the operating system cannot provide random bytes.
 pub(crate) fn token(id: &SessionId) -> String {
     let mask = random_bytes::<SECRET_LEN>();
     let mut bytes = [0; TOKEN_BYTES];
@@ -35,7 +35,7 @@ pub(crate) fn token(id: &SessionId) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Whether the token was made for the session with this id.
+/// Whether the text is a token for the session with this id.
 pub(crate) fn is_of(token: &str, id: &SessionId) -> bool {
     if token.len() != TOKEN_LEN {
         return false;
@@ -46,10 +46,10 @@ pub(crate) fn is_of(token: &str, id: &SessionId) -> bool {
     Secret::new(unmasked) == secret(id)
 }
 
-/// The session's secret, an HMAC keyed with the id.
+/// Returns the session's secret, an HMAC keyed with the id.
 ///
-/// The id cannot be computed from it, so a page may contain it. A copy of the store is not enough
-/// to compute it, because stores see only the hash of the id.
+/// A page may contain it, because the id cannot be computed from it. An attacker with a copy of the
+/// store cannot compute it, because stores see only the hash of the id.
 fn secret(id: &SessionId) -> Secret<[u8; SECRET_LEN]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(id.as_str().as_bytes())
         .expect("HMAC takes keys of any length");
@@ -62,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_good_for_its_session_alone() {
+    fn a_token_is_valid_for_its_session_only() {
         let (ann, eve) = (SessionId::random(), SessionId::random());
         assert!(is_of(&token(&ann), &ann));
         assert!(!is_of(&token(&ann), &eve));
         assert!(!is_of(&token(&eve), &ann));
     }
 
-    /// A form that was served before an upgrade is sent after it.
+    /// A page may be served before an upgrade, and its form sent after it.
     #[test]
     fn a_token_is_the_masked_hmac_of_its_purpose_keyed_with_the_id() {
         let id = SessionId::new("a".repeat(32)).expect("32 letters are an id");
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bit_of_a_token_can_be_another() {
+    fn a_token_with_a_changed_bit_is_refused() {
         let id = SessionId::random();
         let token = token(&id);
         for position in 0..token.len() {

@@ -1,4 +1,4 @@
-//! The request's session without its struct: what can be done to it as a whole.
+//! The public handle to a request's session, without its struct.
 
 use std::{fmt, rc::Rc, time::Duration};
 
@@ -17,11 +17,12 @@ use crate::{
     time::{Limits, whole_ms},
 };
 
-/// The request's session without a struct: its id, its state, and everything that can be done to it as
-/// a whole.
+/// Extracts the request's session without its fields: its id and status, and the methods that
+/// change it as a whole.
 ///
-/// An extractor, as [`TypedSession`](crate::TypedSession) is, for code that does not know the
-/// session's fields. All extractors of a request are handles to the same session.
+/// Use it in code that needs no fields, such as a logout. In other handlers, use
+/// [`TypedSession`](crate::TypedSession), which has the same methods; its `handle()` returns this
+/// type. All extractors of a request refer to the same session.
 ///
 /// # Examples
 /// ```
@@ -35,34 +36,34 @@ use crate::{
 /// ```
 pub struct SessionHandle(Rc<RequestSession>);
 
-/// Where a request's session stands.
+/// The state of a request's session. [`SessionHandle::status`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// Nothing is stored for this client.
+    /// The client has no stored session.
     New,
     /// The session is stored.
     Loaded,
-    /// The session is stored and gets a new id at the end of the request.
+    /// The session is stored, and gets a new id at the end of the request.
     Renewed,
-    /// The session ends with this request, and an empty one takes its place.
+    /// The request ends the session, and begins an empty one.
     Regenerated,
-    /// The session ends, or has ended, with this request.
+    /// The request ends the session, or has ended it.
     Destroyed,
-    /// The request carries an id that was renewed a moment ago; what it changes is not stored.
+    /// The client sent an id that another request has just renewed. Changes are not stored.
     Retired,
-    /// The session was destroyed or renewed by another request, or expired, while this one held it.
+    /// The session was destroyed, renewed or expired while this request used it.
     Gone,
-    /// The store was not available, and [`OnOutage::Anonymous`] lets the request pass; what it changes is
-    /// not stored.
+    /// The store is unavailable, and [`OnOutage::Anonymous`](crate::OnOutage::Anonymous) lets the
+    /// request continue. Changes are not stored.
     Unavailable,
 }
 
 impl SessionHandle {
-    /// The id that the client has, or gets with this response. `None` if the client has no session,
+    /// Returns the id that the client has after this response. `None`: the client has no session,
     /// or loses it with this response.
     ///
-    /// A new session has its id from the moment it is stored: at the end of the request, or when
+    /// A new session gets its id when it is stored: at the end of the request, or when
     /// [`save`](Self::save) returns.
     pub fn id(&self) -> Option<&SessionId> {
         match self.status() {
@@ -73,7 +74,7 @@ impl SessionHandle {
         }
     }
 
-    /// Where the session stands.
+    /// Returns the state of the session.
     pub fn status(&self) -> Status {
         let state = self.active().state.borrow();
         let in_flight = state.in_flight.as_ref().map(|in_flight| in_flight.changes.intent);
@@ -90,28 +91,30 @@ impl SessionHandle {
         }
     }
 
-    /// Begins a new, empty session under a new id, and destroys the old one. Call it at login.
+    /// Destroys the session and begins an empty one under a new id. Call it at a login that must
+    /// not keep any data.
     ///
-    /// The new session exists once something is written to it. For a grace period (10 s by default),
-    /// requests that still carry the old id read as new visitors and change nothing.
+    /// The new session is stored once something is written to it. For a grace period of 10 s by
+    /// default, requests with the old id read as new visitors and change nothing.
     pub fn regenerate(&mut self) {
         self.end_session(Intent::Regenerate);
     }
 
     /// Gives the session a new id at the end of the request, and keeps its data. Call it when the
-    /// client's rights change.
+    /// client's rights change. A change of a `privilege` field does it automatically.
     ///
-    /// For a grace period (10 s by default), requests that still carry the old id read the session as
-    /// it is now and change nothing.
+    /// For a grace period of 10 s by default, requests with the old id read the session as it is
+    /// now and change nothing.
     pub fn renew(&mut self) {
         let changes = &mut self.active().state.borrow_mut().changes;
         changes.intent = changes.intent.max(Intent::Renew);
     }
 
-    /// Deletes the session from the store at the end of the request, and its cookie from the client.
+    /// Deletes the session from the store at the end of the request, and its cookie from the
+    /// client.
     ///
-    /// It is carried out whatever the response is. What the request writes afterwards begins a new
-    /// session with a new id.
+    /// This happens even if the response is an error. If the request writes afterwards, it begins a
+    /// new session with a new id.
     pub fn destroy(&mut self) {
         self.end_session(Intent::Destroy);
     }
@@ -122,59 +125,85 @@ impl SessionHandle {
         state.bump();
     }
 
-    /// Reads the stored session again and drops what this request has changed but not saved.
+    /// Reads the stored session again, and drops the changes that this request has not saved.
     ///
-    /// What [`destroy`](Self::destroy), [`regenerate`](Self::regenerate) and [`renew`](Self::renew)
-    /// asked for stays asked for.
+    /// Calls of [`destroy`](Self::destroy), [`regenerate`](Self::regenerate) and
+    /// [`renew`](Self::renew) remain in effect.
     ///
     /// # Errors
-    /// [`SessionError::Gone`] if the session has ended; [`SessionError::Store`] if the store fails, in
-    /// which case nothing is dropped.
+    /// - [`SessionError::Gone`] if the session has ended.
+    /// - [`SessionError::Store`] if the store fails. No change is dropped.
     pub async fn reload(&mut self) -> Result<(), SessionError> {
         self.active().reload().await
     }
 
-    /// Stores the changes now, instead of at the end of the request: for streaming bodies, for
-    /// WebSockets, and for code that must know.
+    /// Stores the changes now, instead of at the end of the request.
     ///
-    /// When it returns, what was changed is stored and a server error later in the request does not
-    /// take it back. If the future is dropped, the store call runs to its end all the same.
+    /// Use it in streaming bodies and WebSockets, and before an action that requires stored
+    /// changes. Once it returns `Ok`, the changes stay stored, even if the response is a 5xx. If
+    /// the future is dropped, a store call that has begun still runs to its end.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{Session, SessionError, TypedSession};
+    ///
+    /// #[derive(Session)]
+    /// struct Visitor {
+    ///     cart: Vec<String>,
+    /// }
+    ///
+    /// async fn check_out(mut session: TypedSession<Visitor>) -> Result<String, SessionError> {
+    ///     let cart = std::mem::take(&mut *session.cart_mut());
+    ///     session.save().await?; // the cart is empty in the store when this returns
+    ///     Ok(format!("{} items are yours", cart.len()))
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// [`SessionError::Gone`] if the session has ended meanwhile; nothing was stored.
-    /// [`SessionError::Conflict`] if another request has changed a `merge = "reject"` field that this one
-    /// changes; nothing was stored, and [`reload`](Self::reload) shows what is.
-    /// [`SessionError::ResponseSent`] if the client would need a new cookie and the response has begun.
-    /// [`SessionError::Encode`] if a value could not be serialised; nothing was stored.
-    /// [`SessionError::Store`] if the store fails; the changes are kept for another try.
+    /// - [`SessionError::Gone`] if the session has ended meanwhile. Nothing is stored.
+    /// - [`SessionError::Conflict`] if another request has changed a `merge = "reject"` field that
+    ///   this request changes. Nothing is stored. [`reload`](Self::reload) reads the stored value.
+    /// - [`SessionError::ResponseSent`] if the client needs a new cookie, but the response head has
+    ///   been sent.
+    /// - [`SessionError::Encode`] if a value cannot be stored. Nothing is stored, until the field
+    ///   gets another value or the changes are dropped.
+    /// - [`SessionError::Store`] if the store fails. The changes are kept for another try.
     pub async fn save(&mut self) -> Result<(), SessionError> {
         self.active().save().await
     }
 
-    /// Extends the session at the end of the request, even if it was extended a moment ago.
+    /// Extends the session at the end of the request, even if it was extended shortly before.
+    ///
+    /// Otherwise, a request extends the session only after a
+    /// [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval).
     pub fn touch(&mut self) {
         self.active().state.borrow_mut().changes.touch = TouchMode::Now;
     }
 
-    /// A token that proves to [`verify_csrf`](Self::verify_csrf) that a form was made for this session, against
-    /// cross-site request forgery. Put it into a hidden field of each form that changes something, or into a header
-    /// that a script of the page sends.
+    /// Returns a token that protects a form against cross-site request forgery (CSRF).
     ///
-    /// It is bound to the session's id, and ends with it: what renews the id (login, logout,
-    /// [`renew`](Self::renew)) must come first in a request that also makes a token. No two calls return the same
-    /// text, so that a compressed page does not give it away; all are good until the id changes.
+    /// Put it into a hidden field of every form that changes something, or into a header that a
+    /// script of the page sends. Check it with [`verify_csrf`](Self::verify_csrf).
     ///
-    /// A visitor who has no session gets one with this response, as if a field had been written: **a page with a
-    /// token stores a session**. An error response (5xx) keeps nothing, so its forms do not work.
+    /// - The token is bound to the session's id, and is valid until the id changes. If a request
+    ///   renews the id (login, logout, [`renew`](Self::renew)), it must do so before it makes a
+    ///   token.
+    /// - Every call returns another text, so that the size of a compressed page reveals nothing.
+    ///   All tokens of an id are valid.
+    /// - **A page with a token stores a session**: a visitor without one gets one with this
+    ///   response, as if a field had been written. A 5xx response stores nothing, so the forms in
+    ///   it do not work.
+    /// - Clients that send their id in a header need no token.
     ///
-    /// This is the HMAC-based token of the [OWASP CSRF prevention cheat sheet] and of OWASP ASVS 5.0, 3.5.1. The cookie's
-    /// `SameSite=Lax` is a defence of its own, but not against other hosts of one's own site. Clients that present
-    /// their id in a header need no token.
+    /// This is the HMAC-based token of the [OWASP CSRF prevention cheat sheet] and of OWASP ASVS
+    /// 5.0, 3.5.1. The cookie's `SameSite=Lax` is another protection, but not against other hosts
+    /// of the same site.
     ///
-    /// [OWASP CSRF prevention cheat sheet]: https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+    /// [OWASP CSRF prevention cheat sheet]:
+    ///     https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
     ///
     /// # Panics
-    /// When the operating system has no random numbers to give.
+    /// If the operating system cannot provide random bytes.
     ///
     /// # Examples
     /// ```
@@ -184,7 +213,8 @@ impl SessionHandle {
     /// async fn form(mut session: SessionHandle) -> impl Responder {
     ///     let token = session.csrf_token(); // letters, digits, `-` and `_`: it needs no escaping
     ///     HttpResponse::Ok().content_type("text/html").body(format!(
-    ///         "<form method=post><input type=hidden name=csrf value={token}><button>Delete</button></form>"
+    ///         "<form method=post><input type=hidden name=csrf value={token}>\
+    ///          <button>Delete</button></form>"
     ///     ))
     /// }
     ///
@@ -201,7 +231,7 @@ impl SessionHandle {
     ///     Ok("deleted")
     /// }
     /// ```
-    #[must_use = "the token belongs into the page"]
+    #[must_use = "put the token into the page"]
     pub fn csrf_token(&mut self) -> String {
         let active = self.active();
         let is_new = {
@@ -212,22 +242,26 @@ impl SessionHandle {
         let id = if is_new {
             active.reserve_id()
         } else {
-            // While the store is away, the id that the client presents is what it has when the store is back.
+            // While the store is unavailable, assume that the client's session still exists: then
+            // the token is valid once the store is back.
             let presented = || active.presented.claims().next().map(|claim| claim.id.clone());
             active.ids.current().cloned().or_else(presented)
         };
         csrf::token(&id.unwrap_or_else(|| {
-            warn!("a CSRF token is made for nobody: the client's id is an old one, or cannot be known yet");
+            warn!(
+                "a CSRF token will not be valid: the client sent an old id, or its new id is not \
+                 known yet"
+            );
             SessionId::random()
         }))
     }
 
-    /// Checks that a form was made for this session: call it before doing what the form asks for.
+    /// Checks that a form comes from a page of this session. Call it before you change anything.
     ///
     /// # Errors
-    /// [`SessionError::Csrf`], which the client sees as a 403, if the text is not a [`csrf_token`](Self::csrf_token)
-    /// of the session as the client presented it: it is another session's, or from before the id was renewed, or
-    /// the client has no session.
+    /// [`SessionError::Csrf`], which the client gets as a 403, if the text is not a
+    /// [`csrf_token`](Self::csrf_token) for the id that the client has sent. The token is of another
+    /// session, it was made before the id was renewed, or the client has no session.
     pub fn verify_csrf(&self, token: &str) -> Result<(), SessionError> {
         let active = self.active();
         let is_live = matches!(active.state.borrow().loaded, Loaded::Live { .. });
@@ -237,14 +271,30 @@ impl SessionHandle {
         }
     }
 
-    /// How long the session lives without a request that uses it.
+    /// Returns how long the session lives without a request that uses it. Defaults to the
+    /// middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), which is 20 hours unless
+    /// it is set.
     pub fn max_age(&self) -> Duration {
         self.active().config.rules.lifetimes.max_age(&self.active().state.borrow().limits())
     }
 
-    /// Lets this session live for another time without a request, now and from now on.
+    /// Sets how long this session lives without a request that uses it. The session stores it, so
+    /// it also applies to later requests.
     ///
-    /// Zero is [`destroy`](Self::destroy). The middleware's absolute lifetime still holds.
+    /// A `max_age` of less than 1 ms destroys the session, as [`destroy`](Self::destroy) does. The
+    /// middleware's
+    /// [`absolute_lifetime`](crate::SessionMiddlewareBuilder::absolute_lifetime) still applies.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::SessionHandle;
+    /// use std::time::Duration;
+    ///
+    /// fn remember(session: &mut SessionHandle) {
+    ///     session.set_max_age(Duration::from_secs(14 * 24 * 3600)); // two weeks
+    ///     session.set_persistent(true);
+    /// }
+    /// ```
     pub fn set_max_age(&mut self, max_age: Duration) {
         if whole_ms(max_age) == 0 {
             self.destroy();
@@ -253,13 +303,15 @@ impl SessionHandle {
         }
     }
 
-    /// Whether the session's cookie outlives the browser.
+    /// Whether the session's cookie outlives the browser. Defaults to the middleware's
+    /// [`persistent`](crate::SessionMiddlewareBuilder::persistent).
     pub fn is_persistent(&self) -> bool {
         let limits = self.active().state.borrow().limits();
         limits.persistent.unwrap_or(self.active().config.rules.persistent)
     }
 
-    /// Lets this session's cookie outlive the browser, or not: "remember me".
+    /// Sets whether this session's cookie outlives the browser: "remember me". The session stores
+    /// it, so it also applies to later requests.
     pub fn set_persistent(&mut self, persistent: bool) {
         self.set_limits(|limits| limits.persistent = Some(persistent));
     }
@@ -278,9 +330,9 @@ impl fmt::Debug for SessionHandle {
     }
 }
 
-// The handles that an application holds are counted: while there is none, nothing reads the session.
+// The application's handles are counted: while there is none, no code reads the session.
 impl SessionHandle {
-    /// A handle to a session that is active.
+    /// Creates a handle to an active session.
     pub(crate) fn new(session: Rc<RequestSession>) -> Self {
         let handles = &session.active().handles;
         handles.set(handles.get() + 1);
@@ -291,7 +343,7 @@ impl SessionHandle {
         self.0.active()
     }
 
-    /// The fields of the session, for session structs.
+    /// Returns the reader and writer of the session's fields.
     pub(crate) fn fields(&self) -> Fields<'_> {
         self.active().fields()
     }

@@ -1,4 +1,4 @@
-//! Writes what a request has changed over what other requests have stored meanwhile.
+//! Merges the changes of a request with what other requests have stored meanwhile.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,27 +12,30 @@ use crate::{
     store::{MergeLocks, StoreFuture, UpdateOutcome},
 };
 
-/// What a request needs to merge its changes.
+/// Writes a patch, and merges it if another request was faster.
 pub(crate) struct Merger {
-    /// What it has read.
+    /// The record that the request has read.
     pub(crate) base: Record,
-    /// The fields that it has changed and that are merged.
+    /// The changed fields that the library merges.
     pub(crate) fields: Vec<&'static dyn MergedField>,
     pub(crate) locks: Arc<MergeLocks>,
 }
 
-/// How often a change is laid over what is stored, and finds that it has changed once more.
+/// How often a request merges and tries to write, before it fails.
 const MERGE_ATTEMPTS: u32 = 50;
-/// After how many of them a pause is made. Not after each: what the store has just told is out of date after
-/// any pause, and another try at once is the likeliest to succeed.
+/// How many attempts follow each other without a pause. During a pause, the record that the store
+/// has just returned becomes outdated, so an immediate attempt is the likeliest to succeed.
 const ATTEMPTS_IN_A_ROW: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request waits for the lock of its session.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Merger {
-    /// Makes the call with the patch. While another version than the patch expects is stored, merges
-    /// the patch into that one and tries again.
+    /// Makes the call with the patch. If the store has another version than the patch expects,
+    /// merges the patch with that version and tries again.
+    ///
+    /// # Errors
+    /// The store failed, a rule rejects the change, or all attempts found another version.
     pub(crate) async fn write(
         merger: Option<Self>,
         key: &StoreKey,
@@ -40,7 +43,7 @@ impl Merger {
         call: impl Fn(Patch) -> StoreFuture<UpdateOutcome> + Send + Sync,
     ) -> Result<UpdateOutcome, SessionError> {
         match (merger, call(patch.clone()).await?) {
-            // In a box, so that the usual way does not carry what this seldom one needs.
+            // Boxed, so that the future of a write without a conflict stays small.
             (Some(merger), UpdateOutcome::Conflict(current)) => {
                 Box::pin(merger.retry(key, patch, current, call)).await
             }
@@ -55,7 +58,7 @@ impl Merger {
         mut current: Record,
         call: impl Fn(Patch) -> StoreFuture<UpdateOutcome>,
     ) -> Result<UpdateOutcome, SessionError> {
-        let lock = timeout(PATIENCE, self.locks.wait(key)).await;
+        let lock = timeout(LOCK_TIMEOUT, self.locks.wait(key)).await;
         let _lock = lock.map_err(StoreError::unavailable)?;
         for attempt in 1..=MERGE_ATTEMPTS {
             let merged = merge(patch, &self.fields, &self.base, &current)?;
@@ -64,18 +67,21 @@ impl Merger {
                 updated => return Ok(updated),
             };
             if attempt % ATTEMPTS_IN_A_ROW == 0 {
-                // Random, so that the processes that compete do not meet again.
+                // A random pause, so that competing processes do not collide again.
                 sleep(LONGEST_PAUSE.mul_f64(rand::random())).await;
             }
         }
-        let why =
-            "other requests changed the session again and again while this one merged its changes";
+        let why = "other requests changed the session in every attempt to merge the changes; \
+                   try again";
         Err(StoreError::unavailable(why).into())
     }
 }
 
-/// Lays what a request has changed, having read `base`, over what is stored now. `fields` are those among
-/// the changed ones that are merged.
+/// Merges the changes that a request has made to `base` with the record `current`, which is stored
+/// now. `fields` are the changed fields that the library merges.
+///
+/// # Errors
+/// A rule rejects the change, or a merged value cannot be stored.
 pub(crate) fn merge(
     patch: &Patch,
     fields: &[&'static dyn MergedField],
@@ -160,7 +166,7 @@ mod tests {
         Field::value(&SCHEMA, |it| &it.0, |it| &mut it.0, default)
     }
 
-    /// What is stored after three values met.
+    /// Returns what is stored after a merge of three values.
     fn merged(
         field: &'static dyn MergedField,
         base: Option<&str>,
@@ -190,7 +196,7 @@ mod tests {
             assert_eq!(merged(&MAX, Some("1"), Some(theirs), ours).ok().as_deref(), Some(max));
             assert_eq!(merged(&MIN, Some("1"), Some(theirs), ours).ok().as_deref(), Some(min));
         }
-        // An absent value counts as the default, and one that is no number too.
+        // A value that is absent or not a number counts as the default.
         for theirs in [None, Some("\"text\"")] {
             assert_eq!(merged(&MAX, Some("1"), theirs, "2").ok().as_deref(), Some("5"));
             assert_eq!(merged(&MIN, Some("1"), theirs, "2").ok().as_deref(), Some("2"));
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_only_we_have_changed_is_ours() {
+    fn a_value_that_only_one_request_changed_is_written() {
         static MAX: Field<Visitor<i64>, i64> =
             Field::<Visitor<i64>, i64>::value(&SCHEMA, |it| &it.0, |it| &mut it.0, || 0).max();
         static REJECT: Field<Visitor<i64>, i64> =
@@ -231,7 +237,7 @@ mod tests {
             assert!(matches!(refused, Err(SessionError::Conflict { field: "f" })), "{refused:?}");
         }
         let current = record("f", Some("1"));
-        let merged = merge(&patch, &[&REJECT], &base, &current).expect("nobody else changed it");
+        let merged = merge(&patch, &[&REJECT], &base, &current).expect("no other change");
         assert!(merged.apply_to(&current).expect("this version").field("f").is_none());
     }
 
@@ -300,7 +306,7 @@ mod tests {
         let stored = merged.expect("it is merged").apply_to(&current).expect("this version");
         assert_eq!(stored.field("f").map(RawValue::get), Some("7"));
         assert!(stored.field("old").is_none());
-        // The other request runs a release that knows the new name only.
+        // The other request runs a release that has only the new name.
         let patch_of_ours = patch;
         let merged =
             merge(&patch_of_ours, &[&MAX], &record("old", Some("1")), &record("f", Some("1")));
