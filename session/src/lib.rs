@@ -35,32 +35,33 @@
 //!
 //! | to | read |
 //! | --- | --- |
-//! | start | [the guide](guide::getting_started) |
+//! | start | [getting started](guide::getting_started) |
 //! | declare a session | [`derive(Session)`](derive@Session) and its attributes |
-//! | use a session in a handler | [`TypedSession`]; without a struct, [`SessionHandle`] |
-//! | set up the cookie, the lifetimes and the ids | [`SessionMiddleware::builder`] |
-//! | serve API clients, sign ids, run behind a proxy, protect forms | [clients](guide::clients) |
-//! | choose a store | [`FileStore`], [`MemoryStore`], [`RedisStore`] |
-//! | encrypt sessions, or keep them in the cookie | [sealed sessions](guide::sealing) |
-//! | see what is guaranteed, and when | [the semantics](guide::semantics) |
-//! | see what concurrent requests do | [concurrent requests](guide::concurrent_requests) |
-//! | see what browsers do with the cookie | [browsers](guide::browsers) |
-//! | list and end a user's sessions | [`Sessions`] and [the guide](guide::sessions_of_a_user) |
+//! | use a session in a handler | [`TypedSession`]; without its fields, [`SessionHandle`] |
+//! | change a setting | [all settings](guide::settings); [`SessionMiddleware::builder`] |
+//! | choose a store | [the stores](guide::getting_started#choose-a-store) |
+//! | know what is stored, when, and what happens on errors | [semantics](guide::semantics) |
+//! | know what concurrent requests do | [concurrent requests](guide::concurrent_requests) |
+//! | know what browsers do with the cookie | [browsers](guide::browsers) |
+//! | serve API clients, sign ids, use a proxy, protect forms | [clients](guide::clients) |
+//! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
+//! | run on Redis or Valkey | [Redis in production](guide::redis) |
+//! | encrypt sessions, or keep them in the cookie | [encrypted sessions](guide::sealing) |
 //! | show compliance | [OWASP ASVS 5.0](guide::asvs), line by line |
-//! | run it on Redis or Valkey | [Redis in production](guide::redis) |
-//! | know which crates it brings | [dependencies](guide::dependencies) |
-//! | write a store | [`SessionStore`] and [the guide](guide::writing_a_store) |
-//! | switch from another library | [their calls and ours](guide::coming_from) |
+//! | know what a session costs | [speed](guide::speed) |
+//! | know which crates come with it | [dependencies](guide::dependencies) |
+//! | write a store | [`store::SessionStore`]; [guide](guide::writing_a_store) |
+//! | move from another session library | [translated calls](guide::coming_from) |
 //!
 //! # Features
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `file` (on by default) | [`FileStore`]; needs the crates `rustix` and `tempfile` |
+//! | `file` (enabled by default) | [`FileStore`]; adds the crates `rustix` and `tempfile` |
 //! | `redis` | [`RedisStore`], for several processes or machines |
-//! | `redis-tls` | `rediss:` URLs, for Redis with TLS; needs the crate `rustls` |
-//! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; needs the crate `chacha20poly1305` |
-//! | `testing` | for tests: a kit that checks stores, a store that fails on demand, a fake clock |
+//! | `redis-tls` | [`RedisStore`] with TLS (`rediss:` URLs); adds the crate `rustls` |
+//! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; adds `chacha20poly1305` |
+//! | `testing` | for tests: a kit that checks stores, a store that fails, a fake clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -107,7 +108,8 @@ pub use {
     typed::{FieldMut, Session, TypedSession},
 };
 
-/// Used by generated code. It is not part of the public API and changes together with the derive.
+/// The items that generated code uses. They are not part of the public API, and change together
+/// with the derive.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
@@ -127,12 +129,12 @@ pub mod __private {
     };
 }
 
-// Ends the test process when a log line contains a secret. The published package has no watcher;
-// see `watch_logs.rs`.
+// Ends the test process if a log line contains a secret. The published package does not contain the
+// watcher; see `watch_logs.rs`.
 #[cfg(all(test, watch_logs))]
 use actix_typed_session_log_watch as _;
 
-/// The code of the README, as tests.
+/// Runs the code of the README as tests.
 #[cfg(all(doctest, feature = "file"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -29,8 +29,8 @@ use crate::{
 /// keeps its response, loses its changes, and sets no cookie.
 ///
 /// OWASP ASVS 5.0 requires that users can end all their other sessions (7.4.3), and can see and end
-/// each of them (7.5.2). Use [`destroy_others`](Self::destroy_others) for the first, and a page with
-/// [`list`](Self::list) and [`destroy`](Self::destroy) for the second.
+/// each of them (7.5.2). Use [`destroy_others`](Self::destroy_others) for the first, and a page
+/// with [`list`](Self::list) and [`destroy`](Self::destroy) for the second.
 ///
 /// # Examples
 /// ```
@@ -87,8 +87,8 @@ impl<T: Session> Sessions<T> {
     }
 
     /// Sets the middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), from which
-    /// [`last_seen`](StoredSession::last_seen) is computed. Defaults to 20 hours (72 000 000 ms), as
-    /// in the middleware.
+    /// [`last_seen`](StoredSession::last_seen) is computed. Defaults to 20 hours (72 000 000 ms),
+    /// as in the middleware.
     pub fn max_age(self, max_age: Duration) -> Self {
         Self { lifetimes: Lifetimes { idle: max_age, ..self.lifetimes }, ..self }
     }
@@ -308,8 +308,8 @@ impl<T: Session> Sessions<T> {
     /// ```
     ///
     /// # Errors
-    /// - [`SessionError::Conflict`] if a concurrent change wrote a `merge = "reject"` field that this
-    ///   one changes. Nothing is stored.
+    /// - [`SessionError::Conflict`] if a concurrent change wrote a `merge = "reject"` field that
+    ///   this one changes. Nothing is stored.
     /// - [`SessionError::Encode`] if a value cannot be stored. Nothing is stored.
     /// - [`SessionError::Store`] if the store fails. It may have stored the change.
     /// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.

@@ -61,9 +61,9 @@ pub trait Session: Sized + 'static {
 /// To continue without a session, extract `Option<TypedSession<T>>` or
 /// `Result<TypedSession<T>, SessionError>`.
 ///
-/// `TypedSession<Visitor>` is an alias of `VisitorSession`, the struct that the derive generates. It
-/// derefs to `Visitor`, but not mutably. The accessors are methods of `VisitorSession` itself, so
-/// the borrow checker accepts `session.set_views(session.views + 1)`.
+/// `TypedSession<Visitor>` is an alias of `VisitorSession`, the struct that the derive generates.
+/// It derefs to `Visitor`, but not mutably. The accessors are methods of `VisitorSession` itself,
+/// so the borrow checker accepts `session.set_views(session.views + 1)`.
 ///
 /// # Methods
 /// Besides the accessors of its fields, a session struct has these methods. The documentation of
