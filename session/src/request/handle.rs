@@ -37,7 +37,7 @@ use crate::{
 pub struct SessionHandle(Rc<RequestSession>);
 
 /// The state of a request's session. [`SessionHandle::status`] returns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
     /// The client has no stored session.

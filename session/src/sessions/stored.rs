@@ -13,7 +13,7 @@ use crate::{
 
 /// What [`enforce_limit`](super::sessions::Sessions::enforce_limit) does if a user has as many
 /// sessions as allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverLimit {
     /// Destroys the sessions that began first.
@@ -23,7 +23,7 @@ pub enum OverLimit {
 }
 
 /// A page of sessions that [`list`](super::sessions::Sessions::list) has found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionPage<T: Session> {
     /// The sessions, in the order in which they began.
@@ -50,6 +50,7 @@ pub struct SessionPage<T: Session> {
 ///     format!("{}: {}, last seen {}", session.public_id(), session.device, session.last_seen())
 /// }
 /// ```
+#[derive(Clone)]
 pub struct StoredSession<T> {
     pub(super) key: StoreKey,
     pub(super) record: Record,

@@ -66,9 +66,26 @@ pub trait FindByIndex: SessionStore {
 
 /// A page of sessions that [`find`](FindByIndex::find) has found.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct IndexPage {
     /// The sessions with their keys, in the order of their public ids.
     pub sessions: Vec<(StoreKey, Record)>,
     /// The value of `after` for the next page. `None`: this is the last page.
     pub next: Option<PublicId>,
+}
+
+impl IndexPage {
+    /// Creates a page of these sessions. `next` is the public id of the last one. `None`: there are
+    /// no more sessions.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::store::IndexPage;
+    ///
+    /// let empty = IndexPage::new(Vec::new(), None);
+    /// assert!(empty.sessions.is_empty());
+    /// ```
+    pub fn new(sessions: Vec<(StoreKey, Record)>, next: Option<PublicId>) -> Self {
+        Self { sessions, next }
+    }
 }

@@ -195,7 +195,8 @@ impl TouchRule {
 }
 
 /// What [`create`](SessionStore::create) did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CreateOutcome {
     /// The session is stored.
     Stored,
@@ -205,6 +206,7 @@ pub enum CreateOutcome {
 
 /// What [`update`](SessionStore::update) or [`rotate`](SessionStore::rotate) did.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum UpdateOutcome {
     /// The patch was applied.
     Applied {
