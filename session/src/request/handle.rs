@@ -103,8 +103,8 @@ impl SessionHandle {
     /// Gives the session a new id at the end of the request, and keeps its data. Call it when the
     /// client's rights change. A change of a `privilege` field does it automatically.
     ///
-    /// For a grace period of 10 s by default, requests with the old id read the session as it is
-    /// now and change nothing.
+    /// For a grace period of 10 s by default, requests with the old id read the session as it was
+    /// before this request, and change nothing.
     pub fn renew(&mut self) {
         let changes = &mut self.active().state.borrow_mut().changes;
         changes.intent = changes.intent.max(Intent::Renew);
@@ -164,7 +164,8 @@ impl SessionHandle {
     /// - [`SessionError::Conflict`] if another request has changed a `merge = "reject"` field that
     ///   this request changes. Nothing is stored. [`reload`](Self::reload) reads the stored value.
     /// - [`SessionError::ResponseSent`] if the client needs a new cookie, but the response head has
-    ///   been sent.
+    ///   been sent. The change that needs the cookie is
+    ///   [dropped](crate::guide::semantics#after-the-response-head), so that later saves work.
     /// - [`SessionError::Encode`] if a value cannot be stored. Nothing is stored, until the field
     ///   gets another value or the changes are dropped.
     /// - [`SessionError::Store`] if the store fails. The changes are kept for another try.
