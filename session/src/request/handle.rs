@@ -287,11 +287,19 @@ impl SessionHandle {
         Self(session)
     }
 
+    #[inline]
     pub(crate) fn active(&self) -> &ActiveSession {
         self.0.active()
     }
 
+    /// Counts the changes of what the fields read as.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.active().state.borrow().generation
+    }
+
     /// The fields of the session, for session structs.
+    #[inline]
     pub(crate) fn fields(&self) -> Fields<'_> {
         self.active().fields()
     }

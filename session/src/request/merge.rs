@@ -34,17 +34,17 @@ impl Merger {
     /// Makes the call with the patch. While another version than the patch expects is stored, merges
     /// the patch into that one and tries again.
     pub(crate) async fn write(
-        merger: Option<Self>,
+        self,
         key: &StoreKey,
         patch: &Patch,
         call: impl Fn(Patch) -> StoreFuture<UpdateOutcome> + Send + Sync,
     ) -> Result<UpdateOutcome, SessionError> {
-        match (merger, call(patch.clone()).await?) {
+        match call(patch.clone()).await? {
             // In a box, so that the usual way does not carry what this seldom one needs.
-            (Some(merger), UpdateOutcome::Conflict(current)) => {
-                Box::pin(merger.retry(key, patch, current, call)).await
+            UpdateOutcome::Conflict(current) => {
+                Box::pin(self.retry(key, patch, current, call)).await
             }
-            (_, updated) => Ok(updated),
+            updated => Ok(updated),
         }
     }
 

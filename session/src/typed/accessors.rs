@@ -20,7 +20,7 @@ impl<T: Session> Tracked<T> {
     /// Reads the struct from a loaded session.
     pub(super) fn open(handle: SessionHandle) -> Result<Self, SessionError> {
         let value = read(handle.fields())?;
-        let generation = handle.fields().generation();
+        let generation = handle.generation();
         Ok(Self { value, handle, generation })
     }
 
@@ -37,12 +37,12 @@ impl<T: Session> Tracked<T> {
 
     /// Whether another extractor changed the session's fields.
     fn is_behind(&self) -> bool {
-        self.generation != self.handle.fields().generation()
+        self.generation != self.handle.generation()
     }
 
     /// Notes that the struct shows all changes.
     fn set_current(&mut self) {
-        self.generation = self.handle.fields().generation();
+        self.generation = self.handle.generation();
     }
 
     /// Gives a field a value, unless that cannot be stored.
@@ -54,14 +54,17 @@ impl<T: Session> Tracked<T> {
             Snapshot::Sum(_) => Some((field.snapshot)((field.get)(&self.value))),
             Snapshot::Value(_) | Snapshot::Failed(_) => None,
         };
-        let adds_to_others = before.is_some() && self.is_behind();
-        self.refresh();
+        let is_behind = self.is_behind();
+        if is_behind {
+            self.refresh();
+        }
         if !matches!(after, Snapshot::Failed(_)) {
             *(field.get_mut)(&mut self.value) = value;
         }
         let fields = self.handle.fields();
         record_change(fields, field, before, after, || (field.snapshot)(&field.fresh()));
-        if adds_to_others {
+        if is_behind {
+            // What it shows of a sum is the sum of all changes.
             self.refresh();
         }
         self.set_current();
