@@ -175,7 +175,7 @@ async fn tls_is_checked_against_the_authority() {
 #[tokio::test]
 async fn an_acl_user_needs_no_more_than_the_guide_says() {
     let redis = RedisServer::start(Server::Redis);
-    let permissions = include_str!("../../session/src/guide/redis.md")
+    let permissions = include_str!("../../../session/src/guide/redis.md")
         .lines()
         .find_map(|line| line.strip_prefix("ACL SETUSER sessions on >secret "))
         .expect("the guide has a line that sets up the user");

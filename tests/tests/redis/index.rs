@@ -296,7 +296,7 @@ async fn a_cluster_forgets_the_entries_of_sessions_that_were_renewed_and_ended()
 async fn an_acl_user_needs_no_more_than_the_guide_says() {
     let it = It::start().await;
     it.plant(new_id(), &new_key(), 100);
-    let guide = include_str!("../../session/src/guide/redis.md");
+    let guide = include_str!("../../../session/src/guide/redis.md");
     let lines: Vec<_> = guide.lines().filter(|line| line.starts_with("ACL SETUSER ")).collect();
     assert_eq!(lines.len(), 2, "one for sessions, one for the index: {lines:?}");
     for line in lines {

@@ -1,0 +1,9 @@
+//! What a request does to its session, and the response to the client, over real sockets.
+
+mod concurrency;
+mod http;
+mod middlewares;
+mod node;
+mod renewal;
+mod sessions;
+mod transport;
