@@ -1,8 +1,8 @@
-//! What the user index costs in Redis: memory for each session, and how long it takes to list and to end the
-//! sessions of a user among very many.
+//! What the user index costs in Redis: memory for each session, and how long it takes to list and
+//! to end the sessions of a user among very many.
 //!
-//! `cargo run --release -p actix-typed-session-benches --bin index [sessions] [sessions of one user]`; the
-//! defaults are 1 000 000 and 10 000.
+//! `cargo run --release -p actix-typed-session-benches --bin index [sessions] [sessions of one
+//! user]`; the defaults are 1 000 000 and 10 000.
 
 use std::{
     env,
@@ -91,7 +91,7 @@ struct Filled {
     per_second: f64,
 }
 
-/// A server with so many sessions.
+/// A server with this number of sessions.
 async fn fill(all: u64, busy: u64, is_indexed: Indexed) -> Filled {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");

@@ -1,4 +1,5 @@
-//! The parts of a request, each by itself: `cargo bench -p actix-typed-session-benches --bench micro`.
+//! The parts of a request, each by itself: `cargo bench -p actix-typed-session-benches --bench
+//! micro`.
 
 use std::{cell::RefCell, hint::black_box, rc::Rc};
 
@@ -178,7 +179,8 @@ fn calls(criterion: &mut Criterion, name: &str, store: &impl SessionStore, recor
     });
 }
 
-/// What signing costs: compare with the same without a key, and with a forged cookie, which ends before the store.
+/// What signing costs: compare with the same without a key, and with a forged cookie, which ends
+/// before the store.
 async fn signatures(criterion: &Rc<RefCell<Criterion>>) {
     async fn read(session: TypedSession<One>) -> String {
         session.views.to_string()
@@ -243,7 +245,7 @@ fn records(criterion: &mut Criterion) {
         let record = site::record(fields);
         criterion.bench_function(&format!("commit to {fields} fields, in place"), |bencher| {
             let mut record = record.clone();
-            // Nobody shares it.
+            // It is not shared.
             patch.apply_in_place(&mut record).expect("it is live");
             bencher.iter(|| patch.apply_in_place(&mut record));
         });

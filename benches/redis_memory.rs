@@ -30,7 +30,7 @@ async fn main() {
     }
 }
 
-/// The memory that Redis uses for each session with so many fields of so many bytes.
+/// The memory that Redis uses for each session with `fields` fields of `bytes` bytes.
 async fn measure(fields: u64, bytes: u64) -> u64 {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");

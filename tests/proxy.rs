@@ -53,7 +53,7 @@ impl Proxy {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener");
         let address = listener.local_addr().expect("a bound port");
-        // A runtime of its own, so that it does not stop with the one of the test.
+        // Its own thread and runtime, so that it does not stop with the runtime of the test.
         thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(serve(listener, server, watched, counted));

@@ -84,7 +84,7 @@ impl RedisServer {
         started
     }
 
-    /// A server that answers TLS only, with a certificate of an authority of its own, whose PEM is
+    /// A server that answers TLS only, with a certificate of a new authority, whose PEM is
     /// returned too.
     pub fn start_tls(server: Server) -> (Self, String) {
         let mut started = Self::prepare(server);
@@ -272,8 +272,8 @@ fn authority_parameters() -> rcgen::CertificateParams {
     parameters
 }
 
-/// A port that nobody listens on, from a range that the system gives to no outgoing connection: none can
-/// take it while a server is being started again. Those of a cluster need a second one, 10 000 above.
+/// A free port. The system does not give ports of this range to outgoing connections, so it stays
+/// free while a server is started again. Nodes of a cluster need a second port, 10 000 above.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Programs that run at the same time begin at different places.
@@ -288,16 +288,16 @@ fn free_port() -> u16 {
     }
 }
 
-/// A program that is killed when this process ends, so that a test that is killed leaves no server behind.
-/// [`spawn`] it.
+/// A program that is killed when this process ends, so that a test that is killed leaves no server
+/// behind. [`spawn`] it.
 pub fn dying_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
-/// Starts a child from a thread that lasts: it dies with the thread that has started it, and a test's
-/// thread ends before other tests are done with a server they share.
+/// Starts a child from a thread that lasts: it dies with the thread that has started it, and a
+/// test's thread ends before other tests are done with a server they share.
 pub fn spawn(command: Command) -> Child {
     type Order = (Command, mpsc::Sender<Child>);
     static STARTER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
@@ -306,7 +306,7 @@ pub fn spawn(command: Command) -> Child {
         thread::spawn(move || {
             for (mut command, answer) in inbox {
                 let child = command.spawn().expect("`setpriv` comes with every Debian");
-                // OK because nobody else starts this child.
+                // OK because the receiver waits below.
                 let _ = answer.send(child);
             }
         });

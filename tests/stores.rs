@@ -50,7 +50,7 @@ pub fn redis_cluster() -> RedisStore {
 }
 
 /// Makes a test of each claim, on each kind of store. A claim is an async function that takes a
-/// [`Site`](crate::concurrency::Site).
+/// [`Site<()>`](crate::Site).
 #[macro_export]
 macro_rules! on_every_store {
     ($($claim:ident,)*) => {
@@ -61,28 +61,28 @@ macro_rules! on_every_store {
             use super::*;
             $crate::on!({
                 let store = ::actix_typed_session::MemoryStore::new();
-                $crate::concurrency::Site::with(store, $settings)
+                $crate::concurrency::site(store).settings($settings).start()
             }; $($claim,)*);
         }
 
         mod file {
             use super::*;
             $crate::on!({
-                $crate::concurrency::Site::with($crate::stores::files(), $settings)
+                $crate::concurrency::site($crate::stores::files()).settings($settings).start()
             }; $($claim,)*);
         }
 
         mod redis {
             use super::*;
             $crate::on!({
-                $crate::concurrency::Site::with($crate::stores::redis(), $settings)
+                $crate::concurrency::site($crate::stores::redis()).settings($settings).start()
             }; $($claim,)*);
         }
 
         mod redis_cluster {
             use super::*;
             $crate::on!({
-                $crate::concurrency::Site::with($crate::stores::redis_cluster(), $settings)
+                $crate::concurrency::site($crate::stores::redis_cluster()).settings($settings).start()
             }; $($claim,)*);
         }
     };

@@ -1,13 +1,12 @@
-//! The library in Chromium: what a browser really does with the cookie, with pages that it keeps, and with
-//! requests that other sites make it send.
+//! The library in Chromium: what a browser really does with the cookie, with pages that it keeps,
+//! and with requests that other sites make it send.
 
 use std::time::SystemTime;
 
 use actix_typed_session::{MemoryStore, conformance::Operation};
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Browser, Site,
-    browser::{Chromium, Profile},
+    Client, Site,
+    chromium::{Chromium, Profile},
     concurrency::{self, field},
     examples::{Example, build, start},
     serve,
@@ -37,7 +36,7 @@ impl Shop {
 
     /// What the shop shows to somebody who has got hold of a cookie.
     async fn shows_to(&self, cookie: &Cookie<'_>) -> String {
-        let mut thief = Browser::new(self.example.address);
+        let mut thief = Client::new(self.example.address);
         thief.cookies.insert(cookie.name().to_owned(), cookie.value().to_owned());
         thief.get("/").await.body
     }
@@ -95,7 +94,8 @@ async fn the_back_button_shows_nothing_private_after_logout() {
     log_in(&chromium, "ann").await;
     add_to_cart(&chromium, "a ring for bob").await;
     let stolen = chromium.cookie().await;
-    // Chromium keeps a page that is left for another address, scripts and all, unless it forbids that.
+    // Chromium keeps a page that is left for another address, scripts and all, unless it forbids
+    // that.
     chromium.click("Your devices").await;
     chromium.wait_for("You are logged in here").await;
     chromium.click("Back to the shop").await;
@@ -255,10 +255,10 @@ async fn a_restart_of_the_browser_ends_a_session_unless_it_is_persistent() {
 
 #[actix_web::test]
 async fn of_twenty_fetches_at_once_none_is_lost() {
-    let site = concurrency::Site::on(MemoryStore::new());
+    let site = concurrency::site(MemoryStore::new()).start();
     let profile = Profile::default();
     let chromium = profile.open().await;
-    let url = format!("http://{}/do", site.addresses[0]);
+    let url = format!("http://{}/do", site.address);
     chromium.open(&format!("{url}/name=ann")).await;
     let fetches = "const fetches = Array.from({ length: 20 }, (_, n) => \
             fetch(`/do/gate,count,tag=t${n}`)); \
@@ -294,7 +294,7 @@ const ATTACKS: [&str; 4] = [
         frame.onload = done; form.submit() })",
 ];
 
-/// A site that means no good, on a port of its own.
+/// The port of a hostile site.
 fn evil_site() -> u16 {
     let address = serve!(App::new().default_service(web::to(async || {
         HttpResponse::Ok().content_type("text/html").body("<!doctype html><p>Kittens")
@@ -347,7 +347,7 @@ async fn a_request_that_another_site_has_caused_carries_no_cookie() {
     chromium.run(&format!("const URL = '{url}/name=evil,view'; {form}")).await;
     chromium.wait_for("New views=1 name=evil").await;
     assert!(chromium.cookie().await.value() != cookie.value());
-    let mut ann = site.browser();
+    let mut ann = site.client();
     ann.cookies.insert(COOKIE.to_owned(), cookie.value().to_owned());
     assert_eq!(ann.act("read").await.body, "Loaded views=5 name=ann", "hers is untouched");
     chromium.close().await;
@@ -357,7 +357,7 @@ async fn a_request_that_another_site_has_caused_carries_no_cookie() {
 async fn forms_of_other_sites_and_ports_neither_change_the_cart_nor_log_anybody_in_or_out() {
     let shop = Shop::open();
     let evil = evil_site();
-    let page = Browser::new(shop.example.address).get("/").await.body;
+    let page = Client::new(shop.example.address).get("/").await.body;
     let (_, rest) = page.split_once("name=csrf value=").expect("the shop's forms have tokens");
     let token = rest.split('>').next().expect("its end");
     let profile = Profile::default();

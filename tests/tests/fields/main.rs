@@ -1,4 +1,5 @@
-//! What a field of a session promises: defaults, names, merge rules, privileges, and values that end.
+//! What a field of a session promises: defaults, names, merge rules, privileges, and values that
+//! end.
 
 mod merge;
 mod privilege;

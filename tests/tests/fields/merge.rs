@@ -1,4 +1,4 @@
-//! Where merging ends: a merge that cannot get through, and two structs with rules of their own.
+//! Where merging ends: a merge that never succeeds, and two structs with different rules.
 
 use std::sync::{
     Arc,
@@ -6,19 +6,14 @@ use std::sync::{
 };
 
 use actix_typed_session::{
-    Created, Grace, MemoryStore, Patch, Record, Session, SessionHandle, SessionMiddleware,
-    SessionStore, StoreError, StoreKey, Timestamp, TypedSession, Updated,
+    Created, Grace, MemoryStore, Patch, Record, Session, SessionHandle, SessionStore, StoreError,
+    StoreKey, Timestamp, TypedSession, Updated,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Browser,
-    concurrency::{Site, field},
-    serve,
+    Site,
+    concurrency::{self, field},
 };
-use actix_web::{
-    App, Responder,
-    web::{Data, get},
-};
+use actix_web::{Responder, web::Data};
 use serde_json::value::to_raw_value;
 
 /// A store whose sessions have always been changed by somebody else.
@@ -67,7 +62,7 @@ impl SessionStore for Restless {
 #[actix_web::test]
 async fn a_merge_that_never_gets_through_is_503_after_a_bounded_number_of_tries() {
     let store = Restless::default();
-    let site = Site::on(store.clone());
+    let site = concurrency::site(store.clone()).start();
     let mut browser = site.visitor("name=x").await;
     let response = browser.act("tag=a,name=y").await;
     assert_eq!((response.status, response.body.as_str()), (503, ""));
@@ -136,19 +131,14 @@ async fn of_two_structs_with_one_field_the_last_that_wrote_says_how_it_merges() 
     }
 
     let store = MemoryStore::new();
-    let sessions = SessionMiddleware::new(store.clone());
-    let mut browser = Browser::new(serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .app_data(Data::new(store.clone()))
-            .route("/begin", get().to(begin))
-            .route("/best_last", get().to(best_last))
-            .route("/latest_last", get().to(latest_last))
-            .route(
-                "/read",
-                get().to(async |session: TypedSession<Latest>| session.points.to_string())
-            )
-    ));
+    let site = Site::new(store.clone())
+        .data(store)
+        .route("/begin", begin)
+        .route("/best_last", best_last)
+        .route("/latest_last", latest_last)
+        .route("/read", async |session: TypedSession<Latest>| session.points.to_string())
+        .start();
+    let mut browser = site.client();
     browser.get("/begin").await;
     assert_eq!(browser.get("/best_last").await.status, 200);
     assert_eq!(browser.get("/read").await.body, "9");

@@ -1,5 +1,5 @@
-//! Session fixation (OWASP ASVS 5.0, 7.2.4): somebody plants an id, its victim logs in with it, in every way that
-//! there is, and the planted id is worth nothing.
+//! Session fixation (OWASP ASVS 5.0, 7.2.4): an attacker plants an id, and the victim logs in with
+//! it in every possible way. The planted id must be worth nothing then.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,9 +7,8 @@ use actix_typed_session::{
     FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId,
     SessionMiddleware, SessionMiddlewareBuilder, SessionStore, TypedSession,
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Browser, Gate, Response, serve};
-use actix_web::{App, Error, FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_typed_session_tests::{Client, Gate, Response, Site};
+use actix_web::{Error, FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -121,127 +120,97 @@ async fn save_and_stream(user: web::Path<u64>, mut session: TypedSession<Rights>
     })))
 }
 
-struct Site {
-    browser: Browser,
+fn site(
+    store: impl SessionStore,
     clock: FakeClock,
-    gate: Gate,
+    settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+) -> Site<()> {
+    Site::unwatched(SessionMiddleware::builder(store))
+        .clock(clock)
+        .settings(|it| settings(it.renewal_grace(GRACE)))
+        .route("/do/{steps}", act)
+        .route("/stream/{user}", stream)
+        .route("/save/{user}", save_and_stream)
+        .route(
+            "/account/{user}",
+            async |user: web::Path<u64>, mut session: TypedSession<Account>| {
+                session.set_user(Some(*user));
+                "ok"
+            },
+        )
+        .route(
+            "/old_roles/{role}",
+            async |role: web::Path<String>, mut session: TypedSession<OldRoles>| {
+                session.old_roles_mut().insert(role.into_inner());
+                "ok"
+            },
+        )
+        .start()
 }
 
-impl Site {
-    fn on(store: impl SessionStore, clock: FakeClock) -> Self {
-        Self::with(store, clock, |builder| builder)
-    }
+fn in_memory() -> Site<()> {
+    let clock = FakeClock::default();
+    site(MemoryStore::builder().clock(clock.clone()).build(), clock, |it| it)
+}
 
-    fn with(
-        store: impl SessionStore,
-        clock: FakeClock,
-        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
-    ) -> Self {
-        let sessions = SessionMiddleware::builder(store).clock(clock.clone());
-        let sessions = settings(sessions.renewal_grace(GRACE)).build().expect("valid settings");
-        let gate = Gate::default();
-        let data = web::Data::new(gate.clone());
-        let address = serve!(
-            App::new()
-                .app_data(data.clone())
-                .wrap(sessions.clone())
-                .route("/do/{steps}", web::get().to(act))
-                .route("/stream/{user}", web::get().to(stream))
-                .route("/save/{user}", web::get().to(save_and_stream))
-                .route(
-                    "/account/{user}",
-                    web::get().to(
-                        async |user: web::Path<u64>, mut session: TypedSession<Account>| {
-                            session.set_user(Some(*user));
-                            "ok"
-                        }
-                    )
-                )
-                .route(
-                    "/old_roles/{role}",
-                    web::get().to(
-                        async |role: web::Path<String>, mut session: TypedSession<OldRoles>| {
-                            session.old_roles_mut().insert(role.into_inner());
-                            "ok"
-                        }
-                    )
-                )
-        );
-        Self { browser: Browser::new(address), clock, gate }
-    }
+fn in_files(folder: &tempfile::TempDir) -> Site<()> {
+    let clock = FakeClock::default();
+    let store = FileStore::builder(folder.path()).clock(clock.clone()).build();
+    site(store.expect("a file store"), clock, |it| it)
+}
 
-    fn in_memory() -> Self {
-        let clock = FakeClock::default();
-        Self::on(MemoryStore::builder().clock(clock.clone()).build(), clock)
+/// Tries everything with an old id: at once, and when the grace period is over.
+async fn attack(site: &Site<()>, planted: &Client, victim: &mut Client, login: &str) {
+    const ATTEMPTS: [&str; 22] = [
+        "/do/read",
+        "/do/name=eve",
+        "/do/best=99",
+        "/do/user=9",
+        "/do/modify=9",
+        "/do/edit=9",
+        "/do/level=9",
+        "/do/role=eve",
+        "/do/account=9",
+        "/do/name=eve,save",
+        "/do/user=9,handle_save",
+        "/do/renew",
+        "/do/handle_renew",
+        "/do/reload,read",
+        "/do/touch",
+        "/do/regenerate,name=eve",
+        "/do/status=500",
+        "/account/9",
+        "/old_roles/eve",
+        "/stream/9",
+        "/do/destroy",
+        "/do/read",
+    ];
+    assert_ne!(planted.cookies, victim.cookies, "{login}: the login makes a new id");
+    let before = victim.act("read").await.text();
+    for attempt in ATTEMPTS {
+        let mut attacker = planted.clone();
+        let response = attacker.get(attempt).await;
+        assert_useless(&response, &format!("{login} against {attempt}"));
+        assert_ne!(attacker.cookies, victim.cookies, "{login} against {attempt}");
     }
-
-    fn in_files(folder: &tempfile::TempDir) -> Self {
-        let clock = FakeClock::default();
-        let store = FileStore::builder(folder.path()).clock(clock.clone()).build();
-        Self::on(store.expect("a file store"), clock)
+    assert_eq!(victim.act("read").await.text(), before, "{login}");
+    site.clock().advance(GRACE);
+    for attempt in ATTEMPTS {
+        let mut attacker = planted.clone();
+        let response = attacker.get(attempt).await;
+        assert_useless(&response, &format!("{login} against a late {attempt}"));
+        assert_ne!(attacker.cookies, victim.cookies, "{login} against a late {attempt}");
+        assert_ne!(attacker.cookies, planted.cookies, "the old id is unknown");
     }
+    let response = victim.act("read").await;
+    assert_eq!(response.text(), before, "{login}");
+    assert_eq!(response.set_cookie(), None, "{login}: the session is live under its id");
+}
 
-    /// A browser whose session and id somebody else knows.
-    async fn planted(&self, steps: &str) -> Browser {
-        let mut browser = self.browser.clone();
-        browser.act(steps).await;
-        browser.cookie();
-        browser
-    }
-
-    /// Tries everything with an old id: at once, and when the grace period is over.
-    async fn attack(&self, planted: &Browser, victim: &mut Browser, login: &str) {
-        const ATTEMPTS: [&str; 22] = [
-            "/do/read",
-            "/do/name=eve",
-            "/do/best=99",
-            "/do/user=9",
-            "/do/modify=9",
-            "/do/edit=9",
-            "/do/level=9",
-            "/do/role=eve",
-            "/do/account=9",
-            "/do/name=eve,save",
-            "/do/user=9,handle_save",
-            "/do/renew",
-            "/do/handle_renew",
-            "/do/reload,read",
-            "/do/touch",
-            "/do/regenerate,name=eve",
-            "/do/status=500",
-            "/account/9",
-            "/old_roles/eve",
-            "/stream/9",
-            "/do/destroy",
-            "/do/read",
-        ];
-        assert_ne!(planted.cookies, victim.cookies, "{login}: the login makes a new id");
-        let before = victim.act("read").await.text();
-        for attempt in ATTEMPTS {
-            let mut attacker = planted.clone();
-            let response = attacker.get(attempt).await;
-            self.assert_useless(&response, &format!("{login} against {attempt}"));
-            assert_ne!(attacker.cookies, victim.cookies, "{login} against {attempt}");
-        }
-        assert_eq!(victim.act("read").await.text(), before, "{login}");
-        self.clock.advance(GRACE);
-        for attempt in ATTEMPTS {
-            let mut attacker = planted.clone();
-            let response = attacker.get(attempt).await;
-            self.assert_useless(&response, &format!("{login} against a late {attempt}"));
-            assert_ne!(attacker.cookies, victim.cookies, "{login} against a late {attempt}");
-            assert_ne!(attacker.cookies, planted.cookies, "the old id is unknown");
-        }
-        let response = victim.act("read").await;
-        assert_eq!(response.text(), before, "{login}");
-        assert_eq!(response.set_cookie(), None, "{login}: the session is live under its id");
-    }
-
-    fn assert_useless(&self, response: &Response, what: &str) {
-        assert!([200, 409, 500].contains(&response.status), "{what}: {response:?}");
-        for secret in ["ann", "user=7", "admin", "level=7"] {
-            assert!(!response.body.contains(secret), "{what}: {response:?}");
-        }
+fn assert_useless(response: &Response, what: &str) {
+    assert!([200, 409, 500].contains(&response.status), "{what}: {response:?}");
+    for secret in ["ann", "user=7", "admin", "level=7"] {
+        assert!(!response.body.contains(secret), "{what}: {response:?}");
     }
 }
 
@@ -285,64 +254,58 @@ const LOGINS: [(&str, &str); 34] = [
     ("/do/user=7,level=7,role=admin", "ann best=1 user=7 level=7 roles=admin"),
 ];
 
-async fn no_login_leaves_a_planted_id_of_use(site: Site) {
+async fn no_login_leaves_a_planted_id_of_use(site: Site<()>) {
     for (login, expected) in LOGINS {
-        let planted = site.planted("name=ann,best=1").await;
+        let planted = site.visitor("name=ann,best=1").await;
         let mut victim = planted.clone();
         let response = victim.get(login).await;
         assert_eq!(response.body, expected, "{login}");
-        site.attack(&planted, &mut victim, login).await;
+        attack(&site, &planted, &mut victim, login).await;
     }
 }
 
 #[actix_web::test]
 async fn no_login_leaves_a_planted_id_of_use_in_memory() {
-    no_login_leaves_a_planted_id_of_use(Site::in_memory()).await;
+    no_login_leaves_a_planted_id_of_use(in_memory()).await;
 }
 
 #[actix_web::test]
 async fn no_login_leaves_a_planted_id_of_use_in_files() {
     let folder = tempfile::tempdir().expect("a folder");
-    no_login_leaves_a_planted_id_of_use(Site::in_files(&folder)).await;
+    no_login_leaves_a_planted_id_of_use(in_files(&folder)).await;
 }
 
 #[actix_web::test]
 async fn a_login_that_is_merged_with_the_attackers_changes_leaves_no_id_of_use() {
-    let site = Site::in_memory();
+    let site = in_memory();
     for (login, theirs, expected) in [
         ("best=5,user=7", "best=9", "ann best=9 user=7 level=0 roles="),
         ("role=admin", "best=9", "ann best=9 user=0 level=0 roles=admin"),
         ("best=5,level=7,save", "name=bob,best=9", "bob best=9 user=0 level=7 roles="),
         ("best=5,account=7", "best=9", "ann best=9 user=7 level=0 roles="),
     ] {
-        let planted = site.planted("name=ann,best=1").await;
-        let mut victim = planted.clone();
+        let planted = site.visitor("name=ann,best=1").await;
         let steps = format!("gate,{login}");
-        let request = actix_web::rt::spawn(async move {
-            let response = victim.act(&steps).await;
-            (response, victim)
-        });
-        site.gate.arrival().await;
+        let request = site.held(&planted, &steps).await;
         assert_eq!(planted.clone().act(theirs).await.set_cookie(), None);
-        site.gate.open();
-        let (response, mut victim) = request.await.expect("the request ends");
+        let (response, mut victim) = site.release_both(request).await;
         assert_eq!(response.status, 200, "{login}");
         assert_eq!(victim.act("read").await.body, expected, "{login}");
-        site.attack(&planted, &mut victim, login).await;
+        attack(&site, &planted, &mut victim, login).await;
     }
 }
 
 #[actix_web::test]
 async fn a_login_after_the_head_was_sent_fails_and_stores_nothing() {
-    let site = Site::in_memory();
-    let mut planted = site.planted("name=ann,best=1").await;
+    let site = in_memory();
+    let mut planted = site.visitor("name=ann,best=1").await;
     let response = planted.clone().get("/stream/7").await;
     assert_eq!((response.body.as_str(), response.set_cookie()), ("too late", None));
     assert_eq!(planted.act("read").await.body, "ann best=1 user=0 level=0 roles=");
 }
 
-/// The application's own fault, which the library does not let through: who can choose the id that a visitor gets
-/// has planted it.
+/// The application's own fault, which the library does not let through: who can choose the id that
+/// a visitor gets has planted it.
 #[actix_web::test]
 async fn a_generator_that_returns_what_the_client_presents_plants_no_id() {
     let clock = FakeClock::default();
@@ -357,11 +320,11 @@ async fn a_generator_that_returns_what_the_client_presents_plants_no_id() {
         })
     };
     for site in [
-        Site::with(memory, clock.clone(), adopting),
-        Site::with(files.expect("a file store"), clock.clone(), adopting),
+        site(memory, clock.clone(), adopting),
+        site(files.expect("a file store"), clock.clone(), adopting),
     ] {
         for (begin, login) in [
-            // An id that nobody has.
+            // An unknown id.
             ("", "user=7"),
             ("", "name=ann,user=7,save"),
             ("", "regenerate,user=7"),
@@ -376,7 +339,7 @@ async fn a_generator_that_returns_what_the_client_presents_plants_no_id() {
             ("name=mallory;destroy", "user=7"),
             ("name=mallory;renew", "regenerate,user=7"),
         ] {
-            let mut attacker = site.browser.clone();
+            let mut attacker = site.client();
             let id = SessionId::random();
             attacker.cookies.insert("__Host-session".to_owned(), id.as_str().to_owned());
             let mut ended = None;
@@ -404,19 +367,19 @@ async fn a_generator_that_returns_what_the_client_presents_plants_no_id() {
 
 #[actix_web::test]
 async fn rights_that_are_lost_renew_the_id_as_well() {
-    let site = Site::in_memory();
+    let site = in_memory();
     for logout in ["leave", "user=", "modify=", "edit=", "account=", "leave,save", "level=-7"] {
-        let mut victim = site.planted("name=ann,user=7,level=7").await;
+        let mut victim = site.visitor("name=ann,user=7,level=7").await;
         let before = victim.clone();
         victim.act(logout).await;
-        site.attack(&before, &mut victim, logout).await;
+        attack(&site, &before, &mut victim, logout).await;
     }
 }
 
 #[actix_web::test]
 async fn what_changes_no_right_keeps_the_id() {
-    let site = Site::in_memory();
-    let mut browser = site.planted("name=ann,user=7,level=7,role=admin").await;
+    let site = in_memory();
+    let mut browser = site.visitor("name=ann,user=7,level=7,role=admin").await;
     let cookies = browser.cookies.clone();
     for steps in [
         "user=7",
@@ -442,8 +405,8 @@ async fn what_changes_no_right_keeps_the_id() {
 
 #[actix_web::test]
 async fn a_login_that_ends_in_a_server_error_is_none() {
-    let site = Site::in_memory();
-    let mut browser = site.planted("name=ann,best=1").await;
+    let site = in_memory();
+    let mut browser = site.visitor("name=ann,best=1").await;
     let cookies = browser.cookies.clone();
     for login in ["user=7", "level=7", "role=admin", "account=7", "user=7,handle_renew", "modify=7"]
     {
@@ -456,7 +419,7 @@ async fn a_login_that_ends_in_a_server_error_is_none() {
 
 #[actix_web::test]
 async fn a_slow_request_of_the_attacker_changes_nothing_after_the_login() {
-    let site = Site::in_memory();
+    let site = in_memory();
     for steps in [
         "name=eve",
         "user=9",
@@ -469,19 +432,16 @@ async fn a_slow_request_of_the_attacker_changes_nothing_after_the_login() {
         "regenerate",
         "name=eve,save",
     ] {
-        let planted = site.planted("name=ann,best=1").await;
-        let mut attacker = planted.clone();
+        let planted = site.visitor("name=ann,best=1").await;
         let path = format!("gate,{steps}");
-        let request = actix_web::rt::spawn(async move { attacker.act(&path).await });
-        site.gate.arrival().await;
+        let request = site.held(&planted, &path).await;
         let mut victim = planted.clone();
         victim.act("user=7").await;
-        site.gate.open();
-        let response = request.await.expect("the request ends");
+        let response = site.release(request).await;
         assert_eq!(response.set_cookie().filter(|_| !response.removes_cookie()), None, "{steps}");
         let now = victim.act("read").await;
         assert_eq!(now.body, "ann best=1 user=7 level=0 roles=", "{steps}");
-        site.attack(&planted, &mut victim, steps).await;
+        attack(&site, &planted, &mut victim, steps).await;
     }
 }
 
@@ -500,33 +460,21 @@ async fn a_privilege_renews_the_id_under_whatever_name_it_is_stored() {
         #[session(privilege, rename = "r")]
         role: u64,
     }
-    let sessions = SessionMiddleware::new(MemoryStore::new());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route(
-                "/renamed",
-                web::get().to(async |mut session: TypedSession<Renamed>| {
-                    session.set_user(session.user + 1);
-                    "ok"
-                })
-            )
-            .route(
-                "/in_namespace",
-                web::get().to(async |mut session: TypedSession<Shop>| {
-                    session.set_user(session.user + 1);
-                    "ok"
-                })
-            )
-            .route(
-                "/renamed_in_namespace",
-                web::get().to(async |mut session: TypedSession<Shop>| {
-                    session.set_role(session.role + 1);
-                    "ok"
-                })
-            )
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/renamed", async |mut session: TypedSession<Renamed>| {
+            session.set_user(session.user + 1);
+            "ok"
+        })
+        .route("/in_namespace", async |mut session: TypedSession<Shop>| {
+            session.set_user(session.user + 1);
+            "ok"
+        })
+        .route("/renamed_in_namespace", async |mut session: TypedSession<Shop>| {
+            session.set_role(session.role + 1);
+            "ok"
+        })
+        .start();
+    let mut browser = site.client();
     browser.get("/renamed").await;
     for path in ["/renamed", "/in_namespace", "/renamed_in_namespace"] {
         let planted = browser.cookie().to_owned();

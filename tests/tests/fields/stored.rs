@@ -2,22 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use actix_typed_session::{
-    MemoryStore, Session, SessionMiddleware, TypedSession,
-    conformance::{FaultyStore, Operation},
-};
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Browser, serve};
+use actix_typed_session::{Session, TypedSession};
+use actix_typed_session_tests::{Client, Site};
 use actix_web::{
-    App, HttpRequest, HttpResponse, Responder,
+    HttpRequest, HttpResponse, Responder,
     web::{self, ServiceConfig},
 };
 
-/// Serves routes with one store, so that several structs, like several releases of a program, see the
-/// same sessions.
-async fn browse(routes: fn(&mut ServiceConfig)) -> Browser {
-    let sessions = SessionMiddleware::new(MemoryStore::new());
-    Browser::new(serve!(App::new().wrap(sessions.clone()).configure(routes)))
+/// Serves routes with one store, so that several structs, like several releases of a program, see
+/// the same sessions.
+async fn browse(routes: fn(&mut ServiceConfig)) -> Client {
+    Site::in_memory().configure(routes).start().client()
 }
 
 #[derive(Session)]
@@ -263,22 +258,19 @@ async fn a_map_in_another_order_is_not_a_change() {
     struct Maps {
         map: HashMap<u32, u32>,
     }
-    let store = FaultyStore::new(MemoryStore::new());
-    let sessions = SessionMiddleware::new(store.clone());
-    let address = serve!(App::new().wrap(sessions.clone()).route(
-        "/",
-        web::get().to(async |mut session: TypedSession<Maps>| {
+    let site = Site::in_memory()
+        .route("/", async |mut session: TypedSession<Maps>| {
             session.set_map((0..50).map(|n| (n, n)).collect());
             session.map_mut().entry(1).and_modify(|n| *n += 0);
             "ok"
         })
-    ));
-    let mut browser = Browser::new(address);
+        .start();
+    let mut browser = site.client();
     for _ in 0..5 {
-        // Each map iterates in an order of its own.
+        // Each map iterates in another order.
         browser.get("/").await;
     }
-    assert_eq!((store.calls(Operation::Create), store.calls(Operation::Update)), (1, 0));
+    assert_eq!(site.store_calls(), "create 1, load 4");
 }
 
 #[actix_web::test]

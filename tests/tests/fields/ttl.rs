@@ -10,12 +10,10 @@ use std::{
 
 use actix_typed_session::{
     Clock, FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId,
-    SessionMiddleware, SessionStore, StoreKey, Timestamp, TypedSession,
-    conformance::{FaultyStore, Operation},
+    SessionMiddleware, SessionStore, StoreKey, Timestamp, TypedSession, conformance::Operation,
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Browser, Gate, serve};
-use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_typed_session_tests::{Client, Gate, Site};
+use actix_web::{FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MS: Duration = Duration::from_millis(1);
@@ -64,7 +62,7 @@ fn show(account: &Account) -> String {
     )
 }
 
-/// Does what the steps in the path say, one after the other, and tells what the session looks like then.
+/// Takes the steps in the path one after the other, and shows the session as it is then.
 async fn act(
     steps: web::Path<String>,
     mut session: TypedSession<Account>,
@@ -106,150 +104,151 @@ async fn act(
     Ok(HttpResponse::build(status).body(show(&session)))
 }
 
-struct Site {
-    store: FaultyStore<MemoryStore>,
-    clock: FakeClock,
-    gate: Gate,
-    browser: Browser,
+/// A site, and the client that visits it.
+struct Visit {
+    site: Site,
+    browser: Client,
 }
 
-impl Site {
+impl Visit {
     fn start() -> Self {
-        let clock = FakeClock::default();
-        let store = FaultyStore::new(MemoryStore::builder().clock(clock.clone()).build());
-        let sessions = SessionMiddleware::builder(store.clone()).clock(clock.clone());
-        let sessions = sessions.build().expect("valid settings");
-        let gate = Gate::default();
-        let data = web::Data::new(gate.clone());
-        let address = serve!(
-            App::new()
-                .app_data(data.clone())
-                .wrap(sessions.clone())
-                .route("/do/{steps}", web::get().to(act))
-                .route("/old/{step}", web::get().to(old))
-                .route("/strict", web::get().to(strict))
-        );
-        Self { store, clock, gate, browser: Browser::new(address) }
+        let site = Site::in_memory()
+            .route("/do/{steps}", act)
+            .route("/old/{step}", old)
+            .route("/older", older)
+            .route("/strict", strict)
+            .start();
+        Self { browser: site.client(), site }
+    }
+
+    fn clock(&self) -> &FakeClock {
+        self.site.clock()
     }
 
     async fn act(&mut self, steps: &str) -> String {
         self.browser.act(steps).await.text()
     }
 
-    /// What the store has under this name for the browser.
+    /// What the store has under this name.
     async fn stored(&self, name: &str) -> Option<String> {
         let id = SessionId::new(self.browser.cookie()).expect("the cookie is the id");
-        let record = self.store.load(&StoreKey::from(&id)).await.expect("the store works");
+        let record = self.site.store.load(&StoreKey::from(&id)).await.expect("the store works");
         let record = record.expect("the session is live");
         record.field(name).map(|json| json.get().to_owned())
+    }
+
+    /// How often the stored session was changed.
+    fn changes(&self) -> u64 {
+        let store = &self.site.store;
+        store.calls(Operation::Update) + store.calls(Operation::Rotate)
     }
 }
 
 #[actix_web::test]
 async fn a_value_ends_while_its_session_goes_on() {
-    let mut site = Site::start();
-    site.act("name=ann,code=123,tries=1").await;
-    site.clock.advance(90_000 * MS - MS);
-    assert_eq!(site.act("read").await, "200 ann unsure 123 1", "each to the millisecond");
-    site.clock.advance(MS);
-    assert_eq!(site.act("read").await, "200 ann unsure 123 3");
-    site.clock.advance(10 * MINUTE - 90_000 * MS - MS);
-    assert_eq!(site.act("read").await, "200 ann unsure 123 3");
-    site.clock.advance(MS);
-    assert_eq!(site.act("read").await, "200 ann unsure none 3");
-    site.clock.advance(600 * MINUTE);
-    assert_eq!(site.act("read").await, "200 ann unsure none 3", "no use brings it back");
+    let mut visit = Visit::start();
+    visit.act("name=ann,code=123,tries=1").await;
+    visit.clock().advance(90_000 * MS - MS);
+    assert_eq!(visit.act("read").await, "200 ann unsure 123 1", "each to the millisecond");
+    visit.clock().advance(MS);
+    assert_eq!(visit.act("read").await, "200 ann unsure 123 3");
+    visit.clock().advance(10 * MINUTE - 90_000 * MS - MS);
+    assert_eq!(visit.act("read").await, "200 ann unsure 123 3");
+    visit.clock().advance(MS);
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3");
+    visit.clock().advance(600 * MINUTE);
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3", "no use brings it back");
 }
 
 #[actix_web::test]
 async fn a_repeated_step_up_lasts_longer_though_its_value_is_equal() {
-    let mut site = Site::start();
-    site.act("name=ann,sure").await;
-    site.clock.advance(10 * MINUTE);
-    site.act("sure").await;
-    site.clock.advance(15 * MINUTE - MS);
-    assert_eq!(site.act("read").await, "200 ann sure none 3");
-    site.clock.advance(MS);
-    assert_eq!(site.act("read").await, "200 ann unsure none 3");
+    let mut visit = Visit::start();
+    visit.act("name=ann,sure").await;
+    visit.clock().advance(10 * MINUTE);
+    visit.act("sure").await;
+    visit.clock().advance(15 * MINUTE - MS);
+    assert_eq!(visit.act("read").await, "200 ann sure none 3");
+    visit.clock().advance(MS);
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3");
 }
 
 #[actix_web::test]
 async fn what_changes_nothing_leaves_the_end_alone() {
-    let mut site = Site::start();
-    site.act("name=ann,code=123,sure,tries=1").await;
-    site.clock.advance(MINUTE);
-    let cookies = site.browser.cookies.clone();
-    assert_eq!(site.act("look").await, "200 ann sure 123 1");
-    site.clock.advance(MINUTE);
-    assert_eq!(site.act("look").await, "200 ann sure 123 3");
-    site.clock.advance(13 * MINUTE);
-    assert_eq!(site.act("look").await, "200 ann unsure none 3");
-    assert_eq!((site.store.calls(Operation::Update), site.store.calls(Operation::Rotate)), (0, 0));
-    assert_eq!(site.browser.cookies, cookies);
+    let mut visit = Visit::start();
+    visit.act("name=ann,code=123,sure,tries=1").await;
+    visit.clock().advance(MINUTE);
+    let cookies = visit.browser.cookies.clone();
+    assert_eq!(visit.act("look").await, "200 ann sure 123 1");
+    visit.clock().advance(MINUTE);
+    assert_eq!(visit.act("look").await, "200 ann sure 123 3");
+    visit.clock().advance(13 * MINUTE);
+    assert_eq!(visit.act("look").await, "200 ann unsure none 3");
+    assert_eq!(visit.changes(), 0);
+    assert_eq!(visit.browser.cookies, cookies);
 }
 
 #[actix_web::test]
 async fn a_guard_that_changes_the_value_begins_its_time_anew() {
-    let mut site = Site::start();
-    site.act("code=1").await;
-    site.clock.advance(9 * MINUTE);
-    site.act("edit=2").await;
-    site.clock.advance(9 * MINUTE);
-    assert_eq!(site.act("read").await, "200  unsure 12 3");
-    site.clock.advance(MINUTE);
-    assert_eq!(site.act("read").await, "200  unsure none 3");
+    let mut visit = Visit::start();
+    visit.act("code=1").await;
+    visit.clock().advance(9 * MINUTE);
+    visit.act("edit=2").await;
+    visit.clock().advance(9 * MINUTE);
+    assert_eq!(visit.act("read").await, "200  unsure 12 3");
+    visit.clock().advance(MINUTE);
+    assert_eq!(visit.act("read").await, "200  unsure none 3");
 }
 
 #[actix_web::test]
 async fn a_default_over_an_absent_value_is_no_change() {
     const DEFAULTS: &str = "sure=no,no_code,take,tries=3";
-    let mut site = Site::start();
-    site.act(DEFAULTS).await;
-    site.act("code=1,take,sure,sure=no,tries=1,tries=3").await;
-    assert!(site.browser.cookies.is_empty(), "there is nothing to store");
-    site.act("name=ann,code=123,sure,tries=1").await;
-    site.clock.advance(15 * MINUTE);
-    let cookies = site.browser.cookies.clone();
-    assert_eq!(site.act(DEFAULTS).await, "200 ann unsure none 3");
-    assert_eq!(site.act("sure,sure=no,code=4,no_code").await, "200 ann unsure none 3");
-    assert_eq!((site.store.calls(Operation::Update), site.store.calls(Operation::Rotate)), (0, 0));
-    assert_eq!(site.browser.cookies, cookies);
+    let mut visit = Visit::start();
+    visit.act(DEFAULTS).await;
+    visit.act("code=1,take,sure,sure=no,tries=1,tries=3").await;
+    assert!(visit.browser.cookies.is_empty(), "there is nothing to store");
+    visit.act("name=ann,code=123,sure,tries=1").await;
+    visit.clock().advance(15 * MINUTE);
+    let cookies = visit.browser.cookies.clone();
+    assert_eq!(visit.act(DEFAULTS).await, "200 ann unsure none 3");
+    assert_eq!(visit.act("sure,sure=no,code=4,no_code").await, "200 ann unsure none 3");
+    assert_eq!(visit.changes(), 0);
+    assert_eq!(visit.browser.cookies, cookies);
 }
 
 #[actix_web::test]
 async fn the_default_ends_a_value_and_stores_nothing() {
     for end in ["no_code", "take", "code=other,save,take"] {
-        let mut site = Site::start();
-        site.act("name=ann,code=123,tries=1").await;
-        let until = site.clock.now().saturating_add(10 * MINUTE).as_unix_ms();
-        assert_eq!(site.stored("code").await, Some(format!("[{until},\"123\"]")));
-        assert_eq!(site.act(&format!("{end},tries=3")).await, "200 ann unsure none 3");
-        assert_eq!((site.stored("code").await, site.stored("left").await), (None, None), "{end}");
-        assert_eq!(site.act("take").await, "200 ann unsure none 3");
+        let mut visit = Visit::start();
+        visit.act("name=ann,code=123,tries=1").await;
+        let until = visit.clock().now().saturating_add(10 * MINUTE).as_unix_ms();
+        assert_eq!(visit.stored("code").await, Some(format!("[{until},\"123\"]")));
+        assert_eq!(visit.act(&format!("{end},tries=3")).await, "200 ann unsure none 3");
+        assert_eq!((visit.stored("code").await, visit.stored("left").await), (None, None), "{end}");
+        assert_eq!(visit.act("take").await, "200 ann unsure none 3");
     }
 }
 
 #[actix_web::test]
 async fn of_two_requests_that_take_a_code_at_once_one_fails() {
-    let mut site = Site::start();
-    site.act("name=ann,code=123").await;
+    let mut visit = Visit::start();
+    visit.act("name=ann,code=123").await;
     let requests: Vec<_> = (0..2)
         .map(|_| {
-            let mut browser = site.browser.clone();
+            let mut browser = visit.browser.clone();
             actix_web::rt::spawn(async move { browser.act("gate,take").await.status })
         })
         .collect();
     for _ in &requests {
-        site.gate.arrival().await;
+        visit.site.gate.arrival().await;
     }
-    requests.iter().for_each(|_| site.gate.open());
+    requests.iter().for_each(|_| visit.site.gate.open());
     let mut statuses = Vec::new();
     for request in requests {
         statuses.push(request.await.expect("the request ends"));
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409]);
-    assert_eq!(site.act("read").await, "200 ann unsure none 3");
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3");
 }
 
 #[actix_web::test]
@@ -268,12 +267,12 @@ async fn nothing_that_a_request_does_brings_an_ended_value_back() {
         "handle_renew",
         "status=500",
     ] {
-        let mut site = Site::start();
-        site.act("name=ann,code=123,sure,tries=1").await;
-        site.clock.advance(15 * MINUTE);
-        let text = site.act(steps).await;
+        let mut visit = Visit::start();
+        visit.act("name=ann,code=123,sure,tries=1").await;
+        visit.clock().advance(15 * MINUTE);
+        let text = visit.act(steps).await;
         assert!(text.ends_with("unsure none 3"), "{steps}: {text}");
-        let text = site.act("read").await;
+        let text = visit.act("read").await;
         assert!(text.ends_with("unsure none 3"), "{steps}: {text}");
     }
 }
@@ -290,21 +289,15 @@ async fn a_request_that_has_seen_a_value_keeps_it_to_itself() {
         ("reload", "unsure none 3"),
         ("name=bob,save,again", "unsure none 3"),
     ] {
-        let mut site = Site::start();
-        site.act("name=ann,code=123,sure,tries=1").await;
-        let mut slow = site.browser.clone();
+        let mut visit = Visit::start();
+        visit.act("name=ann,code=123,sure,tries=1").await;
         let path = format!("gate,{steps}");
-        let request = actix_web::rt::spawn(async move {
-            let response = slow.act(&path).await;
-            (response, slow)
-        });
-        site.gate.arrival().await;
-        site.clock.advance(15 * MINUTE);
-        site.gate.open();
-        let (response, slow) = request.await.expect("the request ends");
+        let request = visit.site.held(&visit.browser, &path).await;
+        visit.clock().advance(15 * MINUTE);
+        let (response, slow) = visit.site.release_both(request).await;
         assert!(response.text().ends_with(seen), "{steps}: {response:?}");
-        site.browser = slow;
-        let text = site.act("read").await;
+        visit.browser = slow;
+        let text = visit.act("read").await;
         assert!(text.ends_with("unsure none 3"), "{steps}: {text}");
     }
 }
@@ -314,16 +307,11 @@ async fn a_clock_that_is_set_back_revives_nothing_that_a_request_has_seen_end() 
     let watch = Watch::default();
     watch.set(1_000_000);
     let store = MemoryStore::builder().clock(watch.clone()).build();
-    let sessions = SessionMiddleware::builder(store).clock(watch.clone());
-    let sessions = sessions.build().expect("valid settings");
-    let data = (web::Data::new(watch.clone()), web::Data::new(Gate::default()));
-    let mut browser = Browser::new(serve!(
-        App::new()
-            .app_data(data.0.clone())
-            .app_data(data.1.clone())
-            .wrap(sessions.clone())
-            .route("/do/{steps}", web::get().to(act))
-    ));
+    let site = Site::unwatched(SessionMiddleware::builder(store).clock(watch.clone()))
+        .data(watch.clone())
+        .route("/do/{steps}", act)
+        .start();
+    let mut browser = site.client();
     browser.act("name=ann,code=123").await;
     for steps in ["again", "reload", "name=bob,again", "again,reload,take,again"] {
         watch.set(1_600_000);
@@ -345,32 +333,24 @@ async fn a_struct_without_such_fields_does_not_ask_for_the_time() {
         views: u64,
     }
     let watch = Watch::default();
-    let sessions = SessionMiddleware::builder(MemoryStore::new()).clock(watch.clone());
-    let sessions = sessions.build().expect("valid settings");
-    let mut browser = Browser::new(serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route(
-                "/once",
-                web::get().to(async |mut session: TypedSession<Plain>| {
-                    session.set_views(session.views + 1);
-                    "ok"
-                })
-            )
-            .route(
-                "/often",
-                web::get().to(
-                    async |mut session: TypedSession<Plain>,
-                           _a: TypedSession<Plain>,
-                           _b: TypedSession<Plain>| {
-                        session.set_views(session.views + 1);
-                        session.modify(|plain| plain.views += 1);
-                        *session.views_mut() += 1;
-                        "ok"
-                    }
-                )
-            )
-    ));
+    let site = Site::unwatched(SessionMiddleware::builder(MemoryStore::new()).clock(watch.clone()))
+        .route("/once", async |mut session: TypedSession<Plain>| {
+            session.set_views(session.views + 1);
+            "ok"
+        })
+        .route(
+            "/often",
+            async |mut session: TypedSession<Plain>,
+                   _a: TypedSession<Plain>,
+                   _b: TypedSession<Plain>| {
+                session.set_views(session.views + 1);
+                session.modify(|plain| plain.views += 1);
+                *session.views_mut() += 1;
+                "ok"
+            },
+        )
+        .start();
+    let mut browser = site.client();
     browser.get("/once").await;
     let mut reads = Vec::new();
     for path in ["/once", "/often"] {
@@ -381,7 +361,7 @@ async fn a_struct_without_such_fields_does_not_ask_for_the_time() {
     assert_eq!(reads[0], reads[1]);
 }
 
-/// The same session in a release that knows of no `ttl`.
+/// The same session in a release without `ttl`.
 #[derive(Session)]
 struct Old {
     name: String,
@@ -415,92 +395,88 @@ async fn strict(session: TypedSession<Strict>) -> String {
 
 #[actix_web::test]
 async fn a_value_from_before_the_field_had_a_ttl_reads_as_absent() {
-    let mut site = Site::start();
-    site.browser.get("/old/write").await;
-    assert_eq!(site.act("read").await, "200 ann unsure none 3");
-    assert_eq!(site.browser.get("/strict").await.text(), "200 None");
-    site.act("name=bob").await;
-    assert_eq!(site.browser.get("/old/read").await.body, "bob Some(\"123\") 7", "nothing is lost");
+    let mut visit = Visit::start();
+    visit.browser.get("/old/write").await;
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3");
+    assert_eq!(visit.browser.get("/strict").await.text(), "200 None");
+    visit.act("name=bob").await;
+    assert_eq!(visit.browser.get("/old/read").await.body, "bob Some(\"123\") 7", "nothing is lost");
     // A code that was revoked must not come back with the old release.
-    site.act("no_code").await;
-    assert_eq!(site.browser.get("/old/read").await.body, "bob None 7");
-    site.act("code=456,tries=1").await;
-    assert_eq!(site.act("read").await, "200 bob unsure 456 1");
-    assert_eq!(site.stored("tries").await, None, "the alias is gone with the write");
+    visit.act("no_code").await;
+    assert_eq!(visit.browser.get("/old/read").await.body, "bob None 7");
+    visit.act("code=456,tries=1").await;
+    assert_eq!(visit.act("read").await, "200 bob unsure 456 1");
+    assert_eq!(visit.stored("tries").await, None, "the alias is gone with the write");
 }
 
 #[actix_web::test]
 async fn a_value_with_an_end_does_not_decode_without_the_ttl_and_is_not_harmed() {
-    let mut site = Site::start();
-    site.act("name=ann,code=123").await;
-    assert_eq!(site.browser.get("/old/read").await.body, " None 0", "the struct reads as fresh");
-    assert_eq!(site.browser.get("/old/name").await.body, "bob None 0");
-    assert_eq!(site.act("read").await, "200 bob unsure 123 3");
+    let mut visit = Visit::start();
+    visit.act("name=ann,code=123").await;
+    assert_eq!(visit.browser.get("/old/read").await.body, " None 0", "the struct reads as fresh");
+    assert_eq!(visit.browser.get("/old/name").await.body, "bob None 0");
+    assert_eq!(visit.act("read").await, "200 bob unsure 123 3");
+}
+
+/// A release that still has the older name, and another `ttl`.
+#[derive(Session)]
+struct Older {
+    #[session(ttl = "1h")]
+    tries: u32,
+}
+
+async fn older(mut session: TypedSession<Older>) -> &'static str {
+    session.set_tries(2);
+    "ok"
 }
 
 #[actix_web::test]
 async fn an_ended_value_does_not_uncover_one_under_an_older_name() {
-    let mut site = Site::start();
-    site.act("name=ann,tries=1").await;
-    // A release that still has the older name, with a `ttl` of its own.
-    #[derive(Session)]
-    struct Older {
-        #[session(ttl = "1h")]
-        tries: u32,
-    }
-    let sessions = SessionMiddleware::builder(site.store.clone()).clock(site.clock.clone());
-    let sessions = sessions.build().expect("valid settings");
-    let mut older = site.browser.clone();
-    older.address = serve!(App::new().wrap(sessions.clone()).route(
-        "/",
-        web::get().to(async |mut session: TypedSession<Older>| {
-            session.set_tries(2);
-            "ok"
-        })
-    ));
-    older.get("/").await;
-    site.clock.advance(2 * MINUTE);
-    assert_eq!(site.act("read").await, "200 ann unsure none 3");
-    site.act("tries=1,tries=3").await;
-    assert_eq!(site.act("read").await, "200 ann unsure none 3");
-    site.act("tries=1").await;
-    assert_eq!(site.act("tries=3").await, "200 ann unsure none 3");
-    assert_eq!(site.act("read").await, "200 ann unsure none 3", "removing it uncovers nothing");
+    let mut visit = Visit::start();
+    visit.act("name=ann,tries=1").await;
+    visit.browser.get("/older").await;
+    visit.clock().advance(2 * MINUTE);
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3");
+    visit.act("tries=1,tries=3").await;
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3");
+    visit.act("tries=1").await;
+    assert_eq!(visit.act("tries=3").await, "200 ann unsure none 3");
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3", "removing it uncovers nothing");
 }
 
 #[actix_web::test]
 async fn a_value_that_cannot_be_stored_is_a_500_and_stores_nothing() {
-    let mut site = Site::start();
-    site.act("name=ann").await;
-    assert_eq!(site.act("code=1,nan").await, "500 ");
-    assert_eq!(site.act("read").await, "200 ann unsure none 3");
-    assert_eq!(site.act("code=1,sure,status=500").await, "500 ann sure 1 3");
-    assert_eq!(site.act("read").await, "200 ann unsure none 3", "a server error discards it");
+    let mut visit = Visit::start();
+    visit.act("name=ann").await;
+    assert_eq!(visit.act("code=1,nan").await, "500 ");
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3");
+    assert_eq!(visit.act("code=1,sure,status=500").await, "500 ann sure 1 3");
+    assert_eq!(visit.act("read").await, "200 ann unsure none 3", "a server error discards it");
 }
 
 #[actix_web::test]
 async fn a_step_up_renews_the_id_and_its_end_does_not() {
-    let mut site = Site::start();
-    site.act("name=ann").await;
+    let mut visit = Visit::start();
+    visit.act("name=ann").await;
     for step_up in ["sure", "sure", "sure=no", "sure"] {
-        let planted = site.browser.clone();
-        site.act(step_up).await;
-        assert_ne!(site.browser.cookies, planted.cookies, "{step_up}");
+        let planted = visit.browser.clone();
+        visit.act(step_up).await;
+        assert_ne!(visit.browser.cookies, planted.cookies, "{step_up}");
         for steps in ["read", "sure", "name=eve", "code=1", "take", "renew", "handle_renew"] {
             let response = planted.clone().act(steps).await;
             assert!(response.text().starts_with("200 "), "{steps}: {response:?}");
             assert!(!response.body.contains("ann"), "{steps}: {response:?}");
             assert_eq!(response.set_cookie(), None, "{steps}");
         }
-        site.clock.advance(Duration::from_secs(10));
+        visit.clock().advance(Duration::from_secs(10));
         assert!(planted.clone().act("sure,read").await.set_cookie().is_some(), "a new session");
         assert!(planted.clone().act("read").await.removes_cookie(), "the old id is unknown");
     }
-    let cookies = site.browser.cookies.clone();
-    assert_eq!(site.act("read").await, "200 ann sure none 3");
-    site.clock.advance(15 * MINUTE);
-    assert_eq!(site.act("name=ann").await, "200 ann unsure none 3");
-    assert_eq!(site.browser.cookies, cookies);
+    let cookies = visit.browser.cookies.clone();
+    assert_eq!(visit.act("read").await, "200 ann sure none 3");
+    visit.clock().advance(15 * MINUTE);
+    assert_eq!(visit.act("name=ann").await, "200 ann unsure none 3");
+    assert_eq!(visit.browser.cookies, cookies);
 }
 
 #[actix_web::test]
@@ -510,17 +486,10 @@ async fn an_end_holds_in_another_process_and_after_a_restart() {
     let start = || {
         let store = FileStore::builder(folder.path()).clock(clock.clone()).build();
         let store = store.expect("a file store");
-        let sessions = SessionMiddleware::builder(store).clock(clock.clone());
-        let sessions = sessions.build().expect("valid settings");
-        let gate = web::Data::new(Gate::default());
-        serve!(
-            App::new()
-                .app_data(gate.clone())
-                .wrap(sessions.clone())
-                .route("/do/{steps}", web::get().to(act))
-        )
+        let middleware = SessionMiddleware::builder(store).clock(clock.clone());
+        Site::unwatched(middleware).route("/do/{steps}", act).start().address
     };
-    let mut browser = Browser::new(start());
+    let mut browser = Client::new(start());
     browser.act("name=ann,code=123,sure").await;
     let large = "x".repeat(50_000);
     browser.act(&format!("code={large}")).await;

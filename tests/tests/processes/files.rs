@@ -9,7 +9,6 @@ use std::{
 };
 
 use actix_typed_session::{DeleteExpired as _, FileStore, Record, SessionStore as _};
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
 use tempfile::TempDir;
 
@@ -81,7 +80,7 @@ async fn a_process_killed_at_any_moment_leaves_each_session_old_or_new() {
         #[cfg(unix)]
         {
             use std::os::unix::process::ExitStatusExt as _;
-            // Not by an error of its own, which would be a torn read or a refused write.
+            // An own error would be a torn read or a refused write.
             assert_eq!(status.signal(), Some(9), "round {round}: {status}");
         }
         assert!(!status.success(), "round {round}: it was killed");
@@ -143,7 +142,7 @@ async fn additions_of_several_processes_add_up() {
     assert_eq!(record.field("n").map(|json| json.get()), Some("300"));
 }
 
-/// What a process does to the disk in each step that it tells, as Valgrind sees it.
+/// What a process does to the disk in each step that it prints, as Valgrind sees it.
 #[cfg(target_os = "linux")]
 fn disk_calls(durability: &str) -> Vec<String> {
     let folder = TempDir::new().expect("a temporary folder");
@@ -153,8 +152,8 @@ fn disk_calls(durability: &str) -> Vec<String> {
         .args(["live", durability])
         .output()
         .expect("valgrind is there: apt-get install valgrind");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && told.ends_with("create indexed\n"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && printed.ends_with("create indexed\n"), "{printed}");
     let mut steps = vec![String::new()];
     for line in String::from_utf8_lossy(&output.stderr).lines() {
         let Some((_, call)) = line.split_once(" sys_").filter(|_| line.starts_with("SYSCALL["))
@@ -167,7 +166,7 @@ fn disk_calls(durability: &str) -> Vec<String> {
                 *step += if step.is_empty() { "" } else { " " };
                 *step += name;
             }
-            // What it tells.
+            // The line that it prints after a step.
             Some(("write", rest)) if rest.starts_with("( 1,") => steps.push(String::new()),
             _ => {}
         }
@@ -179,12 +178,12 @@ fn disk_calls(durability: &str) -> Vec<String> {
 #[test]
 fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("process") else {
-        panic!("each step is told")
+        panic!("each step is printed")
     };
     assert_eq!([create, update, touch], ["rename", "rename", ""]);
     assert_eq!([rotate, destroy, indexed], ["rename rename", "unlink", "rename"]);
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power") else {
-        panic!("each step is told")
+        panic!("each step is printed")
     };
     // The folders first: the store's, which is new, and the one that it lies in.
     let new_folder = "fsync fsync";
@@ -197,7 +196,7 @@ fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
     let entry = "fsync fsync fsync fsync";
     assert_eq!(*indexed, format!("{new_folder} {entry} fsync rename"));
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power-at-once") else {
-        panic!("each step is told")
+        panic!("each step is printed")
     };
     assert_eq!(*create, format!("{new_folder} fsync rename fsync"));
     assert_eq!([update, touch], ["fsync rename fsync", "fsync"]);
@@ -226,15 +225,15 @@ async fn a_write_that_the_disk_cuts_off_is_an_error_and_leaves_the_session_as_it
         .arg(folder.path())
         .output()
         .expect("the program starts");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines[0], "load: true", "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[0], "load: true", "{printed}");
     assert!(
         lines[1]
             .starts_with("update: the session store is not available: cannot write to the folder"),
-        "{told}"
+        "{printed}"
     );
-    assert_eq!(lines[2], "other: true", "{told}");
+    assert_eq!(lines[2], "other: true", "{printed}");
     let record = store.load(&key(0)).await.expect("a whole session").expect("a session");
     assert_eq!(value(&record), 1);
     let names = fs::read_dir(folder.path().join(&key(0).to_hex()[..2])).expect("a subfolder");
@@ -284,35 +283,35 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
     for path in [&folder, file(0).parent().expect("a subfolder"), file(1).parent().expect("one")] {
         allow(path, 0o555);
     }
-    let told = run("try");
+    let output = run("try");
     assert!(
-        told.starts_with("open: the session store is not available: cannot write to the folder"),
-        "{told}"
+        output.starts_with("open: the session store is not available: cannot write to the folder"),
+        "{output}"
     );
     // It became so while the store was in use: what can be read is read, and nothing is changed.
     for session in [0, 1] {
         allow(&file(session), 0o444);
         allow(&file(session).with_file_name(".lock"), 0o444);
     }
-    let told = run("try-unchecked");
-    let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines[0], "load: true", "{told}");
+    let output = run("try-unchecked");
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines[0], "load: true", "{output}");
     assert!(
         lines[1].starts_with("update: the session store is not available: cannot lock the folder"),
-        "{told}"
+        "{output}"
     );
-    assert!(lines[1].contains("denied"), "{told}");
-    assert_eq!(lines[2], "other: true", "{told}");
+    assert!(lines[1].contains("denied"), "{output}");
+    assert_eq!(lines[2], "other: true", "{output}");
     // Damage in it is damage, and no outage.
     let whole = fs::read(file(0)).expect("our own file");
     allow(&file(0), 0o644);
     fs::write(file(0), &whole[..20]).expect("our own file");
     allow(&file(0), 0o444);
-    let told = run("try-unchecked");
-    let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].starts_with("load: the stored session is damaged"), "{told}");
-    assert!(lines[0].contains("cannot be moved"), "{told}");
-    assert_eq!(lines[2], "other: true", "{told}");
+    let output = run("try-unchecked");
+    let lines: Vec<&str> = output.lines().collect();
+    assert!(lines[0].starts_with("load: the stored session is damaged"), "{output}");
+    assert!(lines[0].contains("cannot be moved"), "{output}");
+    assert_eq!(lines[2], "other: true", "{output}");
     allow(&file(0), 0o644);
     fs::write(file(0), &whole).expect("our own file");
     // Writable, with one file that is somebody else's: that session alone is affected.
@@ -329,10 +328,10 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
     }
     allow(&file(0), 0o000);
     allow(&file(1), 0o644);
-    let told = run("try");
-    let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].starts_with("load: the stored session is damaged"), "{told}");
-    assert!(lines[0].contains("it is kept in"), "{told}");
-    assert_eq!(lines[1], "update: Gone", "{told}");
-    assert_eq!(lines[2], "other: true", "{told}");
+    let output = run("try");
+    let lines: Vec<&str> = output.lines().collect();
+    assert!(lines[0].starts_with("load: the stored session is damaged"), "{output}");
+    assert!(lines[0].contains("it is kept in"), "{output}");
+    assert_eq!(lines[1], "update: Gone", "{output}");
+    assert_eq!(lines[2], "other: true", "{output}");
 }

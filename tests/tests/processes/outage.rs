@@ -3,47 +3,37 @@
 use std::time::{Duration, Instant};
 
 use actix_typed_session::{
-    MemoryStore, OnOutage, RedisStore, SessionMiddleware, SessionStore,
+    MemoryStore, OnOutage, RedisStore, SessionStore,
     conformance::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Browser, Gate, Response,
-    concurrency::routes,
+    Client, Response, Site, concurrency,
     proxy::Proxy,
-    serve,
     servers::{RedisServer, Server},
 };
-use actix_web::{App, web};
 
 /// The defaults, plus what a busy machine adds.
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_000 + 500);
 const ANSWER_LIMIT: Duration = Duration::from_millis(1_000 + 500);
 
-fn site(store: impl SessionStore, on_outage: OnOutage) -> (Browser, Gate) {
-    let sessions =
-        SessionMiddleware::builder(store).on_outage(on_outage).build().expect("good settings");
-    let gate = Gate::default();
-    let data = web::Data::new(gate.clone());
-    // One worker, and so one connection to the store's server.
-    let app = move || App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes);
-    let address = serve!(app(), workers: 1);
-    (Browser::new(address), gate)
+/// One worker, and so one connection to the store's server.
+fn site(store: impl SessionStore, on_outage: OnOutage) -> Site<()> {
+    concurrency::site(store).settings(|it| it.on_outage(on_outage)).workers(1).start()
 }
 
-fn on_redis(url: &str) -> Browser {
-    site(RedisStore::new(url).expect("a good URL"), OnOutage::FailClosed).0
+fn on_redis(url: &str) -> Client {
+    site(RedisStore::new(url).expect("a good URL"), OnOutage::FailClosed).client()
 }
 
-/// Sends a request and tells how long it took.
-async fn timed(browser: &mut Browser, path: &str) -> (Response, Duration) {
+/// Sends a request, and returns how long it took.
+async fn timed(browser: &mut Client, path: &str) -> (Response, Duration) {
     let start = Instant::now();
     let response = browser.get(path).await;
     (response, start.elapsed())
 }
 
 /// The request gets 503 in time, with nothing in it, and the client keeps its cookie.
-async fn assert_unavailable(browser: &mut Browser, limit: Duration) -> Duration {
+async fn assert_unavailable(browser: &mut Client, limit: Duration) -> Duration {
     let (response, took) = timed(browser, "/do/count").await;
     assert_eq!((response.status, response.body.as_str()), (503, ""));
     assert_eq!(response.set_cookie(), None);
@@ -53,7 +43,7 @@ async fn assert_unavailable(browser: &mut Browser, limit: Duration) -> Duration 
 }
 
 /// A route without a session does not notice.
-async fn assert_plain_is_untouched(browser: &mut Browser) {
+async fn assert_plain_is_untouched(browser: &mut Client) {
     let (response, took) = timed(browser, "/plain").await;
     assert_eq!(response.text(), "200 no session here");
     assert!(took < Duration::from_millis(500), "{took:?}");
@@ -280,7 +270,7 @@ async fn a_full_redis_is_503_and_not_500() {
 async fn anonymous_visitors_are_served_while_redis_is_stopped() {
     let mut redis = RedisServer::start_with(Server::Redis, &["--appendonly", "yes"]);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
-    let (mut browser, _) = site(store, OnOutage::Anonymous);
+    let mut browser = site(store, OnOutage::Anonymous).client();
     browser.act("count,name=x").await;
     let cookies = browser.cookies.clone();
     redis.kill();
@@ -304,7 +294,8 @@ async fn anonymous_visitors_are_served_while_redis_is_stopped() {
 #[actix_web::test]
 async fn an_anonymous_site_still_fails_for_what_must_not_be_lost() {
     let store = FaultyStore::new(MemoryStore::new());
-    let (mut browser, gate) = site(store.clone(), OnOutage::Anonymous);
+    let site = site(store.clone(), OnOutage::Anonymous);
+    let mut browser = site.client();
     browser.act("count").await;
 
     // A session that was loaded.
@@ -326,18 +317,15 @@ async fn an_anonymous_site_still_fails_for_what_must_not_be_lost() {
     // What could not be loaded can be loaded again.
     browser.act("count").await;
     store.inject(Operation::Load, Fault::ErrorBefore);
-    let mut held = browser.clone();
-    let request = actix_web::rt::spawn(async move { held.act("gate,reload,count").await });
-    gate.arrival().await;
+    let held = site.held(&browser, "gate,reload,count").await;
     store.heal();
-    gate.open();
-    assert_eq!(count(&request.await.expect("a response")), "count=2");
+    assert_eq!(count(&site.release(held).await), "count=2");
 }
 
 #[actix_web::test]
 async fn failing_closed_is_the_default() {
     let store = FaultyStore::new(MemoryStore::new());
-    let (mut browser, _) = site(store.clone(), OnOutage::default());
+    let mut browser = site(store.clone(), OnOutage::default()).client();
     browser.act("count").await;
     for (operation, act) in
         [(Operation::Load, "read"), (Operation::Load, "count"), (Operation::Update, "count")]

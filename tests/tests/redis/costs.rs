@@ -2,29 +2,22 @@
 
 use std::time::Duration;
 
-use actix_typed_session::{RedisStore, SessionMiddleware, SessionMiddlewareBuilder};
-use actix_typed_session_log_watch as _;
+use actix_typed_session::{RedisStore, SessionMiddlewareBuilder};
 use actix_typed_session_tests::{
-    Browser, Gate,
-    concurrency::routes,
-    serve,
+    Client, concurrency,
     servers::{ClusterSetup, RedisServer, Server},
 };
-use actix_web::{App, web};
 use redis::Value;
 
 fn site(
     store: RedisStore,
     settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
-) -> Browser {
-    let sessions = settings(SessionMiddleware::builder(store)).build().expect("good settings");
-    let gate = web::Data::new(Gate::default());
-    let app = move || App::new().app_data(gate.clone()).wrap(sessions.clone()).configure(routes);
-    Browser::new(serve!(app(), workers: 1))
+) -> Client {
+    concurrency::site(store).settings(settings).workers(1).start().client()
 }
 
-/// How often the servers were asked since the counts were set to zero. What scripts do inside the server
-/// is no round trip, and the only commands that are sent outside of scripts are these.
+/// How often the servers were asked since the counts were set to zero. Commands inside a script are
+/// not round trips, and the store sends only these commands outside of scripts.
 fn round_trips(servers: &[RedisServer]) -> u64 {
     let calls = |server: &RedisServer, command: &str| {
         let line = server.info("commandstats", &format!("cmdstat_{command}"))?;
@@ -43,7 +36,7 @@ fn reset(servers: &[RedisServer]) {
 }
 
 /// Lets the servers know all scripts, so that no call is made twice.
-async fn warm_up(browser: &Browser) {
+async fn warm_up(browser: &Client) {
     let mut browser = browser.clone();
     for steps in
         ["name=x", "name=y", "count", "touch", "renew", "destroy", "name=x", "regenerate,name=y"]
@@ -54,7 +47,7 @@ async fn warm_up(browser: &Browser) {
 }
 
 /// Requests, and the round trips each may cost.
-async fn assert_costs(browser: &Browser, servers: &[RedisServer], rows: &[(&str, u64)]) {
+async fn assert_costs(browser: &Client, servers: &[RedisServer], rows: &[(&str, u64)]) {
     for (steps, expected) in rows {
         let mut browser = browser.clone();
         browser.act("name=begin,tag=a").await;
@@ -128,21 +121,14 @@ async fn in_a_cluster_a_renewal_costs_three() {
 async fn a_merge_costs_one_round_trip_more_for_each_conflict() {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
-    let sessions = SessionMiddleware::builder(store).build().expect("good settings");
-    let gate = Gate::default();
-    let data = web::Data::new(gate.clone());
-    let mut browser = Browser::new(serve!(
-        App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes)
-    ));
+    let site = concurrency::site(store).start();
+    let mut browser = site.client();
     warm_up(&browser).await;
     browser.act("tag=a").await;
-    let mut held = browser.clone();
-    let request = actix_web::rt::spawn(async move { held.act("gate,tag=b").await });
-    gate.arrival().await;
+    let held = site.held(&browser, "gate,tag=b").await;
     browser.act("tag=c").await;
     reset(std::slice::from_ref(&redis));
-    gate.open();
-    assert_eq!(request.await.expect("a response").status, 200);
+    assert_eq!(site.release(held).await.status, 200);
     let evaluated = redis.info("commandstats", "cmdstat_evalsha").expect("two scripts");
     assert!(evaluated.starts_with("calls=2,"), "{evaluated}");
 }

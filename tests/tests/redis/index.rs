@@ -1,25 +1,21 @@
-//! The index in Redis: what it costs, how long it is kept, and what it makes of what a crash has left.
+//! The index in Redis: what it costs, how long it is kept, and what it makes of what a crash has
+//! left.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use actix_typed_session::{
     Clock as _, FindByIndex as _, Grace, Index, OldId, Patch, PublicId, Record, RedisStore,
     SessionId, SessionStore, StoreKey, SystemClock, Updated,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
+    json::{json, set},
     servers::{RedisServer, Server},
     stores,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
-use serde_json::value::RawValue;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn json(text: &str) -> Arc<RawValue> {
-    RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
-}
 
 fn new_id() -> PublicId {
     PublicId::new(SystemClock.now().saturating_add(HOUR * 9))
@@ -30,8 +26,7 @@ fn new_key() -> StoreKey {
 }
 
 fn patch(name: &'static str, text: &str, id: PublicId) -> Patch {
-    let mut patch = Patch::default();
-    patch.set(name.into(), json(text));
+    let mut patch = set(&[(name, text)]);
     patch.index_field(Index::new(id, name.into()));
     patch
 }
@@ -90,7 +85,7 @@ impl It {
         }
     }
 
-    /// Puts a member into the set as if it had been put there so many seconds ago.
+    /// Puts a member into the set as if that had happened `age` seconds ago.
     fn plant(&self, id: PublicId, key: &StoreKey, age: u64) {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let since = SystemClock.now().as_unix_ms() / 1_000 - age;
@@ -153,8 +148,7 @@ async fn each_change_of_an_indexed_session_is_one_round_trip_and_a_page_is_two()
 async fn an_update_of_another_field_and_a_touch_do_not_touch_the_index() {
     let it = It::start().await;
     it.server.command(&["CONFIG", "RESETSTAT"]);
-    let mut other = Patch::default();
-    other.set("views".into(), json("1"));
+    let other = set(&[("views", "1")]);
     for _ in 0..10 {
         it.store.update(&it.key, &other).await.expect("the server answers");
         let later = SystemClock.now().saturating_add(HOUR * 2);
@@ -247,7 +241,7 @@ async fn a_session_under_a_wrong_public_id_is_found_under_its_own_and_once() {
                   return redis.call('ZREMRANGEBYLEX', KEYS[1], '[' .. own, '[' .. own .. '\\255')";
     assert_eq!(it.number(&["EVAL", forget, "1", &set, &own]), 1);
     assert_eq!(it.found().await, [it.key], "it is put there again");
-    // What is no member at all is an error, and not a list with somebody missing.
+    // A member that does not parse is an error. Without it the list would be incomplete.
     it.server.command(&["EVAL", script, "1", &set]);
     assert!(it.store.find("user", &json("7"), None, 100).await.is_err());
 }

@@ -14,12 +14,11 @@ use actix_typed_session::{
     conformance::{Damage, Harness, Reopen},
     store_conformance,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::servers::{ClusterSetup, RedisServer, Server};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::time::sleep;
 
-/// A server that all tests of a module share, each store under a prefix of its own.
+/// A server that all tests of a module share. Each store has its own prefix.
 struct Shared {
     place: &'static Place,
     stores: AtomicUsize,
@@ -122,7 +121,8 @@ impl Harness for Encrypted {
     }
 }
 
-/// Stores with a local cache, which answers what it can: within one process it must keep the laws too.
+/// Stores with a local cache, which answers what it can: within one process it must keep the laws
+/// too.
 struct Caching(Shared);
 
 #[derive(Clone)]

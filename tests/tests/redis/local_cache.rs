@@ -8,17 +8,13 @@ use std::{
 
 use actix_typed_session::{
     Clock as _, Created, EncryptedStore, Grace, Key, OldId, Patch, Record, RedisStore,
-    SessionMiddleware, SessionStore as _, StoreKey, SystemClock, Updated,
+    SessionStore as _, StoreKey, SystemClock, Updated,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Browser, Gate,
-    concurrency::routes,
+    concurrency,
     process::{key, value_patch},
-    serve,
     servers::{ClusterSetup, RedisServer, Server},
 };
-use actix_web::{App, web};
 use redis::Value;
 use tokio::time::sleep;
 
@@ -36,7 +32,7 @@ fn plain(url: &str) -> RedisStore {
     RedisStore::new(url).expect("a good URL")
 }
 
-/// Begins a session, and has it at hand.
+/// Begins a session and reads it, so that it is in the cache.
 async fn begin(store: &RedisStore, key: &StoreKey) {
     let now = SystemClock.now();
     let record = value_patch(1).apply_to(&Record::new(now, now.saturating_add(HOUR)));
@@ -50,7 +46,7 @@ fn value(record: Option<Record>) -> Option<u64> {
     record.map(|record| record.field("a").expect("a field").get().parse().expect("a number"))
 }
 
-/// Waits until what is at hand is what is expected, as it must be soon after another process changed it.
+/// Waits until the cache has what is expected, soon after another process changed it.
 async fn becomes(store: &RedisStore, key: &StoreKey, expected: Option<u64>) {
     let start = Instant::now();
     while value(store.at_hand(key)) != expected {
@@ -141,7 +137,7 @@ async fn what_this_process_changes_is_known_at_once_and_still_heard_of_when_othe
     }
 }
 
-/// Redis 6.2 tells a client of its own changes in scripts, so what is changed is read anew.
+/// Redis 6.2 also reports to a client what its own scripts changed, so a change is read again.
 #[tokio::test]
 async fn on_an_old_redis_what_this_process_changes_is_never_read_as_it_was() {
     let redis = RedisServer::start(Server::Redis62);
@@ -279,7 +275,7 @@ async fn what_a_server_that_hangs_has_said_is_good_for_the_bound_and_no_longer()
     redis.resume();
 }
 
-/// A node that has lost its cluster answers, and knows nothing of what the others write.
+/// A node that has lost its cluster answers, but does not see what the others write.
 #[tokio::test]
 async fn a_server_that_refuses_to_answer_for_the_key_proves_nothing() {
     let bound = Duration::from_secs(1);
@@ -345,11 +341,7 @@ async fn the_memory_is_bounded_and_the_least_recently_used_go_first() {
 #[actix_web::test]
 async fn requests_are_answered_from_memory_and_changes_go_to_the_server() {
     let redis = RedisServer::start(Server::Redis);
-    let sessions = SessionMiddleware::builder(caching(&redis.url(), LONG));
-    let sessions = sessions.build().expect("good settings");
-    let gate = web::Data::new(Gate::default());
-    let app = move || App::new().app_data(gate.clone()).wrap(sessions.clone()).configure(routes);
-    let mut browser = Browser::new(serve!(app(), workers: 2));
+    let mut browser = concurrency::site(caching(&redis.url(), LONG)).start().client();
     assert_eq!(browser.act("name=a").await.status, 200);
     assert_eq!(browser.act("read").await.status, 200);
     redis.command(&["CONFIG", "RESETSTAT"]);

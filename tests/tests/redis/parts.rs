@@ -1,16 +1,15 @@
-//! A struct that has a few fields of a large session gets these few out of Redis, and nobody notices but Redis.
+//! A struct with a few fields of a large session loads only these from Redis.
 
 use std::collections::BTreeSet;
 
 use actix_typed_session::{
     RedisStore, Session, SessionError, SessionHandle, SessionMiddleware, TypedSession,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Browser, Gate, serve,
+    Client, Gate, Site,
     servers::{RedisServer, Server},
 };
-use actix_web::{App, FromRequest as _, HttpRequest, web};
+use actix_web::{FromRequest as _, HttpRequest, web};
 
 /// The few.
 #[derive(Session)]
@@ -20,7 +19,7 @@ struct Few {
     tags: BTreeSet<String>,
 }
 
-/// One of the few, under a name of its own.
+/// One of the few, under another name.
 #[derive(Session)]
 struct Renamed {
     #[session(alias = "count")]
@@ -89,36 +88,33 @@ async fn destroy(mut session: SessionHandle) -> &'static str {
     "destroyed"
 }
 
-struct Site {
+/// A site on a Redis, and the client that visits it.
+struct Visit {
     redis: RedisServer,
-    browser: Browser,
-    gate: Gate,
+    site: Site<()>,
+    browser: Client,
 }
 
-impl Site {
-    /// A site whose worker knows how large the sessions are.
+impl Visit {
+    /// A site whose worker has seen how large the sessions are.
     async fn start() -> Self {
         let redis = RedisServer::start(Server::Redis);
-        let sessions = SessionMiddleware::new(RedisStore::new(&redis.url()).expect("a good URL"));
-        let gate = Gate::default();
-        let data = web::Data::new(gate.clone());
-        let app = move || {
-            App::new()
-                .app_data(data.clone())
-                .route("/begin", web::get().to(begin))
-                .route("/read", web::get().to(read))
-                .route("/renamed", web::get().to(read_renamed))
-                .route("/write", web::get().to(write))
-                .route("/both", web::get().to(both))
-                .route("/after", web::get().to(one_after_the_other))
-                .route("/tag", web::get().to(tag))
-                .route("/destroy", web::get().to(destroy))
-                .wrap(sessions.clone())
-        };
-        let mut site = Self { redis, browser: Browser::new(serve!(app(), workers: 1)), gate };
-        assert_eq!(site.get("/begin").await, "begun");
-        assert_eq!(site.get("/write").await, "1");
-        site
+        let store = RedisStore::new(&redis.url()).expect("a good URL");
+        let site = Site::unwatched(SessionMiddleware::builder(store))
+            .route("/begin", begin)
+            .route("/read", read)
+            .route("/renamed", read_renamed)
+            .route("/write", write)
+            .route("/both", both)
+            .route("/after", one_after_the_other)
+            .route("/tag", tag)
+            .route("/destroy", destroy)
+            .workers(1)
+            .start();
+        let mut visit = Self { redis, browser: site.client(), site };
+        assert_eq!(visit.get("/begin").await, "begun");
+        assert_eq!(visit.get("/write").await, "1");
+        visit
     }
 
     async fn get(&mut self, path: &str) -> String {
@@ -140,77 +136,75 @@ impl Site {
 
 #[actix_web::test]
 async fn one_field_of_a_large_session_moves_one_field() {
-    let mut site = Site::start().await;
+    let mut visit = Visit::start().await;
     let bytes =
-        |site: &Site| (site.stat("total_net_input_bytes"), site.stat("total_net_output_bytes"));
+        |visit: &Visit| (visit.stat("total_net_input_bytes"), visit.stat("total_net_output_bytes"));
     // What counting itself costs.
-    let (first, second) = (bytes(&site), bytes(&site));
+    let (first, second) = (bytes(&visit), bytes(&visit));
     let own = (second.0 - first.0, second.1 - first.1);
     for (path, most_in, most_out) in [("/read", 200, 200), ("/write", 350, 250)] {
-        let before = bytes(&site);
-        site.get(path).await;
-        let after = bytes(&site);
+        let before = bytes(&visit);
+        visit.get(path).await;
+        let after = bytes(&visit);
         let (into, out) = (after.0 - before.0 - own.0, after.1 - before.1 - own.1);
         println!("{path}: {into} bytes into Redis, {out} out");
         assert!(into <= most_in && out <= most_out, "{path}: {into} in, {out} out");
     }
-    assert_eq!(site.get("/read").await, "2");
+    assert_eq!(visit.get("/read").await, "2");
 }
 
 #[actix_web::test]
 async fn a_value_under_an_older_name_is_asked_for_too() {
-    let mut site = Site::start().await;
+    let mut visit = Visit::start().await;
     // The first time shows whether the session is large.
-    assert_eq!(site.get("/renamed").await, "1");
-    let before = site.whole_loads();
+    assert_eq!(visit.get("/renamed").await, "1");
+    let before = visit.whole_loads();
     for _ in 0..3 {
-        assert_eq!(site.get("/renamed").await, "1");
+        assert_eq!(visit.get("/renamed").await, "1");
     }
-    assert_eq!(site.whole_loads(), before, "one field is enough");
+    assert_eq!(visit.whole_loads(), before, "one field is enough");
 }
 
 #[actix_web::test]
 async fn a_second_struct_costs_a_second_call_once() {
-    let mut site = Site::start().await;
-    let before = site.whole_loads();
-    assert_eq!(site.get("/read").await, "1");
-    assert_eq!(site.whole_loads(), before, "the few are enough");
+    let mut visit = Visit::start().await;
+    let before = visit.whole_loads();
+    assert_eq!(visit.get("/read").await, "1");
+    assert_eq!(visit.whole_loads(), before, "the few are enough");
     for n in 2..5 {
-        assert_eq!(site.get("/both").await, format!("{n}  / {} 8192 {}", n - 1, n - 1));
-        assert_eq!(site.whole_loads(), before + n - 1);
+        assert_eq!(visit.get("/both").await, format!("{n}  / {} 8192 {}", n - 1, n - 1));
+        assert_eq!(visit.whole_loads(), before + n - 1);
     }
-    let line = site.redis.info("commandstats", "cmdstat_hmget").expect("scripts look with it too");
-    assert_eq!(site.get("/read").await, "4");
-    assert_eq!(site.redis.info("commandstats", "cmdstat_hmget"), Some(line), "and no part is read");
+    let line = visit.redis.info("commandstats", "cmdstat_hmget").expect("scripts look with it too");
+    assert_eq!(visit.get("/read").await, "4");
+    assert_eq!(
+        visit.redis.info("commandstats", "cmdstat_hmget"),
+        Some(line),
+        "and no part is read"
+    );
 }
 
 #[actix_web::test]
 async fn what_is_read_later_is_laid_under_what_was_read_first() {
-    let mut site = Site::start().await;
-    let mut other = site.browser.clone();
-    let mut first = site.browser.clone();
-    let held = actix_web::rt::spawn(async move { first.get("/after").await.body });
-    site.gate.arrival().await;
+    let mut visit = Visit::start().await;
+    let mut other = visit.browser.clone();
+    let held = visit.site.held_at(&visit.browser, "/after").await;
     assert_eq!(other.get("/tag").await.body, "tagged");
-    site.gate.open();
-    let body = held.await.expect("an answer");
+    let body = visit.site.release(held).await.body;
     assert_eq!(body, "1 first / 1 8192 10 Loaded", "the count is what it was");
     // What both have changed is there, also in the field that is merged by its type's code.
-    assert_eq!(site.get("/both").await, "101 first,second / 100 8192 11");
+    assert_eq!(visit.get("/both").await, "101 first,second / 100 8192 11");
 }
 
 #[actix_web::test]
 async fn a_session_destroyed_between_two_structs_stays_destroyed() {
-    let site = Site::start().await;
-    let mut other = site.browser.clone();
-    let mut first = site.browser.clone();
-    let held = actix_web::rt::spawn(async move { first.get("/after").await });
-    site.gate.arrival().await;
+    let visit = Visit::start().await;
+    let mut other = visit.browser.clone();
+    let held = visit.site.held_at(&visit.browser, "/after").await;
     assert_eq!(other.get("/destroy").await.body, "destroyed");
-    site.gate.open();
-    let response = held.await.expect("an answer");
+    let response = visit.site.release(held).await;
     assert_eq!(response.body, "0 first / 0 0 10 Gone");
     assert_eq!(response.set_cookie(), None);
-    let mut late = site.browser.clone();
+    let mut late = visit.browser.clone();
     assert_eq!(late.get("/read").await.body, "0", "nothing was revived");
 }

@@ -1,23 +1,20 @@
-//! What is particular to the Redis store: where and how sessions are kept, and how servers are reached.
+//! What is particular to the Redis store: where and how sessions are kept, and how servers are
+//! reached.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use actix_typed_session::{
     Clock as _, Created, Grace, NewExpiry, Number, OldId, Patch, Record, RedisStore,
     RedisStoreBuilder, SessionId, SessionStore as _, StoreError, StoreKey, SystemClock, Updated,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    concurrency::Site,
+    concurrency,
+    json::{self, set},
     servers::{ClusterSetup, MASTER_NAME, RedisServer, SentinelSetup, Server},
     stores,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
-use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -30,20 +27,8 @@ fn name(prefix: &str, key: &StoreKey) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(key.as_bytes()))
 }
 
-fn json(text: &str) -> Arc<RawValue> {
-    RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
-}
-
-fn set(name: &'static str, text: &str) -> Patch {
-    let mut patch = Patch::default();
-    patch.set(name.into(), json(text));
-    patch
-}
-
 fn record() -> Record {
-    let now = SystemClock.now();
-    let new = Record::new(now, now.saturating_add(HOUR));
-    set("a", "[]").apply_to(&new).expect("a live record takes a patch")
+    json::record(SystemClock.now(), &[("a", "[]")])
 }
 
 fn grace() -> Grace {
@@ -55,7 +40,7 @@ fn grace() -> Grace {
 async fn assert_works(store: &RedisStore) {
     let key = key();
     assert_eq!(store.create(&key, &record()).await.expect("it works"), Created::Stored);
-    store.update(&key, &set("b", "1")).await.expect("it works");
+    store.update(&key, &set(&[("b", "1")])).await.expect("it works");
     let found = store.load(&key).await.expect("it works").expect("it is there");
     assert_eq!(found.fields().len(), 2);
     assert!(store.destroy(&key).await.expect("it works"));
@@ -68,7 +53,9 @@ fn build(builder: RedisStoreBuilder) -> RedisStore {
 #[actix_web::test]
 async fn a_slow_request_that_has_extended_the_session_never_overwrites_the_new_cookie() {
     let each_time = Duration::from_millis(1);
-    let site = Site::with(stores::redis(), |it| it.persistent(true).touch_interval(each_time));
+    let site = concurrency::site(stores::redis())
+        .settings(|it| it.persistent(true).touch_interval(each_time))
+        .start();
     for renewal in ["renew", "name=x,renew", "regenerate,name=x", "destroy"] {
         let browser = site.visitor("name=ann").await;
         sleep(Duration::from_millis(25)).await;
@@ -98,7 +85,7 @@ async fn a_session_is_a_hash_with_a_field_for_each_field_and_it_always_expires()
 
     // No call leaves a key without expiry.
     let later = created.expires_at().saturating_add(HOUR);
-    let mut anew = set("@odd", "1");
+    let mut anew = set(&[("@odd", "1")]);
     anew.begin_anew(SystemClock.now());
     store.update(&old, &anew).await.expect("it works");
     assert_eq!(ttl(&old_name), created.expires_at().as_unix_ms() as i64);
@@ -189,12 +176,12 @@ async fn an_acl_user_needs_no_more_than_the_guide_says() {
     assert_works(&store).await;
     let (old, new) = (key(), key());
     store.create(&old, &record()).await.expect("it may");
-    let mut patch = set("a", "1");
+    let mut patch = set(&[("a", "1")]);
     patch.add("n".into(), Number::Int(0), Number::Int(1));
     patch.remove("a".into());
     store.update(&old, &patch).await.expect("it may");
     store.touch(&old, SystemClock.now().saturating_add(HOUR * 2)).await.expect("it may");
-    store.rotate(&old, &new, &set("a", "2"), grace()).await.expect("it may");
+    store.rotate(&old, &new, &set(&[("a", "2")]), grace()).await.expect("it may");
     assert!(store.destroy(&old).await.expect("it may"));
     assert_works(&build(RedisStore::builder(&redis.url()).credentials("sessions", "secret"))).await;
 
@@ -216,7 +203,8 @@ async fn errors_show_neither_keys_nor_passwords() {
     let store = RedisStore::new(&redis.url()).expect("a good URL");
     redis.command(&["SET", &name("session:", &key), "no hash"]);
     errors.push(store.load(&key).await.map(drop).expect_err("it is no hash"));
-    errors.push(store.update(&key, &set("a", "1")).await.map(drop).expect_err("it is no hash"));
+    errors
+        .push(store.update(&key, &set(&[("a", "1")])).await.map(drop).expect_err("it is no hash"));
     let wrong = build(RedisStore::builder(&redis.url()).credentials("sessions", "wrong-secret"));
     errors.push(wrong.load(&key).await.map(drop).expect_err("the password is wrong"));
     for error in &errors {
@@ -271,7 +259,7 @@ async fn sentinel_names_the_master_and_after_a_failover_the_new_one() {
     store.create(&key, &record()).await.expect("it works");
     let master = setup.servers[0].port();
     assert!(setup.servers[0].info("keyspace", "db0").is_some());
-    // One sentinel that hangs and one that is gone stop nobody.
+    // One sentinel that hangs does not stop the store.
     setup.sentinels[0].pause();
     assert_works(&build(RedisStore::sentinel(urls.iter().map(String::as_str), MASTER_NAME))).await;
     setup.sentinels[0].resume();
@@ -353,7 +341,7 @@ async fn a_slot_that_moves_to_another_node_is_followed() {
     cluster.nodes[from].command(&["MIGRATE", "127.0.0.1", &port, &name, "0", "2000"]);
     // The session is there already, and the slot is not: the old node says where to ask.
     for _ in 0..3 {
-        let updated = store.update(&key, &set("b", "1")).await.expect("it is asked for");
+        let updated = store.update(&key, &set(&[("b", "1")])).await.expect("it is asked for");
         assert!(matches!(updated, Updated::Applied { .. }));
     }
     for node in [to, from] {
@@ -385,7 +373,7 @@ async fn a_renewal_that_is_cut_in_two_loses_nothing_and_revives_nothing() {
         }
     };
     let place = node_of(&cluster, &old);
-    let mut patch = set("b", "2");
+    let mut patch = set(&[("b", "2")]);
     patch.set_basis(store.load(&old).await.expect("it works").expect("it is there"));
 
     // The new record is stored, and the node of the old one is gone.

@@ -1,13 +1,10 @@
-//! Requests that get in each other's way, over real HTTP: nothing is lost, nothing is revived, on every
-//! store.
+//! Requests that get in each other's way, over real HTTP: nothing is lost, nothing is revived, on
+//! every store.
 
 use std::{process::Command, time::Duration};
 
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Response,
-    concurrency::{REQUESTS, Site, field},
-    on, on_every_store, stores,
+    Response, Site, concurrency::field, on, on_every_store, site::REQUESTS, stores,
 };
 use tokio::time::sleep;
 
@@ -15,9 +12,9 @@ use tokio::time::sleep;
 const REPEATS: usize = 20;
 
 /// Whatever a response's cookie points to is there.
-async fn assert_cookies_lead_somewhere(site: &Site, responses: &[Response]) {
+async fn assert_cookies_lead_somewhere(site: &Site<()>, responses: &[Response]) {
     for response in responses.iter().filter(|response| response.set_cookie().is_some()) {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.keep_cookies(response);
         if browser.cookies.is_empty() {
             continue;
@@ -27,7 +24,7 @@ async fn assert_cookies_lead_somewhere(site: &Site, responses: &[Response]) {
     }
 }
 
-async fn every_increment_survives(site: Site) {
+async fn every_increment_survives(site: Site<()>) {
     for repeat in 0..REPEATS {
         let mut browser = site.visitor("name=x").await;
         let responses = site.storm(&browser, |_| "/do/count".to_owned()).await;
@@ -37,7 +34,7 @@ async fn every_increment_survives(site: Site) {
     }
 }
 
-async fn every_field_survives(site: Site) {
+async fn every_field_survives(site: Site<()>) {
     for repeat in 0..REPEATS {
         let mut browser = site.visitor("name=x").await;
         let responses = site.storm(&browser, |n| format!("/wide/{n}")).await;
@@ -47,7 +44,7 @@ async fn every_field_survives(site: Site) {
     }
 }
 
-async fn every_member_of_a_union_survives(site: Site) {
+async fn every_member_of_a_union_survives(site: Site<()>) {
     let mut browser = site.visitor("tag=a,tag=b").await;
     let responses = site
         .storm(&browser, |n| match n {
@@ -63,7 +60,7 @@ async fn every_member_of_a_union_survives(site: Site) {
     assert!(!tags.contains(&"a"), "what one has removed is not there");
 }
 
-async fn the_largest_value_of_all_stays(site: Site) {
+async fn the_largest_value_of_all_stays(site: Site<()>) {
     let mut browser = site.visitor("best=1").await;
     let responses =
         site.storm(&browser, |n| format!("/do/sleep=5,beat={}", n * 7 % REQUESTS)).await;
@@ -73,7 +70,7 @@ async fn the_largest_value_of_all_stays(site: Site) {
     assert_eq!(field(&body, "least"), "0");
 }
 
-async fn two_requests_get_what_the_rule_says(site: Site) {
+async fn two_requests_get_what_the_rule_says(site: Site<()>) {
     for (begin, ours, theirs, name, expected) in [
         ("name=x", "name=ours", "name=theirs", "name", "ours"),
         ("best=1", "best=5", "best=7", "best", "7"),
@@ -102,7 +99,7 @@ async fn two_requests_get_what_the_rule_says(site: Site) {
     }
 }
 
-async fn a_merged_field_that_is_saved_twice_is_merged_twice(site: Site) {
+async fn a_merged_field_that_is_saved_twice_is_merged_twice(site: Site<()>) {
     let mut browser = site.visitor("tag=a").await;
     let held = site.held(&browser, "tag=b,gate,save,gate,tag=c,save").await;
     browser.act("tag=d").await;
@@ -113,7 +110,7 @@ async fn a_merged_field_that_is_saved_twice_is_merged_twice(site: Site) {
     assert_eq!(field(&browser.act("read").await.body, "tags"), "b+c+d+e");
 }
 
-async fn a_rejected_request_gets_409_and_stores_nothing(site: Site) {
+async fn a_rejected_request_gets_409_and_stores_nothing(site: Site<()>) {
     let mut browser = site.visitor("name=x").await;
     let held = site.held(&browser, "gate,step,name=ours,count").await;
     browser.act("step,name=theirs").await;
@@ -131,8 +128,9 @@ async fn a_rejected_request_gets_409_and_stores_nothing(site: Site) {
     assert_eq!(field(&browser.act("read").await.body, "step"), "3");
 }
 
-/// A session that was destroyed before a slow request read it, while it held it, and after it wrote it.
-async fn a_destroyed_session_stays_destroyed(site: Site) {
+/// A session that was destroyed before a slow request read it, while it held it, and after it wrote
+/// it.
+async fn a_destroyed_session_stays_destroyed(site: Site<()>) {
     for repeat in 0..REPEATS {
         let mut slow_steps = ["gate,name=late", "gate,count,best=3", "gate,tag=late", "gate,step"]
             .into_iter()
@@ -150,7 +148,7 @@ async fn a_destroyed_session_stays_destroyed(site: Site) {
         assert_eq!(late.set_cookie(), None, "and sets no cookie");
         assert!(old.clone().act("read").await.removes_cookie(), "the session is gone");
 
-        // Before its read: the visitor begins a session of its own, with nothing of the old one.
+        // Before its read: the visitor begins a new session, with nothing of the old one.
         let mut late = old.clone();
         let response = late.act(steps.trim_start_matches("gate,")).await;
         assert_ne!(late.cookies, old.cookies);
@@ -167,7 +165,7 @@ async fn a_destroyed_session_stays_destroyed(site: Site) {
     }
 }
 
-async fn a_storm_does_not_revive_a_destroyed_session(site: Site) {
+async fn a_storm_does_not_revive_a_destroyed_session(site: Site<()>) {
     for repeat in 0..REPEATS / 4 {
         let browser = site.visitor("name=x").await;
         let old = browser.clone();
@@ -182,17 +180,17 @@ async fn a_storm_does_not_revive_a_destroyed_session(site: Site) {
         assert!(old.clone().act("read").await.removes_cookie(), "repeat {repeat}");
         let statuses: Vec<_> = responses.iter().map(|response| response.status).collect();
         assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-        // Those that came after it began sessions of their own.
+        // Later requests began new sessions.
         assert_cookies_lead_somewhere(&site, &responses).await;
         for response in &responses {
-            let mut browser = site.browser();
+            let mut browser = site.client();
             browser.keep_cookies(response);
             assert_ne!(browser.cookies, old.cookies, "nobody is sent back to the old id");
         }
     }
 }
 
-async fn a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie(site: Site) {
+async fn a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie(site: Site<()>) {
     for renewal in ["renew", "user=7", "regenerate,name=new"] {
         let mut browser = site.visitor("name=x,tag=a").await;
         let held = site.held(&browser, "gate,name=late,tag=late,user=9").await;
@@ -207,7 +205,7 @@ async fn a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie(site: Site) {
     }
 }
 
-async fn a_session_that_expired_meanwhile_stays_expired(site: Site) {
+async fn a_session_that_expired_meanwhile_stays_expired(site: Site<()>) {
     let browser = site.visitor("name=x,age=400").await;
     let held = site.held(&browser, "gate,name=late,touch").await;
     sleep(Duration::from_millis(500)).await;
@@ -216,15 +214,15 @@ async fn a_session_that_expired_meanwhile_stays_expired(site: Site) {
     assert!(browser.clone().act("read").await.removes_cookie());
 }
 
-async fn two_first_requests_begin_two_sessions(site: Site) {
-    let browser = site.browser();
+async fn two_first_requests_begin_two_sessions(site: Site<()>) {
+    let browser = site.client();
     let first = site.held(&browser, "gate,name=first").await;
     let second = site.held(&browser, "gate,name=second").await;
     site.gate.open();
-    let responses = [site.release(first).await, second.await.expect("a response")];
+    let responses = [site.release(first).await, second.finish().await.0];
     let mut cookies = Vec::new();
     for (response, name) in responses.iter().zip(["first", "second"]) {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.keep_cookies(response);
         assert_eq!(field(&browser.act("read").await.body, "name"), name);
         cookies.push(browser.cookie().to_owned());
@@ -260,7 +258,7 @@ mod redis_processes {
     );
 }
 
-fn processes() -> Site {
+fn processes() -> Site<()> {
     let prefix = stores::prefix();
     let arguments = [stores::redis_url(), prefix];
     Site::of_processes((0..3).map(|_| {

@@ -6,8 +6,7 @@ use actix_typed_session::{
     SameSite, SessionId, StoreKey,
     conformance::{Fault, Operation},
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Response, Site, exchange, get};
+use actix_typed_session_tests::{Client, Response, Site, exchange, get};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -16,54 +15,54 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[actix_web::test]
 async fn a_route_without_a_session_costs_nothing() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
-    let calls = site.calls();
+    let calls = site.store_calls();
     let response = browser.get("/plain").await;
     assert_eq!(response.text(), "200 no session here");
     assert_eq!(response.header("vary"), None);
     assert_eq!(response.set_cookie(), None);
-    assert_eq!(site.calls(), calls);
+    assert_eq!(site.store_calls(), calls);
 }
 
 #[actix_web::test]
 async fn a_session_that_was_never_written_is_never_stored() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     for steps in ["read", "look", "touch", "age=5000", "persist", "renew", "views=0", "name="] {
         let response = browser.act(steps).await;
         assert_eq!(response.status, 200);
         assert_eq!(response.set_cookie(), None, "{steps}");
         assert_eq!(response.header("vary"), Some("Cookie"), "{steps}");
     }
-    assert_eq!(site.calls(), "");
+    assert_eq!(site.store_calls(), "");
 }
 
 #[actix_web::test]
 async fn each_request_costs_one_load_and_at_most_one_more_call() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
-    assert_eq!(site.calls(), "create 1");
+    assert_eq!(site.store_calls(), "create 1");
     browser.act("read").await;
-    assert_eq!(site.calls(), "create 1, load 1");
+    assert_eq!(site.store_calls(), "create 1, load 1");
     browser.act("view,name=ann,cart=a").await;
-    assert_eq!(site.calls(), "create 1, load 2, update 1");
+    assert_eq!(site.store_calls(), "create 1, load 2, update 1");
     browser.act("renew,view").await;
-    assert_eq!(site.calls(), "create 1, load 3, update 1, rotate 1");
+    assert_eq!(site.store_calls(), "create 1, load 3, update 1, rotate 1");
     browser.act("destroy").await;
-    assert_eq!(site.calls(), "create 1, load 4, update 1, destroy 1, rotate 1");
+    assert_eq!(site.store_calls(), "create 1, load 4, update 1, destroy 1, rotate 1");
 }
 
 #[actix_web::test]
 async fn an_equal_value_is_not_a_change() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view,name=ann,cart=a").await;
     for steps in ["name=ann", "look", "view,unview", "cart=b,uncart", "name=bob,name=ann"] {
         browser.act(steps).await;
     }
-    assert_eq!(site.calls(), "create 1, load 5", "a change that is undone is none");
+    assert_eq!(site.store_calls(), "create 1, load 5", "a change that is undone is none");
 }
 
 // What a session keeps.
@@ -71,18 +70,18 @@ async fn an_equal_value_is_not_a_change() {
 #[actix_web::test]
 async fn what_was_written_is_there_at_the_next_request() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     assert_eq!(browser.act("view,name=ann,cart=a").await.text(), "200 New views=1 name=ann cart=a");
     assert_eq!(browser.act("view,cart=b").await.text(), "200 Loaded views=2 name=ann cart=a+b");
     assert_eq!(browser.act("modify=bob").await.text(), "200 Loaded views=3 name=bob cart=a+b+bob");
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=3 name=bob cart=a+b+bob");
-    assert_eq!(site.browser().act("read").await.text(), "200 New", "another browser's session");
+    assert_eq!(site.client().act("read").await.text(), "200 New", "another browser's session");
 }
 
 #[actix_web::test]
 async fn a_value_that_cannot_be_stored_is_a_500_and_stores_nothing() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     for steps in ["name=bob,nan", "nan,name=bob", "nan,name=bob,save"] {
         let response = browser.act(steps).await;
@@ -97,7 +96,7 @@ async fn a_value_that_cannot_be_stored_is_a_500_and_stores_nothing() {
 #[actix_web::test]
 async fn a_server_error_discards_the_changes_of_its_request() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     assert_eq!(browser.act("name=ann,status=500").await.set_cookie(), None);
     browser.act("name=ann").await;
     let before = browser.clone();
@@ -112,7 +111,7 @@ async fn a_server_error_discards_the_changes_of_its_request() {
 #[actix_web::test]
 async fn a_client_error_keeps_the_changes() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann,status=404").await;
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
 }
@@ -120,7 +119,7 @@ async fn a_client_error_keeps_the_changes() {
 #[actix_web::test]
 async fn a_server_error_keeps_the_changes_if_told_so() {
     let site = Site::with(|builder| builder.save_on_server_error(true));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann,status=500").await;
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
 }
@@ -128,7 +127,7 @@ async fn a_server_error_keeps_the_changes_if_told_so() {
 #[actix_web::test]
 async fn a_destroy_is_carried_out_even_on_a_server_error() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let thief = browser.clone();
     let response = browser.act("destroy,status=500").await;
@@ -139,7 +138,7 @@ async fn a_destroy_is_carried_out_even_on_a_server_error() {
 #[actix_web::test]
 async fn what_was_saved_before_a_server_error_stays_saved() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     let response = browser.act("name=ann,save,name=bob,status=500").await;
     assert!(response.set_cookie().is_some(), "a stored session needs its cookie: {response:?}");
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
@@ -150,8 +149,8 @@ async fn what_was_saved_before_a_server_error_stays_saved() {
 #[actix_web::test]
 async fn a_store_that_fails_is_an_empty_503_and_never_a_cookie() {
     let site = Site::start();
-    let mut browser = site.browser();
-    let fails = async |operation, browser: &mut actix_typed_session_tests::Browser, steps: &str| {
+    let mut browser = site.client();
+    let fails = async |operation, browser: &mut Client, steps: &str| {
         let cookies = browser.cookies.clone();
         site.store.inject(operation, Fault::ErrorBefore);
         let response = browser.act(steps).await;
@@ -168,7 +167,7 @@ async fn a_store_that_fails_is_an_empty_503_and_never_a_cookie() {
     fails(Operation::Rotate, &mut browser, "renew").await;
     fails(Operation::Rotate, &mut browser, "regenerate,name=bob").await;
     fails(Operation::Destroy, &mut browser, "destroy").await;
-    site.clock.advance(HOUR);
+    site.clock().advance(HOUR);
     fails(Operation::Touch, &mut browser, "read").await;
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
 }
@@ -176,7 +175,7 @@ async fn a_store_that_fails_is_an_empty_503_and_never_a_cookie() {
 #[actix_web::test]
 async fn a_save_that_fails_can_be_tried_again() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     site.store.inject(Operation::Update, Fault::ErrorBefore);
     assert_eq!(browser.act("view,save").await.status, 503);
@@ -187,7 +186,7 @@ async fn a_save_that_fails_can_be_tried_again() {
 #[actix_web::test]
 async fn a_closing_call_that_has_begun_outlives_the_client() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     site.store.inject(Operation::Update, Fault::Delay(Duration::from_millis(200)));
     let request = format!(
@@ -224,7 +223,7 @@ async fn a_closing_call_that_has_begun_outlives_the_client() {
 #[actix_web::test]
 async fn the_cookie_says_what_the_settings_say() {
     let site = Site::start();
-    let response = site.browser().act("view").await;
+    let response = site.client().act("view").await;
     let cookie = response.set_cookie().expect("a new session");
     let (name_and_id, attributes) = cookie.split_once("; ").expect("attributes");
     assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/");
@@ -244,7 +243,7 @@ async fn the_cookie_says_what_the_settings_say() {
             .persistent(true)
             .max_age(HOUR)
     });
-    let response = site.browser().act("view").await;
+    let response = site.client().act("view").await;
     let cookie = response.set_cookie().expect("a new session");
     for attribute in [
         "sid=",
@@ -260,7 +259,7 @@ async fn the_cookie_says_what_the_settings_say() {
     assert!(!cookie.contains("HttpOnly"), "{cookie}");
 
     let site = Site::with(|builder| builder.cookie_secure(false).same_site(SameSite::Strict));
-    let response = site.browser().act("view").await;
+    let response = site.client().act("view").await;
     let cookie = response.set_cookie().expect("a new session");
     assert!(cookie.starts_with("session=") && cookie.contains("SameSite=Strict"), "{cookie}");
     assert!(!cookie.contains("Secure"), "{cookie}");
@@ -271,7 +270,7 @@ async fn a_removal_names_the_cookie_as_it_was_set() {
     let site = Site::with(|builder| {
         builder.cookie_name("sid").cookie_path("/do").cookie_domain("example.com")
     });
-    let mut browser = site.browser();
+    let mut browser = site.client();
     let set = browser.act("view").await;
     let removal = browser.act("destroy").await;
     let attributes = |response: &Response| {
@@ -291,7 +290,7 @@ async fn a_removal_names_the_cookie_as_it_was_set() {
 #[actix_web::test]
 async fn a_read_or_an_update_sends_no_cookie() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     for steps in ["read", "view", "touch"] {
         assert_eq!(browser.act(steps).await.set_cookie(), None, "{steps}");
@@ -303,11 +302,11 @@ async fn a_read_or_an_update_sends_no_cookie() {
 #[actix_web::test]
 async fn an_idle_session_ends_and_its_cookie_is_removed() {
     let site = Site::with(|builder| builder.max_age(HOUR));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
-    site.clock.advance(HOUR - Duration::from_millis(1));
+    site.clock().advance(HOUR - Duration::from_millis(1));
     assert_eq!(browser.clone().act("read").await.text(), "200 Loaded views=1");
-    site.clock.advance(HOUR);
+    site.clock().advance(HOUR);
     let response = browser.act("read").await;
     assert_eq!(response.text(), "200 New");
     assert!(response.removes_cookie());
@@ -316,54 +315,40 @@ async fn an_idle_session_ends_and_its_cookie_is_removed() {
 #[actix_web::test]
 async fn every_use_extends_a_session_up_to_its_absolute_lifetime() {
     let site = Site::with(|builder| builder.max_age(HOUR).absolute_lifetime(5 * HOUR));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     for _ in 0..9 {
-        site.clock.advance(HOUR / 2);
+        site.clock().advance(HOUR / 2);
         assert_eq!(browser.act("read").await.text(), "200 Loaded views=1");
     }
     // Neither a use nor a new id makes it younger.
     browser.act("renew").await;
-    site.clock.advance(HOUR / 2);
+    site.clock().advance(HOUR / 2);
     assert_eq!(browser.act("read").await.text(), "200 New");
 }
 
 #[actix_web::test]
 async fn a_shorter_absolute_lifetime_holds_for_sessions_that_are_there() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     // To the very moment.
-    site.clock.advance(HOUR);
-    let stricter = actix_typed_session::SessionMiddleware::builder(site.store.clone())
-        .clock(site.clock.clone())
-        .absolute_lifetime(HOUR)
-        .build()
-        .expect("valid settings");
-    let address =
-        actix_typed_session_tests::serve!(actix_web::App::new().wrap(stricter.clone()).route(
-            "/",
-            actix_web::web::get().to(
-                async |session: actix_typed_session::TypedSession<
-                    actix_typed_session_tests::Visitor,
-                >| { actix_typed_session_tests::show(&session) }
-            )
-        ));
-    let cookie = format!("Cookie: __Host-session={}\r\n", browser.cookie());
-    assert_eq!(get(address, "/", cookie.as_bytes()).await.text(), "200 New");
+    site.clock().advance(HOUR);
+    browser.address = site.beside(|builder| builder.absolute_lifetime(HOUR)).address;
+    assert_eq!(browser.act("read").await.text(), "200 New");
 }
 
 #[actix_web::test]
 async fn a_touch_is_made_once_in_a_sixtieth_of_the_idle_time() {
     let site = Site::with(|builder| builder.max_age(HOUR));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     for _ in 0..59 {
-        site.clock.advance(Duration::from_secs(1));
+        site.clock().advance(Duration::from_secs(1));
         browser.act("read").await;
     }
     assert_eq!(site.store.calls(Operation::Touch), 0);
-    site.clock.advance(Duration::from_secs(1));
+    site.clock().advance(Duration::from_secs(1));
     browser.act("read").await;
     assert_eq!(site.store.calls(Operation::Touch), 1);
 }
@@ -371,9 +356,9 @@ async fn a_touch_is_made_once_in_a_sixtieth_of_the_idle_time() {
 #[actix_web::test]
 async fn a_touch_that_is_asked_for_is_made_at_once() {
     let site = Site::with(|builder| builder.max_age(HOUR).touch_interval(HOUR));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
-    site.clock.advance(Duration::from_secs(1));
+    site.clock().advance(Duration::from_secs(1));
     browser.act("read").await;
     assert_eq!(site.store.calls(Operation::Touch), 0);
     browser.act("touch").await;
@@ -383,17 +368,17 @@ async fn a_touch_that_is_asked_for_is_made_at_once() {
 #[actix_web::test]
 async fn a_persistent_cookie_and_the_store_are_extended_together() {
     let site = Site::with(|builder| builder.max_age(HOUR).persistent(true));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
-    site.clock.advance(Duration::from_secs(59));
+    site.clock().advance(Duration::from_secs(59));
     assert_eq!(browser.act("read").await.set_cookie(), None);
     assert_eq!(browser.act("view").await.set_cookie(), None);
     assert_eq!(site.store.calls(Operation::Touch), 0);
-    site.clock.advance(Duration::from_secs(1));
+    site.clock().advance(Duration::from_secs(1));
     let response = browser.act("read").await;
     assert!(response.set_cookie().is_some_and(|cookie| cookie.contains("Max-Age=3600")));
     assert_eq!(site.store.calls(Operation::Touch), 1);
-    site.clock.advance(Duration::from_secs(60));
+    site.clock().advance(Duration::from_secs(60));
     let response = browser.act("view").await;
     assert!(response.set_cookie().is_some_and(|cookie| cookie.contains("Max-Age=3600")));
 }
@@ -401,23 +386,23 @@ async fn a_persistent_cookie_and_the_store_are_extended_together() {
 #[actix_web::test]
 async fn a_sessions_own_limits_survive_later_requests() {
     let site = Site::with(|builder| builder.max_age(HOUR));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     let response = browser.act("view,age=7200000,persist").await;
     assert!(response.set_cookie().is_some_and(|cookie| cookie.contains("Max-Age=7200")));
-    site.clock.advance(HOUR + HOUR / 2);
+    site.clock().advance(HOUR + HOUR / 2);
     let response = browser.act("view").await;
     assert_eq!(response.text(), "200 Loaded views=2");
     assert!(response.set_cookie().is_some_and(|cookie| cookie.contains("Max-Age=7200")));
-    site.clock.advance(HOUR + HOUR / 2);
+    site.clock().advance(HOUR + HOUR / 2);
     assert_eq!(browser.act("age=60000,persist=no").await.text(), "200 Loaded views=2");
-    site.clock.advance(Duration::from_secs(60));
+    site.clock().advance(Duration::from_secs(60));
     assert_eq!(browser.act("read").await.text(), "200 New");
 }
 
 #[actix_web::test]
 async fn an_age_of_zero_destroys_the_session() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     let thief = browser.clone();
     let response = browser.act("age=0").await;
@@ -431,7 +416,7 @@ async fn an_age_of_zero_destroys_the_session() {
 #[actix_web::test]
 async fn a_renewed_session_has_another_id_and_the_same_data() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let old = browser.clone();
     assert_eq!(browser.act("renew").await.text(), "200 Renewed name=ann");
@@ -442,7 +427,7 @@ async fn a_renewed_session_has_another_id_and_the_same_data() {
 #[actix_web::test]
 async fn requests_with_the_old_id_read_the_snapshot_and_change_nothing() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let old = browser.clone();
     browser.act("renew,name=bob").await;
@@ -454,7 +439,7 @@ async fn requests_with_the_old_id_read_the_snapshot_and_change_nothing() {
     assert_eq!(old.clone().act("read").await.text(), "200 Retired name=ann");
     assert_eq!(old.clone().act("name=eve,save").await.status, 409);
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=bob");
-    site.clock.advance(Duration::from_secs(10));
+    site.clock().advance(Duration::from_secs(10));
     let response = old.clone().act("read").await;
     assert_eq!(response.text(), "200 New", "after the grace the old id is unknown");
     assert!(response.removes_cookie());
@@ -465,7 +450,7 @@ async fn requests_with_the_old_id_read_the_snapshot_and_change_nothing() {
 async fn a_changed_privilege_renews_the_id_and_hides_the_session_from_the_old_one() {
     let site = Site::start();
     for login in ["user=7", "name=x,user=7", "user=7,user=8,user=7"] {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let planted = browser.clone();
         browser.act(login).await;
@@ -489,7 +474,7 @@ async fn a_changed_privilege_renews_the_id_and_hides_the_session_from_the_old_on
 #[actix_web::test]
 async fn a_privilege_that_is_changed_back_renews_nothing() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("user=7").await;
     let before = browser.clone();
     browser.act("user=8,user=7").await;
@@ -501,19 +486,13 @@ async fn a_privilege_that_is_changed_back_renews_nothing() {
 async fn a_slow_request_with_the_old_id_never_overwrites_the_new_cookie() {
     let site = Site::start();
     for renewal in ["renew", "user=7", "regenerate,name=new"] {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         for steps in ["read", "name=slow", "renew", "user=9", "regenerate,name=slow"] {
-            let mut slow = browser.clone();
-            let request = actix_web::rt::spawn(async move {
-                let response = slow.act(&format!("gate,{steps}")).await;
-                (response, slow)
-            });
-            site.gate.arrival().await;
+            let request = site.held(&browser, &format!("gate,{steps}")).await;
             let mut fast = browser.clone();
             fast.act(renewal).await;
-            site.gate.open();
-            let (response, _) = request.await.expect("the request ends");
+            let (response, _) = site.release_both(request).await;
             if steps.starts_with("regenerate") {
                 // A new session takes nothing from the one that is gone, so it begins all the same.
                 assert!(response.set_cookie().is_some());
@@ -522,7 +501,7 @@ async fn a_slow_request_with_the_old_id_never_overwrites_the_new_cookie() {
             }
             let text = fast.act("read").await.text();
             assert!(!text.contains("slow"), "{renewal} against {steps}: {text}");
-            browser = site.browser();
+            browser = site.client();
             browser.act("name=ann").await;
         }
     }
@@ -536,15 +515,12 @@ async fn a_slower_request_does_not_revive_a_destroyed_session() {
     for steps in
         ["read", "name=slow", "view,cart=x", "renew", "user=9", "touch", "age=9000000", "save"]
     {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
-        let mut slow = browser.clone();
-        let request = actix_web::rt::spawn(async move { slow.act(&format!("gate,{steps}")).await });
-        site.gate.arrival().await;
+        let request = site.held(&browser, &format!("gate,{steps}")).await;
         let mut fast = browser.clone();
         assert!(fast.act("destroy").await.removes_cookie());
-        site.gate.open();
-        let response = request.await.expect("the request ends");
+        let response = site.release(request).await;
         assert_eq!(response.status, 200, "{steps}: the response is kept");
         assert_eq!(response.set_cookie(), None, "{steps}");
         assert_eq!(browser.act("read").await.text(), "200 New", "{steps}");
@@ -554,7 +530,7 @@ async fn a_slower_request_does_not_revive_a_destroyed_session() {
 #[actix_web::test]
 async fn after_a_save_changes_are_measured_against_what_was_saved() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     for saved in ["name=bob,save", "renew,name=bob,save"] {
         browser.act("name=ann").await;
         // The name that the request has read is a change again.
@@ -567,14 +543,11 @@ async fn after_a_save_changes_are_measured_against_what_was_saved() {
 #[actix_web::test]
 async fn a_save_after_a_destroy_elsewhere_is_an_error() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
-    let mut slow = browser.clone();
-    let request = actix_web::rt::spawn(async move { slow.act("gate,name=slow,save").await });
-    site.gate.arrival().await;
+    let request = site.held(&browser, "gate,name=slow,save").await;
     browser.act("destroy").await;
-    site.gate.open();
-    let response = request.await.expect("the request ends");
+    let response = site.release(request).await;
     assert_eq!(response.status, 409);
     assert_eq!(response.set_cookie(), None);
 }
@@ -584,16 +557,10 @@ async fn a_session_that_began_and_ended_within_a_request_gets_no_cookie() {
     for begin in ["name=ann,save", "name=ann,save,renew,save", "persist,name=ann,save"] {
         for steps in ["name=bob", "name=bob,save", "read", "touch", "renew", "reload"] {
             let site = Site::with(|builder| builder.max_age(HOUR));
-            let mut slow = site.browser();
             let path = format!("{begin},gate,{steps}");
-            let request = actix_web::rt::spawn(async move {
-                let response = slow.act(&path).await;
-                (response, slow)
-            });
-            site.gate.arrival().await;
-            site.clock.advance(HOUR);
-            site.gate.open();
-            let (response, slow) = request.await.expect("the request ends");
+            let request = site.held(&site.client(), &path).await;
+            site.clock().advance(HOUR);
+            let (response, slow) = site.release_both(request).await;
             assert_eq!(response.set_cookie(), None, "{begin}, {steps}: {response:?}");
             assert!(slow.cookies.is_empty());
         }
@@ -603,21 +570,18 @@ async fn a_session_that_began_and_ended_within_a_request_gets_no_cookie() {
 #[actix_web::test]
 async fn a_logout_that_a_renewal_overtook_is_a_logout() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
-    let mut logout = browser.clone();
-    let request = actix_web::rt::spawn(async move { logout.act("gate,destroy").await });
-    site.gate.arrival().await;
+    let request = site.held(&browser, "gate,destroy").await;
     browser.act("renew").await;
-    site.gate.open();
-    assert!(request.await.expect("the request ends").removes_cookie());
+    assert!(site.release(request).await.removes_cookie());
     assert_eq!(browser.act("read").await.text(), "200 New");
 }
 
 #[actix_web::test]
 async fn what_is_written_after_a_destroy_begins_a_new_session() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann,user=7").await;
     let old = browser.clone();
     assert_eq!(browser.act("destroy,name=goodbye").await.text(), "200 Destroyed name=goodbye");
@@ -629,10 +593,10 @@ async fn what_is_written_after_a_destroy_begins_a_new_session() {
 #[actix_web::test]
 async fn what_was_written_before_a_destroy_is_gone() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     assert_eq!(browser.act("name=ann,destroy").await.text(), "200 Destroyed");
     assert!(browser.cookies.is_empty());
-    assert_eq!(site.calls(), "");
+    assert_eq!(site.store_calls(), "");
 }
 
 // Bad input.
@@ -641,20 +605,20 @@ async fn what_was_written_before_a_destroy_is_gone() {
 #[actix_web::test]
 async fn bad_cookies_are_answered_and_never_adopted() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let live = browser.cookie().to_owned();
     let stored_key = StoreKey::from(&SessionId::new(live.as_str()).expect("an id")).to_hex();
     let unknown = SessionId::random().as_str().to_owned();
-    let mut ended = site.browser();
+    let mut ended = site.client();
     ended.act("name=eve").await;
     let destroyed = ended.cookie().to_owned();
     ended.act("destroy").await;
     ended.act("name=eve").await;
     let expired = ended.cookie().to_owned();
-    site.clock.advance(19 * HOUR);
+    site.clock().advance(19 * HOUR);
     browser.act("touch").await;
-    site.clock.advance(2 * HOUR);
+    site.clock().advance(2 * HOUR);
 
     let megabyte = "a".repeat(1_000_000);
     let malformed: Vec<Vec<u8>> = vec![
@@ -720,7 +684,7 @@ async fn a_forged_header_costs_a_bounded_number_of_look_ups() {
 #[actix_web::test]
 async fn pipelined_requests_are_answered_in_order_each_with_its_session() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     let cookie = format!("Cookie: __Host-session={}\r\n", browser.cookie());
     let mut request = String::new();
@@ -744,7 +708,7 @@ async fn pipelined_requests_are_answered_in_order_each_with_its_session() {
 #[actix_web::test]
 async fn two_hundred_concurrent_increments_all_count() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     for _ in 0..25 {
         let requests: Vec<_> = (0..8)
@@ -768,7 +732,7 @@ async fn two_hundred_concurrent_increments_all_count() {
 #[actix_web::test]
 async fn concurrent_requests_that_change_different_fields_lose_nothing() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("view").await;
     let requests: Vec<_> = ["name=ann", "cart=a", "view", "age=9000000"]
         .into_iter()
@@ -823,7 +787,7 @@ async fn no_order_of_calls_panics_or_leaves_a_cookie_that_points_to_nothing() {
         state ^= state << 17;
         state as usize % bound
     };
-    let mut browser = site.browser();
+    let mut browser = site.client();
     for _ in 0..600 {
         let steps: Vec<_> = (0..=random(6)).map(|_| STEPS[random(STEPS.len())]).collect();
         let steps = steps.join(",");

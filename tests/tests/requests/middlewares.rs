@@ -5,8 +5,7 @@ use actix_typed_session::{
     Status, StoreKey, TypedSession,
     conformance::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_log_watch::Log;
-use actix_typed_session_tests::{Browser, exchange, get, serve};
+use actix_typed_session_tests::{Client, Site, exchange, get, log_watch::Log, serve};
 use actix_web::{
     App, Error, FromRequest as _, HttpRequest, HttpResponse, Responder,
     body::MessageBody,
@@ -57,14 +56,12 @@ async fn two_structs_share_one_session_and_one_load() {
         settings.set_theme(format!("{}x", settings.theme));
         format!("{} {}", visitor.views, settings.theme)
     }
-    let store = store();
-    let sessions = SessionMiddleware::new(store.clone());
-    let address = serve!(App::new().wrap(sessions.clone()).route("/", web::get().to(both)));
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory().route("/", both).start();
+    let mut browser = site.client();
     assert_eq!(browser.get("/").await.body, "1 x");
     assert_eq!(browser.get("/").await.body, "2 xx");
-    assert_eq!(store.calls(Operation::Load), 1);
-    assert_eq!(store.calls(Operation::Update), 1);
+    assert_eq!(site.store.calls(Operation::Load), 1);
+    assert_eq!(site.store.calls(Operation::Update), 1);
 }
 
 #[actix_web::test]
@@ -88,7 +85,7 @@ async fn a_guard_and_a_handler_see_each_others_writes() {
             .wrap(sessions.clone())
             .service(web::scope("/in").route("/side", web::get().to(view)))
     );
-    let mut browser = Browser::new(address);
+    let mut browser = Client::new(address);
     assert_eq!(browser.get("/in/side").await.body, "11");
     assert_eq!(browser.get("/in/side").await.body, "22");
     assert_eq!(store.calls(Operation::Update), 1);
@@ -120,20 +117,16 @@ async fn option_and_result_are_extractors_that_go_on_without_a_session() {
             Err(error) => error.to_string(),
         }
     }
-    let store = store();
-    let sessions = SessionMiddleware::new(store.clone());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/view", web::get().to(view))
-            .route("/option", web::get().to(option))
-            .route("/result", web::get().to(result))
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/view", view)
+        .route("/option", option)
+        .route("/result", result)
+        .start();
+    let mut browser = site.client();
     browser.get("/view").await;
     assert_eq!(browser.get("/option").await.body, "1");
     assert_eq!(browser.get("/result").await.body, "1");
-    store.inject(Operation::Load, Fault::ErrorBefore);
+    site.store.inject(Operation::Load, Fault::ErrorBefore);
     assert_eq!(browser.get("/option").await.text(), "200 none");
     let response = browser.get("/result").await;
     assert_eq!(response.text(), "200 the session store failed");
@@ -150,13 +143,13 @@ async fn a_session_works_inside_a_scope_and_only_there() {
             .route("/outside", web::get().to(view))
             .service(web::scope("/shop").wrap(sessions.clone()).route("/", web::get().to(view)))
     );
-    let mut browser = Browser::new(address);
+    let mut browser = Client::new(address);
     browser.get("/shop/").await;
     assert_eq!(browser.get("/shop/").await.body, "2");
     assert_eq!(browser.get("/outside").await.status, 500);
 }
 
-/// Tells in a header what the session looks like once the response is there.
+/// Shows in a header what the session looks like after the response.
 async fn look_again(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -179,14 +172,14 @@ async fn who_asks_for_the_session_after_the_response_sees_what_was_stored() {
             .route("/", web::get().to(view))
             .route("/plain", web::get().to(|| async { "plain" }))
     };
-    let mut browser = Browser::new(serve!(app()));
+    let mut browser = Client::new(serve!(app()));
     // The first begins the session; the others change it, and the store changes its copy in place.
     for n in 1..4 {
         let response = browser.get("/").await;
         assert_eq!(response.body, n.to_string());
         assert_eq!(response.header("seen"), Some(format!("{n} Loaded true").as_str()));
     }
-    // Nobody has asked for the session before, and the cookie can no longer be removed or set.
+    // This is the first extraction, and it is too late to set or remove the cookie.
     let response = browser.get("/plain").await;
     assert_eq!(response.header("seen"), Some("3 Loaded true"));
 }
@@ -204,7 +197,7 @@ async fn who_asks_for_it_after_the_response_sees_a_session_that_has_a_new_id() {
     let app = move || {
         App::new().wrap(sessions.clone()).wrap(from_fn(look_again)).route("/", web::get().to(again))
     };
-    let mut browser = Browser::new(serve!(app()));
+    let mut browser = Client::new(serve!(app()));
     for n in [2, 4] {
         let response = browser.get("/").await;
         assert_eq!(response.header("seen"), Some(format!("{n} Loaded true").as_str()));
@@ -226,16 +219,13 @@ async fn a_store_that_answers_at_once_is_asked_no_less() {
         ""
     }
     let store = MemoryStore::new();
-    let sessions = SessionMiddleware::new(store.clone());
-    let app = move || {
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route("/fail", web::get().to(fail))
-            .route("/log_in", web::get().to(log_in))
-            .route("/log_out", web::get().to(log_out))
-    };
-    let mut browser = Browser::new(serve!(app()));
+    let site = Site::unwatched(SessionMiddleware::builder(store.clone()))
+        .route("/", view)
+        .route("/fail", fail)
+        .route("/log_in", log_in)
+        .route("/log_out", log_out)
+        .start();
+    let mut browser = site.client();
     assert_eq!(browser.get("/").await.text(), "200 1");
     assert_eq!(browser.get("/fail").await.status, 500);
     assert_eq!(browser.get("/").await.text(), "200 2", "a failed request changes nothing");
@@ -277,7 +267,7 @@ async fn other_middlewares_work_around_and_inside() {
             .route("/around", web::get().to(view))
     );
     for address in [address, other] {
-        let mut browser = Browser::new(address);
+        let mut browser = Client::new(address);
         assert_eq!(browser.get("/around/").await.body, "1");
         assert_eq!(browser.get("/around").await.body, "2");
     }
@@ -290,27 +280,18 @@ async fn other_middlewares_work_around_and_inside() {
 
 #[actix_web::test]
 async fn an_error_of_a_handler_closes_the_session() {
-    let sessions = SessionMiddleware::new(store());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route(
-                "/teapot",
-                web::get().to(async |mut session: TypedSession<Visitor>| {
-                    session.set_views(session.views + 10);
-                    Err::<&str, _>(ErrorImATeapot("short and stout"))
-                })
-            )
-            .route(
-                "/broken",
-                web::get().to(async |mut session: TypedSession<Visitor>| {
-                    session.set_views(session.views + 100);
-                    Err::<&str, _>(ErrorInternalServerError("broken"))
-                })
-            )
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/", view)
+        .route("/teapot", async |mut session: TypedSession<Visitor>| {
+            session.set_views(session.views + 10);
+            Err::<&str, _>(ErrorImATeapot("short and stout"))
+        })
+        .route("/broken", async |mut session: TypedSession<Visitor>| {
+            session.set_views(session.views + 100);
+            Err::<&str, _>(ErrorInternalServerError("broken"))
+        })
+        .start();
+    let mut browser = site.client();
     assert_eq!(browser.get("/teapot").await.text(), "418 short and stout");
     assert_eq!(browser.get("/broken").await.status, 500);
     assert_eq!(browser.get("/").await.body, "11");
@@ -350,7 +331,7 @@ async fn an_error_of_an_inner_middleware_closes_the_session_cookie_included() {
             .wrap(sessions.clone())
             .default_service(web::get().to(view))
     );
-    let mut browser = Browser::new(address);
+    let mut browser = Client::new(address);
     let response = browser.get("/forbidden").await;
     assert_eq!(response.text(), "403 forbidden");
     assert!(response.set_cookie().is_some(), "one cookie: {response:?}");
@@ -390,26 +371,24 @@ async fn a_panic_in_a_handler_stores_nothing_and_harms_no_other_request() {
         *views += 1;
         panic!("as the test wants it");
     }
-    // Recording the change while the panic unwinds would be a second panic, which aborts the process.
+    // Recording the change while the panic unwinds would be a second panic, which aborts the
+    // process.
     async fn hazardous(mut session: TypedSession<Hazard>) -> &'static str {
         let mut fragile = session.fragile_mut();
         fragile.half_changed = true;
         panic!("as the test wants it");
     }
-    let sessions = SessionMiddleware::new(store());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route("/panic", web::get().to(panicking))
-            .route("/hazard", web::get().to(hazardous))
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/", view)
+        .route("/panic", panicking)
+        .route("/hazard", hazardous)
+        .start();
+    let mut browser = site.client();
     browser.get("/").await;
     let cookie = format!("Cookie: __Host-session={}\r\n", browser.cookie());
     for path in ["/panic", "/hazard"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{cookie}\r\n");
-        let responses = exchange(address, request.as_bytes()).await;
+        let responses = exchange(site.address, request.as_bytes()).await;
         assert!(responses.is_empty(), "the connection is closed");
     }
     assert_eq!(browser.get("/").await.body, "2");
@@ -444,7 +423,7 @@ async fn nested_middlewares_have_sessions_of_their_own() {
                 })
             )
     );
-    let mut browser = Browser::new(address);
+    let mut browser = Client::new(address);
     assert_eq!(browser.get("/both").await.body, "1 10");
     assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["__Host-admin", "__Host-session"]);
     assert_eq!(browser.get("/both").await.body, "2 20");
@@ -487,7 +466,7 @@ async fn outside_the_inner_middleware_the_outer_session_is_the_default() {
             .wrap(outer.clone())
             .route("/", web::get().to(view))
     );
-    let mut browser = Browser::new(address);
+    let mut browser = Client::new(address);
     assert_eq!(browser.get("/").await.body, "1");
     assert_eq!(browser.get("/").await.body, "2", "the inner session has no hundreds");
     assert_eq!(outer_store.calls(Operation::Update), 1);
@@ -495,16 +474,15 @@ async fn outside_the_inner_middleware_the_outer_session_is_the_default() {
 
 #[actix_web::test]
 async fn code_without_a_struct_can_end_a_session() {
-    let sessions = SessionMiddleware::new(store());
-    let address = serve!(App::new().wrap(sessions.clone()).route("/", web::get().to(view)).route(
-        "/logout",
-        web::get().to(async |mut session: SessionHandle| {
+    let site = Site::in_memory()
+        .route("/", view)
+        .route("/logout", async |mut session: SessionHandle| {
             let before = session.status();
             session.destroy();
             format!("{before:?} {:?} {:?}", session.status(), session.id())
         })
-    ));
-    let mut browser = Browser::new(address);
+        .start();
+    let mut browser = site.client();
     browser.get("/").await;
     let response = browser.get("/logout").await;
     assert_eq!(response.body, "Loaded Destroyed None");
@@ -513,33 +491,21 @@ async fn code_without_a_struct_can_end_a_session() {
 
 #[actix_web::test]
 async fn an_old_id_that_reads_nothing_is_not_told_either() {
-    let sessions = SessionMiddleware::new(store());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route(
-                "/login",
-                web::get().to(async |mut session: TypedSession<Visitor>| {
-                    session.set_user(Some(1));
-                    "hello"
-                })
-            )
-            .route(
-                "/renew",
-                web::get().to(async |mut session: SessionHandle| {
-                    session.renew();
-                    "ok"
-                })
-            )
-            .route(
-                "/id",
-                web::get().to(async |session: SessionHandle| {
-                    format!("{:?} {}", session.status(), session.id().is_some())
-                })
-            )
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/", view)
+        .route("/login", async |mut session: TypedSession<Visitor>| {
+            session.set_user(Some(1));
+            "hello"
+        })
+        .route("/renew", async |mut session: SessionHandle| {
+            session.renew();
+            "ok"
+        })
+        .route("/id", async |session: SessionHandle| {
+            format!("{:?} {}", session.status(), session.id().is_some())
+        })
+        .start();
+    let mut browser = site.client();
     browser.get("/").await;
     let before = browser.clone();
     browser.get("/renew").await;
@@ -611,14 +577,8 @@ async fn stream(request: HttpRequest, session: TypedSession<Visitor>) -> impl Re
 
 #[actix_web::test]
 async fn a_streaming_body_can_save_what_needs_no_new_cookie() {
-    let sessions = SessionMiddleware::new(store());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route("/stream", web::get().to(stream))
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory().route("/", view).route("/stream", stream).start();
+    let mut browser = site.client();
     let response = browser.get("/stream").await;
     assert!(response.body.contains("the response head has been sent"), "{response:?}");
     assert_eq!(response.set_cookie(), None, "no session was stored");
@@ -706,21 +666,14 @@ async fn what_is_asked_for_during_a_save_is_done_after_it() {
         let (saved, ()) = futures_util::future::join(session.save(), meanwhile).await;
         saved.map(|()| "saved")
     }
-    let store = store();
-    let sessions = SessionMiddleware::new(store.clone());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route(
-                "/theme",
-                web::get().to(async |session: TypedSession<Settings>| session.theme.clone())
-            )
-            .route("/busy/{how}", web::get().to(busy))
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/", view)
+        .route("/theme", async |session: TypedSession<Settings>| session.theme.clone())
+        .route("/busy/{how}", busy)
+        .start();
+    let mut browser = site.client();
     browser.get("/").await;
-    store.inject(Operation::Update, Fault::Delay(std::time::Duration::from_millis(20)));
+    site.store.inject(Operation::Update, Fault::Delay(std::time::Duration::from_millis(20)));
     assert_eq!(browser.get("/busy/write").await.text(), "200 saved");
     assert_eq!(browser.get("/theme").await.body, "dark");
     assert!(browser.get("/busy/destroy").await.removes_cookie());
@@ -755,18 +708,12 @@ async fn a_websocket_reads_the_session_and_changes_it_with_save() {
         });
         Ok(response)
     }
-    let sessions = SessionMiddleware::new(store());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route("/socket", web::get().to(socket))
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory().route("/", view).route("/socket", socket).start();
+    let mut browser = site.client();
     browser.get("/").await;
     let cookie = format!("__Host-session={}", browser.cookie());
     let (response, mut socket) = awc::Client::new()
-        .ws(format!("http://{address}/socket"))
+        .ws(format!("http://{}/socket", site.address))
         .set_header(header::COOKIE, cookie)
         .connect()
         .await
@@ -793,10 +740,8 @@ async fn a_websocket_reads_the_session_and_changes_it_with_save() {
 
 #[actix_web::test]
 async fn the_headers_of_a_handler_are_kept() {
-    let sessions = SessionMiddleware::new(store());
-    let address = serve!(App::new().wrap(sessions.clone()).route(
-        "/",
-        web::get().to(async |mut session: TypedSession<Visitor>| {
+    let site = Site::in_memory()
+        .route("/", async |mut session: TypedSession<Visitor>| {
             session.set_views(session.views + 1);
             HttpResponse::Ok()
                 .insert_header((header::SET_COOKIE, "theme=dark"))
@@ -804,8 +749,8 @@ async fn the_headers_of_a_handler_are_kept() {
                 .insert_header((header::CACHE_CONTROL, "max-age=60"))
                 .body("hello")
         })
-    ));
-    let response = get(address, "/", b"").await;
+        .start();
+    let response = get(site.address, "/", b"").await;
     assert_eq!(response.all("set-cookie").count(), 2);
     assert!(response.all("set-cookie").any(|cookie| cookie == "theme=dark"));
     assert_eq!(response.all("vary").collect::<Vec<_>>(), ["Accept-Language", "Cookie"]);
@@ -822,19 +767,12 @@ async fn extractors_of_one_handler_that_load_at_once_load_once() {
     ) -> impl Responder {
         format!("{} {:?} {:?}", a.views, b.theme, c.status() == Status::Loaded)
     }
-    let store = store();
-    let sessions = SessionMiddleware::new(store.clone());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route("/three", web::get().to(three))
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory().route("/", view).route("/three", three).start();
+    let mut browser = site.client();
     browser.get("/").await;
-    store.inject(Operation::Load, Fault::Delay(std::time::Duration::from_millis(20)));
+    site.store.inject(Operation::Load, Fault::Delay(std::time::Duration::from_millis(20)));
     assert_eq!(browser.get("/three").await.body, "1 \"\" true");
-    assert_eq!(store.calls(Operation::Load), 1);
+    assert_eq!(site.store.calls(Operation::Load), 1);
 }
 
 #[actix_web::test]
@@ -844,20 +782,13 @@ async fn a_save_that_is_given_up_is_settled_before_the_response() {
         let saved = tokio::time::timeout(std::time::Duration::from_millis(1), session.save()).await;
         format!("{}", saved.is_err())
     }
-    let store = store();
-    let sessions = SessionMiddleware::new(store.clone());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route("/", web::get().to(view))
-            .route("/impatient", web::get().to(impatient))
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory().route("/", view).route("/impatient", impatient).start();
+    let mut browser = site.client();
     browser.get("/").await;
-    store.inject(Operation::Update, Fault::Delay(std::time::Duration::from_millis(500)));
+    site.store.inject(Operation::Update, Fault::Delay(std::time::Duration::from_millis(500)));
     assert_eq!(browser.get("/impatient").await.body, "true");
-    assert_eq!(store.calls(Operation::Update), 1, "the abandoned save is not made twice");
-    store.heal();
+    assert_eq!(site.store.calls(Operation::Update), 1, "the abandoned save is not made twice");
+    site.store.heal();
     assert_eq!(browser.get("/").await.body, "3");
 }
 

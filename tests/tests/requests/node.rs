@@ -6,8 +6,7 @@ use actix_typed_session::{
     Clock as _, Created, FakeClock, FileStore, Patch, Record, Session, SessionHandle, SessionId,
     SessionMiddleware, SessionStore as _, StoreKey, TypedSession, Updated, conformance::Operation,
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Browser, Site, serve};
+use actix_typed_session_tests::{Client, Site, serve};
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -21,7 +20,7 @@ async fn genid_is_id_generator_and_is_given_the_request() {
                 .expect("letters and digits")
         })
     });
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     assert!(browser.cookie().starts_with("ann."), "{}", browser.cookie());
     let old = browser.cookie().to_owned();
@@ -35,12 +34,12 @@ async fn genid_is_id_generator_and_is_given_the_request() {
 #[actix_web::test]
 async fn genid_defaults_to_256_random_bits_and_uuid_v4_is_ready_made() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     assert_eq!(browser.cookie().len(), 43, "256 bits in base64url");
 
     let site = Site::with(|builder| builder.id_generator(|_| SessionId::uuid()));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let id: Vec<usize> = browser.cookie().split('-').map(str::len).collect();
     assert_eq!(id, [8, 4, 4, 4, 12]);
@@ -52,9 +51,9 @@ async fn genid_that_repeats_itself_overwrites_no_session() {
     let site = Site::with(|builder| {
         builder.id_generator(|_| SessionId::new("x".repeat(32)).expect("letters"))
     });
-    let mut first = site.browser();
+    let mut first = site.client();
     first.act("name=ann").await;
-    let second = site.browser().act("name=eve").await;
+    let second = site.client().act("name=eve").await;
     assert_eq!(second.text(), "500 ");
     assert_eq!(second.set_cookie(), None);
     assert_eq!(first.act("renew").await.status, 500, "a renewal needs a new id");
@@ -72,13 +71,13 @@ async fn store_defaults_to_a_file_store() {
 #[actix_web::test]
 async fn max_age_defaults_to_72000000_ms() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let key = StoreKey::from(&SessionId::new(browser.cookie()).expect("an id"));
     let record = site.store.inner().load(&key).await.expect("a store in memory").expect("live");
     let lifetime = record.expires_at().saturating_since(record.created_at());
     assert_eq!(lifetime, Duration::from_millis(72_000_000));
-    site.clock.advance(Duration::from_millis(72_000_000));
+    site.clock().advance(Duration::from_millis(72_000_000));
     assert_eq!(browser.act("read").await.text(), "200 New");
 }
 
@@ -96,28 +95,18 @@ struct Address {
 
 #[actix_web::test]
 async fn session_values_are_fields_nested_ones_too() {
-    let site = Site::start();
-    let sessions = SessionMiddleware::new(site.store.clone());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route(
-                "/write",
-                web::get().to(async |mut session: TypedSession<Profile>| {
-                    session.address_mut().street = "Main Street".to_owned();
-                    session.address_mut().geo = Some((1.5, -2.0));
-                    session.tags_mut().entry("a".to_owned()).or_default().extend([1, 2]);
-                    HttpResponse::Ok().finish()
-                })
-            )
-            .route(
-                "/read",
-                web::get().to(async |session: TypedSession<Profile>| {
-                    format!("{:?} {:?}", session.address, session.tags)
-                })
-            )
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/write", async |mut session: TypedSession<Profile>| {
+            session.address_mut().street = "Main Street".to_owned();
+            session.address_mut().geo = Some((1.5, -2.0));
+            session.tags_mut().entry("a".to_owned()).or_default().extend([1, 2]);
+            HttpResponse::Ok().finish()
+        })
+        .route("/read", async |session: TypedSession<Profile>| {
+            format!("{:?} {:?}", session.address, session.tags)
+        })
+        .start();
+    let mut browser = site.client();
     browser.get("/write").await;
     assert_eq!(
         browser.get("/read").await.body,
@@ -128,7 +117,7 @@ async fn session_values_are_fields_nested_ones_too() {
 #[actix_web::test]
 async fn regenerate_gives_a_new_id_and_a_new_empty_instance_and_the_old_one_is_gone() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann,cart=a").await;
     let old = browser.clone();
     assert_eq!(
@@ -140,7 +129,7 @@ async fn regenerate_gives_a_new_id_and_a_new_empty_instance_and_the_old_one_is_g
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=1");
     assert_eq!(old.clone().act("read").await.text(), "200 Retired", "nothing is left to read");
     assert_eq!(old.clone().act("name=eve").await.set_cookie(), None);
-    site.clock.advance(Duration::from_secs(10));
+    site.clock().advance(Duration::from_secs(10));
     assert!(old.clone().act("read").await.removes_cookie());
 
     browser.act("name=ann").await;
@@ -159,7 +148,7 @@ async fn regenerate_gives_a_new_id_and_a_new_empty_instance_and_the_old_one_is_g
 #[actix_web::test]
 async fn destroy_removes_the_session_from_the_store_and_the_cookie() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     assert_eq!(site.store.inner().len(), 1);
     let response = browser.act("destroy").await;
@@ -171,32 +160,26 @@ async fn destroy_removes_the_session_from_the_store_and_the_cookie() {
 #[actix_web::test]
 async fn reload_replaces_unsaved_changes_by_the_stored_state() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     assert_eq!(browser.act("name=bob,view,reload").await.text(), "200 Loaded name=ann");
-    assert_eq!(site.calls(), "create 1, load 2", "nothing is left to store");
-    assert_eq!(site.browser().act("name=bob,reload").await.text(), "200 New");
+    assert_eq!(site.store_calls(), "create 1, load 2", "nothing is left to store");
+    assert_eq!(site.client().act("name=bob,reload").await.text(), "200 New");
 
-    let mut other = browser.clone();
-    let request = actix_web::rt::spawn(async move { other.act("gate,reload").await });
-    site.gate.arrival().await;
+    let request = site.held(&browser, "gate,reload").await;
     browser.act("name=carl").await;
-    site.gate.open();
-    let response = request.await.expect("the request ends");
+    let response = site.release(request).await;
     assert_eq!(response.text(), "200 Loaded name=carl", "what others stored meanwhile");
 }
 
 #[actix_web::test]
 async fn reload_is_an_error_if_the_session_is_gone() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
-    let mut other = browser.clone();
-    let request = actix_web::rt::spawn(async move { other.act("gate,reload").await });
-    site.gate.arrival().await;
+    let request = site.held(&browser, "gate,reload").await;
     browser.act("destroy").await;
-    site.gate.open();
-    assert_eq!(request.await.expect("the request ends").status, 409);
+    assert_eq!(site.release(request).await.status, 409);
     browser.act("name=ann").await;
     assert_eq!(browser.act("destroy,reload").await.status, 409);
 }
@@ -204,17 +187,11 @@ async fn reload_is_an_error_if_the_session_is_gone() {
 #[actix_web::test]
 async fn save_has_stored_when_it_returns() {
     let site = Site::start();
-    let mut browser = site.browser();
-    let mut slow = browser.clone();
-    let request = actix_web::rt::spawn(async move {
-        let response = slow.act("name=ann,save,gate").await;
-        (response, slow)
-    });
-    site.gate.arrival().await;
+    let mut browser = site.client();
+    let request = site.held(&browser, "name=ann,save,gate").await;
     assert_eq!(site.store.calls(Operation::Create), 1);
     assert_eq!(site.store.inner().len(), 1);
-    site.gate.open();
-    let (response, slow) = request.await.expect("the request ends");
+    let (response, slow) = site.release_both(request).await;
     assert_eq!(response.text(), "200 Loaded name=ann");
     browser = slow;
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
@@ -225,41 +202,31 @@ async fn save_has_stored_when_it_returns() {
 #[actix_web::test]
 async fn touch_is_done_by_the_middleware_and_callable() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
-    site.clock.advance(Duration::from_secs(1));
+    site.clock().advance(Duration::from_secs(1));
     browser.act("touch").await;
     assert_eq!(site.store.calls(Operation::Touch), 1);
-    site.clock.advance(Duration::from_secs(20 * 60));
+    site.clock().advance(Duration::from_secs(20 * 60));
     browser.act("read").await;
     assert_eq!(site.store.calls(Operation::Touch), 2);
 }
 
 #[actix_web::test]
 async fn session_id_is_readable_with_a_struct_and_without() {
-    let site = Site::start();
-    let sessions = SessionMiddleware::new(site.store.clone());
-    let address = serve!(
-        App::new()
-            .wrap(sessions.clone())
-            .route(
-                "/typed",
-                web::get().to(async |mut session: TypedSession<Profile>| {
-                    session.address_mut().street += "x";
-                    let before = session.id().map(|id| id.as_str().to_owned());
-                    session.save().await?;
-                    let after = session.id().map(|id| id.as_str().to_owned());
-                    Ok::<_, actix_web::Error>(format!("{before:?} {after:?}"))
-                })
-            )
-            .route(
-                "/untyped",
-                web::get().to(async |session: SessionHandle| {
-                    format!("{:?}", session.id().map(|id| id.as_str().to_owned()))
-                })
-            )
-    );
-    let mut browser = Browser::new(address);
+    let site = Site::in_memory()
+        .route("/typed", async |mut session: TypedSession<Profile>| {
+            session.address_mut().street += "x";
+            let before = session.id().map(|id| id.as_str().to_owned());
+            session.save().await?;
+            let after = session.id().map(|id| id.as_str().to_owned());
+            Ok::<_, actix_web::Error>(format!("{before:?} {after:?}"))
+        })
+        .route("/untyped", async |session: SessionHandle| {
+            format!("{:?}", session.id().map(|id| id.as_str().to_owned()))
+        })
+        .start();
+    let mut browser = site.client();
     assert_eq!(browser.get("/untyped").await.body, "None");
     let body = browser.get("/typed").await.body;
     assert_eq!(body, format!("None Some({:?})", browser.cookie()));
@@ -296,9 +263,9 @@ async fn a_middleware_wrapped_twice_does_the_work_once() {
             session.address.street.clone()
         })
     ));
-    let mut browser = Browser::new(address);
+    let mut browser = Client::new(address);
     let response = browser.get("/").await;
     assert!(response.set_cookie().is_some(), "one cookie: {response:?}");
     assert_eq!(browser.get("/").await.body, "xx");
-    assert_eq!(site.calls(), "create 1, load 1, update 1");
+    assert_eq!(site.store_calls(), "create 1, load 1, update 1");
 }

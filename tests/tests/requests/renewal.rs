@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use actix_typed_session::{SessionId, StoreKey};
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{
-    Browser, Response,
-    concurrency::{Site, field},
-    on_every_store,
-};
+use actix_typed_session_tests::{Client, Response, Site, concurrency::field, on_every_store};
 use tokio::time::sleep;
 
 /// Long enough for what is done within it, and short to wait for.
@@ -30,8 +25,8 @@ const ATTEMPTS: [&str; 12] = [
     "step,reload",
 ];
 
-/// A browser whose cookie was planted: it has the id that another browser knows too.
-fn with_the_same_cookie(browser: &Browser) -> Browser {
+/// A browser whose cookie was planted: another browser has the same id.
+fn with_the_same_cookie(browser: &Client) -> Client {
     browser.clone()
 }
 
@@ -45,7 +40,7 @@ fn assert_learns_nothing(response: &Response, attempt: &str) {
 }
 
 /// The victim's session is as the victim left it.
-async fn assert_unharmed(victim: &mut Browser) {
+async fn assert_unharmed(victim: &mut Client) {
     let response = victim.act("read").await;
     assert_eq!(response.set_cookie(), None, "the session is live under its id");
     for (name, value) in [("user", "7"), ("name", "victim"), ("count", "0"), ("step", "0")] {
@@ -54,7 +49,7 @@ async fn assert_unharmed(victim: &mut Browser) {
     assert!(!field(&response.body, "tags").contains("mallory"));
 }
 
-async fn an_id_that_was_planted_before_the_login_gains_nothing_by_it(site: Site) {
+async fn an_id_that_was_planted_before_the_login_gains_nothing_by_it(site: Site<()>) {
     for login in ["name=victim,user=7", "regenerate,name=victim,user=7", "name=victim,user=7,save"]
     {
         let attacker = site.visitor("best=1").await;
@@ -78,7 +73,7 @@ async fn an_id_that_was_planted_before_the_login_gains_nothing_by_it(site: Site)
     }
 }
 
-async fn an_id_that_no_server_has_made_is_not_adopted(site: Site) {
+async fn an_id_that_no_server_has_made_is_not_adopted(site: Site<()>) {
     let made_up = SessionId::random();
     let mut victim = site.visitor("best=1").await;
     for cookie in victim.cookies.values_mut() {
@@ -98,7 +93,7 @@ async fn an_id_that_no_server_has_made_is_not_adopted(site: Site) {
     assert_unharmed(&mut victim).await;
 }
 
-async fn at_no_moment_of_the_login_does_the_planted_id_see_it(site: Site) {
+async fn at_no_moment_of_the_login_does_the_planted_id_see_it(site: Site<()>) {
     for _ in 0..10 {
         let attacker = site.visitor("best=1").await;
         let mut victim = with_the_same_cookie(&attacker);
@@ -118,7 +113,7 @@ async fn at_no_moment_of_the_login_does_the_planted_id_see_it(site: Site) {
     }
 }
 
-async fn the_holder_of_an_old_id_reads_the_snapshot_and_changes_nothing(site: Site) {
+async fn the_holder_of_an_old_id_reads_the_snapshot_and_changes_nothing(site: Site<()>) {
     let mut browser = site.visitor("name=before,tag=a").await;
     let old = browser.clone();
     browser.act("renew").await;
@@ -140,7 +135,7 @@ async fn the_holder_of_an_old_id_reads_the_snapshot_and_changes_nothing(site: Si
     assert_eq!(field(&browser.act("read").await.body, "name"), "after");
 }
 
-async fn an_id_that_was_renewed_twice_leads_nowhere(site: Site) {
+async fn an_id_that_was_renewed_twice_leads_nowhere(site: Site<()>) {
     let mut browser = site.visitor("name=x").await;
     let first = browser.clone();
     browser.act("renew").await;
@@ -155,7 +150,7 @@ async fn an_id_that_was_renewed_twice_leads_nowhere(site: Site) {
     assert_eq!(field(&browser.act("read").await.body, "name"), "x");
 }
 
-async fn a_logout_with_an_old_id_is_a_logout(site: Site) {
+async fn a_logout_with_an_old_id_is_a_logout(site: Site<()>) {
     let mut browser = site.visitor("name=x").await;
     let old = browser.clone();
     browser.act("renew").await;
@@ -165,7 +160,7 @@ async fn a_logout_with_an_old_id_is_a_logout(site: Site) {
     assert!(old.clone().act("read").await.removes_cookie());
 }
 
-async fn an_old_id_reads_the_snapshot_no_longer_than_the_session_lives(site: Site) {
+async fn an_old_id_reads_the_snapshot_no_longer_than_the_session_lives(site: Site<()>) {
     for end in ["destroy", "regenerate", "regenerate,name=y", "destroy,name=y", "user=7"] {
         for renewals in ["renew", "renew renew"] {
             let mut browser = site.visitor("name=x").await;
@@ -186,7 +181,7 @@ async fn an_old_id_reads_the_snapshot_no_longer_than_the_session_lives(site: Sit
     }
 }
 
-async fn an_old_id_is_followed_through_sixteen_renewals_and_no_more(site: Site) {
+async fn an_old_id_is_followed_through_sixteen_renewals_and_no_more(site: Site<()>) {
     let mut browser = site.visitor("name=x").await;
     let old = browser.clone();
     for renewal in 1..=17 {
@@ -198,7 +193,7 @@ async fn an_old_id_is_followed_through_sixteen_renewals_and_no_more(site: Site) 
     assert_eq!(field(&browser.act("read").await.body, "name"), "x");
 }
 
-async fn two_renewals_at_once_leave_one_session(site: Site) {
+async fn two_renewals_at_once_leave_one_session(site: Site<()>) {
     for _ in 0..10 {
         let browser = site.visitor("name=x").await;
         let (one, other) =
@@ -217,7 +212,7 @@ async fn two_renewals_at_once_leave_one_session(site: Site) {
     }
 }
 
-async fn what_the_store_calls_a_session_opens_none(site: Site) {
+async fn what_the_store_calls_a_session_opens_none(site: Site<()>) {
     let mut victim = site.visitor("name=victim").await;
     let id = SessionId::new(victim.cookie()).expect("the cookie is the id");
     let key = StoreKey::from(&id);

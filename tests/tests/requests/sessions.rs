@@ -1,15 +1,14 @@
 //! The sessions of a user, listed and ended from elsewhere, over real sockets.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{ops::Deref, time::Duration};
 
 use actix_typed_session::{
-    Clock as _, FakeClock, FindByIndex as _, MemoryStore, OverLimit, PublicId, Session,
-    SessionError, SessionMiddleware, Sessions, TypedSession,
-    conformance::{Fault, FaultyStore, Operation},
+    Clock as _, FindByIndex as _, MemoryStore, OverLimit, PublicId, Session, SessionError,
+    Sessions, TypedSession,
+    conformance::{Fault, Operation},
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Browser, Gate, serve};
-use actix_web::{App, HttpResponse, web};
+use actix_typed_session_tests::{Client, Gate, Site, json::json};
+use actix_web::{HttpResponse, web};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -31,45 +30,41 @@ struct Visitor {
 type Devices = web::Data<Sessions<Visitor>>;
 
 /// A site, and the sessions of its visitors seen from outside.
-struct Site {
-    address: SocketAddr,
-    store: FaultyStore<MemoryStore>,
-    clock: FakeClock,
-    gate: Gate,
+struct UserSite {
+    site: Site,
     sessions: Sessions<Visitor>,
 }
 
-impl Site {
+impl Deref for UserSite {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl UserSite {
     fn start() -> Self {
-        let clock = FakeClock::default();
-        let store = FaultyStore::new(MemoryStore::builder().clock(clock.clone()).build());
-        let middleware =
-            SessionMiddleware::builder(store.clone()).clock(clock.clone()).build().expect("valid");
-        let gate = Gate::default();
-        let sessions = Sessions::<Visitor>::new(store.clone());
-        let data = (web::Data::new(gate.clone()), web::Data::new(sessions.clone()));
-        let address = serve!(
-            App::new()
-                .app_data(data.0.clone())
-                .app_data(data.1.clone())
-                .wrap(middleware.clone())
-                .route("/login/{user}/{device}", web::get().to(log_in))
-                .route("/capped/{user}/{device}/{policy}", web::get().to(log_in_capped))
-                .route("/logout", web::get().to(log_out))
-                .route("/team/{team}", web::get().to(join))
-                .route("/view", web::get().to(view))
-                .route("/slow/{plan}", web::get().to(slow))
-                .route("/devices", web::get().to(devices))
-                .route("/end/{id}", web::get().to(end))
-                .route("/others", web::get().to(others))
-                .route("/slow_others", web::get().to(slow_others))
-        );
-        Self { address, store, clock, gate, sessions }
+        let site = Site::in_memory()
+            .data_of(|store| Sessions::<Visitor>::new(store.clone()))
+            .route("/login/{user}/{device}", log_in)
+            .route("/capped/{user}/{device}/{policy}", log_in_capped)
+            .route("/logout", log_out)
+            .route("/team/{team}", join)
+            .route("/view", view)
+            .route("/slow/{plan}", slow)
+            .route("/devices", devices)
+            .route("/end/{id}", end)
+            .route("/others", others)
+            .route("/slow_others", slow_others)
+            .start();
+        let sessions = Sessions::new(site.store.clone());
+        Self { site, sessions }
     }
 
     /// A browser in which a user has logged in.
-    async fn logged_in(&self, user: i64, device: &str) -> Browser {
-        let mut browser = Browser::new(self.address);
+    async fn logged_in(&self, user: i64, device: &str) -> Client {
+        let mut browser = self.client();
         let response = browser.get(&format!("/login/{user}/{device}")).await;
         assert_eq!(response.status, 200);
         browser
@@ -189,21 +184,21 @@ fn show(session: &TypedSession<Visitor>) -> String {
 
 #[actix_web::test]
 async fn the_devices_of_a_user_are_listed_and_nobody_elses() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     for device in ["laptop", "tv"] {
-        site.clock.advance(Duration::from_secs(1));
+        site.clock().advance(Duration::from_secs(1));
         site.logged_in(7, device).await;
     }
     site.logged_in(8, "intruder").await;
-    Browser::new(site.address).get("/view").await;
+    site.client().get("/view").await;
     assert_eq!(phone.get("/devices").await.body, "*phone  laptop  tv ", "in the order of login");
-    assert_eq!(Browser::new(site.address).get("/devices").await.body, "", "nobody has no devices");
+    assert_eq!(site.client().get("/devices").await.body, "", "nobody has no devices");
 }
 
 #[actix_web::test]
 async fn a_session_that_was_ended_elsewhere_is_refused_from_the_next_request_on() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     let mut laptop = site.logged_in(7, "laptop").await;
     let mut other = site.logged_in(8, "other").await;
@@ -218,12 +213,12 @@ async fn a_session_that_was_ended_elsewhere_is_refused_from_the_next_request_on(
 
 #[actix_web::test]
 async fn somebody_elses_session_cannot_be_ended_by_its_public_id() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut victim = site.logged_in(7, "phone").await;
     let mut attacker = site.logged_in(8, "laptop").await;
     let id = site.id_of(7, "phone").await;
     assert_eq!(attacker.get(&format!("/end/{id}")).await.body, "false");
-    let mut nobody = Browser::new(site.address);
+    let mut nobody = site.client();
     assert_eq!(nobody.get(&format!("/end/{id}")).await.body, "false");
     for bad in ["x", "%00", victim.cookie()] {
         assert_eq!(attacker.get(&format!("/end/{bad}")).await.status, 400, "{bad}");
@@ -233,7 +228,7 @@ async fn somebody_elses_session_cannot_be_ended_by_its_public_id() {
 
 #[actix_web::test]
 async fn a_public_id_opens_nothing() {
-    let site = Site::start();
+    let site = UserSite::start();
     site.logged_in(7, "phone").await;
     let mut thief = site.logged_in(8, "thief").await;
     let id = site.id_of(7, "phone").await.to_string();
@@ -245,7 +240,7 @@ async fn a_public_id_opens_nothing() {
 
 #[actix_web::test]
 async fn log_out_everywhere_else_takes_effect_at_the_others_next_request() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     let mut rest = Vec::new();
     for n in 0..150 {
@@ -261,37 +256,27 @@ async fn log_out_everywhere_else_takes_effect_at_the_others_next_request() {
 
 #[actix_web::test]
 async fn the_own_session_is_spared_also_if_another_request_has_renewed_it() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     site.logged_in(7, "laptop").await;
-    let slow = actix_web::rt::spawn({
-        let mut phone = phone.clone();
-        async move { phone.get("/slow_others").await }
-    });
-    site.gate.arrival().await;
+    let slow = site.held_at(&phone, "/slow_others").await;
     let cookie = phone.cookie().to_owned();
     phone.get("/logout").await;
     phone.get("/login/7/phone").await;
     assert_ne!(phone.cookie(), cookie, "it has another id now");
-    site.gate.open();
-    assert_eq!(slow.await.expect("a response").body, "1");
+    assert_eq!(site.release(slow).await.body, "1");
     assert_eq!(site.devices_of(7).await, ["phone"]);
     assert_eq!(phone.get("/view").await.body, "Loaded user=Some(7) views=1");
 }
 
 #[actix_web::test]
 async fn a_request_under_way_loses_its_changes_and_sets_no_cookie() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     let mut laptop = site.logged_in(7, "laptop").await;
-    let slow = actix_web::rt::spawn({
-        let mut laptop = laptop.clone();
-        async move { laptop.get("/slow/gold").await }
-    });
-    site.gate.arrival().await;
+    let slow = site.held_at(&laptop, "/slow/gold").await;
     assert_eq!(phone.get("/others").await.body, "1");
-    site.gate.open();
-    let response = slow.await.expect("a response");
+    let response = site.release(slow).await;
     assert_eq!(response.text(), "200 Loaded user=Some(7) views=1", "the response is kept");
     assert_eq!(response.set_cookie(), None);
     assert_eq!(laptop.get("/view").await.body, "New user=None views=1", "the changes are lost");
@@ -300,7 +285,7 @@ async fn a_request_under_way_loses_its_changes_and_sets_no_cookie() {
 
 #[actix_web::test]
 async fn a_renewal_at_the_same_moment_does_not_escape() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     for one in [true, false] {
         site.store.inject(Operation::Destroy, Fault::Delay(Duration::from_millis(300)));
@@ -330,19 +315,19 @@ async fn a_renewal_at_the_same_moment_does_not_escape() {
 
 #[actix_web::test]
 async fn a_login_too_many_ends_the_oldest_or_is_refused() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut browsers = Vec::new();
     for device in ["one", "two", "three"] {
-        let mut browser = Browser::new(site.address);
+        let mut browser = site.client();
         // Visitors before they are users, so that the oldest session is not the oldest login only.
         browser.get("/view").await;
-        site.clock.advance(Duration::from_secs(1));
+        site.clock().advance(Duration::from_secs(1));
         assert_eq!(browser.get(&format!("/capped/7/{device}/oldest")).await.status, 200);
         browsers.push(browser);
     }
     assert_eq!(site.devices_of(7).await, ["two", "three"]);
     assert_eq!(browsers[0].get("/view").await.body, "New user=None views=1");
-    let mut fourth = Browser::new(site.address);
+    let mut fourth = site.client();
     let refused = fourth.get("/capped/7/four/refuse").await;
     assert_eq!(refused.text(), "403 ");
     assert_eq!(refused.set_cookie(), None);
@@ -351,12 +336,12 @@ async fn a_login_too_many_ends_the_oldest_or_is_refused() {
     assert_eq!(browsers[1].get("/capped/7/two/refuse").await.status, 200);
     assert_eq!(browsers[1].get("/capped/7/two/oldest").await.status, 200);
     assert_eq!(site.devices_of(7).await, ["two", "three"]);
-    assert_eq!(Browser::new(site.address).get("/capped/8/any/refuse").await.status, 200);
+    assert_eq!(site.client().get("/capped/8/any/refuse").await.status, 200);
 }
 
 #[actix_web::test]
 async fn a_visitor_who_logs_out_or_changes_teams_is_found_by_the_new_value_only() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     phone.get("/team/red").await;
     let team = async |team: &str| {
@@ -374,7 +359,7 @@ async fn a_visitor_who_logs_out_or_changes_teams_is_found_by_the_new_value_only(
     let page = site.sessions.list(&by, None, 1).await.expect("the store answers");
     let left = site.sessions.update(&by, page.sessions[0].public_id(), |it| it.team.clear()).await;
     assert!(matches!(left, Ok(Some(()))), "{left:?}");
-    let empty = serde_json::value::RawValue::from_string("\"\"".to_owned()).expect("JSON");
+    let empty = json("\"\"");
     let stored = site.store.find("team", &empty, None, 1).await.expect("the store answers");
     assert!(stored.sessions.is_empty(), "and takes no place in one either");
     phone.get("/login/7/phone").await;
@@ -383,7 +368,7 @@ async fn a_visitor_who_logs_out_or_changes_teams_is_found_by_the_new_value_only(
 
 #[actix_web::test]
 async fn a_session_keeps_its_public_id_through_renewals() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     phone.get("/team/red").await;
     let before = site.id_of(7, "phone").await;
@@ -396,18 +381,18 @@ async fn a_session_keeps_its_public_id_through_renewals() {
 
 #[actix_web::test]
 async fn the_list_says_when_a_session_began_was_seen_and_ends() {
-    let site = Site::start();
-    let start = site.clock.now();
+    let site = UserSite::start();
+    let start = site.clock().now();
     let mut phone = site.logged_in(7, "phone").await;
-    site.clock.advance(HOUR);
+    site.clock().advance(HOUR);
     let mut laptop = site.logged_in(7, "laptop").await;
-    site.clock.advance(HOUR);
+    site.clock().advance(HOUR);
     laptop.get("/devices").await;
     let page = site.sessions.list(&Visitor::by_user_id(&Some(7)), None, 10).await;
     let page = page.expect("the store answers");
     let hours =
         |time: actix_typed_session::Timestamp| time.saturating_since(start).as_secs() / 3600;
-    let told: Vec<_> = page
+    let rows: Vec<_> = page
         .sessions
         .iter()
         .map(|it| {
@@ -419,7 +404,7 @@ async fn the_list_says_when_a_session_began_was_seen_and_ends() {
             )
         })
         .collect();
-    assert_eq!(told, [("phone", 0, 0, 20), ("laptop", 1, 2, 22)]);
+    assert_eq!(rows, [("phone", 0, 0, 20), ("laptop", 1, 2, 22)]);
     phone.get("/devices").await;
     let page = site.sessions.list(&Visitor::by_user_id(&Some(7)), None, 10).await;
     assert_eq!(hours(page.expect("the store answers").sessions[0].last_seen()), 2);
@@ -427,7 +412,7 @@ async fn the_list_says_when_a_session_began_was_seen_and_ends() {
 
 #[actix_web::test]
 async fn a_job_changes_one_session_and_what_requests_change_meanwhile_stays() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     let by = Visitor::by_user_id(&Some(7));
     let id = site.id_of(7, "phone").await;
@@ -441,15 +426,10 @@ async fn a_job_changes_one_session_and_what_requests_change_meanwhile_stays() {
     let by_team = Visitor::by_team(&"red".to_owned());
     assert!(site.sessions.get(&by_team, id).await.expect("the store answers").is_some());
     // A request that began before and ends after.
-    let slow = actix_web::rt::spawn({
-        let mut phone = phone.clone();
-        async move { phone.get("/slow/gold").await }
-    });
-    site.gate.arrival().await;
+    let slow = site.held_at(&phone, "/slow/gold").await;
     let changed = site.sessions.update(&by, id, |visitor| visitor.views += 100).await;
     assert!(matches!(changed, Ok(Some(()))), "{changed:?}");
-    site.gate.open();
-    assert_eq!(slow.await.expect("a response").status, 200);
+    assert_eq!(site.release(slow).await.status, 200);
     let seen = site.sessions.get(&by, id).await.expect("the store answers").expect("it is there");
     assert_eq!((seen.views, seen.plan.as_str(), seen.lives), (112, "gold", 3));
     let calls = site.store.calls(Operation::Update);
@@ -460,26 +440,21 @@ async fn a_job_changes_one_session_and_what_requests_change_meanwhile_stays() {
 
 #[actix_web::test]
 async fn a_job_and_a_request_that_change_a_reject_field_conflict() {
-    let site = Site::start();
+    let site = UserSite::start();
     let phone = site.logged_in(7, "phone").await;
     let by = Visitor::by_user_id(&Some(7));
     let id = site.id_of(7, "phone").await;
-    let slow = actix_web::rt::spawn({
-        let mut phone = phone.clone();
-        async move { phone.get("/slow/gold").await }
-    });
-    site.gate.arrival().await;
+    let slow = site.held_at(&phone, "/slow/gold").await;
     let changed = site.sessions.update(&by, id, |visitor| visitor.plan = "silver".to_owned()).await;
     assert!(matches!(changed, Ok(Some(()))), "{changed:?}");
-    site.gate.open();
-    assert_eq!(slow.await.expect("a response").status, 409, "the second one fails");
+    assert_eq!(site.release(slow).await.status, 409, "the second one fails");
     let seen = site.sessions.get(&by, id).await.expect("the store answers").expect("it is there");
     assert_eq!((seen.views, seen.plan.as_str()), (0, "silver"));
 }
 
 #[actix_web::test]
 async fn a_job_finds_a_session_that_has_ended_gone() {
-    let site = Site::start();
+    let site = UserSite::start();
     site.logged_in(7, "phone").await;
     let by = Visitor::by_user_id(&Some(7));
     let id = site.id_of(7, "phone").await;
@@ -490,13 +465,13 @@ async fn a_job_finds_a_session_that_has_ended_gone() {
     assert_eq!(site.sessions.end_all(&by).await.expect("the store answers"), 0);
     // An expired one.
     site.logged_in(7, "phone").await;
-    site.clock.advance(HOUR * 20);
+    site.clock().advance(HOUR * 20);
     assert_eq!(site.devices_of(7).await, <[&str; 0]>::default());
 }
 
 #[actix_web::test]
 async fn a_store_that_fails_is_an_error_and_ends_nothing_silently() {
-    let site = Site::start();
+    let site = UserSite::start();
     let mut phone = site.logged_in(7, "phone").await;
     site.logged_in(7, "laptop").await;
     site.store.inject(Operation::Find, Fault::ErrorBefore);

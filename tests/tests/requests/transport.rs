@@ -1,15 +1,14 @@
-//! How clients present their sessions: signed ids, ids in headers, cookies with and without TLS, and tokens in
-//! forms; and what those try who have no right to any of them.
+//! How clients present their sessions: signed ids, ids in headers, cookies with and without TLS,
+//! tokens in forms. And what attackers try with each of them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_typed_session::{
     Key, MemoryStore, OnOutage, Session, SessionId, SessionMiddleware, SessionMiddlewareBuilder,
     TypedSession,
     conformance::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_log_watch::Log;
-use actix_typed_session_tests::{Browser, Response, Site, get};
+use actix_typed_session_tests::{ApiClient, Client, Response, Site, get, log_watch::Log};
 use actix_web::{App, HttpServer, web};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring};
 use tokio::{
@@ -44,7 +43,7 @@ async fn with_headers(site: &Site, headers: &[&str], steps: &str) -> Response {
 /// The client is a visitor without a session, and the store was not asked for one.
 fn assert_stranger(site: &Site, response: &Response, calls: &str, attempt: &str) {
     assert_eq!(response.text(), "200 New", "{attempt}");
-    assert_eq!(site.calls(), calls, "{attempt}");
+    assert_eq!(site.store_calls(), calls, "{attempt}");
 }
 
 // Signed ids.
@@ -52,7 +51,7 @@ fn assert_stranger(site: &Site, response: &Response, calls: &str, attempt: &str)
 #[actix_web::test]
 async fn a_signed_id_is_a_session_like_any_other() {
     let site = signed(&[1]);
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     assert_eq!(browser.cookie().len(), 43 + 1 + 43);
     assert_eq!(browser.act("view").await.text(), "200 Loaded views=1 name=ann");
@@ -60,7 +59,7 @@ async fn a_signed_id_is_a_session_like_any_other() {
     browser.act("user=7").await;
     assert_ne!(browser.cookie(), old.cookie());
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=1 name=ann user=7");
-    assert_eq!(site.calls(), "create 1, load 3, update 1, rotate 1");
+    assert_eq!(site.store_calls(), "create 1, load 3, update 1, rotate 1");
     browser.act("destroy").await;
     assert!(browser.cookies.is_empty());
 }
@@ -68,9 +67,9 @@ async fn a_signed_id_is_a_session_like_any_other() {
 #[actix_web::test]
 async fn a_forged_cookie_is_removed_and_costs_no_store_call() {
     let site = signed(&[1, 2]);
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
-    let calls = site.calls();
+    let calls = site.store_calls();
     let cookie = browser.cookie().to_owned();
     let mut forged: Vec<String> = Vec::new();
     for position in 0..cookie.len() {
@@ -104,19 +103,19 @@ async fn a_forged_cookie_is_removed_and_costs_no_store_call() {
 #[actix_web::test]
 async fn forged_cookies_before_a_true_one_do_not_hide_it() {
     let site = signed(&[1]);
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let forged: String = (0..50).map(|n| format!("__Host-session={n:087}; ")).collect();
     let header = format!("Cookie: {forged}__Host-session={}", browser.cookie());
     let response = with_headers(&site, &[&header], "read").await;
     assert_eq!(response.text(), "200 Loaded name=ann");
-    assert_eq!(site.calls(), "create 1, load 1");
+    assert_eq!(site.store_calls(), "create 1, load 1");
 }
 
 #[actix_web::test]
 async fn a_key_is_replaced_without_logging_anybody_out() {
     let before = signed(&[1]);
-    let mut browser = before.browser();
+    let mut browser = before.client();
     browser.act("name=ann").await;
     let old = browser.clone();
 
@@ -130,35 +129,32 @@ async fn a_key_is_replaced_without_logging_anybody_out() {
         old.cookie().rsplit_once('.').map(|(id, _)| id),
         "the id is the same"
     );
-    assert_eq!(rotated.calls(), "create 1, load 1, touch 1");
+    assert_eq!(rotated.store_calls(), "create 1, load 1, touch 1");
     assert_eq!(browser.act("read").await.set_cookie(), None, "once is enough");
-    assert_eq!(rotated.calls(), "create 1, load 2, touch 1");
+    assert_eq!(rotated.store_calls(), "create 1, load 2, touch 1");
     // A change takes it along.
-    let mut writer = Browser { address: rotated.address, ..old.clone() };
+    let mut writer = Client { address: rotated.address, ..old.clone() };
     assert!(writer.act("view").await.set_cookie().is_some());
-    assert_eq!(rotated.calls(), "create 1, load 3, update 1, touch 1");
+    assert_eq!(rotated.store_calls(), "create 1, load 3, update 1, touch 1");
 
     let after = before.beside(|builder| builder.signing_keys(keys(&[2])));
     browser.address = after.address;
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=1 name=ann");
-    let calls = after.calls();
-    let mut late = Browser { address: after.address, ..old };
+    let calls = after.store_calls();
+    let mut late = Client { address: after.address, ..old };
     assert_stranger(&after, &late.act("read").await, &calls, "the old key is gone");
 }
 
 #[actix_web::test]
 async fn signing_anew_never_takes_the_place_of_a_new_id() {
     let before = signed(&[1]);
-    let mut browser = before.browser();
+    let mut browser = before.client();
     browser.act("name=ann").await;
     let rotated = before.beside(|builder| builder.signing_keys(keys(&[2, 1])));
     browser.address = rotated.address;
-    let mut slow = browser.clone();
-    let slow = actix_web::rt::spawn(async move { slow.act("gate").await });
-    rotated.gate.arrival().await;
+    let slow = rotated.held(&browser, "gate").await;
     browser.act("renew").await;
-    rotated.gate.open();
-    let response = slow.await.expect("it does not panic");
+    let response = rotated.release(slow).await;
     assert_eq!(response.set_cookie(), None, "{response:?}");
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
 }
@@ -166,9 +162,9 @@ async fn signing_anew_never_takes_the_place_of_a_new_id() {
 #[actix_web::test]
 async fn a_signed_id_is_of_no_use_in_another_cookie_or_with_another_key() {
     let site = signed(&[1]);
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
-    let calls = site.calls();
+    let calls = site.store_calls();
     let cookie = browser.cookie();
     let other_name =
         site.beside(|builder| builder.cookie_name("__Host-other").signing_keys(keys(&[1])));
@@ -183,9 +179,9 @@ async fn a_signed_id_is_of_no_use_in_another_cookie_or_with_another_key() {
 #[actix_web::test]
 async fn an_id_that_was_given_out_unsigned_is_refused_once_ids_are_signed() {
     let unsigned = Site::start();
-    let mut browser = unsigned.browser();
+    let mut browser = unsigned.client();
     browser.act("name=ann").await;
-    let calls = unsigned.calls();
+    let calls = unsigned.store_calls();
     let site = unsigned.beside(|builder| builder.signing_keys(keys(&[1])));
     browser.address = site.address;
     let response = browser.act("read").await;
@@ -197,42 +193,11 @@ async fn an_id_that_was_given_out_unsigned_is_refused_once_ids_are_signed() {
 
 // Ids in headers.
 
-/// A client that keeps its id itself and sends it in a header.
-struct Api {
-    address: SocketAddr,
-    /// What stands in front of the id.
-    before: &'static str,
-    answer: &'static str,
-    id: String,
-}
-
-impl Api {
-    fn bearer(site: &Site) -> Self {
-        let (before, answer) = ("Authorization: Bearer ", "session-token");
-        Self { address: site.address, before, answer, id: String::new() }
-    }
-
-    fn named(site: &Site) -> Self {
-        Self { before: "X-Session: ", answer: "x-session", ..Self::bearer(site) }
-    }
-
-    async fn act(&mut self, steps: &str) -> Response {
-        let header = format!("{}{}\r\n", self.before, self.id);
-        let response = get(self.address, &format!("/do/{steps}"), header.as_bytes()).await;
-        assert_eq!(response.set_cookie(), None, "{steps}: a cookie for who sends a header");
-        if let Some(id) = response.header(self.answer) {
-            self.id = id.to_owned();
-            assert_eq!(response.header("cache-control"), Some("no-store"), "{steps}");
-        }
-        response
-    }
-}
-
 /// Sites that take ids from a header, with a client each.
-fn apis() -> [(Site, Api); 2] {
+fn apis() -> [(Site, ApiClient); 2] {
     let bearer = Site::with(SessionMiddlewareBuilder::bearer);
     let named = Site::with(|builder| builder.header("X-Session"));
-    let (one, other) = (Api::bearer(&bearer), Api::named(&named));
+    let (one, other) = (ApiClient::bearer(bearer.address), ApiClient::named(named.address));
     [(bearer, one), (named, other)]
 }
 
@@ -243,7 +208,7 @@ fn vary(response: &Response) -> String {
 #[actix_web::test]
 async fn browsers_and_api_clients_live_side_by_side() {
     for (site, mut api) in apis() {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let response = api.act("name=bot").await;
         assert_eq!(response.text(), "200 New name=bot");
@@ -255,7 +220,7 @@ async fn browsers_and_api_clients_live_side_by_side() {
             assert_eq!(vary(&response), format!("cookie, {looked_at}"));
             assert_eq!(response.header(api.answer), None, "nothing is new");
         }
-        let response = site.browser().act("name=eve").await;
+        let response = site.client().act("name=eve").await;
         assert!(response.set_cookie().is_some(), "who sends nothing is a browser");
         assert_eq!(response.header(api.answer), None);
     }
@@ -265,7 +230,7 @@ async fn browsers_and_api_clients_live_side_by_side() {
 async fn an_api_client_is_told_its_new_id_and_that_it_has_none_any_more() {
     for (site, mut api) in apis() {
         assert_eq!(api.act("read").await.header(api.answer), None, "nothing was written");
-        assert_eq!(site.calls(), "");
+        assert_eq!(site.store_calls(), "");
         api.act("name=bot").await;
         let first = api.id.clone();
         api.act("user=7").await;
@@ -275,7 +240,7 @@ async fn an_api_client_is_told_its_new_id_and_that_it_has_none_any_more() {
         let last = api.id.clone();
         assert_eq!(api.act("destroy").await.header(api.answer), Some(""));
         let mut thief =
-            Api { address: api.address, before: api.before, answer: api.answer, id: last };
+            ApiClient { address: api.address, before: api.before, answer: api.answer, id: last };
         let response = thief.act("read").await;
         assert_eq!(response.text(), "200 New");
         assert_eq!(response.header(api.answer), Some(""), "an id that names nothing");
@@ -286,13 +251,13 @@ async fn an_api_client_is_told_its_new_id_and_that_it_has_none_any_more() {
 #[actix_web::test]
 async fn an_api_client_keeps_its_id_until_it_expires() {
     let site = Site::with(|builder| builder.bearer().max_age(HOUR).persistent(true));
-    let mut api = Api::bearer(&site);
+    let mut api = ApiClient::bearer(site.address);
     api.act("name=bot").await;
-    site.clock.advance(HOUR / 2);
+    site.clock().advance(HOUR / 2);
     let response = api.act("read").await;
     assert_eq!(site.store.calls(Operation::Touch), 1);
     assert_eq!(response.header("session-token"), None, "it has the id already");
-    site.clock.advance(HOUR);
+    site.clock().advance(HOUR);
     let response = api.act("read").await;
     assert_eq!((response.text().as_str(), response.header("session-token")), ("200 New", Some("")));
 }
@@ -300,7 +265,7 @@ async fn an_api_client_keeps_its_id_until_it_expires() {
 #[actix_web::test]
 async fn a_failing_store_tells_api_clients_no_id() {
     let site = Site::with(SessionMiddlewareBuilder::bearer);
-    let mut api = Api::bearer(&site);
+    let mut api = ApiClient::bearer(site.address);
     site.store.inject(Operation::Create, Fault::ErrorBefore);
     let response = api.act("name=bot").await;
     assert_eq!((response.text().as_str(), response.header("session-token")), ("503 ", None));
@@ -309,7 +274,7 @@ async fn a_failing_store_tells_api_clients_no_id() {
 #[actix_web::test]
 async fn a_script_in_a_browser_cannot_have_the_id_read_out_to_it() {
     for (site, api) in apis() {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let cookie = format!("Cookie: __Host-session={}", browser.cookie());
         for asked in ["", "x", "not.an.id"] {
@@ -333,11 +298,11 @@ async fn a_script_in_a_browser_cannot_have_the_id_read_out_to_it() {
 #[actix_web::test]
 async fn different_ids_in_cookie_and_header_are_refused() {
     for (site, mut api) in apis() {
-        let (mut ann, mut eve) = (site.browser(), site.browser());
+        let (mut ann, mut eve) = (site.client(), site.client());
         ann.act("name=ann").await;
         eve.act("name=eve").await;
         api.act("name=bot").await;
-        let calls = site.calls();
+        let calls = site.store_calls();
         let unknown = SessionId::random();
         let cookie = format!("Cookie: __Host-session={}", ann.cookie());
         let two = format!("{cookie}; __Host-session={}", eve.cookie());
@@ -359,7 +324,7 @@ async fn different_ids_in_cookie_and_header_are_refused() {
                 assert_eq!(response.header(api.answer), None, "{headers:?}");
             }
         }
-        assert_eq!(site.calls(), calls);
+        assert_eq!(site.store_calls(), calls);
         let headers = format!("{cookie}\r\n{}\r\n", header(&api.id));
         let plain = get(site.address, "/plain", headers.as_bytes()).await;
         assert_eq!(plain.text(), "200 no session here", "without a session nobody looks");
@@ -371,7 +336,7 @@ async fn different_ids_in_cookie_and_header_are_refused() {
 #[actix_web::test]
 async fn the_same_id_in_cookie_and_header_is_answered_in_the_cookie() {
     for (site, api) in apis() {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let cookie = format!("Cookie: __Host-session={}", browser.cookie());
         let header = format!("{}{}", api.before, browser.cookie());
@@ -385,7 +350,7 @@ async fn the_same_id_in_cookie_and_header_is_answered_in_the_cookie() {
 #[actix_web::test]
 async fn a_foreign_authorization_disturbs_nobody() {
     let site = Site::with(SessionMiddlewareBuilder::bearer);
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let cookie = format!("Cookie: __Host-session={}", browser.cookie());
     let short = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.0123456789012345678901234567890123456789012";
@@ -402,10 +367,10 @@ async fn a_foreign_authorization_disturbs_nobody() {
         assert!(response.set_cookie().is_some(), "{foreign}");
         assert_eq!(response.header("session-token"), None, "{foreign}");
     }
-    // Any other token is an id that nobody has: it harms no cookie, and it is answered where it came.
+    // Any other token is an unknown id. The cookie still counts, and the answer goes to the header.
     let token = "Authorization: Bearer opaque";
     assert_eq!(with_headers(&site, &[&cookie, token], "read").await.text(), "200 Loaded name=ann");
-    let calls = site.calls();
+    let calls = site.store_calls();
     let response = with_headers(&site, &[token], "read").await;
     assert_stranger(&site, &response, &calls, token);
     assert_eq!(response.header("session-token"), Some(""));
@@ -414,7 +379,7 @@ async fn a_foreign_authorization_disturbs_nobody() {
 #[actix_web::test]
 async fn headers_mean_nothing_unless_they_are_turned_on() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     for before in ["Authorization: Bearer ", "X-Session: ", "Session-Token: "] {
         let header = format!("{before}{}", browser.cookie());
@@ -423,7 +388,7 @@ async fn headers_mean_nothing_unless_they_are_turned_on() {
         assert_eq!(vary(&response), "cookie");
     }
     let bearer = Site::with(SessionMiddlewareBuilder::bearer);
-    let mut api = Api::bearer(&bearer);
+    let mut api = ApiClient::bearer(bearer.address);
     api.act("name=bot").await;
     for before in ["X-Session: ", "Session-Token: ", "Proxy-Authorization: Bearer "] {
         let response = with_headers(&bearer, &[&format!("{before}{}", api.id)], "read").await;
@@ -444,27 +409,27 @@ async fn big_and_many_headers_are_unknown_ids() {
         let good = format!("{}{}", api.before, id.as_str());
         let many = vec![good.as_str(); 60];
         assert_eq!(with_headers(&site, &many, "read").await.text(), "200 New");
-        assert_eq!(site.calls(), "load 1", "one id is one look-up, however often it is said");
+        assert_eq!(site.store_calls(), "load 1", "one id is one look-up, however often it is said");
         let ids: Vec<_> =
             (0..60).map(|_| format!("{}{}", api.before, SessionId::random().as_str())).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         assert_eq!(with_headers(&site, &ids, "read").await.text(), "400 ");
-        assert_eq!(site.calls(), "load 1");
+        assert_eq!(site.store_calls(), "load 1");
     }
 }
 
 #[actix_web::test]
 async fn an_id_in_a_header_is_signed_too() {
     let before = Site::with(|builder| builder.bearer().signing_keys(keys(&[1])));
-    let mut api = Api::bearer(&before);
+    let mut api = ApiClient::bearer(before.address);
     api.act("name=bot").await;
     assert_eq!(api.id.len(), 43 + 1 + 43);
-    let calls = before.calls();
+    let calls = before.store_calls();
     for position in 0..api.id.len() {
         let mut bytes = api.id.clone().into_bytes();
         bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
         let id = String::from_utf8(bytes).expect("ASCII");
-        let mut forger = Api { id, ..Api::bearer(&before) };
+        let mut forger = ApiClient { id, ..ApiClient::bearer(before.address) };
         assert_stranger(&before, &forger.act("read").await, &calls, "forged");
         assert_eq!(forger.id, "", "it is told to forget it");
     }
@@ -516,7 +481,7 @@ async fn the_cause_of_a_refusal_is_in_the_log_and_the_ids_are_not() {
             assert_eq!(actix_web::test::read_body(response).await, body, "{path}");
         }
     };
-    // Before anybody listens, because a place that first logs on a thread where nobody does stays silent.
+    // Once before the log is read: a log line that first runs without a listener stays silent.
     ask().await;
     let log = Log::of_this_thread();
     ask().await;
@@ -575,7 +540,7 @@ async fn a_session_without_tls_is_none_with_tls() {
         |builder| builder.signing_keys(keys(&[1])),
     ] {
         let site = Site::with(|it| builder(it.cookie_secure_auto().trusted_proxies(["127.0.0.1"])));
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=plain").await;
         let planted = browser.cookie().to_owned();
         let cookie = format!("Cookie: session={planted}");
@@ -653,7 +618,7 @@ async fn tls_that_ends_in_the_server_makes_the_cookie_secure() {
 #[actix_web::test]
 async fn a_token_is_good_for_the_session_that_got_it() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let token = browser.act("csrf").await.body;
     let again = browser.act("csrf").await.body;
@@ -663,7 +628,7 @@ async fn a_token_is_good_for_the_session_that_got_it() {
         assert_eq!(response.status, 200);
     }
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=2 name=ann");
-    assert_eq!(site.calls(), "create 1, load 5, update 2", "a token is not stored");
+    assert_eq!(site.store_calls(), "create 1, load 5, update 2", "a token is not stored");
     // After a restart, or in another process.
     browser.address = site.beside(|builder| builder).address;
     assert_eq!(browser.act(&format!("verify={token}")).await.status, 200);
@@ -672,7 +637,7 @@ async fn a_token_is_good_for_the_session_that_got_it() {
 #[actix_web::test]
 async fn a_form_is_checked_against_the_id_that_came_with_it() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     let token = browser.act("csrf").await.body;
     // What a guard does before the handler looks at the form.
@@ -683,10 +648,10 @@ async fn a_form_is_checked_against_the_id_that_came_with_it() {
 #[actix_web::test]
 async fn a_visitor_gets_a_session_with_the_form() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     let response = browser.act("csrf").await;
     assert!(response.set_cookie().is_some());
-    assert_eq!(site.calls(), "create 1");
+    assert_eq!(site.store_calls(), "create 1");
     let token = response.body;
     assert_eq!(
         browser.act(&format!("verify={token},name=ann")).await.text(),
@@ -696,7 +661,7 @@ async fn a_visitor_gets_a_session_with_the_form() {
     for steps in
         ["csrf,csrf", "csrf,name=bob", "name=bob,csrf", "csrf,user=1", "csrf,save", "save,csrf"]
     {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         let token = browser.act(steps).await.body;
         let response = browser.act(&format!("verify={token}")).await;
         assert_eq!(response.status, 200, "{steps}");
@@ -707,7 +672,7 @@ async fn a_visitor_gets_a_session_with_the_form() {
 #[actix_web::test]
 async fn a_token_of_another_session_is_refused() {
     let site = Site::start();
-    let (mut ann, mut eve) = (site.browser(), site.browser());
+    let (mut ann, mut eve) = (site.client(), site.client());
     ann.act("name=ann").await;
     eve.act("name=eve").await;
     let mine = ann.act("csrf").await.body;
@@ -727,7 +692,7 @@ async fn a_token_of_another_session_is_refused() {
     }
     assert_eq!(ann.act("read").await.text(), "200 Loaded name=ann");
     // Neither does it help to have no session, or one that is gone.
-    let response = site.browser().act(&format!("verify={mine}")).await;
+    let response = site.client().act(&format!("verify={mine}")).await;
     assert_eq!(response.text(), "403 ");
     let gone = ann.clone();
     ann.act("destroy").await;
@@ -738,7 +703,7 @@ async fn a_token_of_another_session_is_refused() {
 async fn a_token_ends_with_the_id() {
     for change in ["renew", "user=1", "regenerate,name=ann", "destroy,name=ann"] {
         let site = Site::start();
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let old = browser.clone();
         let token = browser.act("csrf").await.body;
@@ -756,7 +721,7 @@ async fn a_token_that_is_made_after_a_change_of_the_id_is_good_for_the_new_one()
     let site = Site::start();
     for change in ["renew", "user=1", "regenerate", "regenerate,name=bob", "destroy", "renew,save"]
     {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let token = browser.act(&format!("{change},csrf")).await.body;
         let response = browser.act(&format!("verify={token}")).await;
@@ -768,21 +733,21 @@ async fn a_token_that_is_made_after_a_change_of_the_id_is_good_for_the_new_one()
 async fn a_destroyed_session_is_not_begun_again_for_an_earlier_token() {
     let site = Site::start();
     for steps in ["csrf,destroy", "csrf,save,destroy", "csrf,regenerate"] {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let response = browser.act(steps).await;
         assert!(response.removes_cookie(), "{steps}");
     }
-    let response = site.browser().act("csrf,destroy").await;
+    let response = site.client().act("csrf,destroy").await;
     assert_eq!(response.set_cookie(), None);
 }
 
 #[actix_web::test]
 async fn an_error_page_begins_no_session_for_its_form() {
     let site = Site::start();
-    let mut browser = site.browser();
+    let mut browser = site.client();
     assert_eq!(browser.act("csrf,status=500").await.set_cookie(), None);
-    assert_eq!(site.calls(), "");
+    assert_eq!(site.store_calls(), "");
     assert!(browser.act("csrf,status=404").await.set_cookie().is_some());
 }
 
@@ -794,7 +759,7 @@ async fn a_token_is_bound_to_the_id_of_the_applications_own_generator() {
         })
     });
     for steps in ["csrf", "csrf,name=ann", "csrf,save"] {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         let token = browser.act(steps).await.body;
         assert!(browser.cookie().starts_with("eu1."));
         assert_eq!(browser.act(&format!("verify={token}")).await.status, 200, "{steps}");
@@ -807,7 +772,7 @@ async fn a_token_is_bound_to_the_id_of_the_applications_own_generator() {
 #[actix_web::test]
 async fn a_token_from_an_outage_is_good_when_it_is_over() {
     let site = Site::with(|builder| builder.on_outage(OnOutage::Anonymous));
-    let mut browser = site.browser();
+    let mut browser = site.client();
     browser.act("name=ann").await;
     site.store.inject(Operation::Load, Fault::ErrorBefore);
     let token = browser.act("csrf").await.body;
@@ -820,7 +785,7 @@ async fn a_token_from_an_outage_is_good_when_it_is_over() {
 #[actix_web::test]
 async fn api_clients_have_tokens_too() {
     let site = Site::with(|builder| builder.bearer().signing_keys(keys(&[1])));
-    let mut api = Api::bearer(&site);
+    let mut api = ApiClient::bearer(site.address);
     let token = api.act("csrf").await.body;
     assert_eq!(api.id.len(), 43 + 1 + 43, "it begins a session");
     assert_eq!(api.act(&format!("verify={token}")).await.status, 200);

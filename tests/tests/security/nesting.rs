@@ -1,19 +1,21 @@
-//! Values that are nested deep, large, or many: what a handler is given by a client and puts into the session, and
-//! what somebody has planted in the store. None of them ends the process, and none takes anything else along.
+//! Values that are nested deep, large, or many: given by a client and stored by a handler, or
+//! planted in the store. They do not end the process, and they do not harm other sessions or
+//! fields.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix_typed_session::{
     Clock as _, Created, Durability, EncryptedStore, FileStore, Key, MemoryStore, Patch, Record,
     Session, SessionError, SessionId, SessionMiddleware, SessionStore, StoreKey, SystemClock,
     TypedSession, Updated,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Browser, Gate, on, serve,
+    Client, Gate, Site,
+    json::json,
+    on,
     stores::{files, redis},
 };
-use actix_web::{App, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -47,10 +49,6 @@ fn nested(levels: usize) -> Value {
 /// The JSON of what is nested in objects, and says which it is at its innermost.
 fn nested_json(levels: usize, which: char) -> Arc<RawValue> {
     json(&format!("{}\"{which}\"{}", "{\"a\":".repeat(levels), "}".repeat(levels)))
-}
-
-fn json(text: &str) -> Arc<RawValue> {
-    RawValue::from_string(text.to_owned()).expect("the tests write JSON").into()
 }
 
 async fn act(
@@ -102,36 +100,29 @@ fn levels(mut value: &Value) -> usize {
     levels
 }
 
-/// A site, and its store.
-struct Site<S> {
-    browser: Browser,
+/// A site, and its store as somebody else has opened it.
+struct Planted<S> {
+    site: Site<()>,
     store: S,
-    gate: Gate,
 }
 
-impl<S: SessionStore> Site<S> {
+impl<S: SessionStore> Planted<S> {
     fn on(open: impl Fn() -> S) -> Self {
-        let sessions = SessionMiddleware::new(open());
-        let gate = Gate::default();
-        let data = web::Data::new(gate.clone());
-        let address = serve!(
-            App::new()
-                .app_data(data.clone())
-                .wrap(sessions.clone())
-                .route("/do/{steps:.*}", web::get().to(act))
-        );
-        Self { browser: Browser::new(address), store: open(), gate }
+        let site = Site::unwatched(SessionMiddleware::builder(open()))
+            .route("/do/{steps:.*}", act)
+            .start();
+        Self { site, store: open() }
     }
 
     /// A browser whose session somebody has written into the store.
-    async fn planted(&self, fields: &[(&str, Arc<RawValue>)]) -> (Browser, StoreKey) {
+    async fn session(&self, fields: &[(&str, Arc<RawValue>)]) -> (Client, StoreKey) {
         let id = SessionId::random();
         let now = SystemClock.now();
-        let record = Record::new(now, now.saturating_add(std::time::Duration::from_secs(3600)));
+        let record = Record::new(now, now.saturating_add(Duration::from_secs(3600)));
         let record = patch(fields).apply_to(&record).expect("a new record takes a patch");
         let created = self.store.create(&StoreKey::from(&id), &record).await;
         assert_eq!(created.expect("the store takes it"), Created::Stored);
-        let mut browser = self.browser.clone();
+        let mut browser = self.site.client();
         browser.cookies.insert("__Host-session".to_owned(), id.as_str().to_owned());
         (browser, StoreKey::from(&id))
     }
@@ -153,10 +144,10 @@ fn patch(fields: &[(&str, Arc<RawValue>)]) -> Patch {
 async fn a_value_too_deep_to_be_read_back_is_a_500_and_stores_nothing<S: SessionStore>(
     open: impl Fn() -> S,
 ) {
-    let site = Site::on(open);
-    let mut browser = site.browser.clone();
+    let planted = Planted::on(open);
+    let mut browser = planted.site.client();
     browser.act("name=ann").await;
-    // A list and a map are a level of their own.
+    // A list and a map are one level more.
     for (way, most) in [
         ("tree", MOST_LEVELS),
         ("edit", MOST_LEVELS),
@@ -186,15 +177,15 @@ async fn a_value_too_deep_to_be_read_back_is_a_500_and_stores_nothing<S: Session
 async fn stored_values_nested_ten_thousand_deep_end_no_request_and_lose_nothing<S: SessionStore>(
     open: impl Fn() -> S,
 ) {
-    let site = Site::on(open);
+    let planted = Planted::on(open);
     let deep = || nested_json(10_000, 'a');
     for field in ["name", "tree", "list", "tags", "step", "draft", "large", "raw", "unknown"] {
         let fields = [("kept", json("\"as it was\"")), (field, deep())];
-        let (mut browser, key) = site.planted(&fields).await;
+        let (mut browser, key) = planted.session(&fields).await;
         for steps in ["read", "name=ann", "push=1", "tag=a", "step=a", "number=1", "draft=1"] {
             assert_eq!(browser.act(steps).await.status, 200, "{field}: {steps}");
         }
-        let record = site.store.load(&key).await.expect("an answer").expect("it is there");
+        let record = planted.store.load(&key).await.expect("an answer").expect("it is there");
         assert_eq!(record.field("kept").map(RawValue::get), Some("\"as it was\""), "{field}");
         if ["unknown", "raw"].contains(&field) {
             assert_eq!(record.field(field).map(RawValue::get), Some(deep().get()), "{field}");
@@ -206,26 +197,23 @@ async fn stored_values_nested_ten_thousand_deep_end_no_request_and_lose_nothing<
 async fn stored_values_too_deep_to_compare_are_no_reason_to_lose_a_conflict<S: SessionStore>(
     open: impl Fn() -> S,
 ) {
-    let site = Site::on(open);
+    let planted = Planted::on(open);
     for (field, steps, status) in [
         ("step", "gate,step=mine", 409),
         ("tags", "gate,tag=mine", 200),
         ("tree", "gate,tree=1", 200),
     ] {
-        let (mut browser, key) = site.planted(&[(field, nested_json(10_000, 'a'))]).await;
-        let mut slow = browser.clone();
-        let request = actix_web::rt::spawn(async move { slow.act(steps).await });
-        site.gate.arrival().await;
-        // As long as the one before, so that only what is inside tells them apart.
-        site.plant(&key, &[(field, nested_json(10_000, 'b'))]).await;
-        site.gate.open();
-        assert_eq!(request.await.expect("a response").status, status, "{field}");
+        let (mut browser, key) = planted.session(&[(field, nested_json(10_000, 'a'))]).await;
+        let request = planted.site.held(&browser, steps).await;
+        // As long as the one before, so that only their content differs.
+        planted.plant(&key, &[(field, nested_json(10_000, 'b'))]).await;
+        assert_eq!(planted.site.release(request).await.status, status, "{field}");
         assert_eq!(browser.act("read").await.status, 200, "{field}");
     }
 }
 
 async fn values_that_no_float_tells_apart_are_different<S: SessionStore>(open: impl Fn() -> S) {
-    let site = Site::on(open);
+    let planted = Planted::on(open);
     let max = u128::MAX;
     for (one, other) in [
         (format!("number={max}"), format!("number={}", max - 1)),
@@ -233,7 +221,7 @@ async fn values_that_no_float_tells_apart_are_different<S: SessionStore>(open: i
         (r#"raw={"a":1.00000000000000001}"#.into(), r#"raw={"a":1.00000000000000002}"#.into()),
         (r#"raw=[{"a":"\ud800x"}]"#.to_owned(), r#"raw=[{"a":"\ud800y"}]"#.to_owned()),
     ] {
-        let mut browser = site.browser.clone();
+        let mut browser = planted.site.client();
         browser.get(&encoded(&one)).await;
         browser.get(&encoded(&other)).await;
         let now = browser.act("read").await.body;
@@ -249,8 +237,8 @@ fn encoded(step: &str) -> String {
 async fn ten_megabytes_are_stored_or_refused_and_nothing_else_changes<S: SessionStore>(
     open: impl Fn() -> S,
 ) {
-    let site = Site::on(open);
-    let mut browser = site.browser.clone();
+    let planted = Planted::on(open);
+    let mut browser = planted.site.client();
     browser.act("name=ann,tag=kept").await;
     let response = browser.act("fill=10000000,tag=new").await;
     let now = browser.act("read").await.body;
@@ -266,16 +254,16 @@ async fn ten_megabytes_are_stored_or_refused_and_nothing_else_changes<S: Session
 async fn a_hundred_thousand_fields_and_a_name_of_a_megabyte_are_a_session<S: SessionStore>(
     open: impl Fn() -> S,
 ) {
-    let site = Site::on(open);
+    let planted = Planted::on(open);
     let names: Vec<String> = (0..100_000).map(|n| format!("f{n}")).collect();
     let one = json("1");
     let mut fields: Vec<_> = names.iter().map(|name| (&**name, Arc::clone(&one))).collect();
     let long = "n".repeat(1_000_000);
     fields.push((&long, json("2")));
-    let (mut browser, key) = site.planted(&fields).await;
+    let (mut browser, key) = planted.session(&fields).await;
     assert_eq!(browser.act("name=ann,tag=a").await.status, 200);
     assert!(browser.act("read").await.body.starts_with("name=ann"));
-    let record = site.store.load(&key).await.expect("an answer").expect("it is there");
+    let record = planted.store.load(&key).await.expect("an answer").expect("it is there");
     assert_eq!(record.fields().len(), 100_000 + 1 + 2);
     assert_eq!(record.field(&long).map(RawValue::get), Some("2"));
 }

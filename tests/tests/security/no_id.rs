@@ -1,18 +1,17 @@
-//! What is derived from an id, or stands beside one, opens no session: whoever has read the store, a backup, a log of keys
-//! or a page has no id.
+//! What is derived from an id, or stands beside it, does not open a session. Who has read the
+//! store, a backup, a log of keys or a page does not have an id.
 
 use std::{fs, path::Path};
 
 use actix_typed_session::{
     CookieStore, Durability, FileStore, FindByIndex, Key, MemoryStore, RedisStore, Session,
-    SessionId, SessionMiddleware, SessionStore, Sessions, StoreKey, TypedSession,
+    SessionId, SessionMiddleware, SessionMiddlewareBuilder, SessionStore, Sessions, StoreKey,
+    TypedSession,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Browser, get, serve,
+    Client, Site, get,
     servers::{RedisServer, Server},
 };
-use actix_web::{App, web};
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
@@ -167,28 +166,20 @@ where
     S: SessionStore + FindByIndex + Clone,
 {
     let key = || [Key::from_bytes([1; 32])];
-    let middleware = |is_signed| {
-        let builder = SessionMiddleware::builder(store.clone()).bearer();
-        let builder = if is_signed { builder.signing_keys(key()) } else { builder };
-        builder.build().expect("valid settings")
+    let served = |middleware: SessionMiddlewareBuilder| {
+        let site = Site::unwatched(middleware).route("/read", read).route("/begin", begin);
+        site.workers(1).start().address
     };
-    let served = |sessions: SessionMiddleware| {
-        serve!(
-            App::new()
-                .wrap(sessions.clone())
-                .route("/read", web::get().to(read))
-                .route("/begin", web::get().to(begin)),
-            workers: 1
-        )
-    };
-    let (plain, signed) = (served(middleware(false)), served(middleware(true)));
+    let by_id = || SessionMiddleware::builder(store.clone()).bearer();
+    let plain = served(by_id());
+    let signed = served(by_id().signing_keys(key()));
     let sealed = CookieStore::new(key()).expect("there is a key");
-    let sealed = served(SessionMiddleware::builder(sealed).build().expect("valid settings"));
+    let sealed = served(SessionMiddleware::builder(sealed));
 
-    let mut browser = Browser::new(plain);
+    let mut browser = Client::new(plain);
     let token = browser.get("/begin").await.body;
     let id = browser.cookie().to_owned();
-    let mut beside = Browser::new(signed);
+    let mut beside = Client::new(signed);
     beside.get("/begin").await;
     let (signed_id, mac) = beside.cookie().rsplit_once('.').expect("an id and a signature");
 
@@ -212,7 +203,7 @@ where
     );
 
     for (name, attempt) in attempts {
-        // What has such bytes is no header.
+        // A header cannot have control characters.
         let attempt: String = attempt.chars().filter(|it| !it.is_control()).take(4_000).collect();
         assert_ne!(attempt, id, "{name}: the store has the id");
         assert!(!attempt.contains(&id), "{name}: the store has the id");

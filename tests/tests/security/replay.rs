@@ -1,6 +1,8 @@
-//! Replay (OWASP ASVS 5.0, 7.4.1): somebody has a copy of what a client sent, and sends it again when the session has
-//! ended or has another id: in every way to carry it, after every way to end, at once and late, many at a time, to this
-//! process and to one that knows nothing but the store.
+//! Replay (OWASP ASVS 5.0, 7.4.1): an attacker has a copy of what a client sent, and sends it again
+//! when the session has ended or has another id.
+//!
+//! In every transport, after every way to end, at once and late, many at a time, to this process
+//! and to one that shares only the store.
 
 use std::{
     net::SocketAddr,
@@ -12,16 +14,15 @@ use actix_typed_session::{
     Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder, SessionStore, Sessions,
     SystemClock, TypedSession,
 };
-use actix_typed_session_log_watch as _;
 use actix_typed_session_tests::{
-    Gate, Response, get, serve,
+    Gate, Response, Site, get,
     stores::{prefix, redis_url},
 };
-use actix_web::{App, HttpResponse, rt, web};
+use actix_web::{HttpResponse, rt, web};
 use tokio::task::{JoinSet, yield_now};
 
 const GRACE: Duration = Duration::from_secs(10);
-/// How old a local cache may be. It is told long before.
+/// How old a local cache may be. The server reports a change long before.
 const STALENESS: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -108,7 +109,7 @@ impl Transport {
         }
     }
 
-    /// What a response tells the client to present from now on.
+    /// The id that the client presents after this response.
     fn id_in(self, response: &Response) -> Option<String> {
         let value = match self {
             Self::Cookie | Self::SignedCookie => {
@@ -122,14 +123,15 @@ impl Transport {
     }
 }
 
+/// The holder of an id, in any transport.
 #[derive(Clone)]
-struct Client {
+struct Holder {
     transport: Transport,
     address: SocketAddr,
     id: String,
 }
 
-impl Client {
+impl Holder {
     async fn act(&mut self, steps: &str) -> Response {
         let header = self.transport.request_header(&self.id);
         let response = get(self.address, &format!("/do/{steps}"), header.as_bytes()).await;
@@ -140,45 +142,37 @@ impl Client {
     }
 }
 
-/// Two processes on one store: neither knows of the other.
-struct Site {
+/// Two servers on one store, which share nothing else.
+struct Servers {
     transport: Transport,
-    addresses: [SocketAddr; 2],
+    sites: [Site<()>; 2],
     clock: FakeClock,
-    gate: Gate,
 }
 
-impl Site {
+impl Servers {
     fn on<S: SessionStore + FindByIndex + Clone>(
         transport: Transport,
         clock: &FakeClock,
         open: impl Fn() -> S,
     ) -> Self {
-        let gate = Gate::default();
         let serve = || {
             let store = open();
-            let sessions = web::Data::new(Sessions::<Account>::new(store.clone()));
-            let builder = SessionMiddleware::builder(store).clock(clock.clone());
-            let middleware = transport.settings(builder.renewal_grace(GRACE)).build();
-            let middleware = middleware.expect("valid settings");
-            let data = web::Data::new(gate.clone());
-            serve!(
-                App::new()
-                    .app_data(data.clone())
-                    .app_data(sessions.clone())
-                    .wrap(middleware.clone())
-                    .route("/do/{steps}", web::get().to(act)),
-                workers: 1
-            )
+            Site::unwatched(SessionMiddleware::builder(store.clone()))
+                .clock(clock.clone())
+                .settings(|it| transport.settings(it.renewal_grace(GRACE)))
+                .data(Sessions::<Account>::new(store))
+                .route("/do/{steps}", act)
+                .workers(1)
+                .start()
         };
-        Self { transport, addresses: [serve(), serve()], clock: clock.clone(), gate }
+        Self { transport, sites: [serve(), serve()], clock: clock.clone() }
     }
 
-    fn client(&self) -> Client {
-        Client { transport: self.transport, address: self.addresses[0], id: String::new() }
+    fn client(&self) -> Holder {
+        Holder { transport: self.transport, address: self.sites[0].address, id: String::new() }
     }
 
-    async fn logged_in(&self, user: u64) -> Client {
+    async fn logged_in(&self, user: u64) -> Holder {
         let mut client = self.client();
         let response = client.act(&format!("name=ann,user={user}")).await;
         assert_eq!(response.status, 200);
@@ -187,12 +181,12 @@ impl Site {
     }
 
     /// Ends a session as the row says, by the client itself or by somebody else.
-    async fn end(&self, client: &mut Client, user: u64, end: &End) {
+    async fn end(&self, client: &mut Holder, user: u64, end: &End) {
         match end {
             End::By(steps) => assert_eq!(client.act(steps).await.status, 200),
             End::Elsewhere(step) => {
                 let mut other = self.client();
-                other.address = self.addresses[1];
+                other.address = self.sites[1].address;
                 let response = other.act(&format!("{step}={user}")).await;
                 assert_eq!(response.status, 200);
             }
@@ -239,7 +233,8 @@ const ENDS: [(&str, End, Copied); 15] = [
     ("used for too long", End::Absolute, Copied::ReadsNothing),
 ];
 
-/// What the holder of a copy tries. `destroy` is the last, because the old id of a renewed session may log it out.
+/// What the holder of a copy tries. `destroy` is the last, because the old id of a renewed session
+/// may log it out.
 const ATTEMPTS: [&str; 14] = [
     "read",
     "view",
@@ -258,11 +253,15 @@ const ATTEMPTS: [&str; 14] = [
 ];
 
 /// All attempts at once, on both servers.
-async fn replay(site: &Site, copy: &Client, attempts: &[&str]) -> Vec<(String, Response, Client)> {
+async fn replay(
+    servers: &Servers,
+    copy: &Holder,
+    attempts: &[&str],
+) -> Vec<(String, Response, Holder)> {
     let mut requests = JoinSet::new();
-    for address in site.addresses {
+    for address in servers.sites.iter().map(|site| site.address) {
         for attempt in attempts {
-            let (mut copy, attempt) = (Client { address, ..copy.clone() }, (*attempt).to_owned());
+            let (mut copy, attempt) = (Holder { address, ..copy.clone() }, (*attempt).to_owned());
             requests.spawn_local(async move {
                 let response = copy.act(&attempt).await;
                 (attempt, response, copy)
@@ -277,9 +276,9 @@ async fn replay(site: &Site, copy: &Client, attempts: &[&str]) -> Vec<(String, R
 enum Kind {
     /// It has the test's clock.
     InThisProcess,
-    /// It has a clock of its own, in which no time passes while a request is held.
+    /// It has its own clock, on which no time passes while a request is held.
     Server,
-    /// It knows what another process has ended as soon as the server has told it.
+    /// It refuses what another process ended as soon as the server has reported that.
     ServerWithALocalCache,
 }
 
@@ -290,17 +289,17 @@ async fn no_copy_is_of_use_after_the_end<S: SessionStore + FindByIndex + Clone>(
 ) {
     let mut user = 1_000;
     for transport in Transport::ALL {
-        let site = Site::on(transport, &clock, &open);
+        let servers = Servers::on(transport, &clock, &open);
         for (name, end, reads) in &ENDS {
             user += 1;
-            let mut victim = site.logged_in(user).await;
+            let mut victim = servers.logged_in(user).await;
             let token = victim.act("csrf").await.body;
             let mut copy = victim.clone();
             // The other process has read it too.
-            copy.address = site.addresses[1];
+            copy.address = servers.sites[1].address;
             assert!(copy.act("read").await.body.contains("name=ann"), "{transport:?} {name}");
             let copy = copy;
-            site.end(&mut victim, user, end).await;
+            servers.end(&mut victim, user, end).await;
             victim.act("name=secret").await;
             let before = victim.act("read").await.body;
             assert!(before.contains("name=secret"), "{transport:?} {name}: {before}");
@@ -314,13 +313,13 @@ async fn no_copy_is_of_use_after_the_end<S: SessionStore + FindByIndex + Clone>(
             }
             let verify = format!("verify={token},name=eve");
             for (when, later) in [("at once", Duration::ZERO), ("after the grace", GRACE)] {
-                site.clock.advance(later);
+                servers.clock.advance(later);
                 let is_snapshot = *reads == Copied::ReadsWhatWas && later.is_zero();
                 let attempts = match is_snapshot {
                     true => &ATTEMPTS[..ATTEMPTS.len() - 1],
                     false => &ATTEMPTS,
                 };
-                for (attempt, response, eve) in replay(&site, &copy, attempts).await {
+                for (attempt, response, eve) in replay(&servers, &copy, attempts).await {
                     let what = format!("{transport:?} {name}, {attempt} {when}: {response:?}");
                     assert!([200, 409].contains(&response.status), "{what}");
                     assert!(!response.body.contains("secret"), "{what}");
@@ -336,7 +335,7 @@ async fn no_copy_is_of_use_after_the_end<S: SessionStore + FindByIndex + Clone>(
                         );
                     }
                 }
-                for (_, response, _) in replay(&site, &copy, &[&verify]).await {
+                for (_, response, _) in replay(&servers, &copy, &[&verify]).await {
                     assert_eq!(response.text(), "403 ", "{transport:?} {name}, its token {when}");
                 }
                 let now = victim.act("read").await.body;
@@ -355,7 +354,7 @@ async fn a_copy_under_way_when_the_session_ends_gains_nothing<S>(
 {
     let mut user = 1_000;
     for transport in [Transport::Cookie, Transport::SignedBearer] {
-        let site = Site::on(transport, &clock, &open);
+        let servers = Servers::on(transport, &clock, &open);
         let is_here = kind == Kind::InThisProcess;
         let takes_time = |end: &End| matches!(end, End::Idle | End::Absolute);
         for (name, end, _) in ENDS.iter().filter(|(_, end, _)| is_here || !takes_time(end)) {
@@ -370,18 +369,18 @@ async fn a_copy_under_way_when_the_session_ends_gains_nothing<S>(
             ] {
                 user += 1;
                 let what = format!("{transport:?} {name}, {attempt}");
-                let mut victim = site.logged_in(user).await;
-                let copy = Client { address: site.addresses[1], ..victim.clone() };
+                let mut victim = servers.logged_in(user).await;
+                let copy = Holder { address: servers.sites[1].address, ..victim.clone() };
                 let mut slow = copy.clone();
                 let request = rt::spawn(async move {
                     let response = slow.act(&format!("gate,{attempt}")).await;
                     (response, slow)
                 });
-                site.gate.arrival().await;
-                site.end(&mut victim, user, end).await;
+                servers.sites[1].gate.arrival().await;
+                servers.end(&mut victim, user, end).await;
                 victim.act("name=secret").await;
                 let before = victim.act("read").await.body;
-                site.gate.open();
+                servers.sites[1].gate.open();
                 let (response, slow) = request.await.expect("a response");
                 assert!([200, 409].contains(&response.status), "{what}: {response:?}");
                 assert!(!response.body.contains("secret"), "{what}: {response:?}");
@@ -420,7 +419,7 @@ macro_rules! on_each {
                     .await;
                 }
 
-                // Redis has a clock of its own, which the fake one must not be behind.
+                // Redis has its own clock, and the fake one must not be behind it.
 
                 #[actix_web::test]
                 async fn redis() {

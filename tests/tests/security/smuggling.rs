@@ -1,25 +1,27 @@
-//! Bytes that mean one thing to a browser or a proxy and another thing to a careless server: none of them carries a
-//! session to somebody else, plants one, or writes a header of its own.
+//! Bytes that mean one thing to a browser or a proxy and another thing to a careless server. None
+//! of them moves a session to another client, plants one, or writes another header.
 
 use actix_typed_session::{
     MemoryStore, SessionId, SessionMiddleware, SessionMiddlewareBuilder, TypedSession,
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Browser, Response, Site, Visitor, exchange, show};
+use actix_typed_session_tests::{
+    Client, Response, Site, exchange,
+    steps::{Visitor, show},
+};
 use actix_web::{App, HttpServer, web};
 use http::{Request, Version};
 use tokio::net::TcpStream;
 
 /// Two visitors' ids: ann's, and one that somebody else has got.
 async fn ann_and_eve(site: &Site) -> (String, String) {
-    let (mut ann, mut eve) = (site.browser(), site.browser());
+    let (mut ann, mut eve) = (site.client(), site.client());
     ann.act("name=ann").await;
     eve.act("name=eve").await;
     (ann.cookie().to_owned(), eve.cookie().to_owned())
 }
 
-/// The response to a request with these header lines, with `ANN` and `EVE` for the ids; `None` if the connection was
-/// closed without one.
+/// The response to a request with these header lines, with `ANN` and `EVE` for the ids; `None` if
+/// the connection was closed without one.
 async fn ask(site: &Site, (ann, eve): &(String, String), lines: &[u8]) -> Option<Response> {
     let mut request = b"GET /do/read HTTP/1.1\r\nHost: test\r\nConnection: close\r\n".to_vec();
     request.extend(replaced(&replaced(lines, b"ANN", ann), b"EVE", eve));
@@ -80,7 +82,8 @@ async fn a_cookie_is_read_as_browsers_write_it_and_in_no_other_way() {
             ("no space", b"cookie:__Host-session=ANN", Is::Ann),
             ("among others", b"Cookie: a=b;c;=;; __Host-session=ANN ;d=e", Is::Ann),
             ("RFC 2109", b"Cookie: $Version=1; __Host-session=ANN; $Path=/", Is::Ann),
-            // Browsers let nobody set this one, but write what has no name as if it had.
+            // Browsers refuse to set this cookie, but send a cookie without a name in the same
+            // form.
             ("nameless", b"Cookie: =__Host-session=ANN", Is::NewVisitor),
             ("nameless, spaces", b"Cookie: = __Host-session=ANN", Is::NewVisitor),
             ("nameless, after another", b"Cookie: a=b; =__Host-session=ANN", Is::NewVisitor),
@@ -206,8 +209,9 @@ async fn large_headers_are_answered_or_refused_and_the_next_request_is_served() 
     .await;
 }
 
-/// A proxy sends the requests of several clients over one connection. Where it and the server disagree about where one
-/// ends, an attacker's request would swallow the head of the victim's, cookie and all.
+/// A proxy sends the requests of several clients over one connection. Where it and the server
+/// disagree about where one ends, an attacker's request would swallow the head of the victim's,
+/// cookie and all.
 #[actix_web::test]
 async fn no_request_takes_the_cookie_of_the_next_one_on_its_connection() {
     let stolen = "GET /do/name=stolen HTTP/1.1\r\nHost: test\r\nX: ";
@@ -269,7 +273,7 @@ async fn no_request_takes_the_cookie_of_the_next_one_on_its_connection() {
         ),
     ] {
         let site = Site::start();
-        let mut ann = site.browser();
+        let mut ann = site.client();
         ann.act("name=ann").await;
         let version = if row == "HTTP/1.0" { "1.0" } else { "1.1" };
         let request = format!(
@@ -290,7 +294,8 @@ async fn no_request_takes_the_cookie_of_the_next_one_on_its_connection() {
     }
 }
 
-/// RFC 9113, 8.2.3: a browser may split its cookies into several fields, and a server puts them together again.
+/// RFC 9113, 8.2.3: a browser may split its cookies into several fields, and a server puts them
+/// together again.
 #[actix_web::test]
 async fn http_2_cookies_in_several_fields_are_as_one_and_each_stream_has_its_own() {
     let sessions = SessionMiddleware::builder(MemoryStore::new()).build().expect("valid settings");
@@ -307,7 +312,7 @@ async fn http_2_cookies_in_several_fields_are_as_one_and_each_stream_has_its_own
     let server = server.bind_auto_h2c(("127.0.0.1", 0)).expect("a free port");
     let address = server.addrs()[0];
     actix_web::rt::spawn(server.run());
-    let (mut ann, mut eve) = (Browser::new(address), Browser::new(address));
+    let (mut ann, mut eve) = (Client::new(address), Client::new(address));
     ann.get("/ann").await;
     eve.get("/eve").await;
 
@@ -394,10 +399,10 @@ async fn no_setting_writes_a_header_or_an_attribute_of_its_own() {
     let site = Site::with(|builder| {
         builder.cookie_name("a!#$%&'*+-.^_`|~").cookie_path("/\"a, b=c").cookie_domain("x=y, \"z")
     });
-    let response = site.browser().act("name=ann").await;
+    let response = site.client().act("name=ann").await;
     let cookie = response.set_cookie().expect("a cookie");
     let names: Vec<_> =
         cookie.split("; ").skip(1).map(|it| it.split('=').next().unwrap_or_default()).collect();
     assert_eq!(names, ["HttpOnly", "SameSite", "Secure", "Path", "Domain"], "{cookie}");
-    assert_eq!(site.browser().act("read").await.text(), "200 New");
+    assert_eq!(site.client().act("read").await.text(), "200 New");
 }

@@ -1,14 +1,14 @@
-//! A cookie in the place of another one: of another middleware, another application, another user, another kind of
-//! store, or beside a second one of its name that somebody else has set.
+//! A cookie in the place of another: of another middleware, application, user or kind of store, or
+//! beside a second one of its name that somebody else has set.
 
 use std::net::SocketAddr;
 
 use actix_typed_session::{
-    CookieStore, EncryptedStore, Key, MemoryStore, Session, SessionMiddleware, TypedSession,
+    CookieStore, EncryptedStore, Key, MemoryStore, Session, SessionMiddleware,
+    SessionMiddlewareBuilder, TypedSession,
     conformance::{FaultyStore, Operation},
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::{Browser, Gate, Response, Site, get, routes, serve};
+use actix_typed_session_tests::{Client, Gate, Response, Site, get, serve, steps::routes};
 use actix_web::{App, web};
 
 const KEY: Key = Key::from_bytes([1; 32]);
@@ -18,9 +18,9 @@ async fn ask(address: SocketAddr, path: &str, cookies: &str) -> Response {
     get(address, path, format!("Cookie: {cookies}\r\n").as_bytes()).await
 }
 
-fn served(sessions: SessionMiddleware) -> SocketAddr {
-    let gate = web::Data::new(Gate::default());
-    serve!(App::new().app_data(gate.clone()).wrap(sessions.clone()).configure(routes))
+/// The address of a site whose store takes its own short cuts.
+fn served(middleware: SessionMiddlewareBuilder) -> SocketAddr {
+    Site::unwatched(middleware).configure(routes).start().address
 }
 
 // Two middlewares.
@@ -58,7 +58,7 @@ async fn the_cookies_of_two_middlewares_with_their_own_stores_are_not_interchang
             .configure(routes)
             .wrap(outer.clone())
     );
-    let mut browser = Browser::new(address);
+    let mut browser = Client::new(address);
     browser.act("name=ann").await;
     browser.get("/admin/set").await;
     let (user, root) = (&browser.cookies["__Host-session"], &browser.cookies["__Host-admin"]);
@@ -69,7 +69,8 @@ async fn the_cookies_of_two_middlewares_with_their_own_stores_are_not_interchang
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
 }
 
-/// The store is what keeps applications apart: an unsigned id is the same session under whatever name it comes.
+/// The store is what keeps applications apart: an unsigned id is the same session under whatever
+/// name it comes.
 #[actix_web::test]
 async fn an_id_is_good_for_every_cookie_over_its_store_and_a_signed_one_for_its_own_only() {
     let keys = || [KEY];
@@ -78,10 +79,10 @@ async fn an_id_is_good_for_every_cookie_over_its_store_and_a_signed_one_for_its_
     let signed_shop = shop.beside(|builder| builder.signing_keys(keys()));
     let signed_forum =
         shop.beside(|builder| builder.cookie_name("__Host-forum").signing_keys(keys()));
-    let (mut unsigned, mut signed) = (shop.browser(), signed_shop.browser());
+    let (mut unsigned, mut signed) = (shop.client(), signed_shop.client());
     unsigned.act("name=ann").await;
     signed.act("name=bob").await;
-    let as_forum = |browser: &Browser| format!("__Host-forum={}", browser.cookie());
+    let as_forum = |browser: &Client| format!("__Host-forum={}", browser.cookie());
     let read =
         async |site: &Site, cookies: &str| ask(site.address, "/do/read", cookies).await.text();
     assert_eq!(read(&forum, &as_forum(&unsigned)).await, "200 Loaded name=ann");
@@ -95,15 +96,15 @@ async fn an_id_is_good_for_every_cookie_over_its_store_and_a_signed_one_for_its_
 #[actix_web::test]
 async fn the_signature_of_ones_own_id_does_not_sign_another_ones() {
     let site = Site::with(|builder| builder.signing_keys([KEY]));
-    let (mut ann, mut eve) = (site.browser(), site.browser());
+    let (mut ann, mut eve) = (site.client(), site.client());
     ann.act("name=ann").await;
     eve.act("name=eve").await;
-    let split = |browser: &Browser| {
+    let split = |browser: &Client| {
         let (id, mac) = browser.cookie().rsplit_once('.').expect("an id and a signature");
         (id.to_owned(), mac.to_owned())
     };
     let ((ann_id, ann_mac), (eve_id, eve_mac)) = (split(&ann), split(&eve));
-    let calls = site.calls();
+    let calls = site.store_calls();
     for forged in [
         format!("{ann_id}.{eve_mac}"),
         format!("{eve_id}.{ann_mac}"),
@@ -115,7 +116,7 @@ async fn the_signature_of_ones_own_id_does_not_sign_another_ones() {
         assert_eq!(response.text(), "200 New", "{forged}");
         assert!(response.removes_cookie(), "{forged}");
     }
-    assert_eq!(site.calls(), calls, "none of them is looked up");
+    assert_eq!(site.store_calls(), calls, "none of them is looked up");
 }
 
 // Two kinds of store, under one cookie's name and with one key.
@@ -125,21 +126,18 @@ async fn a_cookie_of_one_kind_of_store_is_no_session_in_another() {
     let stored = FaultyStore::new(MemoryStore::new());
     let plain = MemoryStore::new();
     let encrypted = EncryptedStore::new(plain.clone(), [KEY]).expect("there is a key");
-    let build = |builder: actix_typed_session::SessionMiddlewareBuilder| {
-        served(builder.build().expect("valid settings"))
-    };
     let apps = [
-        ("in memory", build(SessionMiddleware::builder(stored.clone()))),
-        ("signed", build(SessionMiddleware::builder(MemoryStore::new()).signing_keys([KEY]))),
-        ("sealed", build(SessionMiddleware::builder(CookieStore::new([KEY]).expect("a key")))),
-        ("encrypted", build(SessionMiddleware::builder(encrypted))),
-        ("what is in the encrypted one", build(SessionMiddleware::builder(plain))),
+        ("in memory", served(SessionMiddleware::builder(stored.clone()))),
+        ("signed", served(SessionMiddleware::builder(MemoryStore::new()).signing_keys([KEY]))),
+        ("sealed", served(SessionMiddleware::builder(CookieStore::new([KEY]).expect("a key")))),
+        ("encrypted", served(SessionMiddleware::builder(encrypted))),
+        ("what is in the encrypted one", served(SessionMiddleware::builder(plain))),
     ];
     for (from, origin) in &apps {
-        let mut browser = Browser::new(*origin);
+        let mut browser = Client::new(*origin);
         browser.act("name=ann,user=7").await;
         for (to, address) in &apps {
-            let moved = Browser { address: *address, ..browser.clone() }.act("read").await;
+            let moved = Client { address: *address, ..browser.clone() }.act("read").await;
             if from == to {
                 assert_eq!(moved.text(), "200 Loaded name=ann user=7", "{from}");
             } else if *from == "what is in the encrypted one" {
@@ -151,8 +149,8 @@ async fn a_cookie_of_one_kind_of_store_is_no_session_in_another() {
             }
         }
     }
-    // A sealed cookie is longer than any id, so nobody looks for it.
-    let mut sealed = Browser::new(apps[2].1);
+    // A sealed cookie is longer than any id, so the store is not asked for it.
+    let mut sealed = Client::new(apps[2].1);
     sealed.act("name=ann").await;
     let loads = stored.calls(Operation::Load);
     sealed.address = apps[0].1;
@@ -160,17 +158,17 @@ async fn a_cookie_of_one_kind_of_store_is_no_session_in_another() {
     assert_eq!(stored.calls(Operation::Load), loads);
 }
 
-// A cookie that was tossed from another host of the same site. `__Host-` keeps browsers from it; a site with another
-// name gets both.
+// A cookie that was tossed from another host of the same site. `__Host-` keeps browsers from it; a
+// site with another name gets both.
 
 #[actix_web::test]
 async fn a_login_with_a_tossed_cookie_before_ones_own_is_not_the_attackers() {
     // A store that answers at once is asked in another way.
     let at_once = SessionMiddleware::builder(MemoryStore::new()).cookie_name("sid");
     let site = Site::with(|builder| builder.cookie_name("sid"));
-    for address in [served(at_once.build().expect("valid settings")), site.address] {
+    for address in [served(at_once), site.address] {
         for login in ["user=7", "regenerate,user=7"] {
-            let (mut victim, mut eve) = (Browser::new(address), Browser::new(address));
+            let (mut victim, mut eve) = (Client::new(address), Client::new(address));
             victim.act("name=ann").await;
             eve.act("name=eve").await;
             let tossed = format!("sid={}", eve.cookie());
@@ -200,7 +198,7 @@ async fn junk_that_was_tossed_hides_a_session_only_if_it_could_be_ids() {
         (&site, invented.clone(), true),
         (&signed, invented, false),
     ] {
-        let mut browser = site.browser();
+        let mut browser = site.client();
         browser.act("name=ann").await;
         let cookies = format!("{}; sid={}", junk.join("; "), browser.cookie());
         let response = ask(site.address, "/do/read", &cookies).await;

@@ -1,14 +1,13 @@
 //! Sessions sealed in their cookies, over real sockets.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use actix_typed_session::{
     CookieStore, FakeClock, Key, Session, SessionHandle, SessionId, SessionMiddleware,
     SessionMiddlewareBuilder, TypedSession,
 };
-use actix_typed_session_log_watch::Log;
-use actix_typed_session_tests::{Browser, Gate, Response, routes, serve};
-use actix_web::{App, Error, HttpRequest, HttpResponse, Responder, rt, web};
+use actix_typed_session_tests::{Response, Site, log_watch::Log, steps::routes};
+use actix_web::{App, Error, HttpRequest, HttpResponse, Responder, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -16,58 +15,32 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const KEY: Key = Key::from_bytes([1; 32]);
 const NEWER_KEY: Key = Key::from_bytes([2; 32]);
 
-struct Site {
-    address: SocketAddr,
-    clock: FakeClock,
-    gate: Gate,
+fn start() -> Site<()> {
+    with(&[KEY], |builder| builder)
 }
 
-impl Site {
-    fn start() -> Self {
-        Self::with(&[KEY], |builder| builder)
-    }
+fn with(
+    keys: &[Key],
+    settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+) -> Site<()> {
+    let store = CookieStore::new(keys.iter().cloned()).expect("there is a key");
+    Site::unwatched(SessionMiddleware::builder(store))
+        .clock(FakeClock::default())
+        .settings(settings)
+        .route("/id", id)
+        .route("/fill/{bytes}", fill)
+        .route("/saved_fill/{bytes}", saved_fill)
+        .route("/farewell/{bytes}", farewell)
+        .route("/stream", stream)
+        .configure(routes)
+        .start()
+}
 
-    fn with(
-        keys: &[Key],
-        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
-    ) -> Self {
-        let clock = FakeClock::default();
-        let store = CookieStore::new(keys.iter().cloned()).expect("there is a key");
-        let builder = SessionMiddleware::builder(store).clock(clock.clone());
-        let sessions = settings(builder).build().expect("valid settings");
-        let gate = Gate::default();
-        let data = web::Data::new(gate.clone());
-        let address = serve!(
-            App::new()
-                .app_data(data.clone())
-                .wrap(sessions.clone())
-                .route("/id", web::get().to(id))
-                .route("/fill/{bytes}", web::get().to(fill))
-                .route("/saved_fill/{bytes}", web::get().to(saved_fill))
-                .route("/farewell/{bytes}", web::get().to(farewell))
-                .route("/stream", web::get().to(stream))
-                .configure(routes)
-        );
-        Self { address, clock, gate }
-    }
-
-    fn browser(&self) -> Browser {
-        Browser::new(self.address)
-    }
-
-    async fn visitor(&self, steps: &str) -> Browser {
-        let mut browser = self.browser();
-        browser.act(steps).await;
-        assert!(browser.cookie().starts_with("1."), "the cookie is sealed");
-        browser
-    }
-
-    /// What a client with this cookie gets.
-    async fn replay(&self, name: &str, value: &str) -> Response {
-        let mut browser = self.browser();
-        browser.cookies.insert(name.to_owned(), value.to_owned());
-        browser.act("read").await
-    }
+/// The answer to a request with this cookie.
+async fn replay(site: &Site<()>, name: &str, value: &str) -> Response {
+    let mut browser = site.client();
+    browser.cookies.insert(name.to_owned(), value.to_owned());
+    browser.act("read").await
 }
 
 #[derive(Session)]
@@ -121,23 +94,23 @@ const NAME: &str = "__Host-session";
 
 #[actix_web::test]
 async fn a_session_is_in_its_cookie_and_nowhere_else() {
-    let site = Site::start();
-    let mut browser = site.browser();
+    let site = start();
+    let mut browser = site.client();
     assert_eq!(browser.act("view,name=ann,cart=a").await.text(), "200 New views=1 name=ann cart=a");
     assert_eq!(browser.act("view,cart=b").await.text(), "200 Loaded views=2 name=ann cart=a+b");
     browser.act("name=bob,save,name=eve,save,name=ann").await;
-    let other = Site::start();
+    let other = start();
     browser.address = other.address;
     let line = "200 Loaded views=2 name=ann cart=a+b";
     assert_eq!(browser.act("read").await.text(), line, "another process with the key reads it");
-    assert_eq!(site.browser().act("read").await.text(), "200 New");
+    assert_eq!(site.client().act("read").await.text(), "200 New");
 }
 
 #[actix_web::test]
 async fn a_request_that_changes_nothing_sets_no_cookie() {
-    let site = Site::start();
+    let site = start();
     for steps in ["read", "touch", "age=5000", "persist", "renew", "views=0", "name="] {
-        let response = site.browser().act(steps).await;
+        let response = site.client().act(steps).await;
         assert_eq!((response.status, response.set_cookie()), (200, None), "{steps}");
     }
     let mut browser = site.visitor("view,name=ann").await;
@@ -150,7 +123,7 @@ async fn a_request_that_changes_nothing_sets_no_cookie() {
 
 #[actix_web::test]
 async fn a_server_error_discards_what_was_not_saved() {
-    let site = Site::start();
+    let site = start();
     let mut browser = site.visitor("name=ann").await;
     for steps in ["name=bob,status=500", "renew,status=500", "user=1,status=503", "nan"] {
         assert_eq!(browser.act(steps).await.set_cookie(), None, "{steps}");
@@ -163,8 +136,8 @@ async fn a_server_error_discards_what_was_not_saved() {
 
 #[actix_web::test]
 async fn the_id_is_inside_the_seal_and_changes_when_it_must() {
-    let site = Site::with(&[KEY], |builder| builder.id_generator(|_| SessionId::uuid()));
-    let mut browser = site.browser();
+    let site = with(&[KEY], |builder| builder.id_generator(|_| SessionId::uuid()));
+    let mut browser = site.client();
     assert_eq!(browser.get("/id").await.body, "");
     browser.act("name=ann").await;
     let mut ids = vec![browser.get("/id").await.body];
@@ -188,8 +161,8 @@ async fn the_id_is_inside_the_seal_and_changes_when_it_must() {
 
 #[actix_web::test]
 async fn the_cookie_is_as_persistent_as_the_session() {
-    let site = Site::start();
-    let mut browser = site.browser();
+    let site = start();
+    let mut browser = site.client();
     let response = browser.act("name=ann").await;
     assert!(response.set_cookie().is_some_and(|cookie| !cookie.contains("Max-Age")));
     let response = browser.act("persist,age=60000").await;
@@ -202,7 +175,7 @@ async fn the_cookie_is_as_persistent_as_the_session() {
 
 #[actix_web::test]
 async fn the_cookie_does_not_show_what_is_in_it() {
-    let site = Site::start();
+    let site = start();
     let browser = site.visitor("name=PLAINTEXT").await;
     let sealed = URL_SAFE_NO_PAD.decode(&browser.cookie()[2..]).expect("base64url");
     let text = String::from_utf8_lossy(&sealed);
@@ -211,14 +184,14 @@ async fn the_cookie_does_not_show_what_is_in_it() {
 
 #[actix_web::test]
 async fn a_cookie_with_another_byte_anywhere_is_no_session() {
-    let site = Site::start();
+    let site = start();
     let browser = site.visitor("name=ann").await;
     let value = browser.cookie();
     for place in 0..value.len() {
         let mut other = value.to_owned().into_bytes();
         other[place] = if other[place] == b'A' { b'B' } else { b'A' };
         let other = String::from_utf8(other).expect("ASCII");
-        let response = site.replay(NAME, &other).await;
+        let response = replay(&site, NAME, &other).await;
         assert_eq!(response.text(), "200 New", "byte {place}");
         assert!(response.removes_cookie(), "byte {place}");
     }
@@ -234,25 +207,25 @@ async fn a_cookie_with_another_byte_anywhere_is_no_session() {
         SessionId::random().as_str(),
         &format!("1.{}", "A".repeat(4_000)),
     ] {
-        assert_eq!(site.replay(NAME, other).await.text(), "200 New", "{other}");
+        assert_eq!(replay(&site, NAME, other).await.text(), "200 New", "{other}");
     }
-    assert_eq!(site.replay(NAME, value).await.text(), "200 Loaded name=ann");
+    assert_eq!(replay(&site, NAME, value).await.text(), "200 Loaded name=ann");
 }
 
 #[actix_web::test]
 async fn a_cookie_under_another_name_is_no_session() {
-    let shop = Site::with(&[KEY], |builder| builder.cookie_name("__Host-shop"));
-    let admin = Site::with(&[KEY], |builder| builder.cookie_name("__Host-admin"));
+    let shop = with(&[KEY], |builder| builder.cookie_name("__Host-shop"));
+    let admin = with(&[KEY], |builder| builder.cookie_name("__Host-admin"));
     let browser = shop.visitor("user=1").await;
-    assert_eq!(admin.replay("__Host-admin", browser.cookie()).await.text(), "200 New");
-    assert_eq!(shop.replay("__Host-shop", browser.cookie()).await.text(), "200 Loaded user=1");
+    assert_eq!(replay(&admin, "__Host-admin", browser.cookie()).await.text(), "200 New");
+    assert_eq!(replay(&shop, "__Host-shop", browser.cookie()).await.text(), "200 Loaded user=1");
 }
 
 #[actix_web::test]
 async fn of_several_cookies_the_first_that_opens_counts() {
-    let site = Site::start();
+    let site = start();
     let (ann, bob) = (site.visitor("name=ann").await, site.visitor("name=bob").await);
-    let mut browser = site.browser();
+    let mut browser = site.client();
     let values = format!("junk; {NAME}=1.AAAA; {NAME}={}; {NAME}={}", ann.cookie(), bob.cookie());
     browser.cookies.insert(NAME.to_owned(), values);
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
@@ -262,57 +235,54 @@ async fn of_several_cookies_the_first_that_opens_counts() {
 
 #[actix_web::test]
 async fn a_session_expires_inside_the_seal_whatever_the_client_keeps() {
-    let site = Site::start();
+    let site = start();
     let browser = site.visitor("name=ann").await;
-    site.clock.advance(Duration::from_secs(72_000) - Duration::from_millis(1));
-    assert_eq!(site.replay(NAME, browser.cookie()).await.text(), "200 Loaded name=ann");
-    site.clock.advance(Duration::from_millis(1));
-    let response = site.replay(NAME, browser.cookie()).await;
+    site.clock().advance(Duration::from_secs(72_000) - Duration::from_millis(1));
+    assert_eq!(replay(&site, NAME, browser.cookie()).await.text(), "200 Loaded name=ann");
+    site.clock().advance(Duration::from_millis(1));
+    let response = replay(&site, NAME, browser.cookie()).await;
     assert_eq!(response.text(), "200 New");
     assert!(response.removes_cookie());
 }
 
 #[actix_web::test]
 async fn a_use_extends_a_session_when_it_is_due_and_never_past_its_absolute_lifetime() {
-    let site = Site::with(&[KEY], |builder| builder.absolute_lifetime(3 * DAY));
+    let site = with(&[KEY], |builder| builder.absolute_lifetime(3 * DAY));
     let mut browser = site.visitor("name=ann").await;
     assert_eq!(browser.act("read").await.set_cookie(), None, "it is not due");
     for _ in 0..3 {
-        site.clock.advance(19 * HOUR);
+        site.clock().advance(19 * HOUR);
         let response = browser.act("read").await;
         assert_eq!(response.text(), "200 Loaded name=ann");
         assert!(response.set_cookie().is_some(), "it is extended");
     }
-    site.clock.advance(15 * HOUR - Duration::from_millis(1));
+    site.clock().advance(15 * HOUR - Duration::from_millis(1));
     assert_eq!(browser.act("name=bob").await.text(), "200 Loaded name=bob");
-    site.clock.advance(Duration::from_millis(1));
+    site.clock().advance(Duration::from_millis(1));
     assert_eq!(browser.act("read").await.text(), "200 New", "3 days after it began");
 }
 
 #[actix_web::test]
 async fn a_sessions_own_max_age_holds_inside_the_seal() {
-    let site = Site::start();
+    let site = start();
     let mut browser = site.visitor("name=ann").await;
     browser.act("age=60000").await;
     let copy = browser.clone();
-    site.clock.advance(Duration::from_secs(59));
+    site.clock().advance(Duration::from_secs(59));
     assert_eq!(browser.act("touch").await.text(), "200 Loaded name=ann");
-    site.clock.advance(Duration::from_secs(59));
+    site.clock().advance(Duration::from_secs(59));
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann", "it was extended");
-    assert_eq!(site.replay(NAME, copy.cookie()).await.text(), "200 New");
+    assert_eq!(replay(&site, NAME, copy.cookie()).await.text(), "200 New");
 }
 
 #[actix_web::test]
 async fn a_session_that_expires_while_a_request_holds_it_stays_expired() {
-    let site = Site::start();
+    let site = start();
     for steps in ["gate,name=bob", "gate,touch", "gate,renew", "gate,user=1", "name=bob,gate"] {
         let mut browser = site.visitor("name=ann").await;
-        let mut slow = browser.clone();
-        let request = rt::spawn(async move { slow.act(steps).await });
-        site.gate.arrival().await;
-        site.clock.advance(20 * HOUR);
-        site.gate.open();
-        let response = request.await.expect("a response");
+        let request = site.held(&browser, steps).await;
+        site.clock().advance(20 * HOUR);
+        let response = site.release(request).await;
         assert_eq!((response.status, response.set_cookie()), (200, None), "{steps}");
         assert_eq!(browser.act("read").await.text(), "200 New", "{steps}");
     }
@@ -322,9 +292,9 @@ async fn a_session_that_expires_while_a_request_holds_it_stays_expired() {
 
 #[actix_web::test]
 async fn a_key_is_replaced_without_losing_a_session_and_then_forgotten() {
-    let before = Site::start();
-    let both = Site::with(&[NEWER_KEY, KEY], |builder| builder);
-    let after = Site::with(&[NEWER_KEY], |builder| builder);
+    let before = start();
+    let both = with(&[NEWER_KEY, KEY], |builder| builder);
+    let after = with(&[NEWER_KEY], |builder| builder);
     let mut browser = before.visitor("name=ann").await;
     let old = browser.cookie().to_owned();
     browser.address = both.address;
@@ -332,8 +302,8 @@ async fn a_key_is_replaced_without_losing_a_session_and_then_forgotten() {
     browser.act("view").await;
     browser.address = after.address;
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=1 name=ann");
-    assert_eq!(after.replay(NAME, &old).await.text(), "200 New", "its key was taken away");
-    assert_eq!(before.replay(NAME, browser.cookie()).await.text(), "200 New");
+    assert_eq!(replay(&after, NAME, &old).await.text(), "200 New", "its key was taken away");
+    assert_eq!(replay(&before, NAME, browser.cookie()).await.text(), "200 New");
 }
 
 // Size.
@@ -374,7 +344,7 @@ async fn a_session_that_is_too_large_for_a_cookie_is_a_500_and_stays_as_it_was()
 
 #[actix_web::test]
 async fn what_was_there_before_a_change_that_is_too_large_is_still_there() {
-    let site = Site::start();
+    let site = start();
     let mut browser = site.visitor("name=ann").await;
     let before = browser.clone();
     let response = browser.get("/fill/5000").await;
@@ -389,7 +359,7 @@ async fn what_was_there_before_a_change_that_is_too_large_is_still_there() {
 
 #[actix_web::test]
 async fn a_session_that_just_fits_still_fits_when_it_is_extended() {
-    let site = Site::with(&[KEY], |builder| builder.persistent(true));
+    let site = with(&[KEY], |builder| builder.persistent(true));
     let mut browser = site.visitor("name=ann").await;
     let most = (2_800..3_000).rev().map(|bytes| format!("/fill/{bytes}"));
     for path in most {
@@ -399,7 +369,7 @@ async fn a_session_that_just_fits_still_fits_when_it_is_extended() {
     }
     assert!(browser.cookie().len() > 3_900, "it just fits");
     for _ in 0..30 {
-        site.clock.advance(19 * HOUR);
+        site.clock().advance(19 * HOUR);
         let response = browser.act("read").await;
         assert_eq!((response.status, response.set_cookie().is_some()), (200, true));
     }
@@ -407,7 +377,7 @@ async fn a_session_that_just_fits_still_fits_when_it_is_extended() {
 
 #[actix_web::test]
 async fn a_destroy_is_carried_out_even_if_what_follows_it_is_too_large() {
-    let site = Site::start();
+    let site = start();
     let mut browser = site.visitor("name=ann").await;
     let response = browser.get("/farewell/5000").await;
     assert_eq!(response.status, 500);
@@ -421,7 +391,7 @@ async fn a_destroy_is_carried_out_even_if_what_follows_it_is_too_large() {
 
 #[actix_web::test]
 async fn after_the_head_nothing_can_be_saved() {
-    let site = Site::start();
+    let site = start();
     let mut browser = site.visitor("name=ann").await;
     let before = browser.clone();
     for how in ["write", "destroy"] {
@@ -437,29 +407,26 @@ async fn after_the_head_nothing_can_be_saved() {
 
 #[actix_web::test]
 async fn a_copy_of_the_cookie_outlives_logout_renewal_and_login_until_it_expires() {
-    let site = Site::start();
+    let site = start();
     for end in ["destroy", "renew", "user=1", "regenerate,name=eve"] {
         let mut browser = site.visitor("name=ann").await;
         let copy = browser.cookie().to_owned();
         let response = browser.act(end).await;
         assert_eq!(response.removes_cookie(), end == "destroy", "the client itself forgets it");
-        let replayed = site.replay(NAME, &copy).await;
+        let replayed = replay(&site, NAME, &copy).await;
         assert_eq!(replayed.text(), "200 Loaded name=ann", "{end}: the session as it was sealed");
-        site.clock.advance(20 * HOUR);
-        assert_eq!(site.replay(NAME, &copy).await.text(), "200 New", "{end}");
+        site.clock().advance(20 * HOUR);
+        assert_eq!(replay(&site, NAME, &copy).await.text(), "200 New", "{end}");
     }
 }
 
 #[actix_web::test]
 async fn of_concurrent_requests_the_last_response_wins_as_a_whole() {
-    let site = Site::start();
+    let site = start();
     let mut browser = site.visitor("views=10").await;
-    let mut slow = browser.clone();
-    let request = rt::spawn(async move { slow.act("view,gate").await });
-    site.gate.arrival().await;
+    let request = site.held(&browser, "view,gate").await;
     assert_eq!(browser.act("view,name=ann").await.text(), "200 Loaded views=11 name=ann");
-    site.gate.open();
-    let response = request.await.expect("a response");
+    let response = site.release(request).await;
     browser.keep_cookies(&response);
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=11", "the name is lost");
 }

@@ -1,13 +1,16 @@
 //! Encryption at rest: the laws hold through it, and who has the store has no value.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use actix_typed_session::{
     Clock as _, Durability, EncryptedStore, FakeClock, FileStore, Grace, Index, Key, MemoryStore,
     Number, OldId, Patch, PublicId, Record, SessionId, SessionStore, StoreError, StoreKey, Updated,
 };
-use actix_typed_session_log_watch as _;
-use actix_typed_session_tests::concurrency::{REQUESTS, Site, field as shown};
+use actix_typed_session_tests::{
+    concurrency::{self, field as shown},
+    json::{self, add, set},
+    site::REQUESTS,
+};
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
@@ -132,28 +135,8 @@ fn new_key() -> StoreKey {
     StoreKey::from(&SessionId::random())
 }
 
-fn json(text: &str) -> Arc<RawValue> {
-    RawValue::from_string(text.to_owned()).expect("the tests write JSON").into()
-}
-
-fn set(fields: &[(&'static str, &str)]) -> Patch {
-    let mut patch = Patch::default();
-    for (name, text) in fields {
-        patch.set((*name).into(), json(text));
-    }
-    patch
-}
-
-fn add(name: &'static str, by: i64) -> Patch {
-    let mut patch = Patch::default();
-    patch.add(name.into(), Number::Int(0), Number::Int(by));
-    patch
-}
-
-fn record(fields: &[(&'static str, &str)]) -> Record {
-    let now = FakeClock::default().now();
-    let new = Record::new(now, now.saturating_add(std::time::Duration::from_secs(3600)));
-    set(fields).apply_to(&new).expect("a new record takes a patch")
+fn record(fields: &[(&str, &str)]) -> Record {
+    json::record(FakeClock::default().now(), fields)
 }
 
 async fn create<S: SessionStore>(store: &S, record: &Record) -> StoreKey {
@@ -176,12 +159,7 @@ async fn stored<S: SessionStore>(store: &EncryptedStore<S>, key: &StoreKey, name
 }
 
 /// Puts something else into the store for a field.
-async fn plant<S: SessionStore>(
-    store: &EncryptedStore<S>,
-    key: &StoreKey,
-    name: &'static str,
-    text: &str,
-) {
+async fn plant<S: SessionStore>(store: &EncryptedStore<S>, key: &StoreKey, name: &str, text: &str) {
     let updated = store.inner().update(key, &set(&[(name, text)])).await;
     assert!(matches!(updated, Ok(Updated::Applied { .. })));
 }
@@ -458,7 +436,7 @@ async fn additions_through_two_processes_add_up_beside_writers_of_other_fields()
 
 #[actix_web::test]
 async fn every_increment_of_concurrent_requests_survives() {
-    let site = Site::on(encrypted(MemoryStore::new()));
+    let site = concurrency::site(encrypted(MemoryStore::new())).start();
     let mut browser = site.visitor("name=ann").await;
     for response in site.storm(&browser, |_| "/do/count".to_owned()).await {
         assert_eq!((response.status, response.set_cookie()), (200, None));

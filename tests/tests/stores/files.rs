@@ -7,12 +7,15 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Created, Durability, FakeClock, FileStore, Number, Patch, Record, SessionId,
-    SessionMiddleware, SessionStore as _, StoreKey, TypedSession, Updated,
+    Clock as _, Created, Durability, FakeClock, FileStore, Patch, Record, SessionId,
+    SessionStore as _, StoreKey, TypedSession, Updated,
 };
-use actix_typed_session_log_watch::Log;
-use actix_typed_session_tests::{Browser, Visitor, process::key, serve, show};
-use actix_web::{App, web};
+use actix_typed_session_tests::{
+    Site, json,
+    log_watch::Log,
+    process::key,
+    steps::{Visitor, show},
+};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -34,7 +37,7 @@ async fn create(store: &FileStore, clock: &FakeClock, key: &StoreKey) -> PathBuf
     store.path().join(&name[..2]).join(&name[2..])
 }
 
-/// Of what was logged, what is about a folder: the store logs from threads of its own.
+/// The log lines about a folder, of all threads: the store logs from its own.
 fn about(log: &Log, folder: &Path) -> Vec<String> {
     let folder = folder.display().to_string();
     let lines = log.lines().into_iter().map(|line| line.text);
@@ -50,8 +53,7 @@ async fn two_stores_on_one_folder_lose_no_addition() {
     for n in 0..8 {
         let store = stores[n % 2].clone();
         tasks.spawn(async move {
-            let mut patch = Patch::default();
-            patch.add("n".into(), Number::Int(0), Number::Int(1));
+            let patch = json::add("n", 1);
             for _ in 0..50 {
                 let updated = store.update(&key(0), &patch).await.expect("a working disk");
                 assert!(matches!(updated, Updated::Applied { .. }), "{updated:?}");
@@ -173,12 +175,8 @@ async fn view(mut session: TypedSession<Visitor>) -> String {
 async fn a_visitor_whose_file_is_damaged_goes_on_as_a_new_one_and_the_log_says_so_once() {
     let (folder, clock) = (folder(), FakeClock::default());
     let log = Log::of_all_threads();
-    let sessions = SessionMiddleware::builder(open(folder.path(), &clock))
-        .clock(clock.clone())
-        .build()
-        .expect("valid settings");
-    let address = serve!(App::new().wrap(sessions.clone()).route("/", web::get().to(view)));
-    let (mut ann, mut bob) = (Browser::new(address), Browser::new(address));
+    let site = Site::new(open(folder.path(), &clock)).clock(clock).route("/", view).start();
+    let (mut ann, mut bob) = (site.client(), site.client());
     ann.get("/").await;
     bob.get("/").await;
     let id = SessionId::new(ann.cookie()).expect("an id");

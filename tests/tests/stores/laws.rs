@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix_typed_session::{Clock as _, FakeClock, Timestamp, conformance::Harness};
-use actix_typed_session_log_watch as _;
 
 mod memory {
     use actix_typed_session::{MemoryStore, store_conformance};

@@ -19,11 +19,12 @@ use tokio::time::sleep;
 
 use crate::servers::dying_with_us;
 
-/// How long a page may take to show what is expected of it. The machine may be busy with other tests.
+/// How long a page may take to show what is expected of it. The machine may be busy with other
+/// tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What belongs to one user of a machine: cookies, cache and history, kept from one start of the browser
-/// to the next.
+/// What belongs to one user of a machine: cookies, cache and history, kept from one start of the
+/// browser to the next.
 #[derive(Debug)]
 pub struct Profile {
     folder: Option<TempDir>,
@@ -59,7 +60,8 @@ impl Profile {
                     "--disable-sync",
                     "--window-size=900,700",
                 ],
-                // Not every browser refuses all cookies of third parties, as some builds of Chromium do.
+                // Not every browser refuses all cookies of third parties, as some builds of
+                // Chromium do.
                 "prefs": { "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } },
             },
         });
@@ -89,7 +91,8 @@ impl Drop for Profile {
     }
 }
 
-/// A running chromedriver. It is killed when this is dropped, and the browser that it has started with it.
+/// A running chromedriver. It is killed when this is dropped, and the browser that it has started
+/// with it.
 #[derive(Debug)]
 struct Driver {
     child: Child,
@@ -107,19 +110,19 @@ impl Driver {
             Command::new("chromedriver").arg("--version").stdout(Stdio::null()).status().is_ok(),
             "`chromedriver` is missing: apt-get install chromium chromium-driver"
         );
-        let mut told = String::new();
+        let mut printed = String::new();
         for _ in 0..STARTS {
             match Self::try_start(folder) {
                 Ok(started) => return started,
                 // It looks for a port that is free on IPv6 and hopes that it is on IPv4.
-                Err(why) if why.contains("port not available") => told = why,
+                Err(why) if why.contains("port not available") => printed = why,
                 Err(why) => panic!("chromedriver does not start: {why}"),
             }
         }
-        panic!("chromedriver does not start: {told}")
+        panic!("chromedriver does not start: {printed}")
     }
 
-    /// The error is what it has told before it ended.
+    /// The error is what it printed before it ended.
     fn try_start(folder: &Path) -> Result<Self, String> {
         let log = File::create(folder.join("log")).expect("a writable folder");
         let mut child = dying_with_us(Path::new("chromedriver"))
@@ -131,13 +134,13 @@ impl Driver {
             .spawn()
             .expect("`setpriv` comes with every Debian");
         let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut told = String::new();
+        let mut printed = String::new();
         let port: u16 = loop {
             let mut line = String::new();
             let length = output.read_line(&mut line).expect("text");
             if length == 0 {
                 child.wait().expect("our own child");
-                return Err(told);
+                return Err(printed);
             }
             let port = line
                 .split_once("on port ")
@@ -145,7 +148,7 @@ impl Driver {
             match port {
                 // It says first which port it was asked for.
                 Some(port) if port != 0 => break port,
-                _ => told += &line,
+                _ => printed += &line,
             }
         };
         Ok(Self { child, url: format!("http://127.0.0.1:{port}"), _output: output })
