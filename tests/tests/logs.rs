@@ -405,7 +405,7 @@ async fn no_line_of_the_library_tells_a_value() {
     // That these are all lines that the library can log, `.ci/check-log-lines` checks.
     let lines = log.lines().into_iter().map(|line| format!("{}:{}\n", line.file, line.line));
     let lines: BTreeSet<String> = lines.collect();
-    assert!(lines.len() > 20, "{lines:?}");
+    assert!(lines.len() > 10, "{lines:?}");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tests");
     fs::create_dir_all(&folder).expect("a writable folder");
     let lines: String = lines.into_iter().collect();
