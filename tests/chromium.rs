@@ -1,6 +1,6 @@
-//! Chromium, driven by the tests as a user drives it.
+//! Chromium, which tests control as its user does.
 //!
-//! A browser that is missing fails the test and says what installs it.
+//! A test fails if the browser is not installed, and says what to install.
 
 use std::{
     fs::{self, File},
@@ -19,12 +19,10 @@ use tokio::time::sleep;
 
 use crate::servers::dying_with_us;
 
-/// How long a page may take to show what is expected of it. The machine may be busy with other
-/// tests.
+/// How long a page may take to show what a test expects. The machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What belongs to one user of a machine: cookies, cache and history, kept from one start of the
-/// browser to the next.
+/// The data of one user: cookies, cache and history, which outlast a restart of the browser.
 #[derive(Debug)]
 pub struct Profile {
     folder: Option<TempDir>,
@@ -60,8 +58,7 @@ impl Profile {
                     "--disable-sync",
                     "--window-size=900,700",
                 ],
-                // Not every browser refuses all cookies of third parties, as some builds of
-                // Chromium do.
+                // Some builds of Chromium block all third-party cookies; other browsers do not.
                 "prefs": { "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } },
             },
         });
@@ -84,24 +81,23 @@ impl Drop for Profile {
     fn drop(&mut self) {
         let folder = self.folder.take().expect("it is dropped once");
         let start = Instant::now();
-        // A browser that was killed may still be at work in it for a moment.
+        // A browser that was killed may still write into it for a moment.
         while fs::remove_dir_all(folder.path()).is_err() && start.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// A running chromedriver. It is killed when this is dropped, and the browser that it has started
-/// with it.
+/// A running chromedriver. Dropping it kills it, and the browser that it started.
 #[derive(Debug)]
 struct Driver {
     child: Child,
     url: String,
-    /// It may go on printing.
+    /// Kept open, because it may print more.
     _output: BufReader<ChildStdout>,
 }
 
-/// How often a driver is started that has found its port taken.
+/// How often to start a driver whose port was taken.
 const STARTS: usize = 5;
 
 impl Driver {
@@ -114,7 +110,7 @@ impl Driver {
         for _ in 0..STARTS {
             match Self::try_start(folder) {
                 Ok(started) => return started,
-                // It looks for a port that is free on IPv6 and hopes that it is on IPv4.
+                // It picks a port that is free on IPv6, which may be taken on IPv4.
                 Err(why) if why.contains("port not available") => printed = why,
                 Err(why) => panic!("chromedriver does not start: {why}"),
             }
@@ -146,7 +142,7 @@ impl Driver {
                 .split_once("on port ")
                 .and_then(|(_, port)| port.trim_end().trim_end_matches('.').parse().ok());
             match port {
-                // It says first which port it was asked for.
+                // The first line has the port that was asked for, 0.
                 Some(port) if port != 0 => break port,
                 _ => printed += &line,
             }
@@ -202,19 +198,19 @@ impl Chromium {
         button.click().await.expect("a button can be clicked");
     }
 
-    /// What the page says.
+    /// The text of the page.
     pub async fn text(&self) -> String {
         let text = self.client.execute("return document.body?.innerText ?? ''", Vec::new()).await;
-        // While one page gives way to the next, there is none.
+        // Between two pages the document has no body.
         text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// Waits until the page says this. Gives all that it says.
+    /// Waits until the page has this text. Returns all of its text.
     pub async fn wait_for(&self, what: &str) -> String {
         self.wait_until(what, |text| text.contains(what)).await
     }
 
-    /// Waits until what the page says is as the test expects it. Gives what it says.
+    /// Waits until the text of the page is as the test expects. Returns the text.
     pub async fn wait_until(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         loop {
@@ -240,7 +236,7 @@ impl Chromium {
         }
     }
 
-    /// Runs the body of an async function in the page. Gives what it returns.
+    /// Runs the body of an async function in the page. Returns its value.
     pub async fn run(&self, script: &str) -> Value {
         let script = format!(
             "const done = arguments[0]; (async () => {{ {script} }})()\
@@ -249,19 +245,19 @@ impl Chromium {
         self.client.execute_async(&script, Vec::new()).await.expect("the script runs")
     }
 
-    /// The cookies that the page can be sent.
+    /// The cookies that the browser sends to the page.
     pub async fn cookies(&self) -> Vec<Cookie<'static>> {
         self.client.get_all_cookies().await.expect("cookies")
     }
 
-    /// The one cookie that there is.
+    /// The only cookie.
     pub async fn cookie(&self) -> Cookie<'static> {
         let mut cookies = self.cookies().await;
         assert_eq!(cookies.len(), 1, "one cookie");
         cookies.remove(0)
     }
 
-    /// Keeps a picture of the page as `target/browser/<name>.png`.
+    /// Saves a picture of the page as `target/browser/<name>.png`.
     pub async fn picture(&self, name: &str) {
         let picture = self.client.screenshot().await.expect("a picture");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/browser");
@@ -269,7 +265,7 @@ impl Chromium {
         fs::write(folder.join(name).with_extension("png"), picture).expect("a writable folder");
     }
 
-    /// Closes the browser as its user does: it writes down what it keeps.
+    /// Closes the browser as its user does, so that it saves its profile.
     pub async fn close(self) {
         self.client.close().await.expect("it closes");
     }

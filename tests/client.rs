@@ -22,7 +22,7 @@ impl Client {
         Self { address, cookies: BTreeMap::new() }
     }
 
-    /// The value of the one cookie there is.
+    /// The value of the only cookie.
     pub fn cookie(&self) -> &str {
         assert_eq!(self.cookies.len(), 1, "one cookie: {:?}", self.cookies.keys());
         self.cookies.values().next().expect("one cookie")

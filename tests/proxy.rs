@@ -1,4 +1,4 @@
-//! A TCP proxy between a client and a server that does what networks do.
+//! A TCP proxy that fails in the ways that networks do.
 
 use std::{
     net::SocketAddr,
@@ -26,7 +26,7 @@ pub struct Proxy {
     counts: Arc<Counts>,
 }
 
-/// What happens to bytes on their way.
+/// What the proxy does to connections and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weather {
     /// How often all connections were cut.
@@ -86,7 +86,7 @@ impl Proxy {
         self.weather.send_modify(|weather| weather.hangs = hangs);
     }
 
-    /// Lets requests through and loses the answers.
+    /// Lets requests through and drops the answers.
     pub fn swallow_replies(&self, swallows: bool) {
         self.weather.send_modify(|weather| weather.swallows_replies = swallows);
     }

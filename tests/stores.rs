@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::servers::{ClusterSetup, RedisServer, Server};
 
-/// What keeps the sessions of one test apart from all others.
+/// A prefix that no other test has.
 pub fn prefix() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("test-{}-{}-", process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
@@ -24,7 +24,7 @@ pub fn files() -> FileStore {
     static ROOT: OnceLock<TempDir> = OnceLock::new();
     let root = ROOT.get_or_init(|| TempDir::new().expect("a temporary folder"));
     FileStore::builder(root.path().join(prefix()))
-        // The power does not fail here.
+        // Tests do not cut the power.
         .durability(Durability::Process)
         .build()
         .expect("a writable folder")

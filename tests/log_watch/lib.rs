@@ -63,12 +63,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// In this thread, which is that of the test.
+    /// Of this thread, which runs the test.
     pub fn of_this_thread() -> Self {
         Self { thread: Some(thread::current().id()), ..Self::of_all_threads() }
     }
 
-    /// In all threads, those of other tests among them.
+    /// Of all threads, those of other tests included.
     pub fn of_all_threads() -> Self {
         Self { thread: None, from: lock(&LINES).len() }
     }
@@ -132,12 +132,12 @@ struct Text {
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // OK because a `String` takes all.
+        // OK because writing to a `String` does not fail.
         let _ = write!(self.line, "{}={value:?} ", field.name());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        // Where a line comes from that was logged through the crate `log`.
+        // The target of a line that was logged through the crate `log`.
         if field.name() == "log.target" {
             value.clone_into(&mut self.target);
         }

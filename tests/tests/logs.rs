@@ -22,8 +22,7 @@ use actix_web::{App, FromRequest as _, HttpResponse, Responder, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Looks like the part of an error that says which type was expected, and is what every text is in
-/// these sessions.
+/// Every text of these sessions. It looks like the part of an error that names the expected type.
 const TEXT: &str = "canary, expected canary at line 1";
 const CODE: u64 = 4_242_424_242;
 
@@ -40,7 +39,7 @@ struct Visitor {
     by_name: std::collections::BTreeMap<String, u64>,
 }
 
-/// The fields of a visitor in a release that has other types for them, one each.
+/// Another release's fields of a visitor, with other types, one per struct.
 macro_rules! released {
     ($($name:ident { $(#[$attribute:meta])* $field:ident: $type:ty })*) => {
         $(
@@ -140,7 +139,7 @@ fn key_of(session: &SessionHandle) -> StoreKey {
     StoreKey::from(session.id().expect("a session"))
 }
 
-/// Somebody else writes while the request holds the session.
+/// Another request writes while this one holds the session.
 async fn conflict(
     mut session: TypedSession<Largest>,
     handle: SessionHandle,
@@ -153,7 +152,7 @@ async fn conflict(
     "ok"
 }
 
-/// Somebody else logs out while the request holds the session.
+/// Another request logs out while this one holds the session.
 async fn lose(
     mut session: TypedSession<Visitor>,
     handle: SessionHandle,
@@ -380,7 +379,7 @@ async fn a_redis_that_is_damaged_or_refuses() {
         }
     }
 
-    // It quotes the beginning of what it does not know.
+    // Redis quotes the beginning of a command that it does not have.
     let browser = visit(store.clone(), &watched).await;
     let strange = RedisServer::start_with(Server::Redis, &["--rename-command", "EVALSHA", ""]);
     let store = RedisStore::new(&strange.url()).expect("a good URL");
@@ -402,7 +401,7 @@ async fn no_line_of_the_library_tells_a_value() {
     files_that_are_damaged().await;
     a_redis_that_is_damaged_or_refuses().await;
 
-    // That these are all lines that the library can log, `.ci/check-log-lines` checks.
+    // `.ci/check-log-lines` checks that these are all lines that the library can log.
     let lines = log.lines().into_iter().map(|line| format!("{}:{}\n", line.file, line.line));
     let lines: BTreeSet<String> = lines.collect();
     assert!(lines.len() > 10, "{lines:?}");

@@ -1,4 +1,4 @@
-//! The examples, started as a newcomer starts them and used over HTTP.
+//! The examples, started as their readers start them, and used over HTTP.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! The library in Chromium: what a browser really does with the cookie, with pages that it keeps,
-//! and with requests that other sites make it send.
+//! The library in Chromium: what a browser does with the cookie, with cached pages, and with requests
+//! that other sites cause.
 
 use std::time::SystemTime;
 
@@ -34,7 +34,7 @@ impl Shop {
         format!("http://{}/", self.example.address)
     }
 
-    /// What the shop shows to somebody who has got hold of a cookie.
+    /// What the shop shows to a thief with this cookie.
     async fn shows_to(&self, cookie: &Cookie<'_>) -> String {
         let mut thief = Client::new(self.example.address);
         thief.cookies.insert(cookie.name().to_owned(), cookie.value().to_owned());
@@ -94,8 +94,8 @@ async fn the_back_button_shows_nothing_private_after_logout() {
     log_in(&chromium, "ann").await;
     add_to_cart(&chromium, "a ring for bob").await;
     let stolen = chromium.cookie().await;
-    // Chromium keeps a page that is left for another address, scripts and all, unless it forbids
-    // that.
+    // Chromium caches a page with its scripts when the user goes to another one, unless the page
+    // forbids that.
     chromium.click("Your devices").await;
     chromium.wait_for("You are logged in here").await;
     chromium.click("Back to the shop").await;
@@ -176,7 +176,7 @@ async fn a_device_that_another_one_logs_out_is_out_and_the_other_stays_in() {
     phone.click("Log out everywhere else").await;
     phone.wait_until("one device", |text| devices(text) == 1).await;
 
-    // The laptop's page is from before. Its form is refused.
+    // The laptop still shows the old page. Its form is refused.
     laptop.type_into("item", "in vain").await;
     laptop.click("Add").await;
     laptop.wait_until("no greeting", |text| !text.contains("Hello")).await;
@@ -186,7 +186,7 @@ async fn a_device_that_another_one_logs_out_is_out_and_the_other_stays_in() {
     phone.open(&shop.url()).await;
     phone.wait_for("Hello, ann.").await;
 
-    // Two of them again, and one ends the other by its row.
+    // Two devices again. One ends the other by its row.
     log_in(&laptop, "ann").await;
     laptop.click("Your devices").await;
     laptop.wait_until("two devices", |text| devices(text) == 2).await;
@@ -264,7 +264,7 @@ async fn of_twenty_fetches_at_once_none_is_lost() {
             fetch(`/do/gate,count,tag=t${n}`)); \
          return (await Promise.all(fetches)).map((response) => response.status).join()";
     let in_pairs = async {
-        // Both of a pair have read the session before either of them writes.
+        // Both requests of a pair have read the session before one of them writes.
         for _ in 0..10 {
             site.gate.arrival().await;
             site.gate.arrival().await;
@@ -281,7 +281,7 @@ async fn of_twenty_fetches_at_once_none_is_lost() {
     chromium.close().await;
 }
 
-/// What a page can do to make its visitor's browser ask another site for something.
+/// How a page can make its visitor's browser send a request to another site.
 const ATTACKS: [&str; 4] = [
     "await fetch(URL, { method: 'POST', mode: 'no-cors', credentials: 'include' })",
     "await new Promise((done) => { const image = new Image(); \
@@ -340,7 +340,7 @@ async fn a_request_that_another_site_has_caused_carries_no_cookie() {
     chromium.wait_for("Loaded views=5 name=ann").await;
     assert!(chromium.cookie().await.value() == cookie.value(), "the user keeps the session");
 
-    // A form that the whole page goes to carries none either, but the browser takes the answer's.
+    // A form that navigates does not carry it either, but the browser keeps the answer's cookie.
     chromium.open(&format!("http://localhost:{}/", evil)).await;
     let form = "const form = document.createElement('form'); form.method = 'POST'; form.action = URL; \
         document.body.append(form); form.submit()";
@@ -366,7 +366,7 @@ async fn forms_of_other_sites_and_ports_neither_change_the_cart_nor_log_anybody_
     log_in(&chromium, "ann").await;
     add_to_cart(&chromium, "apple").await;
     let cookie = chromium.cookie().await;
-    // With the address of the shop itself, the browser sends her cookie along.
+    // From the shop's own host, the browser sends her cookie.
     for host in ["localhost", "127.0.0.1"] {
         for (path, fields) in [
             ("logout", json!({})),

@@ -16,7 +16,7 @@ use actix_typed_session_tests::{
 use actix_web::{Responder, web::Data};
 use serde_json::value::to_raw_value;
 
-/// A store whose sessions have always been changed by somebody else.
+/// A store in which each session seems to have been changed by another request.
 #[derive(Clone, Default)]
 struct Restless {
     store: MemoryStore,
@@ -90,7 +90,7 @@ mod two_rules {
     }
 }
 
-/// What another request does to the session while this one is at work.
+/// Another request's change, while this one runs.
 async fn meanwhile(store: &MemoryStore, session: &SessionHandle, points: u64) {
     let key = StoreKey::from(session.id().expect("the session is stored"));
     let mut patch = Patch::default();

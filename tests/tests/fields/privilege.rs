@@ -28,7 +28,7 @@ struct Rights {
     note: String,
 }
 
-/// Shares a field with [`Rights`] and does not say that it is a privilege.
+/// Shares a field with [`Rights`], but does not declare it as a privilege.
 #[derive(Session)]
 struct Account {
     user: Option<u64>,
@@ -240,7 +240,7 @@ const LOGINS: [(&str, &str); 34] = [
     // The struct was read before.
     ("/do/handle_regenerate,user=7,save", "ann best=1 user=7 level=0 roles="),
     ("/do/user=7,touch", "ann best=1 user=7 level=0 roles="),
-    // Another struct's field of the same name, which does not say that it is a privilege.
+    // Another struct's field of the same name, which is not declared as a privilege.
     ("/do/account=7", "ann best=1 user=0 level=0 roles="),
     ("/do/account=7,save", "ann best=1 user=0 level=0 roles="),
     ("/do/user=1,account=7", "ann best=1 user=1 level=0 roles="),
@@ -304,8 +304,8 @@ async fn a_login_after_the_head_was_sent_fails_and_stores_nothing() {
     assert_eq!(planted.act("read").await.body, "ann best=1 user=0 level=0 roles=");
 }
 
-/// The application's own fault, which the library does not let through: who can choose the id that
-/// a visitor gets has planted it.
+/// A mistake of the application that the library catches: an attacker who can choose a visitor's id
+/// has planted it.
 #[actix_web::test]
 async fn a_generator_that_returns_what_the_client_presents_plants_no_id() {
     let clock = FakeClock::default();

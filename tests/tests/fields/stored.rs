@@ -1,4 +1,4 @@
-//! What fields do when what is stored is old, new, foreign or broken.
+//! How fields read values that are old, new, foreign or broken.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,8 +9,8 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-/// Serves routes with one store, so that several structs, like several releases of a program, see
-/// the same sessions.
+/// Serves routes with one store. Several structs, like several releases of a program, see the same
+/// sessions.
 async fn browse(routes: fn(&mut ServiceConfig)) -> Client {
     Site::in_memory().configure(routes).start().client()
 }
@@ -410,7 +410,7 @@ async fn a_struct_of_200_fields_is_a_session() {
     assert_eq!(browser.get("/").await.body, "2 6 4");
 }
 
-/// Generated code must not take these for the standard library's.
+/// Generated code must not confuse these with the standard library's.
 mod shadows {
     #![deny(warnings, missing_docs)]
     #![allow(dead_code, reason = "the names are there to be in the way")]

@@ -21,7 +21,7 @@ const MS: Duration = Duration::from_millis(1);
 #[derive(Session)]
 struct Account {
     name: String,
-    /// The password was given again a moment ago.
+    /// The user has just given the password again.
     #[session(privilege, ttl = "15m")]
     sure: bool,
     #[session(ttl = "10m", merge = "reject")]

@@ -80,7 +80,7 @@ async fn a_process_killed_at_any_moment_leaves_each_session_old_or_new() {
         #[cfg(unix)]
         {
             use std::os::unix::process::ExitStatusExt as _;
-            // An own error would be a torn read or a refused write.
+            // Exiting by itself would mean a torn read or a refused write.
             assert_eq!(status.signal(), Some(9), "round {round}: {status}");
         }
         assert!(!status.success(), "round {round}: it was killed");
@@ -185,14 +185,14 @@ fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power") else {
         panic!("each step is printed")
     };
-    // The folders first: the store's, which is new, and the one that it lies in.
+    // The folders first: the store's, which is new, and its parent.
     let new_folder = "fsync fsync";
     assert_eq!(*create, format!("{new_folder} fsync rename"));
     assert_eq!([update, touch], ["fsync rename", ""]);
-    // The new record is where it belongs, for good, before the old one is replaced.
+    // The new record is synced before the old one is replaced.
     assert_eq!(*rotate, format!("{new_folder} fsync rename fsync fsync rename"));
     assert_eq!(destroy, "unlink");
-    // The index is there before what it finds: its new folders, and the one with the entry.
+    // The index entry is synced before its record: its new folders, and the one with the entry.
     let entry = "fsync fsync fsync fsync";
     assert_eq!(*indexed, format!("{new_folder} {entry} fsync rename"));
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power-at-once") else {
@@ -218,7 +218,7 @@ async fn a_write_that_the_disk_cuts_off_is_an_error_and_leaves_the_session_as_it
     let store = open(folder.path());
     create(&store, 0).await;
     create(&store, 1).await;
-    // The kernel refuses what goes past the limit, as a full disk does. The patch takes some 3 kB.
+    // The kernel refuses to write past the limit, as a full disk does. The patch takes about 3 kB.
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$1\" try"])
         .arg(env!("CARGO_BIN_EXE_store_process"))
@@ -259,7 +259,7 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
     create(&store, 0).await;
     create(&store, 1).await;
     let is_root = fs::metadata(root.path()).expect("a folder").uid() == 0;
-    // Where the tests run as root, whom no mode stops, the program runs as somebody else.
+    // File modes do not stop root, so a program of root runs as another user.
     let program = root.path().join("store_process");
     fs::copy(env!("CARGO_BIN_EXE_store_process"), &program).expect("a copy");
     let allow = |path: &Path, mode| {
@@ -288,7 +288,7 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
         output.starts_with("open: the session store is not available: cannot write to the folder"),
         "{output}"
     );
-    // It became so while the store was in use: what can be read is read, and nothing is changed.
+    // The folder became read-only while the store was in use: reads work, changes fail.
     for session in [0, 1] {
         allow(&file(session), 0o444);
         allow(&file(session).with_file_name(".lock"), 0o444);
@@ -302,7 +302,7 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
     );
     assert!(lines[1].contains("denied"), "{output}");
     assert_eq!(lines[2], "other: true", "{output}");
-    // Damage in it is damage, and no outage.
+    // A damaged file in it is damage, not an outage.
     let whole = fs::read(file(0)).expect("our own file");
     allow(&file(0), 0o644);
     fs::write(file(0), &whole[..20]).expect("our own file");
@@ -314,7 +314,7 @@ async fn a_read_only_folder_and_unreadable_files_are_clear_errors() {
     assert_eq!(lines[2], "other: true", "{output}");
     allow(&file(0), 0o644);
     fs::write(file(0), &whole).expect("our own file");
-    // Writable, with one file that is somebody else's: that session alone is affected.
+    // A writable folder with one file of another user: only that session is affected.
     for path in [&folder, file(0).parent().expect("a subfolder"), file(1).parent().expect("one")] {
         allow(path, 0o755);
         for path in [path.to_owned(), path.join(".lock")] {

@@ -42,7 +42,7 @@ async fn assert_unavailable(browser: &mut Client, limit: Duration) -> Duration {
     took
 }
 
-/// A route without a session does not notice.
+/// A route without a session works as always.
 async fn assert_plain_is_untouched(browser: &mut Client) {
     let (response, took) = timed(browser, "/plain").await;
     assert_eq!(response.text(), "200 no session here");
@@ -103,7 +103,7 @@ async fn while_redis_hangs_nothing_hangs_with_it() {
         redis.pause();
         let first = assert_unavailable(&mut browser, ANSWER_LIMIT).await;
         assert!(first > Duration::from_millis(900), "the answer is waited for: {first:?}");
-        // The connection is given up, and a new one is not answered either.
+        // The connection is closed, and a new one gets no answer either.
         let requests: Vec<_> = (0..20)
             .map(|_| {
                 let mut browser = browser.clone();
@@ -308,7 +308,7 @@ async fn an_anonymous_site_still_fails_for_what_must_not_be_lost() {
     assert_eq!(browser.act("touch").await.status, 200);
     store.heal();
 
-    // A logout is tried all the same.
+    // A logout is tried anyway.
     store.inject(Operation::Load, Fault::ErrorBefore);
     assert!(browser.clone().act("destroy").await.removes_cookie());
     store.heal();

@@ -35,7 +35,7 @@ fn reset(servers: &[RedisServer]) {
     }
 }
 
-/// Lets the servers know all scripts, so that no call is made twice.
+/// Loads all scripts into the servers, so that each call is made once.
 async fn warm_up(browser: &Client) {
     let mut browser = browser.clone();
     for steps in
@@ -51,7 +51,7 @@ async fn assert_costs(browser: &Client, servers: &[RedisServer], rows: &[(&str, 
     for (steps, expected) in rows {
         let mut browser = browser.clone();
         browser.act("name=begin,tag=a").await;
-        // The clock has ticks of up to 10 ms, and an extension to the same time is none.
+        // The clock ticks every 10 ms, and an extension to the same time would not be made.
         tokio::time::sleep(Duration::from_millis(25)).await;
         reset(servers);
         let path = if *steps == "plain" { "/plain".to_owned() } else { format!("/do/{steps}") };
@@ -85,7 +85,7 @@ async fn a_request_costs_no_round_trip_more_than_it_must() {
         ],
     )
     .await;
-    // A visitor without a cookie is looked up nowhere.
+    // A visitor without a cookie is not looked up.
     reset(std::slice::from_ref(&redis));
     browser.clone().act("read").await;
     assert_eq!(round_trips(std::slice::from_ref(&redis)), 0);
@@ -97,7 +97,7 @@ async fn in_a_cluster_a_renewal_costs_three() {
     let urls = cluster.urls();
     let store = RedisStore::cluster(urls.iter().map(String::as_str)).build().expect("good URLs");
     let browser = site(store, |it| it);
-    // Each node has to know the scripts.
+    // Each node needs the scripts.
     for _ in 0..20 {
         warm_up(&browser).await;
     }
@@ -140,7 +140,7 @@ async fn a_site_that_touches_at_each_request_pays_no_second_round_trip_for_it() 
 
 #[actix_web::test]
 async fn a_persistent_cookie_that_lives_on_at_each_request_costs_a_second_round_trip() {
-    // That the id is still the client's must be known after the handler.
+    // After the handler, the middleware must check that the id is still valid.
     assert_each_read_costs("calls=2,", true).await;
 }
 
@@ -183,7 +183,7 @@ async fn writing_a_small_field_of_a_large_session_sends_less_than_300_bytes() {
         let bytes = redis.info("stats", "total_net_input_bytes").expect("a number");
         bytes.parse().expect("a number")
     };
-    // What counting itself sends.
+    // The bytes of the count itself.
     let (first, second) = (received(), received());
     let own = second - first;
     for (steps, most) in [("read", 90), ("name=small", 300), ("count", 300), ("best=42", 300)] {

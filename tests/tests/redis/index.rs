@@ -1,5 +1,4 @@
-//! The index in Redis: what it costs, how long it is kept, and what it makes of what a crash has
-//! left.
+//! The index in Redis: what it costs, how long it is kept, and how it recovers from a crash.
 
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ fn grace() -> Grace {
     Grace { until: SystemClock.now().saturating_add(HOUR), old_id: OldId::ReadsNothing }
 }
 
-/// A server of the test's own, and a store of one session of user 7.
+/// A new server, and a store with one session of user 7.
 struct It {
     server: RedisServer,
     store: RedisStore,
@@ -102,7 +101,7 @@ impl It {
         self.number(&["ZCARD", &self.set()])
     }
 
-    /// How often the server was sent or has carried out a command.
+    /// How often the server has run a command, also inside scripts.
     fn calls(&self, command: &str) -> u64 {
         let line = self.server.info("commandstats", &format!("cmdstat_{command}"));
         let line = line.unwrap_or_default();
@@ -120,7 +119,7 @@ async fn each_change_of_an_indexed_session_is_one_round_trip_and_a_page_is_two()
         let spent = now - std::mem::replace(&mut scripts, now);
         assert_eq!(spent, 1, "{what}");
     };
-    // Each script is sent by its text once, after the server has refused its hash.
+    // The server refuses the hash of a new script once; then the store sends the text.
     for round in 0..2 {
         let mut step = |what| {
             if round == 1 {
@@ -196,7 +195,7 @@ async fn a_member_without_a_session_finds_nothing_and_goes_once_nobody_can_be_ab
     it.plant(new_id(), &new_key(), 100);
     assert_eq!(it.found().await, [it.key]);
     assert_eq!(it.members(), 2);
-    // One whose session has another value.
+    // A member whose session has another value.
     let other = new_key();
     let record = patch("user", "8", new_id()).apply_to(&record()).expect("a live record");
     it.store.create(&other, &record).await.expect("the server answers");
@@ -222,7 +221,7 @@ async fn members_whose_time_is_over_go_with_the_next_read_or_write() {
 #[tokio::test]
 async fn a_session_under_a_wrong_public_id_is_found_under_its_own_and_once() {
     let it = It::start().await;
-    // As two requests in a cluster do that index a session for the first time at once.
+    // As after two requests in a cluster that index a session for the first time at once.
     for age in [1, 100] {
         for wrong in [new_id(), PublicId::new(SystemClock.now().saturating_add(HOUR))] {
             it.plant(wrong, &it.key, age);
@@ -273,7 +272,7 @@ async fn a_cluster_forgets_the_entries_of_sessions_that_were_renewed_and_ended()
     let mut key = new_key();
     let record = patch("user", "7", new_id()).apply_to(&record()).expect("a live record");
     store.create(&key, &record).await.expect("the server answers");
-    // Far more than would be looked at if the old entries stayed.
+    // Far more entries than the store looks at, if the old ones stayed.
     for _ in 0..200 {
         let new = new_key();
         store.rotate(&key, &new, &Patch::default(), grace()).await.expect("the server answers");

@@ -121,8 +121,7 @@ impl Harness for Encrypted {
     }
 }
 
-/// Stores with a local cache, which answers what it can: within one process it must keep the laws
-/// too.
+/// Stores with a local cache, which answers what it can. Within one process it must keep the laws.
 struct Caching(Shared);
 
 #[derive(Clone)]
@@ -163,7 +162,7 @@ impl SessionStore for AtHand {
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         match self.0.at_hand(key) {
-            // As the middleware does, which asks its own clock.
+            // The middleware also asks its own clock.
             Some(record) => Ok(Some(record).filter(|record| !record.is_expired(SystemClock.now()))),
             None => self.0.load(key).await,
         }

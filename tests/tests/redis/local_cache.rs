@@ -1,4 +1,4 @@
-//! Sessions of Redis in this process's memory: never older than they may be.
+//! The local cache of the Redis store: sessions in it are never older than the bound.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -18,7 +18,7 @@ use actix_typed_session_tests::{
 use redis::Value;
 use tokio::time::sleep;
 
-/// The bound that most tests set: so long that nothing is forgotten by itself.
+/// The bound in most tests: so long that entries do not end by themselves.
 const LONG: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3_600);
 const BYTES: usize = 4 << 20;
@@ -191,7 +191,7 @@ async fn what_is_read_while_it_is_changed_is_not_kept_as_it_was() {
         };
         let (read, written) = tokio::join!(read, theirs.update(&session, &patch));
         assert!(read.is_ok() && written.is_ok());
-        // What was said about the change has come before the answer to this.
+        // The server's message about the change arrives before the answer to this.
         ours.load(&key(1)).await.expect("an answer");
         let at_hand = value(ours.at_hand(&key(0)));
         assert!(at_hand.is_none_or(|at_hand| at_hand == n), "{at_hand:?} after {n}");
@@ -255,7 +255,7 @@ async fn what_a_server_that_hangs_has_said_is_good_for_the_bound_and_no_longer()
     let redis = RedisServer::start(Server::Redis);
     let ours = caching(&redis.url(), bound);
     begin(&ours, &key(0)).await;
-    // While it answers, proofs are asked for in time.
+    // While the server answers, the store asks for proofs in time.
     let start = Instant::now();
     while start.elapsed() < 2 * bound {
         assert!(ours.at_hand(&key(0)).is_some());
@@ -331,7 +331,7 @@ async fn the_memory_is_bounded_and_the_least_recently_used_go_first() {
     let at_hand = (0..400).filter(|n| store.at_hand(&key(*n)).is_some()).count();
     assert!((100..=210).contains(&at_hand), "{at_hand}");
     assert!(store.at_hand(&key(0)).is_none());
-    // One that would push out all others is not kept.
+    // A session that would evict all others is not kept.
     let small =
         RedisStore::builder(&redis.url()).local_cache(256 << 10).build().expect("a good URL");
     small.load(&key(0)).await.expect("an answer");
@@ -353,7 +353,7 @@ async fn requests_are_answered_from_memory_and_changes_go_to_the_server() {
         assert_eq!(browser.act(&format!("name=n{n}")).await.status, 200);
     }
     assert_eq!(calls(&redis, "evalsha"), 50);
-    // A logout is known to all workers at once.
+    // All workers see a logout at once.
     let stolen = browser.clone();
     assert_eq!(browser.act("destroy").await.status, 200);
     for _ in 0..10 {

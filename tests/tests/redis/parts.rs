@@ -139,7 +139,7 @@ async fn one_field_of_a_large_session_moves_one_field() {
     let mut visit = Visit::start().await;
     let bytes =
         |visit: &Visit| (visit.stat("total_net_input_bytes"), visit.stat("total_net_output_bytes"));
-    // What counting itself costs.
+    // The bytes of the count itself.
     let (first, second) = (bytes(&visit), bytes(&visit));
     let own = (second.0 - first.0, second.1 - first.1);
     for (path, most_in, most_out) in [("/read", 200, 200), ("/write", 350, 250)] {
@@ -192,7 +192,7 @@ async fn what_is_read_later_is_laid_under_what_was_read_first() {
     assert_eq!(other.get("/tag").await.body, "tagged");
     let body = visit.site.release(held).await.body;
     assert_eq!(body, "1 first / 1 8192 10 Loaded", "the count is what it was");
-    // What both have changed is there, also in the field that is merged by its type's code.
+    // The changes of both are there, also in the field that a merge function merges.
     assert_eq!(visit.get("/both").await, "101 first,second / 100 8192 11");
 }
 

@@ -1,5 +1,4 @@
-//! What is particular to the Redis store: where and how sessions are kept, and how servers are
-//! reached.
+//! The Redis store beyond the laws: how it keeps sessions, and how it reaches servers.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +35,7 @@ fn grace() -> Grace {
     Grace { until, old_id: OldId::ReadsSnapshot }
 }
 
-/// The store works: what is created is there.
+/// The store works: it has the session that was created.
 async fn assert_works(store: &RedisStore) {
     let key = key();
     assert_eq!(store.create(&key, &record()).await.expect("it works"), Created::Stored);
@@ -101,7 +100,7 @@ async fn a_session_is_a_hash_with_a_field_for_each_field_and_it_always_expires()
     assert_eq!(ttl(&old_name), grace.until.as_unix_ms() as i64);
     assert_eq!(ttl(&name("shop:", &new)), created.expires_at().as_unix_ms() as i64);
 
-    // A time that Redis does not take is the last that it takes.
+    // A time that is too late for Redis becomes the last that it accepts.
     let endless = Record::new(SystemClock.now(), later.saturating_add(Duration::MAX));
     store.create(&key(), &endless).await.expect("it works");
     let keys = redis.command(&["KEYS", "shop:*"]);
@@ -185,7 +184,7 @@ async fn an_acl_user_needs_no_more_than_the_guide_says() {
     assert!(store.destroy(&old).await.expect("it may"));
     assert_works(&build(RedisStore::builder(&redis.url()).credentials("sessions", "secret"))).await;
 
-    // Other keys are none of its business.
+    // The user must not reach other keys.
     let other = build(RedisStore::builder(&url).prefix("other:"));
     assert!(matches!(other.create(&key(), &record()).await, Err(StoreError::Internal(_))));
     let wrong = build(RedisStore::builder(&redis.url()).credentials("sessions", "wrong"));
@@ -339,7 +338,7 @@ async fn a_slot_that_moves_to_another_node_is_followed() {
     cluster.nodes[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
     let port = cluster.nodes[to].port().to_string();
     cluster.nodes[from].command(&["MIGRATE", "127.0.0.1", &port, &name, "0", "2000"]);
-    // The session is there already, and the slot is not: the old node says where to ask.
+    // The session has moved and its slot has not: the old node answers ASK.
     for _ in 0..3 {
         let updated = store.update(&key, &set(&[("b", "1")])).await.expect("it is asked for");
         assert!(matches!(updated, Updated::Applied { .. }));
@@ -347,7 +346,7 @@ async fn a_slot_that_moves_to_another_node_is_followed() {
     for node in [to, from] {
         cluster.nodes[node].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
     }
-    // Now the old node says that it has moved.
+    // Now the old node answers MOVED.
     for _ in 0..3 {
         assert!(store.load(&key).await.expect("it is followed").is_some());
     }

@@ -1,5 +1,4 @@
-//! Requests that get in each other's way, over real HTTP: nothing is lost, nothing is revived, on
-//! every store.
+//! Concurrent requests of one session over HTTP: on every store, nothing is lost or revived.
 
 use std::{process::Command, time::Duration};
 
@@ -11,7 +10,7 @@ use tokio::time::sleep;
 /// How often a race is run on each store.
 const REPEATS: usize = 20;
 
-/// Whatever a response's cookie points to is there.
+/// The session of each cookie that was set is there.
 async fn assert_cookies_lead_somewhere(site: &Site<()>, responses: &[Response]) {
     for response in responses.iter().filter(|response| response.set_cookie().is_some()) {
         let mut browser = site.client();
@@ -81,7 +80,7 @@ async fn two_requests_get_what_the_rule_says(site: Site<()>) {
         ("note=a", "note=cc", "note=bbb", "note", "bbb"),
         ("tag=a,tag=b", "untag=a,tag=c", "untag=b,tag=d", "tags", "c+d"),
         ("tag=a", "tag=b,save,tag=c", "untag=a,tag=d", "tags", "b+c+d"),
-        // What only one of them has changed needs no rule.
+        // A field that only one of them changed needs no rule.
         ("best=9", "best=3", "name=x", "best", "3"),
         ("step,name=x", "step", "name=y", "step", "2"),
         // A renewal is merged too.
@@ -121,15 +120,14 @@ async fn a_rejected_request_gets_409_and_stores_nothing(site: Site<()>) {
     assert_eq!(field(&body, "step"), "1");
     assert_eq!(field(&body, "name"), "theirs");
     assert_eq!(field(&body, "count"), "0");
-    // Who reads again may write again.
+    // After reading again, a request may write.
     let held = site.held(&browser, "gate,reload,step").await;
     browser.act("step").await;
     assert_eq!(site.release(held).await.status, 200);
     assert_eq!(field(&browser.act("read").await.body, "step"), "3");
 }
 
-/// A session that was destroyed before a slow request read it, while it held it, and after it wrote
-/// it.
+/// The session is destroyed before a slow request reads it, while it holds it, and after it wrote it.
 async fn a_destroyed_session_stays_destroyed(site: Site<()>) {
     for repeat in 0..REPEATS {
         let mut slow_steps = ["gate,name=late", "gate,count,best=3", "gate,tag=late", "gate,step"]
@@ -245,7 +243,7 @@ on_every_store!(
     two_first_requests_begin_two_sessions,
 );
 
-/// What needs no gate, over three server processes on one Redis.
+/// The claims without a gate, over three server processes on one Redis.
 mod redis_processes {
     use super::*;
 

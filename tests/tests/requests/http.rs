@@ -321,7 +321,7 @@ async fn every_use_extends_a_session_up_to_its_absolute_lifetime() {
         site.clock().advance(HOUR / 2);
         assert_eq!(browser.act("read").await.text(), "200 Loaded views=1");
     }
-    // Neither a use nor a new id makes it younger.
+    // A use or a new id does not restart its absolute lifetime.
     browser.act("renew").await;
     site.clock().advance(HOUR / 2);
     assert_eq!(browser.act("read").await.text(), "200 New");
@@ -332,7 +332,7 @@ async fn a_shorter_absolute_lifetime_holds_for_sessions_that_are_there() {
     let site = Site::start();
     let mut browser = site.client();
     browser.act("view").await;
-    // To the very moment.
+    // Exactly its lifetime.
     site.clock().advance(HOUR);
     browser.address = site.beside(|builder| builder.absolute_lifetime(HOUR)).address;
     assert_eq!(browser.act("read").await.text(), "200 New");
@@ -494,7 +494,7 @@ async fn a_slow_request_with_the_old_id_never_overwrites_the_new_cookie() {
             fast.act(renewal).await;
             let (response, _) = site.release_both(request).await;
             if steps.starts_with("regenerate") {
-                // A new session takes nothing from the one that is gone, so it begins all the same.
+                // A new session does not depend on the one that is gone, so it begins.
                 assert!(response.set_cookie().is_some());
             } else {
                 assert_eq!(response.set_cookie(), None, "{renewal} against {steps}");
@@ -533,7 +533,7 @@ async fn after_a_save_changes_are_measured_against_what_was_saved() {
     let mut browser = site.client();
     for saved in ["name=bob,save", "renew,name=bob,save"] {
         browser.act("name=ann").await;
-        // The name that the request has read is a change again.
+        // Setting the name that the request has read is a change again.
         browser.act(&format!("{saved},name=ann")).await;
         let read = browser.act("read").await;
         assert!(read.text().contains("ann"), "{saved}: {}", read.text());
@@ -601,7 +601,7 @@ async fn what_was_written_before_a_destroy_is_gone() {
 
 // Bad input.
 
-/// Each answered without a 5xx, a panic, a store call for a malformed id, or an adopted id.
+/// No 5xx, no panic, no store call for a malformed id, and no adopted id.
 #[actix_web::test]
 async fn bad_cookies_are_answered_and_never_adopted() {
     let site = Site::start();
@@ -653,7 +653,7 @@ async fn bad_cookies_are_answered_and_never_adopted() {
         let cookie = response.set_cookie().expect("a new session");
         assert!(!cookie.contains(value.as_str()), "an id that the client made up is never adopted");
     }
-    // Actix refuses a head of this size by itself.
+    // Actix itself refuses a head of this size.
     let header = format!("Cookie: __Host-session={megabyte}\r\n");
     let refused = exchange(
         site.address,
@@ -796,7 +796,7 @@ async fn no_order_of_calls_panics_or_leaves_a_cookie_that_points_to_nothing() {
         assert!([200, 409, 500].contains(&response.status), "{steps}: {response:?}");
         assert!(response.all("set-cookie").count() <= 1, "{steps}: {response:?}");
         if browser.cookies.is_empty() {
-            // Whatever the client had is ended, or was never there.
+            // The client's session has ended, or did not exist.
             if !before.cookies.is_empty() {
                 let old = before.clone().act("read").await.text();
                 assert!(old == "200 New" || old.starts_with("200 Retired"), "{steps}: {old}");

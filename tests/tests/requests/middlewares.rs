@@ -297,7 +297,7 @@ async fn an_error_of_a_handler_closes_the_session() {
     assert_eq!(browser.get("/").await.body, "11");
 }
 
-/// A middleware whose error never becomes a response before it reaches the session.
+/// A middleware whose error reaches the session middleware as an `Err`.
 async fn refuse(
     session: TypedSession<Visitor>,
     request: ServiceRequest,
@@ -371,8 +371,7 @@ async fn a_panic_in_a_handler_stores_nothing_and_harms_no_other_request() {
         *views += 1;
         panic!("as the test wants it");
     }
-    // Recording the change while the panic unwinds would be a second panic, which aborts the
-    // process.
+    // A guard that records its change while a panic unwinds would panic again and abort the process.
     async fn hazardous(mut session: TypedSession<Hazard>) -> &'static str {
         let mut fragile = session.fragile_mut();
         fragile.half_changed = true;
@@ -553,7 +552,7 @@ async fn a_damaged_session_makes_a_new_visitor_and_one_line_in_the_log() {
 
 // After the head of the response.
 
-/// A body that is made while it is sent: the session is changed and saved after the head has left.
+/// A streamed body, which changes and saves the session after the head was sent.
 async fn stream(request: HttpRequest, session: TypedSession<Visitor>) -> impl Responder {
     let how = request.query_string().to_owned();
     let chunks = futures_util::stream::once(async move {

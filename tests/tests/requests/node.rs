@@ -1,4 +1,4 @@
-//! Each row of what Node's file-backed session middleware does, and what stands for it here.
+//! What Node's file-backed session middleware does, row by row, and its equivalent here.
 
 use std::{collections::BTreeMap, time::Duration};
 

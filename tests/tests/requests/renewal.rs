@@ -1,4 +1,4 @@
-//! What an old id is good for: attacks with an id that its holder should not have, on every store.
+//! What an old id can do: attacks with a planted or stolen id, on every store.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use actix_typed_session::{SessionId, StoreKey};
 use actix_typed_session_tests::{Client, Response, Site, concurrency::field, on_every_store};
 use tokio::time::sleep;
 
-/// Long enough for what is done within it, and short to wait for.
+/// Long enough for the requests within it, and short to wait for.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// Everything that somebody with an old id could try.
+/// Everything that a holder of an old id could try.
 const ATTEMPTS: [&str; 12] = [
     "read",
     "name=mallory",
@@ -30,7 +30,7 @@ fn with_the_same_cookie(browser: &Client) -> Client {
     browser.clone()
 }
 
-/// The response does not know who the victim is, and hands out no id.
+/// The response has neither data of the victim nor a new id.
 fn assert_learns_nothing(response: &Response, attempt: &str) {
     assert_eq!(response.set_cookie().filter(|_| !response.removes_cookie()), None, "{attempt}");
     if response.status == 200 {
@@ -98,7 +98,7 @@ async fn at_no_moment_of_the_login_does_the_planted_id_see_it(site: Site<()>) {
         let attacker = site.visitor("best=1").await;
         let mut victim = with_the_same_cookie(&attacker);
         let path = |n: usize| format!("/do/{}", ATTEMPTS[n % ATTEMPTS.len()]);
-        // Attempts that change the session before the login would be the session's own past.
+        // An attempt that changes the session before the login would be legitimate.
         let harmless = |n: usize| match path(n) {
             path if ["read", "touch"].iter().any(|harmless| path.ends_with(harmless)) => path,
             _ => "/do/sleep=1,read".to_owned(),

@@ -319,7 +319,7 @@ async fn a_login_too_many_ends_the_oldest_or_is_refused() {
     let mut browsers = Vec::new();
     for device in ["one", "two", "three"] {
         let mut browser = site.client();
-        // Visitors before they are users, so that the oldest session is not the oldest login only.
+        // The session begins before the login, so that its age differs from the login's.
         browser.get("/view").await;
         site.clock().advance(Duration::from_secs(1));
         assert_eq!(browser.get(&format!("/capped/7/{device}/oldest")).await.status, 200);
@@ -332,7 +332,7 @@ async fn a_login_too_many_ends_the_oldest_or_is_refused() {
     assert_eq!(refused.text(), "403 ");
     assert_eq!(refused.set_cookie(), None);
     assert_eq!(site.devices_of(7).await, ["two", "three"]);
-    // One that is logged in takes no place of another.
+    // A second login in the same session does not count twice.
     assert_eq!(browsers[1].get("/capped/7/two/refuse").await.status, 200);
     assert_eq!(browsers[1].get("/capped/7/two/oldest").await.status, 200);
     assert_eq!(site.devices_of(7).await, ["two", "three"]);
@@ -425,7 +425,7 @@ async fn a_job_changes_one_session_and_what_requests_change_meanwhile_stays() {
     assert_eq!(phone.get("/view").await.body, "Loaded user=Some(7) views=11");
     let by_team = Visitor::by_team(&"red".to_owned());
     assert!(site.sessions.get(&by_team, id).await.expect("the store answers").is_some());
-    // A request that began before and ends after.
+    // A request that begins before the change and ends after it.
     let slow = site.held_at(&phone, "/slow/gold").await;
     let changed = site.sessions.update(&by, id, |visitor| visitor.views += 100).await;
     assert!(matches!(changed, Ok(Some(()))), "{changed:?}");

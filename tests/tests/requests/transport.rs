@@ -74,7 +74,7 @@ async fn a_forged_cookie_is_removed_and_costs_no_store_call() {
     let mut forged: Vec<String> = Vec::new();
     for position in 0..cookie.len() {
         let mut bytes = cookie.clone().into_bytes();
-        // Another character of base64url, so that nothing but the signature can tell.
+        // Another character of base64url, so that only the signature is wrong.
         bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
         forged.push(String::from_utf8(bytes).expect("ASCII"));
         forged.push(cookie[..position].to_owned());
@@ -132,7 +132,7 @@ async fn a_key_is_replaced_without_logging_anybody_out() {
     assert_eq!(rotated.store_calls(), "create 1, load 1, touch 1");
     assert_eq!(browser.act("read").await.set_cookie(), None, "once is enough");
     assert_eq!(rotated.store_calls(), "create 1, load 2, touch 1");
-    // A change takes it along.
+    // A request with a change also signs it again.
     let mut writer = Client { address: rotated.address, ..old.clone() };
     assert!(writer.act("view").await.set_cookie().is_some());
     assert_eq!(rotated.store_calls(), "create 1, load 3, update 1, touch 1");
@@ -602,7 +602,7 @@ async fn tls_that_ends_in_the_server_makes_the_cookie_secure() {
     let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-Proto: http\r\n\r\n";
     stream.write_all(request).await.expect("the server reads");
     let mut answer = Vec::new();
-    // That TLS is not shut down in order does not matter here.
+    // An unclean end of TLS does not matter here.
     let _ = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).expect("text");
     let cookie = answer.lines().find(|line| line.starts_with("set-cookie: ")).expect("a cookie");
@@ -640,7 +640,7 @@ async fn a_form_is_checked_against_the_id_that_came_with_it() {
     let mut browser = site.client();
     browser.act("name=ann").await;
     let token = browser.act("csrf").await.body;
-    // What a guard does before the handler looks at the form.
+    // As a guard does before the handler reads the form.
     assert_eq!(browser.act(&format!("renew,save,verify={token}")).await.status, 200);
     assert_eq!(browser.act(&format!("verify={token}")).await.status, 403);
 }
@@ -691,7 +691,7 @@ async fn a_token_of_another_session_is_refused() {
         assert_eq!(response.text(), "403 ", "{token}");
     }
     assert_eq!(ann.act("read").await.text(), "200 Loaded name=ann");
-    // Neither does it help to have no session, or one that is gone.
+    // A client without a session, or with one that is gone, is refused too.
     let response = site.client().act(&format!("verify={mine}")).await;
     assert_eq!(response.text(), "403 ");
     let gone = ann.clone();

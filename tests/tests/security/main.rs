@@ -1,4 +1,4 @@
-//! Attacks on sessions, by who has a copy, a cookie, a connection or the store.
+//! Attacks on sessions, by attackers with a copy, a cookie, a connection or the store.
 
 mod nesting;
 mod no_id;

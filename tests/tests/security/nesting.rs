@@ -19,7 +19,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-/// How deep `serde_json` reads.
+/// The nesting that `serde_json` still reads.
 const MOST_LEVELS: usize = 127;
 
 #[derive(Session)]
@@ -46,7 +46,7 @@ fn nested(levels: usize) -> Value {
     (0..levels).fold(Value::from(1), |inner, _| Value::Array(vec![inner]))
 }
 
-/// The JSON of what is nested in objects, and says which it is at its innermost.
+/// JSON of nested objects, with this character as its innermost value.
 fn nested_json(levels: usize, which: char) -> Arc<RawValue> {
     json(&format!("{}\"{which}\"{}", "{\"a\":".repeat(levels), "}".repeat(levels)))
 }
@@ -100,7 +100,7 @@ fn levels(mut value: &Value) -> usize {
     levels
 }
 
-/// A site, and its store as somebody else has opened it.
+/// A site, and its store as another process opens it.
 struct Planted<S> {
     site: Site<()>,
     store: S,
@@ -114,7 +114,7 @@ impl<S: SessionStore> Planted<S> {
         Self { site, store: open() }
     }
 
-    /// A browser whose session somebody has written into the store.
+    /// A browser whose session was planted in the store.
     async fn session(&self, fields: &[(&str, Arc<RawValue>)]) -> (Client, StoreKey) {
         let id = SessionId::random();
         let now = SystemClock.now();

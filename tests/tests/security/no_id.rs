@@ -34,7 +34,7 @@ async fn begin(mut session: TypedSession<Visitor>) -> String {
     session.csrf_token()
 }
 
-/// All that can be made of an id without having it, but for what the store itself writes.
+/// Everything that can be derived from an id, except for what the store writes itself.
 fn derived(id: &str) -> Vec<(String, String)> {
     let key = StoreKey::from(&SessionId::new(id).expect("the cookie is the id"));
     let bytes = key.as_bytes();
@@ -73,7 +73,7 @@ fn derived(id: &str) -> Vec<(String, String)> {
 
 /// Reads a store as a thief does.
 trait Steal {
-    /// Every name and value that is there, and what each is.
+    /// Every stored name and value, each with a description.
     fn everything(&self) -> Vec<(String, String)>;
 }
 

@@ -142,7 +142,7 @@ impl Holder {
     }
 }
 
-/// Two servers on one store, which share nothing else.
+/// Two servers that share only a store.
 struct Servers {
     transport: Transport,
     sites: [Site<()>; 2],
@@ -271,10 +271,10 @@ async fn replay(
     requests.join_all().await
 }
 
-/// What matters of a store here.
+/// How a store's clock and cache behave.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// It has the test's clock.
+    /// It uses the test's clock.
     InThisProcess,
     /// It has its own clock, on which no time passes while a request is held.
     Server,

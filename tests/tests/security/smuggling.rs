@@ -12,7 +12,7 @@ use actix_web::{App, HttpServer, web};
 use http::{Request, Version};
 use tokio::net::TcpStream;
 
-/// Two visitors' ids: ann's, and one that somebody else has got.
+/// The ids of two visitors.
 async fn ann_and_eve(site: &Site) -> (String, String) {
     let (mut ann, mut eve) = (site.client(), site.client());
     ann.act("name=ann").await;
@@ -43,13 +43,13 @@ fn replaced(bytes: &[u8], from: &[u8], to: &str) -> Vec<u8> {
     result
 }
 
-/// What the client of a row is.
+/// How the site sees the client of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Is {
     Ann,
     Eve,
     NewVisitor,
-    /// By Actix, as no HTTP, or by the library, as two sessions.
+    /// By Actix, as invalid HTTP, or by the library, as two sessions.
     Refused,
 }
 
@@ -101,7 +101,7 @@ async fn a_cookie_is_read_as_browsers_write_it_and_in_no_other_way() {
             ("more before", b"Cookie: x__Host-session=ANN", Is::NewVisitor),
             ("more behind", b"Cookie: __Host-session.x=ANN", Is::NewVisitor),
             ("an array", b"Cookie: __Host-session[]=ANN; __Host-session[0]=ANN", Is::NewVisitor),
-            // Browsers know no prefix behind these, and Python's `strip` takes them away.
+            // Browsers do not see the prefix behind these, but Python's `strip` removes them.
             ("U+2000 before", b"Cookie: \xe2\x80\x80__Host-session=ANN", Is::NewVisitor),
             ("U+00A0 before", b"Cookie: \xc2\xa0__Host-session=ANN", Is::NewVisitor),
             ("U+0085 before", b"Cookie: \xc2\x85__Host-session=ANN", Is::NewVisitor),
@@ -209,9 +209,8 @@ async fn large_headers_are_answered_or_refused_and_the_next_request_is_served() 
     .await;
 }
 
-/// A proxy sends the requests of several clients over one connection. Where it and the server
-/// disagree about where one ends, an attacker's request would swallow the head of the victim's,
-/// cookie and all.
+/// A proxy sends the requests of several clients over one connection. If it and the server disagree
+/// about the end of a request, an attacker's request swallows the victim's head with its cookie.
 #[actix_web::test]
 async fn no_request_takes_the_cookie_of_the_next_one_on_its_connection() {
     let stolen = "GET /do/name=stolen HTTP/1.1\r\nHost: test\r\nX: ";
@@ -284,7 +283,7 @@ async fn no_request_takes_the_cookie_of_the_next_one_on_its_connection() {
         let responses = exchange(site.address, request.as_bytes()).await;
         let now = ann.act("read").await.text();
         let texts: Vec<_> = responses.iter().map(Response::text).collect();
-        // The victim's request is served as the victim has sent it, or not at all.
+        // The victim's request is served as it was sent, or not at all.
         let expected = match row {
             "length" => ("200 Loaded views=1 name=ann", 2),
             _ => ("200 Loaded name=ann", 1),
@@ -341,7 +340,7 @@ async fn http_2_cookies_in_several_fields_are_as_one_and_each_stream_has_its_own
         (&["a=b", "__Host-session=ANN", "c=d"][..], "Loaded name=ann"),
         (&["a=b; __Host-session=ANN", "c=d"], "Loaded name=ann"),
         (&["__Host-session=EVE", "__Host-session=ANN"], "Loaded name=eve"),
-        // A pair does not go on in the next field.
+        // A pair does not continue in the next field.
         (&["__Host-session=", "ANN"], "New"),
         (&["__Host-session", "=ANN"], "New"),
         (&[], "New"),
@@ -395,7 +394,7 @@ async fn no_setting_writes_a_header_or_an_attribute_of_its_own() {
         let is_token = byte.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(byte);
         assert_eq!(is_sent, is_token, "{byte:?} in a name");
     }
-    // What is let through is one attribute each.
+    // Accepted values stay within one attribute each.
     let site = Site::with(|builder| {
         builder.cookie_name("a!#$%&'*+-.^_`|~").cookie_path("/\"a, b=c").cookie_domain("x=y, \"z")
     });

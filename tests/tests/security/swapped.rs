@@ -13,7 +13,7 @@ use actix_web::{App, web};
 
 const KEY: Key = Key::from_bytes([1; 32]);
 
-/// What a request with these cookies gets.
+/// The response to a request with these cookies.
 async fn ask(address: SocketAddr, path: &str, cookies: &str) -> Response {
     get(address, path, format!("Cookie: {cookies}\r\n").as_bytes()).await
 }
@@ -69,8 +69,7 @@ async fn the_cookies_of_two_middlewares_with_their_own_stores_are_not_interchang
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
 }
 
-/// The store is what keeps applications apart: an unsigned id is the same session under whatever
-/// name it comes.
+/// The store separates applications: an unsigned id is the same session under any cookie name.
 #[actix_web::test]
 async fn an_id_is_good_for_every_cookie_over_its_store_and_a_signed_one_for_its_own_only() {
     let keys = || [KEY];
@@ -158,12 +157,12 @@ async fn a_cookie_of_one_kind_of_store_is_no_session_in_another() {
     assert_eq!(stored.calls(Operation::Load), loads);
 }
 
-// A cookie that was tossed from another host of the same site. `__Host-` keeps browsers from it; a
-// site with another name gets both.
+// A cookie that was set from another host of the same site. Browsers prevent that for `__Host-`; a
+// site with another name gets both cookies.
 
 #[actix_web::test]
 async fn a_login_with_a_tossed_cookie_before_ones_own_is_not_the_attackers() {
-    // A store that answers at once is asked in another way.
+    // The middleware asks a store that answers at once in another way.
     let at_once = SessionMiddleware::builder(MemoryStore::new()).cookie_name("sid");
     let site = Site::with(|builder| builder.cookie_name("sid"));
     for address in [served(at_once), site.address] {
@@ -194,7 +193,7 @@ async fn junk_that_was_tossed_hides_a_session_only_if_it_could_be_ids() {
     for (site, junk, is_hidden) in [
         (&site, vec!["sid=junk".to_owned(); 50], false),
         (&site, invented[..3].to_vec(), false),
-        // No more than four are looked for, so that a header does not cost more.
+        // At most four ids are looked up, which bounds the cost of a header.
         (&site, invented.clone(), true),
         (&signed, invented, false),
     ] {

@@ -1,4 +1,4 @@
-//! Encryption at rest: the laws hold through it, and who has the store has no value.
+//! Encryption at rest: the laws hold with it, and the store has no plain value.
 
 use std::{fs, path::Path};
 
@@ -272,7 +272,7 @@ impl SessionStore for Seen {
     }
 }
 
-// Attacks by who can write to the store.
+// Attacks with write access to the store.
 
 #[tokio::test]
 async fn a_value_of_another_session_does_not_open() {
@@ -318,7 +318,7 @@ async fn a_value_with_another_byte_anywhere_does_not_open() {
             }
             plant(&store, &key, "user", &text).await;
             let found = store.load(&key).await;
-            // A number of a later format is not taken for damage: another release may read it.
+            // A later format's number is not damage: another release may read it.
             let is_version = place == 2 && text.as_bytes()[place].is_ascii_digit() && flip != 1;
             match found {
                 Err(StoreError::Damaged(_)) => {}

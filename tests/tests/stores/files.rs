@@ -1,4 +1,4 @@
-//! The file store beyond the laws that it shares with every store.
+//! The file store beyond the laws.
 
 use std::{
     fs,
@@ -138,7 +138,7 @@ async fn a_touch_keeps_the_file_and_a_write_replaces_it() {
     let (before, bytes) = (inode(), fs::read(&file).expect("the session's file"));
     assert!(store.touch(&key(0), clock.now().saturating_add(2 * HOUR)).await.expect("a file"));
     assert_eq!((inode(), fs::read(&file).expect("the session's file")), (before, bytes));
-    // Held open, so that the number cannot be used again.
+    // Held open, so that the inode number cannot be reused.
     let _held = fs::File::open(&file).expect("the session's file");
     store.update(&key(0), &Patch::default()).await.expect("a working disk");
     assert_ne!(inode(), before);

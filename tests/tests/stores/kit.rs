@@ -1,4 +1,4 @@
-//! Each law is broken once, to see that the kit notices.
+//! The kit notices a store that breaks a law: one flaw for each law.
 
 use std::{panic, sync::Arc, time::Duration};
 
@@ -55,7 +55,7 @@ impl Broken {
         self.flaw == flaw
     }
 
-    /// Gives other calls the time that a slow store would, so that what can go wrong does.
+    /// Waits as a slow store does, so that races happen.
     async fn dawdle(&self) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -61,7 +61,7 @@ mod file {
         fn at(&self, path: &std::path::Path) -> FileStore {
             FileStore::builder(path)
                 .clock(self.clock.clone())
-                // The laws are the same with each durability, and this is the fast one.
+                // The laws are the same with each durability; this is the fastest.
                 .durability(Durability::Process)
                 .build()
                 .expect("a writable folder")
