@@ -288,16 +288,16 @@ fn free_port() -> u16 {
     }
 }
 
-/// A command whose process is killed when this process ends, even if this process is killed. Start it
-/// with [`spawn`].
+/// A command whose process is killed when this process ends, even if this process is killed. Start
+/// it with [`spawn`].
 pub fn dying_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
-/// Starts a child from a thread that lives as long as the process. The child dies with the thread that
-/// started it, and a test's thread may end before other tests stop using the server.
+/// Starts a child from a thread that lives as long as the process. The child dies with the thread
+/// that started it, and a test's thread may end before other tests stop using the server.
 pub fn spawn(command: Command) -> Child {
     type Order = (Command, mpsc::Sender<Child>);
     static STARTER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();

@@ -1,5 +1,5 @@
-//! The library in Chromium: what a browser does with the cookie, with cached pages, and with requests
-//! that other sites cause.
+//! The library in Chromium: what a browser does with the cookie, with cached pages, and with
+//! requests that other sites cause.
 
 use std::time::SystemTime;
 

@@ -127,7 +127,8 @@ async fn a_rejected_request_gets_409_and_stores_nothing(site: Site<()>) {
     assert_eq!(field(&browser.act("read").await.body, "step"), "3");
 }
 
-/// The session is destroyed before a slow request reads it, while it holds it, and after it wrote it.
+/// The session is destroyed before a slow request reads it, while it holds it, and after it wrote
+/// it.
 async fn a_destroyed_session_stays_destroyed(site: Site<()>) {
     for repeat in 0..REPEATS {
         let mut slow_steps = ["gate,name=late", "gate,count,best=3", "gate,tag=late", "gate,step"]

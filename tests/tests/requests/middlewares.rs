@@ -371,7 +371,8 @@ async fn a_panic_in_a_handler_stores_nothing_and_harms_no_other_request() {
         *views += 1;
         panic!("as the test wants it");
     }
-    // A guard that records its change while a panic unwinds would panic again and abort the process.
+    // A guard that records its change while a panic unwinds would panic again and abort the
+    // process.
     async fn hazardous(mut session: TypedSession<Hazard>) -> &'static str {
         let mut fragile = session.fragile_mut();
         fragile.half_changed = true;
