@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_typed_session::{
@@ -16,7 +17,10 @@ use actix_web::{
     App, FromRequest, Handler, Responder, rt,
     web::{self, ServiceConfig},
 };
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
 
 use crate::{Client, Gate, Response, steps};
 
@@ -180,6 +184,14 @@ impl<S> Site<S> {
     /// The site runs in real time.
     pub fn clock(&self) -> &FakeClock {
         self.clock.as_ref().expect("the site has a fake clock")
+    }
+
+    /// Lets time pass: advances the clock, or waits if the site runs in real time.
+    pub async fn pass(&self, time: Duration) {
+        match &self.clock {
+            Some(clock) => clock.advance(time),
+            None => sleep(time).await,
+        }
     }
 
     /// Sends a request that stops at the gate; the test goes on when it is there.

@@ -5,7 +5,6 @@ use std::{process::Command, time::Duration};
 use actix_typed_session_tests::{
     Response, Site, concurrency::field, on, on_every_store, site::REQUESTS, stores,
 };
-use tokio::time::sleep;
 
 /// How often a race is run on each store.
 const REPEATS: usize = 20;
@@ -207,7 +206,7 @@ async fn a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie(site: Site<()
 async fn a_session_that_expired_meanwhile_stays_expired(site: Site<()>) {
     let browser = site.visitor("name=x,age=400").await;
     let held = site.held(&browser, "gate,name=late,touch").await;
-    sleep(Duration::from_millis(500)).await;
+    site.pass(Duration::from_millis(500)).await;
     let late = site.release(held).await;
     assert_eq!((late.status, late.set_cookie()), (200, None));
     assert!(browser.clone().act("read").await.removes_cookie());
