@@ -31,7 +31,9 @@ impl Drop for Example {
 pub fn build(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--example", name, "--message-format", "json-render-diagnostics"])
+        // The packages and features of `tests/run`, which has built the examples already.
+        .args(["build", "--workspace", "--exclude", "actix-typed-session-benches"])
+        .args(["--all-features", "--example", name, "--message-format", "json-render-diagnostics"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stderr(Stdio::inherit())
         .output()
