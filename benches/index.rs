@@ -11,8 +11,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Index, Patch, PublicId, Record, RedisStore, Session, SessionId, SessionStore as _,
-    Sessions, StoreKey, SystemClock,
+    Clock as _, PublicId, RedisStore, Session, SessionId, Sessions, SystemClock,
+    store::{Index, Patch, Record, SessionStore as _, StoreKey},
 };
 use actix_typed_session_tests::servers::{RedisServer, Server};
 use futures_util::{StreamExt as _, stream};
@@ -71,8 +71,9 @@ async fn main() {
     })
     .await;
     timed("list all", 1, async || count(&many, usize::try_from(busy).expect("small")).await).await;
-    let ended =
-        timed("end all", 1, async || sessions.end_all(&many).await.expect("the server answers"));
+    let ended = timed("end all", 1, async || {
+        sessions.destroy_all(&many).await.expect("the server answers")
+    });
     assert_eq!(ended.await, busy);
     assert_eq!(count(&many, 10).await, 0);
 }

@@ -4,8 +4,9 @@
 use std::{cell::RefCell, hint::black_box, rc::Rc};
 
 use actix_typed_session::{
-    CookieStore, EncryptedStore, Key, MemoryStore, Patch, Record, Session, SessionId,
-    SessionMiddleware, SessionStore, StoreKey, TypedSession,
+    CookieStore, EncryptedStore, Key, MemoryStore, Session, SessionId, SessionMiddleware,
+    TypedSession,
+    store::{Patch, Record, SessionStore, StoreKey},
 };
 use actix_typed_session_benches::site::{self, WIDE};
 use actix_web::{

@@ -5,7 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_typed_session::{
-    Clock as _, Patch, Record, RedisStore, SessionId, SessionStore as _, StoreKey, SystemClock,
+    Clock as _, RedisStore, SessionId, SystemClock,
+    store::{Patch, Record, SessionStore as _, StoreKey},
 };
 use actix_typed_session_tests::servers::{RedisServer, Server};
 use futures_util::{StreamExt as _, stream};

@@ -13,8 +13,8 @@
 use std::{hint::black_box, rc::Rc, time::Duration};
 
 use actix_typed_session::{
-    Clock as _, Patch, Record, Session, SessionId, SessionStore, StoreKey, SystemClock,
-    TypedSession,
+    Clock as _, Session, SessionId, SystemClock, TypedSession,
+    store::{Patch, Record, SessionStore, StoreKey},
 };
 use actix_web::{HttpResponse, web};
 use futures_util::{

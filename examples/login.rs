@@ -149,13 +149,13 @@ async fn end_device(
 }
 
 #[post("/devices/others")]
-async fn end_others(
+async fn destroy_others(
     account: TypedSession<Account>,
     sessions: web::Data<Sessions<Account>>,
     form: web::Form<Confirmed>,
 ) -> Result<impl Responder, SessionError> {
     account.verify_csrf(&form.csrf)?;
-    sessions.end_others(&Account::by_user(&account.user), account.handle()).await?;
+    sessions.destroy_others(&Account::by_user(&account.user), account.handle()).await?;
     Ok(see("/devices"))
 }
 
@@ -297,7 +297,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .app_data(accounts.clone())
             .wrap(sessions.clone())
             .service((index, login, logout, add))
-            .service((devices, end_device, end_others))
+            .service((devices, end_device, destroy_others))
     })
     .bind(("127.0.0.1", port))?;
     for address in server.addrs() {

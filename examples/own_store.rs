@@ -11,8 +11,10 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock, Created, DeleteExpired, Grace, Patch, Record, SessionMiddleware, SessionStore,
-    StoreError, StoreKey, SystemClock, Timestamp, Updated,
+    Clock, SessionMiddleware, StoreError, SystemClock, Timestamp,
+    store::{
+        CreateOutcome, DeleteExpired, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome,
+    },
 };
 
 type Bytes = BTreeMap<StoreKey, Vec<u8>>;
@@ -42,30 +44,30 @@ impl MapStore {
 }
 
 impl SessionStore for MapStore {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let mut bytes = self.lock();
         // Law 2. Without this look, a bad id generator would hand one user's session to another.
         if self.read(&bytes, key)?.is_some() {
-            return Ok(Created::Taken);
+            return Ok(CreateOutcome::Taken);
         }
         bytes.insert(*key, record.to_bytes());
-        Ok(Created::Stored)
+        Ok(CreateOutcome::Stored)
     }
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         self.read(&self.lock(), key)
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         // One lock around reading and writing: laws 3, 4 and 5.
         let mut bytes = self.lock();
-        let Some(current) = self.read(&bytes, key)? else { return Ok(Updated::Gone) };
+        let Some(current) = self.read(&bytes, key)? else { return Ok(UpdateOutcome::Gone) };
         match patch.apply_to(&current) {
             Ok(record) => {
                 bytes.insert(*key, record.to_bytes());
-                Ok(Updated::Applied { version: record.version() })
+                Ok(UpdateOutcome::Applied { version: record.version() })
             }
-            Err(refused) => Ok(Updated::refused(refused, current)),
+            Err(refused) => Ok(UpdateOutcome::refused(refused, current)),
         }
     }
 
@@ -101,20 +103,20 @@ impl SessionStore for MapStore {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         let mut bytes = self.lock();
-        let Some(current) = self.read(&bytes, old)? else { return Ok(Updated::Gone) };
+        let Some(current) = self.read(&bytes, old)? else { return Ok(UpdateOutcome::Gone) };
         let moved = match patch.apply_to(&current) {
             Ok(moved) => moved,
-            Err(refused) => return Ok(Updated::refused(refused, current)),
+            Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
         };
         if self.read(&bytes, new)?.is_some() {
-            return Ok(Updated::Taken);
+            return Ok(UpdateOutcome::Taken);
         }
         // The new record first, so that a crash in between would lose nothing.
         bytes.insert(*new, moved.to_bytes());
         bytes.insert(*old, current.retire(grace, new).to_bytes());
-        Ok(Updated::Applied { version: moved.version() })
+        Ok(UpdateOutcome::Applied { version: moved.version() })
     }
 }
 
@@ -142,9 +144,8 @@ mod conformance {
     use std::time::Duration;
 
     use actix_typed_session::{
-        FakeClock,
-        conformance::{Damage, Harness},
-        store_conformance,
+        FakeClock, store_conformance,
+        testing::{Damage, Harness},
     };
 
     use super::*;

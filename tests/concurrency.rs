@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use actix_typed_session::{Session, SessionError, SessionMiddleware, SessionStore, TypedSession};
+use actix_typed_session::{
+    Session, SessionError, SessionMiddleware, TypedSession, store::SessionStore,
+};
 use actix_web::{HttpResponse, http::StatusCode, web};
 use tokio::time::sleep;
 

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_typed_session::{Number, Patch, Record, Timestamp};
+use actix_typed_session::{
+    Timestamp,
+    store::{Number, Patch, Record},
+};
 use serde_json::value::RawValue;
 
 /// A JSON text.

@@ -1,6 +1,6 @@
 //! What `store_process` and the tests that start it agree on.
 
-use actix_typed_session::{Patch, StoreKey};
+use actix_typed_session::store::{Patch, StoreKey};
 
 use crate::json::set;
 

@@ -10,8 +10,9 @@ use std::{
 };
 
 use actix_typed_session::{
-    FakeClock, MemoryStore, SessionMiddleware, SessionMiddlewareBuilder, SessionStore,
-    conformance::{FaultyStore, Operation},
+    FakeClock, MemoryStore, SessionMiddleware, SessionMiddlewareBuilder,
+    store::SessionStore,
+    testing::{FaultyStore, Operation},
 };
 use actix_web::{
     App, FromRequest, Handler, Responder, rt,

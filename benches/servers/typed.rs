@@ -1,6 +1,8 @@
 //! This library. `typed THREADS memory|file|redis|redis-cache PLACE`.
 
-use actix_typed_session::{FileStore, MemoryStore, RedisStore, SessionMiddleware, SessionStore};
+use actix_typed_session::{
+    FileStore, MemoryStore, RedisStore, SessionMiddleware, store::SessionStore,
+};
 use actix_typed_session_benches::{server, site};
 use actix_web::App;
 

@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use actix_typed_session::{RedisStore, SessionStore as _};
+use actix_typed_session::{RedisStore, store::SessionStore as _};
 use actix_typed_session_tests::process::key;
 
 #[tokio::main(flavor = "current_thread")]

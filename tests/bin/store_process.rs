@@ -15,8 +15,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Durability, FileStore, Grace, Index, Number, OldId, Patch, PublicId, Record,
-    SessionStore as _, SystemClock, Timestamp,
+    Clock as _, Durability, FileStore, PublicId, SystemClock, Timestamp,
+    store::{Grace, Index, Number, OldIdReads, Patch, Record, SessionStore as _},
 };
 use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
 
@@ -85,7 +85,7 @@ async fn hammer(store: FileStore, round: u64) {
         renewing.create(&chain_key(round, 0), &record).await.expect("a working disk");
         report("chain 0");
         for n in 1.. {
-            let grace = Grace { until: NEVER, old_id: OldId::ReadsSnapshot };
+            let grace = Grace { until: NEVER, old_id: OldIdReads::Snapshot };
             let (old, new) = (chain_key(round, n - 1), chain_key(round, n));
             renewing.rotate(&old, &new, &Patch::default(), grace).await.expect("a working disk");
             report(&format!("chain {n}"));
@@ -122,7 +122,7 @@ async fn live(store: FileStore) {
     report("update");
     store.touch(&key(0), until(90_000)).await.expect("a working disk");
     report("touch");
-    let grace = Grace { until: until(60_000), old_id: OldId::ReadsSnapshot };
+    let grace = Grace { until: until(60_000), old_id: OldIdReads::Snapshot };
     store.rotate(&key(0), &key(1), &Patch::default(), grace).await.expect("a working disk");
     report("rotate");
     store.destroy(&key(1)).await.expect("a working disk");

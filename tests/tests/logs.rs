@@ -7,9 +7,10 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use actix_typed_session::{
-    FileStore, MemoryStore, OnOutage, Patch, RedisStore, Session, SessionError, SessionHandle,
-    SessionId, SessionMiddleware, SessionStore, Sessions, StoreKey, TypedSession,
-    conformance::{Fault, FaultyStore, Operation},
+    FileStore, MemoryStore, OnOutage, RedisStore, Session, SessionError, SessionHandle, SessionId,
+    SessionMiddleware, Sessions, TypedSession,
+    store::{Patch, SessionStore, StoreKey},
+    testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{
     Client, Site,

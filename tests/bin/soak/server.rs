@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use actix_typed_session::{
-    FileStore, FindByIndex, MemoryStore, RedisStore, Session, SessionError, SessionMiddleware,
-    SessionStore, Sessions, TypedSession,
+    FileStore, MemoryStore, RedisStore, Session, SessionError, SessionMiddleware, Sessions,
+    TypedSession,
+    store::{FindByIndex, SessionStore},
 };
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde::Deserialize;
@@ -126,7 +127,7 @@ async fn act(
         Act::Renew => session.renew(),
         Act::EndOthers => {
             let mine = Visitor::by_user(&session.user);
-            of_users.end_others(&mine, session.handle()).await?;
+            of_users.destroy_others(&mine, session.handle()).await?;
         }
     }
     match order.act {
@@ -141,6 +142,6 @@ async fn revoke(
     order: web::Query<Order>,
     of_users: web::Data<Sessions<Visitor>>,
 ) -> Result<HttpResponse, SessionError> {
-    of_users.end_all(&Visitor::by_user(&order.user)).await?;
+    of_users.destroy_all(&Visitor::by_user(&order.user)).await?;
     Ok(HttpResponse::Ok().finish())
 }

@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use actix_typed_session::{MemoryStore, conformance::Operation};
+use actix_typed_session::{MemoryStore, testing::Operation};
 use actix_typed_session_tests::{
     Client, Site,
     chromium::{Chromium, Profile},

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use actix_typed_session::{
-    Created, Grace, MemoryStore, Patch, Record, Session, SessionHandle, SessionStore, StoreError,
-    StoreKey, Timestamp, TypedSession, Updated,
+    MemoryStore, Session, SessionHandle, StoreError, Timestamp, TypedSession,
+    store::{CreateOutcome, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome},
 };
 use actix_typed_session_tests::{
     Site,
@@ -24,7 +24,7 @@ struct Restless {
 }
 
 impl SessionStore for Restless {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         self.store.create(key, record).await
     }
 
@@ -32,10 +32,10 @@ impl SessionStore for Restless {
         self.store.load(key).await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.updates.fetch_add(1, Ordering::SeqCst);
         match (patch.expected_version(), self.store.load(key).await?) {
-            (Some(_), Some(current)) => Ok(Updated::Conflict(current)),
+            (Some(_), Some(current)) => Ok(UpdateOutcome::Conflict(current)),
             _ => self.store.update(key, patch).await,
         }
     }
@@ -54,7 +54,7 @@ impl SessionStore for Restless {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         self.store.rotate(old, new, patch, grace).await
     }
 }
@@ -96,7 +96,7 @@ async fn meanwhile(store: &MemoryStore, session: &SessionHandle, points: u64) {
     let mut patch = Patch::default();
     patch.set("points".into(), to_raw_value(&points).expect("a number").into());
     let updated = store.update(&key, &patch).await;
-    assert!(matches!(updated, Ok(Updated::Applied { .. })), "{updated:?}");
+    assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })), "{updated:?}");
 }
 
 #[actix_web::test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use actix_typed_session::{
     FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId,
-    SessionMiddleware, SessionMiddlewareBuilder, SessionStore, TypedSession,
+    SessionMiddleware, SessionMiddlewareBuilder, TypedSession, store::SessionStore,
 };
 use actix_typed_session_tests::{Client, Gate, Response, Site};
 use actix_web::{Error, FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};

@@ -10,7 +10,9 @@ use std::{
 
 use actix_typed_session::{
     Clock, FakeClock, FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId,
-    SessionMiddleware, SessionStore, StoreKey, Timestamp, TypedSession, conformance::Operation,
+    SessionMiddleware, Timestamp, TypedSession,
+    store::{SessionStore, StoreKey},
+    testing::Operation,
 };
 use actix_typed_session_tests::{Client, Gate, Site};
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, http::StatusCode, web};

@@ -8,7 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use actix_typed_session::{DeleteExpired as _, FileStore, Record, SessionStore as _};
+use actix_typed_session::{
+    FileStore,
+    store::{DeleteExpired as _, Record, SessionStore as _},
+};
 use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
 use tempfile::TempDir;
 

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use actix_typed_session::{
-    MemoryStore, OnOutage, RedisStore, SessionStore,
-    conformance::{Fault, FaultyStore, Operation},
+    MemoryStore, OnOutage, RedisStore,
+    store::SessionStore,
+    testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{
     Client, Response, Site, concurrency,

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use actix_typed_session::{
-    Clock as _, FindByIndex as _, Grace, Index, OldId, Patch, PublicId, Record, RedisStore,
-    SessionId, SessionStore, StoreKey, SystemClock, Updated,
+    Clock as _, PublicId, RedisStore, SessionId, SystemClock,
+    store::{
+        FindByIndex as _, Grace, Index, OldIdReads, Patch, Record, SessionStore, StoreKey,
+        UpdateOutcome,
+    },
 };
 use actix_typed_session_tests::{
     json::{json, set},
@@ -36,7 +39,7 @@ fn record() -> Record {
 }
 
 fn grace() -> Grace {
-    Grace { until: SystemClock.now().saturating_add(HOUR), old_id: OldId::ReadsNothing }
+    Grace { until: SystemClock.now().saturating_add(HOUR), old_id: OldIdReads::Nothing }
 }
 
 /// A new server, and a store with one session of user 7.
@@ -254,7 +257,7 @@ async fn requests_that_index_a_session_for_the_first_time_at_once_both_count() {
             let (user, team) = (patch("user", "7", new_id()), patch("team", "1", new_id()));
             let (user, team) = tokio::join!(store.update(&key, &user), store.update(&key, &team));
             for updated in [user, team] {
-                assert!(matches!(updated, Ok(Updated::Applied { .. })), "{updated:?}");
+                assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })), "{updated:?}");
             }
             for (name, text) in [("user", "7"), ("team", "1")] {
                 let found = store.find(name, &json(text), None, 10).await;

@@ -9,10 +9,11 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Created, EncryptedStore, Grace, Key, Patch, Record, RedisStore, RedisStoreBuilder,
-    Renewal, SessionStore, StoreError, StoreKey, SystemClock, Timestamp, Updated,
-    conformance::{Damage, Harness, Reopen},
+    Clock as _, EncryptedStore, Key, RedisStore, RedisStoreBuilder, Renewal, StoreError,
+    SystemClock, Timestamp,
+    store::{CreateOutcome, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome},
     store_conformance,
+    testing::{Damage, Harness, Reopen},
 };
 use actix_typed_session_tests::servers::{ClusterSetup, RedisServer, Server};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -156,12 +157,12 @@ impl Harness for Caching {
 }
 
 impl SessionStore for AtHand {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         self.0.create(key, record).await
     }
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        match self.0.at_hand(key) {
+        match self.0.load_cached(key) {
             // The middleware also asks its own clock.
             Some(record) => Ok(Some(record).filter(|record| !record.is_expired(SystemClock.now()))),
             None => self.0.load(key).await,
@@ -176,7 +177,7 @@ impl SessionStore for AtHand {
         self.0.load_and_touch(key, renewal).await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.0.update(key, patch).await
     }
 
@@ -194,7 +195,7 @@ impl SessionStore for AtHand {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         self.0.rotate(old, new, patch, grace).await
     }
 }

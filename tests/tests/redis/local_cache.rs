@@ -7,8 +7,10 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Created, EncryptedStore, Grace, Key, OldId, Patch, Record, RedisStore,
-    SessionStore as _, StoreKey, SystemClock, Updated,
+    Clock as _, EncryptedStore, Key, RedisStore, SystemClock,
+    store::{
+        CreateOutcome, Grace, OldIdReads, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome,
+    },
 };
 use actix_typed_session_tests::{
     concurrency,
@@ -37,9 +39,9 @@ async fn begin(store: &RedisStore, key: &StoreKey) {
     let now = SystemClock.now();
     let record = value_patch(1).apply_to(&Record::new(now, now.saturating_add(HOUR)));
     let record = record.expect("a new record takes a patch");
-    assert_eq!(store.create(key, &record).await.expect("an answer"), Created::Stored);
+    assert_eq!(store.create(key, &record).await.expect("an answer"), CreateOutcome::Stored);
     assert!(store.load(key).await.expect("an answer").is_some());
-    assert!(store.at_hand(key).is_some());
+    assert!(store.load_cached(key).is_some());
 }
 
 fn value(record: Option<Record>) -> Option<u64> {
@@ -49,7 +51,7 @@ fn value(record: Option<Record>) -> Option<u64> {
 /// Waits until the cache has what is expected, soon after another process changed it.
 async fn becomes(store: &RedisStore, key: &StoreKey, expected: Option<u64>) {
     let start = Instant::now();
-    while value(store.at_hand(key)) != expected {
+    while value(store.load_cached(key)) != expected {
         assert!(start.elapsed() < Duration::from_secs(10), "the server's word does not arrive");
         sleep(Duration::from_millis(1)).await;
     }
@@ -57,7 +59,7 @@ async fn becomes(store: &RedisStore, key: &StoreKey, expected: Option<u64>) {
 
 async fn update(store: &RedisStore, key: &StoreKey, value: u64) {
     let updated = store.update(key, &value_patch(value)).await.expect("an answer");
-    assert!(matches!(updated, Updated::Applied { .. }), "{updated:?}");
+    assert!(matches!(updated, UpdateOutcome::Applied { .. }), "{updated:?}");
 }
 
 /// How often the server was sent a command since its counts were set to zero.
@@ -77,11 +79,11 @@ async fn what_is_at_hand_is_opened() {
     let now = SystemClock.now();
     let record = value_patch(7).apply_to(&Record::new(now, now.saturating_add(HOUR)));
     let record = record.expect("a new record takes a patch");
-    assert_eq!(store.create(&key(0), &record).await.expect("an answer"), Created::Stored);
+    assert_eq!(store.create(&key(0), &record).await.expect("an answer"), CreateOutcome::Stored);
     store.load(&key(0)).await.expect("an answer");
-    let sealed = store.inner().at_hand(&key(0)).expect("it was read");
+    let sealed = store.inner().load_cached(&key(0)).expect("it was read");
     assert_ne!(sealed.field("a").map(|json| json.get()), Some("7"));
-    assert_eq!(value(store.at_hand(&key(0))), Some(7));
+    assert_eq!(value(store.load_cached(&key(0))), Some(7));
 }
 
 #[tokio::test]
@@ -95,15 +97,15 @@ async fn what_others_change_destroy_or_renew_is_forgotten() {
         update(&theirs, &key(0), 2).await;
         becomes(&ours, &key(0), None).await;
         assert_eq!(value(ours.load(&key(0)).await.expect("an answer")), Some(2));
-        assert_eq!(value(ours.at_hand(&key(0))), Some(2), "it is at hand again");
+        assert_eq!(value(ours.load_cached(&key(0))), Some(2), "it is at hand again");
 
         assert!(theirs.destroy(&key(1)).await.expect("an answer"));
         becomes(&ours, &key(1), None).await;
 
         let grace =
-            Grace { until: SystemClock.now().saturating_add(HOUR), old_id: OldId::ReadsNothing };
+            Grace { until: SystemClock.now().saturating_add(HOUR), old_id: OldIdReads::Nothing };
         let moved = theirs.rotate(&key(2), &key(3), &Patch::default(), grace).await;
-        assert!(matches!(moved, Ok(Updated::Applied { .. })), "{moved:?}");
+        assert!(matches!(moved, Ok(UpdateOutcome::Applied { .. })), "{moved:?}");
         becomes(&ours, &key(2), None).await;
     }
 }
@@ -117,7 +119,7 @@ async fn what_this_process_changes_is_known_at_once_and_still_heard_of_when_othe
         redis.command(&["CONFIG", "RESETSTAT"]);
         for n in 2..100 {
             update(&ours, &key(0), n).await;
-            assert_eq!(value(ours.at_hand(&key(0))), Some(n), "without asking the server");
+            assert_eq!(value(ours.load_cached(&key(0))), Some(n), "without asking the server");
         }
         assert_eq!(calls(&redis, "hgetall"), 0);
         update(&theirs, &key(0), 7).await;
@@ -127,7 +129,7 @@ async fn what_this_process_changes_is_known_at_once_and_still_heard_of_when_othe
         let mut patch = value_patch(100);
         patch.remove("m".into());
         ours.update(&key(0), &patch).await.expect("an answer");
-        let at_hand = ours.at_hand(&key(0)).expect("it is at hand");
+        let at_hand = ours.load_cached(&key(0)).expect("it is at hand");
         assert!(at_hand.field("m").is_none());
         let stored = theirs.load(&key(0)).await.expect("an answer").expect("it is there");
         assert_eq!(at_hand.to_bytes(), stored.to_bytes());
@@ -145,7 +147,7 @@ async fn on_an_old_redis_what_this_process_changes_is_never_read_as_it_was() {
     begin(&ours, &key(0)).await;
     for n in 2..200 {
         update(&ours, &key(0), n).await;
-        let at_hand = value(ours.at_hand(&key(0)));
+        let at_hand = value(ours.load_cached(&key(0)));
         assert!(at_hand.is_none_or(|at_hand| at_hand == n), "{at_hand:?} after {n}");
         assert_eq!(value(ours.load(&key(0)).await.expect("an answer")), Some(n));
     }
@@ -162,18 +164,18 @@ async fn what_this_process_ends_is_not_at_hand_and_neither_is_what_it_was_renewe
         begin(&store, &key(0)).await;
         let until = SystemClock.now().saturating_add(HOUR);
         for n in 0..3 {
-            let grace = Grace { until, old_id: OldId::ReadsSnapshot };
+            let grace = Grace { until, old_id: OldIdReads::Snapshot };
             let moved = store.rotate(&key(n), &key(n + 1), &Patch::default(), grace).await;
-            assert!(matches!(moved, Ok(Updated::Applied { .. })), "{moved:?}");
-            assert!(store.at_hand(&key(n)).is_none(), "the old key is another record now");
+            assert!(matches!(moved, Ok(UpdateOutcome::Applied { .. })), "{moved:?}");
+            assert!(store.load_cached(&key(n)).is_none(), "the old key is another record now");
         }
         for n in 0..4 {
             assert!(store.load(&key(n)).await.expect("an answer").is_some());
-            assert!(store.at_hand(&key(n)).is_some());
+            assert!(store.load_cached(&key(n)).is_some());
         }
         assert!(store.destroy(&key(0)).await.expect("an answer"));
         for n in 0..4 {
-            assert!(store.at_hand(&key(n)).is_none(), "{n}");
+            assert!(store.load_cached(&key(n)).is_none(), "{n}");
         }
     }
 }
@@ -193,7 +195,7 @@ async fn what_is_read_while_it_is_changed_is_not_kept_as_it_was() {
         assert!(read.is_ok() && written.is_ok());
         // The server's message about the change arrives before the answer to this.
         ours.load(&key(1)).await.expect("an answer");
-        let at_hand = value(ours.at_hand(&key(0)));
+        let at_hand = value(ours.load_cached(&key(0)));
         assert!(at_hand.is_none_or(|at_hand| at_hand == n), "{at_hand:?} after {n}");
     }
 }
@@ -209,7 +211,7 @@ async fn reads_of_many_tasks_never_go_back_behind_what_this_process_has_written(
         tokio::spawn(async move {
             while seen.has_changed().is_ok() {
                 let least = *seen.borrow_and_update();
-                let read = match ours.at_hand(&key(0)) {
+                let read = match ours.load_cached(&key(0)) {
                     Some(record) => Some(record),
                     None => ours.load(&key(0)).await.expect("an answer"),
                 };
@@ -237,7 +239,7 @@ async fn nothing_is_at_hand_after_the_connection_is_lost_or_the_database_is_empt
     redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
     becomes(&ours, &key(0), None).await;
     assert!(ours.load(&key(0)).await.expect("a new connection").is_some());
-    assert!(ours.at_hand(&key(0)).is_some());
+    assert!(ours.load_cached(&key(0)).is_some());
 
     redis.command(&["FLUSHALL"]);
     becomes(&ours, &key(0), None).await;
@@ -258,14 +260,14 @@ async fn what_a_server_that_hangs_has_said_is_good_for_the_bound_and_no_longer()
     // While the server answers, the store asks for proofs in time.
     let start = Instant::now();
     while start.elapsed() < 2 * bound {
-        assert!(ours.at_hand(&key(0)).is_some());
+        assert!(ours.load_cached(&key(0)).is_some());
         sleep(Duration::from_millis(5)).await;
     }
     redis.pause();
     let paused = Instant::now();
     loop {
         let before = paused.elapsed();
-        if ours.at_hand(&key(0)).is_none() {
+        if ours.load_cached(&key(0)).is_none() {
             break;
         }
         assert!(before <= bound, "older than it may be");
@@ -286,12 +288,12 @@ async fn a_server_that_refuses_to_answer_for_the_key_proves_nothing() {
     begin(&ours, &key(0)).await;
     redis.command(&["ACL", "SETUSER", "sessions", "-exists"]);
     let start = Instant::now();
-    while ours.at_hand(&key(0)).is_some() {
+    while ours.load_cached(&key(0)).is_some() {
         assert!(start.elapsed() <= 5 * bound, "a refusal counts as a proof");
         sleep(Duration::from_millis(5)).await;
     }
     assert!(ours.load(&key(0)).await.expect("an answer").is_some());
-    assert!(ours.at_hand(&key(0)).is_some(), "the answer of a reading is one");
+    assert!(ours.load_cached(&key(0)).is_some(), "the answer of a reading is one");
 }
 
 #[tokio::test]
@@ -304,7 +306,7 @@ async fn who_reads_sends_no_more_than_the_proofs_and_who_does_not_sends_nothing(
     let start = Instant::now();
     let mut reads = 0;
     while start.elapsed() < 2 * bound {
-        assert!(ours.at_hand(&key(0)).is_some());
+        assert!(ours.load_cached(&key(0)).is_some());
         reads += 1;
         tokio::task::yield_now().await;
     }
@@ -326,16 +328,16 @@ async fn the_memory_is_bounded_and_the_least_recently_used_go_first() {
         let record = value_patch(49).apply_to(&Record::new(now, now.saturating_add(HOUR)));
         store.create(&key(n), &record.expect("a new record")).await.expect("an answer");
         store.load(&key(n)).await.expect("an answer");
-        assert!(store.at_hand(&key(n)).is_some(), "the newest is kept");
+        assert!(store.load_cached(&key(n)).is_some(), "the newest is kept");
     }
-    let at_hand = (0..400).filter(|n| store.at_hand(&key(*n)).is_some()).count();
+    let at_hand = (0..400).filter(|n| store.load_cached(&key(*n)).is_some()).count();
     assert!((100..=210).contains(&at_hand), "{at_hand}");
-    assert!(store.at_hand(&key(0)).is_none());
+    assert!(store.load_cached(&key(0)).is_none());
     // A session that would evict all others is not kept.
     let small =
         RedisStore::builder(&redis.url()).local_cache(256 << 10).build().expect("a good URL");
     small.load(&key(0)).await.expect("an answer");
-    assert!(small.at_hand(&key(0)).is_none());
+    assert!(small.load_cached(&key(0)).is_none());
 }
 
 #[actix_web::test]
@@ -404,7 +406,7 @@ async fn a_session_that_another_process_destroys_is_refused_within_the_bound() {
     for n in 0..SESSIONS {
         begin(&ours, &key(n)).await;
         writeln!(orders, "{n}").expect("the process reads");
-        while ours.at_hand(&key(n)).is_some() {
+        while ours.load_cached(&key(n)).is_some() {
             tokio::task::yield_now().await;
         }
         let refused = SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970");

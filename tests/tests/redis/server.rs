@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use actix_typed_session::{
-    Clock as _, Created, Grace, NewExpiry, Number, OldId, Patch, Record, RedisStore,
-    RedisStoreBuilder, SessionId, SessionStore as _, StoreError, StoreKey, SystemClock, Updated,
+    Clock as _, RedisStore, RedisStoreBuilder, SessionId, StoreError, SystemClock,
+    store::{
+        CreateOutcome, ExpiryChange, Grace, Number, OldIdReads, Patch, Record, SessionStore as _,
+        StoreKey, UpdateOutcome,
+    },
 };
 use actix_typed_session_tests::{
     concurrency,
@@ -32,13 +35,13 @@ fn record() -> Record {
 
 fn grace() -> Grace {
     let until = SystemClock.now().saturating_add(Duration::from_secs(10));
-    Grace { until, old_id: OldId::ReadsSnapshot }
+    Grace { until, old_id: OldIdReads::Snapshot }
 }
 
 /// The store works: it has the session that was created.
 async fn assert_works(store: &RedisStore) {
     let key = key();
-    assert_eq!(store.create(&key, &record()).await.expect("it works"), Created::Stored);
+    assert_eq!(store.create(&key, &record()).await.expect("it works"), CreateOutcome::Stored);
     store.update(&key, &set(&[("b", "1")])).await.expect("it works");
     let found = store.load(&key).await.expect("it works").expect("it is there");
     assert_eq!(found.fields().len(), 2);
@@ -85,14 +88,14 @@ async fn a_session_is_a_hash_with_a_field_for_each_field_and_it_always_expires()
     // No call leaves a key without expiry.
     let later = created.expires_at().saturating_add(HOUR);
     let mut anew = set(&[("@odd", "1")]);
-    anew.begin_anew(SystemClock.now());
+    anew.reset(SystemClock.now());
     store.update(&old, &anew).await.expect("it works");
     assert_eq!(ttl(&old_name), created.expires_at().as_unix_ms() as i64);
     assert_eq!(redis.command(&["HGET", &old_name, "@@odd"]), Value::BulkString(b"1".to_vec()));
     store.touch(&old, later).await.expect("it works");
     assert_eq!(ttl(&old_name), later.as_unix_ms() as i64);
     let mut shorter = Patch::default();
-    shorter.set_expiry(NewExpiry::Set(created.expires_at()));
+    shorter.set_expiry(ExpiryChange::Set(created.expires_at()));
     store.update(&old, &shorter).await.expect("it works");
     assert_eq!(ttl(&old_name), created.expires_at().as_unix_ms() as i64);
     let grace = grace();
@@ -341,7 +344,7 @@ async fn a_slot_that_moves_to_another_node_is_followed() {
     // The session has moved and its slot has not: the old node answers ASK.
     for _ in 0..3 {
         let updated = store.update(&key, &set(&[("b", "1")])).await.expect("it is asked for");
-        assert!(matches!(updated, Updated::Applied { .. }));
+        assert!(matches!(updated, UpdateOutcome::Applied { .. }));
     }
     for node in [to, from] {
         cluster.nodes[node].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
@@ -373,7 +376,7 @@ async fn a_renewal_that_is_cut_in_two_loses_nothing_and_revives_nothing() {
     };
     let place = node_of(&cluster, &old);
     let mut patch = set(&[("b", "2")]);
-    patch.set_basis(store.load(&old).await.expect("it works").expect("it is there"));
+    patch.set_snapshot(store.load(&old).await.expect("it works").expect("it is there"));
 
     // The new record is stored, and the node of the old one is gone.
     cluster.nodes[place].kill();
@@ -386,7 +389,7 @@ async fn a_renewal_that_is_cut_in_two_loses_nothing_and_revives_nothing() {
     assert!(!found.is_retired() && found.field("b").is_none(), "the session is as it was");
     assert!(store.load(&new).await.expect("it works").is_none(), "the new id leads nowhere");
     let rotated = store.rotate(&old, &new, &patch, grace()).await.expect("it works");
-    assert!(matches!(rotated, Updated::Applied { .. }));
+    assert!(matches!(rotated, UpdateOutcome::Applied { .. }));
     assert!(store.destroy(&old).await.expect("it works"));
     assert!(store.load(&new).await.expect("it works").is_none(), "nothing is revived");
 }

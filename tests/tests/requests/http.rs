@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use actix_typed_session::{
-    SameSite, SessionId, StoreKey,
-    conformance::{Fault, Operation},
+    SameSite, SessionId,
+    store::StoreKey,
+    testing::{Fault, Operation},
 };
 use actix_typed_session_tests::{Client, Response, Site, exchange, get};
 

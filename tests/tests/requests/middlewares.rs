@@ -2,8 +2,9 @@
 
 use actix_typed_session::{
     FileStore, MemoryStore, Session, SessionError, SessionHandle, SessionId, SessionMiddleware,
-    Status, StoreKey, TypedSession,
-    conformance::{Fault, FaultyStore, Operation},
+    Status, TypedSession,
+    store::StoreKey,
+    testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{Client, Site, exchange, get, log_watch::Log, serve};
 use actix_web::{

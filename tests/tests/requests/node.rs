@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use actix_typed_session::{
-    Clock as _, Created, FakeClock, FileStore, Patch, Record, Session, SessionHandle, SessionId,
-    SessionMiddleware, SessionStore as _, StoreKey, TypedSession, Updated, conformance::Operation,
+    Clock as _, FakeClock, FileStore, Session, SessionHandle, SessionId, SessionMiddleware,
+    TypedSession,
+    store::{CreateOutcome, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome},
+    testing::Operation,
 };
 use actix_typed_session_tests::{Client, Site, serve};
 use actix_web::{App, HttpRequest, HttpResponse, web};
@@ -244,9 +246,9 @@ async fn store_get_set_touch_and_destroy_take_a_missing_file_for_no_session() {
     assert!(!store.touch(&key, later).await.expect("a miss is no error"));
     assert!(!store.destroy(&key).await.expect("a miss is no error"));
     let update = store.update(&key, &Patch::default()).await.expect("a miss is no error");
-    assert!(matches!(update, Updated::Gone));
+    assert!(matches!(update, UpdateOutcome::Gone));
     let record = Record::new(clock.now(), later);
-    assert_eq!(store.create(&key, &record).await.expect("a folder"), Created::Stored);
+    assert_eq!(store.create(&key, &record).await.expect("a folder"), CreateOutcome::Stored);
     assert!(store.load(&key).await.expect("a folder").is_some());
     assert!(store.destroy(&key).await.expect("a folder"));
     assert!(store.load(&key).await.expect("a miss is no error").is_none());

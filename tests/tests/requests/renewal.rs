@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_typed_session::{SessionId, StoreKey};
+use actix_typed_session::{SessionId, store::StoreKey};
 use actix_typed_session_tests::{Client, Response, Site, concurrency::field, on_every_store};
 
 /// How long an old id is good for where a test waits for its end.

@@ -3,9 +3,9 @@
 use std::{ops::Deref, time::Duration};
 
 use actix_typed_session::{
-    Clock as _, FindByIndex as _, MemoryStore, OverLimit, PublicId, Session, SessionError,
-    Sessions, TypedSession,
-    conformance::{Fault, Operation},
+    Clock as _, MemoryStore, OverLimit, PublicId, Session, SessionError, Sessions, TypedSession,
+    store::FindByIndex as _,
+    testing::{Fault, Operation},
 };
 use actix_typed_session_tests::{Client, Gate, Site, json::json};
 use actix_web::{HttpResponse, web};
@@ -98,11 +98,11 @@ async fn log_in_capped(
 ) -> Result<String, SessionError> {
     let (user, device, policy) = path.into_inner();
     let over = match &*policy {
-        "oldest" => OverLimit::EndOldest,
+        "oldest" => OverLimit::DestroyOldest,
         _ => OverLimit::Refuse,
     };
     let by = Visitor::by_user_id(&Some(user));
-    sessions.max_sessions(&by, 2, over, session.handle()).await?;
+    sessions.enforce_limit(&by, 2, over, session.handle()).await?;
     session.set_user_id(Some(user));
     session.set_device(device);
     Ok(show(&session))
@@ -160,13 +160,13 @@ async fn end(
     sessions: Devices,
 ) -> Result<HttpResponse, SessionError> {
     let Ok(id) = id.parse() else { return Ok(HttpResponse::BadRequest().finish()) };
-    let ended = sessions.end(&Visitor::by_user_id(&session.user_id), id).await?;
+    let ended = sessions.destroy(&Visitor::by_user_id(&session.user_id), id).await?;
     Ok(HttpResponse::Ok().body(ended.to_string()))
 }
 
 async fn others(session: TypedSession<Visitor>, sessions: Devices) -> Result<String, SessionError> {
     let by = Visitor::by_user_id(&session.user_id);
-    Ok(sessions.end_others(&by, session.handle()).await?.to_string())
+    Ok(sessions.destroy_others(&by, session.handle()).await?.to_string())
 }
 
 async fn slow_others(
@@ -295,8 +295,8 @@ async fn a_renewal_at_the_same_moment_does_not_escape() {
         let ending = actix_web::rt::spawn(async move {
             let by = Visitor::by_user_id(&Some(7));
             match one {
-                true => sessions.end(&by, id).await.map(u64::from),
-                false => sessions.end_all(&by).await,
+                true => sessions.destroy(&by, id).await.map(u64::from),
+                false => sessions.destroy_all(&by).await,
             }
         });
         // It has found the session and is about to end it.
@@ -458,11 +458,11 @@ async fn a_job_finds_a_session_that_has_ended_gone() {
     site.logged_in(7, "phone").await;
     let by = Visitor::by_user_id(&Some(7));
     let id = site.id_of(7, "phone").await;
-    assert_eq!(site.sessions.end_all(&by).await.expect("the store answers"), 1);
+    assert_eq!(site.sessions.destroy_all(&by).await.expect("the store answers"), 1);
     let changed = site.sessions.update(&by, id, |_| panic!("there is nothing to change")).await;
     assert!(matches!(changed, Ok(None::<()>)), "{changed:?}");
     assert!(site.sessions.get(&by, id).await.expect("the store answers").is_none());
-    assert_eq!(site.sessions.end_all(&by).await.expect("the store answers"), 0);
+    assert_eq!(site.sessions.destroy_all(&by).await.expect("the store answers"), 0);
     // An expired one.
     site.logged_in(7, "phone").await;
     site.clock().advance(HOUR * 20);
@@ -494,8 +494,8 @@ fn sessions_and_what_they_return_can_go_to_other_threads() {
     let by = Visitor::by_user_id(&Some(7));
     let id = "0123456789abcdef0123456789ab".parse().expect("an id");
     is_send_future(sessions.list(&by, None, 1));
-    is_send_future(sessions.end(&by, id));
-    is_send_future(sessions.end_all(&by));
+    is_send_future(sessions.destroy(&by, id));
+    is_send_future(sessions.destroy_all(&by));
     is_send_future(sessions.update(&by, id, |visitor| visitor.views = 1));
 }
 

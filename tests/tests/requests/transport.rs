@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use actix_typed_session::{
     Key, MemoryStore, OnOutage, Session, SessionId, SessionMiddleware, SessionMiddlewareBuilder,
     TypedSession,
-    conformance::{Fault, FaultyStore, Operation},
+    testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{ApiClient, Client, Response, Site, get, log_watch::Log};
 use actix_web::{App, HttpServer, web};

@@ -5,9 +5,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix_typed_session::{
-    Clock as _, Created, Durability, EncryptedStore, FileStore, Key, MemoryStore, Patch, Record,
-    Session, SessionError, SessionId, SessionMiddleware, SessionStore, StoreKey, SystemClock,
-    TypedSession, Updated,
+    Clock as _, Durability, EncryptedStore, FileStore, Key, MemoryStore, Session, SessionError,
+    SessionId, SessionMiddleware, SystemClock, TypedSession,
+    store::{CreateOutcome, Patch, Record, SessionStore, StoreKey, UpdateOutcome},
 };
 use actix_typed_session_tests::{
     Client, Gate, Site,
@@ -121,7 +121,7 @@ impl<S: SessionStore> Planted<S> {
         let record = Record::new(now, now.saturating_add(Duration::from_secs(3600)));
         let record = patch(fields).apply_to(&record).expect("a new record takes a patch");
         let created = self.store.create(&StoreKey::from(&id), &record).await;
-        assert_eq!(created.expect("the store takes it"), Created::Stored);
+        assert_eq!(created.expect("the store takes it"), CreateOutcome::Stored);
         let mut browser = self.site.client();
         browser.cookies.insert("__Host-session".to_owned(), id.as_str().to_owned());
         (browser, StoreKey::from(&id))
@@ -129,7 +129,7 @@ impl<S: SessionStore> Planted<S> {
 
     async fn plant(&self, key: &StoreKey, fields: &[(&str, Arc<RawValue>)]) {
         let updated = self.store.update(key, &patch(fields)).await.expect("the store takes it");
-        assert!(matches!(updated, Updated::Applied { .. }));
+        assert!(matches!(updated, UpdateOutcome::Applied { .. }));
     }
 }
 

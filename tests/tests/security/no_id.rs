@@ -4,9 +4,9 @@
 use std::{fs, path::Path};
 
 use actix_typed_session::{
-    CookieStore, Durability, FileStore, FindByIndex, Key, MemoryStore, RedisStore, Session,
-    SessionId, SessionMiddleware, SessionMiddlewareBuilder, SessionStore, Sessions, StoreKey,
-    TypedSession,
+    CookieStore, Durability, FileStore, Key, MemoryStore, RedisStore, Session, SessionId,
+    SessionMiddleware, SessionMiddlewareBuilder, Sessions, TypedSession,
+    store::{FindByIndex, SessionStore, StoreKey},
 };
 use actix_typed_session_tests::{
     Client, Site, get,

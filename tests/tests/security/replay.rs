@@ -10,9 +10,9 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Durability, FakeClock, FileStore, FindByIndex, Key, MemoryStore, RedisStore,
-    Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder, SessionStore, Sessions,
-    SystemClock, TypedSession,
+    Clock as _, Durability, FakeClock, FileStore, Key, MemoryStore, RedisStore, Session,
+    SessionError, SessionMiddleware, SessionMiddlewareBuilder, Sessions, SystemClock, TypedSession,
+    store::{FindByIndex, SessionStore},
 };
 use actix_typed_session_tests::{
     Gate, Response, Site, get,
@@ -63,10 +63,10 @@ async fn act(
             "end" => {
                 let page = sessions.list(&by, None, 1).await?;
                 let id = page.sessions.first().expect("it is there").public_id();
-                assert!(sessions.end(&by, id).await?);
+                assert!(sessions.destroy(&by, id).await?);
             }
-            "end_others" => drop(sessions.end_others(&by, session.handle()).await?),
-            "end_all" => drop(sessions.end_all(&by).await?),
+            "destroy_others" => drop(sessions.destroy_others(&by, session.handle()).await?),
+            "destroy_all" => drop(sessions.destroy_all(&by).await?),
             "gate" => gate.pass().await,
             other => panic!("the site does not know the step `{other}`"),
         }
@@ -211,26 +211,26 @@ enum End {
 /// What a copy reads until the grace is over.
 #[derive(Clone, Copy, PartialEq)]
 enum Copied {
-    ReadsNothing,
+    Nothing,
     ReadsWhatWas,
 }
 
 const ENDS: [(&str, End, Copied); 15] = [
-    ("logout", End::By("destroy"), Copied::ReadsNothing),
-    ("logout and a farewell", End::By("destroy,name=bye"), Copied::ReadsNothing),
-    ("saved, then logout", End::By("view,save,destroy"), Copied::ReadsNothing),
-    ("an age of zero", End::By("age=0"), Copied::ReadsNothing),
-    ("logout of the user only", End::By("leave"), Copied::ReadsNothing),
-    ("another user", End::By("user=777"), Copied::ReadsNothing),
-    ("another user, saved", End::By("user=777,save"), Copied::ReadsNothing),
-    ("regenerated", End::By("regenerate"), Copied::ReadsNothing),
-    ("regenerated and used", End::By("regenerate,name=new"), Copied::ReadsNothing),
+    ("logout", End::By("destroy"), Copied::Nothing),
+    ("logout and a farewell", End::By("destroy,name=bye"), Copied::Nothing),
+    ("saved, then logout", End::By("view,save,destroy"), Copied::Nothing),
+    ("an age of zero", End::By("age=0"), Copied::Nothing),
+    ("logout of the user only", End::By("leave"), Copied::Nothing),
+    ("another user", End::By("user=777"), Copied::Nothing),
+    ("another user, saved", End::By("user=777,save"), Copied::Nothing),
+    ("regenerated", End::By("regenerate"), Copied::Nothing),
+    ("regenerated and used", End::By("regenerate,name=new"), Copied::Nothing),
     ("renewed", End::By("renew"), Copied::ReadsWhatWas),
-    ("revoked", End::Elsewhere("end"), Copied::ReadsNothing),
-    ("revoked as one of the others", End::Elsewhere("end_others"), Copied::ReadsNothing),
-    ("revoked with all", End::Elsewhere("end_all"), Copied::ReadsNothing),
-    ("unused for too long", End::Idle, Copied::ReadsNothing),
-    ("used for too long", End::Absolute, Copied::ReadsNothing),
+    ("revoked", End::Elsewhere("end"), Copied::Nothing),
+    ("revoked as one of the others", End::Elsewhere("destroy_others"), Copied::Nothing),
+    ("revoked with all", End::Elsewhere("destroy_all"), Copied::Nothing),
+    ("unused for too long", End::Idle, Copied::Nothing),
+    ("used for too long", End::Absolute, Copied::Nothing),
 ];
 
 /// What the holder of a copy tries. `destroy` is the last, because the old id of a renewed session
@@ -304,7 +304,7 @@ async fn no_copy_is_of_use_after_the_end<S: SessionStore + FindByIndex + Clone>(
             let before = victim.act("read").await.body;
             assert!(before.contains("name=secret"), "{transport:?} {name}: {before}");
             assert_ne!(victim.id, copy.id, "{transport:?} {name}");
-            if kind == Kind::ServerWithALocalCache && *reads == Copied::ReadsNothing {
+            if kind == Kind::ServerWithALocalCache && *reads == Copied::Nothing {
                 let start = Instant::now();
                 while copy.clone().act("read").await.body.contains("ann") {
                     assert!(start.elapsed() < STALENESS, "{transport:?} {name}");

@@ -50,7 +50,7 @@ enum Is {
     Eve,
     NewVisitor,
     /// By Actix, as invalid HTTP, or by the library, as two sessions.
-    Refused,
+    PatchError,
 }
 
 async fn assert_rows(site: &Site, ids: &(String, String), rows: &[(&str, &[u8], Is)]) {

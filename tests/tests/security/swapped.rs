@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use actix_typed_session::{
     CookieStore, EncryptedStore, Key, MemoryStore, Session, SessionMiddleware,
     SessionMiddlewareBuilder, TypedSession,
-    conformance::{FaultyStore, Operation},
+    testing::{FaultyStore, Operation},
 };
 use actix_typed_session_tests::{Client, Gate, Response, Site, get, serve, steps::routes};
 use actix_web::{App, web};

@@ -3,8 +3,11 @@
 use std::{fs, path::Path};
 
 use actix_typed_session::{
-    Clock as _, Durability, EncryptedStore, FakeClock, FileStore, Grace, Index, Key, MemoryStore,
-    Number, OldId, Patch, PublicId, Record, SessionId, SessionStore, StoreError, StoreKey, Updated,
+    Clock as _, Durability, EncryptedStore, FakeClock, FileStore, Key, MemoryStore, PublicId,
+    SessionId, StoreError,
+    store::{
+        Grace, Index, Number, OldIdReads, Patch, Record, SessionStore, StoreKey, UpdateOutcome,
+    },
 };
 use actix_typed_session_tests::{
     concurrency::{self, field as shown},
@@ -22,7 +25,7 @@ mod laws {
 
     use actix_typed_session::{
         Timestamp,
-        conformance::{Damage, Harness, Reopen},
+        testing::{Damage, Harness, Reopen},
     };
 
     use super::*;
@@ -161,7 +164,7 @@ async fn stored<S: SessionStore>(store: &EncryptedStore<S>, key: &StoreKey, name
 /// Puts something else into the store for a field.
 async fn plant<S: SessionStore>(store: &EncryptedStore<S>, key: &StoreKey, name: &str, text: &str) {
     let updated = store.inner().update(key, &set(&[(name, text)])).await;
-    assert!(matches!(updated, Ok(Updated::Applied { .. })));
+    assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })));
 }
 
 async fn assert_damaged<S: SessionStore>(store: &EncryptedStore<S>, key: &StoreKey, why: &str) {
@@ -183,9 +186,9 @@ async fn no_file_holds_a_value_that_was_ever_stored() {
     store.update(&key, &patch).await.expect("the store works");
     let new = new_key();
     let mut patch = set(&[("renewed", "\"PLAINTEXT\"")]);
-    patch.set_basis(load(&store, &key).await);
+    patch.set_snapshot(load(&store, &key).await);
     let until = FakeClock::default().now().saturating_add(std::time::Duration::from_secs(10));
-    let grace = Grace { until, old_id: OldId::ReadsSnapshot };
+    let grace = Grace { until, old_id: OldIdReads::Snapshot };
     store.rotate(&key, &new, &patch, grace).await.expect("the store works");
     assert_eq!(field(&load(&store, &key).await, "n"), Some("50505"), "the snapshot is readable");
     assert_eq!(field(&load(&store, &new).await, "renewed"), Some("\"PLAINTEXT\""));
@@ -209,12 +212,12 @@ async fn the_store_inside_never_gets_a_plain_value_in_a_basis() {
     let old = create(&store, &record).await;
     let basis = load(&store, &old).await;
     let now = FakeClock::default().now();
-    let grace = Grace { until: now, old_id: OldId::ReadsNothing };
+    let grace = Grace { until: now, old_id: OldIdReads::Nothing };
     let mut patch = set(&[("a", "1")]);
-    patch.set_basis(basis);
+    patch.set_snapshot(basis);
     let first = new_key();
     store.rotate(&old, &first, &patch, grace).await.expect("the store works");
-    patch.begin_anew(now);
+    patch.reset(now);
     store.rotate(&first, &new_key(), &patch, grace).await.expect("the store works");
 }
 
@@ -235,7 +238,7 @@ impl SessionStore for Seen {
         &self,
         key: &StoreKey,
         record: &Record,
-    ) -> Result<actix_typed_session::Created, StoreError> {
+    ) -> Result<actix_typed_session::store::CreateOutcome, StoreError> {
         Self::look(record);
         self.0.create(key, record).await
     }
@@ -244,7 +247,7 @@ impl SessionStore for Seen {
         self.0.load(key).await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.0.update(key, patch).await
     }
 
@@ -266,8 +269,8 @@ impl SessionStore for Seen {
         new: &StoreKey,
         patch: &Patch,
         grace: Grace,
-    ) -> Result<Updated, StoreError> {
-        Self::look(patch.basis().expect("what the request has read comes along"));
+    ) -> Result<UpdateOutcome, StoreError> {
+        Self::look(patch.snapshot().expect("what the request has read comes along"));
         self.0.rotate(old, new, patch, grace).await
     }
 }
@@ -297,7 +300,7 @@ async fn a_value_of_the_session_before_its_id_was_renewed_does_not_open() {
     let store = encrypted(memory());
     let (old, new) = (create(&store, &record(&[("user", "\"admin\"")])).await, new_key());
     let before = stored(&store, &old, "user").await;
-    let grace = Grace { until: FakeClock::default().now(), old_id: OldId::ReadsNothing };
+    let grace = Grace { until: FakeClock::default().now(), old_id: OldIdReads::Nothing };
     store.rotate(&old, &new, &set(&[("user", "\"eve\"")]), grace).await.expect("it works");
     plant(&store, &new, "user", &before).await;
     assert_damaged(&store, &new, "a value under the old id").await;
@@ -373,7 +376,7 @@ async fn a_key_is_replaced_without_losing_a_session_and_then_forgotten() {
     assert_damaged(&after, &written, "`b` is sealed with the old key").await;
     assert_damaged(&before, &written, "`a` is sealed with the new key").await;
     let new = new_key();
-    let grace = Grace { until: FakeClock::default().now(), old_id: OldId::ReadsNothing };
+    let grace = Grace { until: FakeClock::default().now(), old_id: OldIdReads::Nothing };
     both.rotate(&rotated, &new, &Patch::default(), grace).await.expect("the store works");
     assert_eq!(field(&load(&after, &new).await, "b"), Some("2"), "a renewal seals all anew");
     assert_damaged(&before, &new, "a value that is rolled back to a key that is gone").await;
@@ -391,7 +394,7 @@ async fn sessions_from_before_the_encryption_are_read_if_told_so_and_sealed_when
     assert!(stored(&store, &key, "n").await.starts_with("\"~1."), "what is written is sealed");
     assert_eq!(field(&load(&store, &key).await, "n"), Some("42"));
     let new = new_key();
-    let grace = Grace { until: FakeClock::default().now(), old_id: OldId::ReadsNothing };
+    let grace = Grace { until: FakeClock::default().now(), old_id: OldIdReads::Nothing };
     store.rotate(&key, &new, &Patch::default(), grace).await.expect("the store works");
     assert_eq!(field(&load(&strict, &new).await, "user"), Some("\"ann\""), "all of it is sealed");
     plant(&store, &new, "user", &stored(&store, &new, "n").await).await;
@@ -407,7 +410,7 @@ async fn an_addition_for_another_version_is_refused_with_the_whole_record() {
     let mut patch = add("n", 1);
     patch.expect_version(load(&store, &key).await.version() + 1);
     let updated = store.update(&key, &patch).await.expect("the store works");
-    let Updated::Conflict(current) = updated else { panic!("another version: {updated:?}") };
+    let UpdateOutcome::Conflict(current) = updated else { panic!("another version: {updated:?}") };
     assert_eq!((field(&current, "n"), field(&current, "user")), (Some("1"), Some("\"ann\"")));
     assert!(current.is_whole());
 }
@@ -426,7 +429,7 @@ async fn additions_through_two_processes_add_up_beside_writers_of_other_fields()
             for n in 0..50 {
                 let patch = if is_adder { add("n", 1) } else { set(&[("other", &n.to_string())]) };
                 let updated = store.update(&key, &patch).await;
-                assert!(matches!(updated, Ok(Updated::Applied { .. })), "{updated:?}");
+                assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })), "{updated:?}");
             }
         });
     }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Created, Durability, FakeClock, FileStore, Patch, Record, SessionId,
-    SessionStore as _, StoreKey, TypedSession, Updated,
+    Clock as _, Durability, FakeClock, FileStore, SessionId, TypedSession,
+    store::{CreateOutcome, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome},
 };
 use actix_typed_session_tests::{
     Site, json,
@@ -32,7 +32,7 @@ fn open(folder: &Path, clock: &FakeClock) -> FileStore {
 
 async fn create(store: &FileStore, clock: &FakeClock, key: &StoreKey) -> PathBuf {
     let record = Record::new(clock.now(), clock.now().saturating_add(HOUR));
-    assert_eq!(store.create(key, &record).await.expect("a working disk"), Created::Stored);
+    assert_eq!(store.create(key, &record).await.expect("a working disk"), CreateOutcome::Stored);
     let name = key.to_hex();
     store.path().join(&name[..2]).join(&name[2..])
 }
@@ -56,7 +56,7 @@ async fn two_stores_on_one_folder_lose_no_addition() {
             let patch = json::add("n", 1);
             for _ in 0..50 {
                 let updated = store.update(&key(0), &patch).await.expect("a working disk");
-                assert!(matches!(updated, Updated::Applied { .. }), "{updated:?}");
+                assert!(matches!(updated, UpdateOutcome::Applied { .. }), "{updated:?}");
             }
         });
     }
@@ -146,7 +146,7 @@ async fn a_touch_keeps_the_file_and_a_write_replaces_it() {
 
 #[tokio::test]
 async fn each_durability_stores_touches_renews_and_destroys() {
-    use actix_typed_session::{Grace, OldId};
+    use actix_typed_session::store::{Grace, OldIdReads};
 
     let clock = FakeClock::default();
     for durability in [Durability::Process, Durability::Power, Durability::PowerAtOnce] {
@@ -156,9 +156,9 @@ async fn each_durability_stores_touches_renews_and_destroys() {
         create(&store, &clock, &key(0)).await;
         let until = clock.now().saturating_add(3 * HOUR);
         assert!(store.touch(&key(0), until).await.expect("a working disk"));
-        let grace = Grace { until, old_id: OldId::ReadsSnapshot };
+        let grace = Grace { until, old_id: OldIdReads::Snapshot };
         let rotated = store.rotate(&key(0), &key(1), &Patch::default(), grace).await;
-        assert!(matches!(rotated, Ok(Updated::Applied { version: 1 })), "{rotated:?}");
+        assert!(matches!(rotated, Ok(UpdateOutcome::Applied { version: 1 })), "{rotated:?}");
         let found = store.load(&key(1)).await.expect("a working disk").expect("a session");
         assert_eq!(found.expires_at(), until);
         assert!(store.destroy(&key(0)).await.expect("a working disk"));

@@ -3,9 +3,12 @@
 use std::{panic, sync::Arc, time::Duration};
 
 use actix_typed_session::{
-    Change, Clock as _, Created, FakeClock, Grace, Limits, MemoryStore, NewExpiry, Number, Patch,
-    Record, Renewal, SessionStore, StoreError, StoreKey, Timestamp, Updated,
-    conformance::{Harness, laws, run},
+    Clock as _, FakeClock, MemoryStore, Renewal, StoreError, Timestamp,
+    store::{
+        Change, CreateOutcome, ExpiryChange, Grace, Limits, Number, Patch, Record, SessionStore,
+        StoreKey, UpdateOutcome,
+    },
+    testing::{Harness, laws, run},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -68,7 +71,7 @@ impl Broken {
 }
 
 impl SessionStore for Broken {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<Created, StoreError> {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         if self.is(F::CreateOverwrites) {
             self.store.destroy(key).await?;
         }
@@ -77,7 +80,7 @@ impl SessionStore for Broken {
             record = record.extended_to(Timestamp::from_unix_ms(u64::MAX));
         }
         let created = self.store.create(key, &record).await?;
-        Ok(if self.is(F::CreateReportsTheWrongThing) { Created::Stored } else { created })
+        Ok(if self.is(F::CreateReportsTheWrongThing) { CreateOutcome::Stored } else { created })
     }
 
     async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
@@ -118,7 +121,7 @@ impl SessionStore for Broken {
             F::LoadAndTouchOnlySaysSo => return Ok(found.map(|record| record.extended_to(later))),
             F::LoadAndTouchShortens => {
                 let mut patch = Patch::default();
-                patch.set_expiry(NewExpiry::Set(self.clock.now().saturating_add(HOUR)));
+                patch.set_expiry(ExpiryChange::Set(self.clock.now().saturating_add(HOUR)));
                 self.store.update(key, &patch).await?;
             }
             F::LoadAndTouchExtendsTheRetired if record.is_retired() => {
@@ -138,7 +141,7 @@ impl SessionStore for Broken {
         self.store.load(key).await
     }
 
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<Updated, StoreError> {
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         let current = self.store.load(key).await?;
         match (self.flaw, current) {
             (F::UpdateRevives, None) => {
@@ -147,21 +150,21 @@ impl SessionStore for Broken {
                 if let Ok(record) = record {
                     self.store.create(key, &record).await?;
                 }
-                Ok(Updated::Applied { version: 1 })
+                Ok(UpdateOutcome::Applied { version: 1 })
             }
             (F::UpdateChecksFirstAndWritesLater, Some(record)) => {
                 self.dawdle().await;
                 match patch.apply_to(&record) {
                     Ok(record) => {
                         self.replace(key, &record).await?;
-                        Ok(Updated::Applied { version: record.version() })
+                        Ok(UpdateOutcome::Applied { version: record.version() })
                     }
                     Err(_) => self.store.update(key, patch).await,
                 }
             }
             (F::UpdateForgetsOtherFields, Some(record)) => {
                 let mut patch = patch.clone();
-                patch.begin_anew(record.created_at());
+                patch.reset(record.created_at());
                 self.store.update(key, &patch).await
             }
             (F::UpdateIgnoresVersions, Some(_)) if patch.expected_version().is_some() => {
@@ -200,7 +203,7 @@ impl SessionStore for Broken {
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
         if self.is(F::TouchShortens) && self.store.load(key).await?.is_some() {
             let mut patch = Patch::default();
-            patch.set_expiry(actix_typed_session::NewExpiry::Set(expires_at));
+            patch.set_expiry(actix_typed_session::store::ExpiryChange::Set(expires_at));
             self.store.update(key, &patch).await?;
             return Ok(true);
         }
@@ -228,7 +231,7 @@ impl SessionStore for Broken {
         new: &StoreKey,
         patch: &Patch,
         mut grace: Grace,
-    ) -> Result<Updated, StoreError> {
+    ) -> Result<UpdateOutcome, StoreError> {
         if self.is(F::RotateOverwrites) {
             self.store.destroy(new).await?;
         }
@@ -237,7 +240,7 @@ impl SessionStore for Broken {
         }
         let before = self.store.load(old).await?;
         let updated = self.store.rotate(old, new, patch, grace).await?;
-        if let (Updated::Applied { .. }, Some(before)) = (&updated, before) {
+        if let (UpdateOutcome::Applied { .. }, Some(before)) = (&updated, before) {
             let moved = self.store.load(new).await?;
             if self.is(F::RotateDeletesTheOldKey) {
                 self.store.destroy(old).await?;

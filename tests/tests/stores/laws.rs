@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_typed_session::{Clock as _, FakeClock, Timestamp, conformance::Harness};
+use actix_typed_session::{Clock as _, FakeClock, Timestamp, testing::Harness};
 
 mod memory {
     use actix_typed_session::{MemoryStore, store_conformance};
@@ -38,9 +38,10 @@ mod file {
     };
 
     use actix_typed_session::{
-        Durability, FileStore, StoreKey,
-        conformance::{Damage, Reopen},
+        Durability, FileStore,
+        store::StoreKey,
         store_conformance,
+        testing::{Damage, Reopen},
     };
     use tempfile::TempDir;
 

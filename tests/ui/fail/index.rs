@@ -3,7 +3,7 @@
 use actix_typed_session::{MemoryStore, Session, Sessions};
 
 #[derive(Session)]
-struct Refused {
+struct PatchError {
     #[session(index = true)]
     a: u64,
     #[session(index, merge = "add")]

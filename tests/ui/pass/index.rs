@@ -2,7 +2,7 @@
 
 #![deny(warnings)]
 
-use actix_typed_session::{By, MemoryStore, Session, Sessions};
+use actix_typed_session::{IndexKey, MemoryStore, Session, Sessions};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod inner {
@@ -30,15 +30,15 @@ mod inner {
         const DEFAULT: u8 = 3;
     }
 
-    pub fn private() -> [By<Account<String>>; 2] {
+    pub fn private() -> [IndexKey<Account<String>>; 2] {
         [Account::by_order(&1), Account::by_type(&2)]
     }
 }
 
 fn main() {
     let sessions = Sessions::<inner::Account<String>>::new(MemoryStore::new());
-    let _: By<inner::Account<String>> = inner::Account::by_user(&Some("ann".to_owned()));
+    let _: IndexKey<inner::Account<String>> = inner::Account::by_user(&Some("ann".to_owned()));
     let _ = inner::Account::<String>::by_tenant(&inner::Tenant::default());
     let [order, kind] = inner::private();
-    drop((sessions.end_all(&order), sessions.end_all(&kind)));
+    drop((sessions.destroy_all(&order), sessions.destroy_all(&kind)));
 }
