@@ -10,7 +10,7 @@ use actix_typed_session_benches::{
 /// Keep-alive connections, each request with the next session of as many.
 const CONNECTIONS: usize = 32;
 
-/// How long each measurement takes; wrk knows whole seconds only.
+/// How long each measurement takes; wrk takes whole seconds only.
 const SECONDS: u32 = 1;
 /// How many servers are measured between two measurements of the bare one.
 const FEW: usize = 4;
@@ -55,7 +55,8 @@ fn main() {
                 Some(servers[index].load(route, cookies, CONNECTIONS, SECONDS))
             };
             let bare = || measure(0).expect("the bare server refuses nothing");
-            // The machine's mood changes, so the bare server is measured before and after each few others.
+            // The machine's mood changes, so the bare server is measured before and after each few
+            // others.
             let mut before = bare();
             let others: Vec<usize> = (1..servers.len()).collect();
             for few in others.chunks(FEW) {
@@ -129,7 +130,7 @@ fn main() {
     }
 }
 
-/// Each contestant runs in Valgrind, so this is a table of its own.
+/// Each contestant runs in Valgrind, so this is a separate table.
 fn count_allocations(only: &str) {
     println!("\nAllocations per request, those of the server included\n");
     header();
@@ -142,7 +143,7 @@ fn count_allocations(only: &str) {
     }
 }
 
-/// What a cell of a table tells of a load.
+/// What a cell of a table shows of a load.
 type Cell = fn(&Load) -> String;
 
 fn header() {

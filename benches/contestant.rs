@@ -63,7 +63,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a contestant with so many threads.
+    /// Starts a contestant with this number of threads.
     pub fn start(contestant: Contestant, threads: usize) -> Self {
         Self::start_under(&[], contestant, threads)
     }
@@ -96,8 +96,8 @@ impl Running {
         Self { contestant, child, port, folder, redis }
     }
 
-    /// Begins sessions of so many fields, and returns the file with their cookies; `None` if the contestant
-    /// refuses sessions of that size.
+    /// Begins sessions of this number of fields, and returns the file with their cookies; `None` if
+    /// the contestant refuses sessions of that size.
     pub fn seed(&self, fields: usize, sessions: usize) -> Option<PathBuf> {
         let mut cookies = String::new();
         for _ in 0..sessions {
@@ -121,7 +121,7 @@ impl Running {
         Some(file)
     }
 
-    /// Begins so many small sessions.
+    /// Begins this number of small sessions.
     pub fn fill(&self, sessions: usize) {
         let fill = ureq::post(format!("http://127.0.0.1:{}/fill/{sessions}", self.port));
         let limit = Some(Duration::from_secs(600));
@@ -129,7 +129,8 @@ impl Running {
         fill.send_empty().expect("the store takes all of them");
     }
 
-    /// The bytes that the sessions take: of this server's memory, of its Redis', or of its files' blocks.
+    /// The bytes that the sessions take: of this server's memory, of its Redis', or of its files'
+    /// blocks.
     pub fn held(&self) -> u64 {
         if let Some(redis) = &self.redis {
             let used = redis.info("memory", "used_memory").expect("a number");
@@ -148,7 +149,7 @@ impl Running {
         kilobytes.parse::<u64>().expect("a number") * 1024
     }
 
-    /// Loads a route over so many connections.
+    /// Loads a route over this number of connections.
     pub fn load(&self, route: &str, cookies: &Path, connections: usize, seconds: u32) -> Load {
         let before = self.usage();
         let output = Command::new("taskset")
@@ -183,7 +184,7 @@ impl Running {
         }
     }
 
-    /// Sends so many requests one after the other over one connection, each with the same session.
+    /// Sends this number of requests one after the other over one connection, with one session.
     pub fn send(&self, route: &str, cookies: &Path, requests: usize) {
         let cookies = fs::read_to_string(cookies).expect("it was seeded");
         let cookie = cookies.lines().next().expect("a session");
@@ -195,8 +196,8 @@ impl Running {
         }
     }
 
-    /// How often its Redis is asked for one request, if it has one. A server that is asked for one thing after the
-    /// other reads from its connections once for each.
+    /// How often its Redis is asked for one request, if it has one. A server that is asked for one
+    /// thing after the other reads from its connections once for each.
     pub fn round_trips(&self, route: &str, cookies: &Path) -> Option<f64> {
         const REQUESTS: usize = 100;
         let redis = self.redis.as_ref()?;
@@ -271,7 +272,8 @@ fn program(name: &str) -> PathBuf {
     std::env::current_exe().expect("a path").with_file_name(name)
 }
 
-/// How often a contestant allocates for one request, counted by Valgrind; `None` if it refuses sessions of that size.
+/// How often a contestant allocates for one request, counted by Valgrind; `None` if it refuses
+/// sessions of that size.
 pub fn allocations(contestant: Contestant, route: &str, fields: usize) -> Option<f64> {
     const FEW: usize = 20;
     const MANY: usize = 120;

@@ -1,5 +1,5 @@
-//! What a request costs as sessions grow, as they become many, and as clients do: tables, and a plot in
-//! `session/src/guide/growth.svg`.
+//! What a request costs as sessions grow, as they become many, and as clients do: tables, and a
+//! plot in `session/src/guide/growth.svg`.
 //!
 //! `cargo run --release -p actix-typed-session-benches --all-features --bin growth`
 
@@ -142,8 +142,8 @@ fn throughput(contestant: Contestant, route: &str, connections: usize, threads: 
     loads[ROUNDS / 2]
 }
 
-/// With two threads the server shares its second core with the load and with Redis, so this shows whether
-/// threads stand in each other's way and not what two cores can do.
+/// With two threads the server shares its second core with the load and with Redis, so this shows
+/// whether threads stand in each other's way and not what two cores can do.
 fn threads() {
     println!("\nMicroseconds of the server per request with one thread and with two\n");
     println!("| | 1 | 2 |\n| --- | --- | --- |");

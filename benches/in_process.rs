@@ -1,7 +1,7 @@
 //! Answers requests without a network: `in_process SITE FIELDS ROUTE COUNT`.
 //!
-//! The site is `bare`, `memory`, or the URL of a Redis. Run under callgrind with two counts, the difference is what the requests
-//! in between cost. Prints how often each request allocates.
+//! The site is `bare`, `memory`, or the URL of a Redis. Run under callgrind with two counts, the
+//! difference is what the requests in between cost. Prints how often each request allocates.
 
 use std::{alloc::System, env};
 

@@ -1,8 +1,8 @@
-//! What the user index costs in Redis: memory for each session, and how long it takes to list and to end the
-//! sessions of a user among very many.
+//! What the user index costs in Redis: memory for each session, and how long it takes to list and
+//! to end the sessions of a user among very many.
 //!
-//! `cargo run --release -p actix-typed-session-benches --bin index [sessions] [sessions of one user]`; the
-//! defaults are 1 000 000 and 10 000.
+//! `cargo run --release -p actix-typed-session-benches --bin index [sessions] [sessions of one
+//! user]`; the defaults are 1 000 000 and 10 000.
 
 use std::{
     env,
@@ -12,7 +12,7 @@ use std::{
 
 use actix_typed_session::{
     Clock as _, PublicId, RedisStore, Session, SessionId, Sessions, SystemClock,
-    store::{Index, Patch, Record, SessionStore as _, StoreKey},
+    store::{Index, LoadOptions, Patch, Record, SessionStore as _, StoreKey},
 };
 use actix_typed_session_tests::servers::{RedisServer, Server};
 use futures_util::{StreamExt as _, stream};
@@ -92,14 +92,17 @@ struct Filled {
     per_second: f64,
 }
 
-/// A server with so many sessions.
+/// A server with this number of sessions.
 async fn fill(all: u64, busy: u64, is_indexed: Indexed) -> Filled {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
     let used = || -> u64 {
         redis.info("memory", "used_memory").and_then(|used| used.parse().ok()).expect("a number")
     };
-    store.load(&StoreKey::from(&SessionId::random())).await.expect("the server answers");
+    store
+        .load(&StoreKey::from(&SessionId::random()), &LoadOptions::default())
+        .await
+        .expect("the server answers");
     let (before, start) = (used(), Instant::now());
     let to = &store;
     stream::iter(0..all)

@@ -1,5 +1,5 @@
-//! How many instructions a request costs beyond bare Actix, as callgrind counts them: the machine's mood does
-//! not change them, so they have a bound.
+//! How many instructions a request costs beyond bare Actix. callgrind counts them, so they hardly
+//! depend on the machine and have bounds.
 //!
 //! `cargo run --release -p actix-typed-session-benches --bin instructions`
 
@@ -12,8 +12,8 @@ use actix_typed_session_benches::site::WIDE;
 
 /// The rows: what they are called, the route, the fields of the session, and the bound.
 ///
-/// Valgrind knows no SHA instructions, so of each request that has a session 3 370 are the SHA-256 of its id;
-/// a processor that has them takes about 200.
+/// 3 370 of each request with a session are the SHA-256 of its id, because Valgrind does not
+/// support the SHA instructions. A processor that has them takes about 200.
 const ROWS: [(&str, &str, usize, u64); 5] = [
     ("untouched", "/untouched", 1, 1_000),
     ("read", "/read", 1, 8_000),

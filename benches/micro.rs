@@ -1,11 +1,12 @@
-//! The parts of a request, each by itself: `cargo bench -p actix-typed-session-benches --bench micro`.
+//! The parts of a request, each by itself: `cargo bench -p actix-typed-session-benches --bench
+//! micro`.
 
 use std::{cell::RefCell, hint::black_box, rc::Rc};
 
 use actix_typed_session::{
     CookieStore, EncryptedStore, Key, MemoryStore, Session, SessionId, SessionMiddleware,
     TypedSession,
-    store::{Patch, Record, SessionStore, StoreKey},
+    store::{LoadOptions, Patch, Record, SessionStore, StoreKey},
 };
 use actix_typed_session_benches::site::{self, WIDE};
 use actix_web::{
@@ -172,14 +173,15 @@ fn calls(criterion: &mut Criterion, name: &str, store: &impl SessionStore, recor
     let created = store.create(&key, record).now_or_never().expect("memory answers at once");
     created.expect("it is stored");
     criterion.bench_function(&format!("load 3 fields of 340 bytes, {name}"), |bencher| {
-        bencher.iter(|| store.load(&key).now_or_never());
+        bencher.iter(|| store.load(&key, &LoadOptions::default()).now_or_never());
     });
     criterion.bench_function(&format!("update a number, {name}"), |bencher| {
         bencher.iter(|| store.update(&key, &patch).now_or_never());
     });
 }
 
-/// What signing costs: compare with the same without a key, and with a forged cookie, which ends before the store.
+/// What signing costs: compare with the same without a key, and with a forged cookie, which ends
+/// before the store.
 async fn signatures(criterion: &Rc<RefCell<Criterion>>) {
     async fn read(session: TypedSession<One>) -> String {
         session.views.to_string()
@@ -244,7 +246,7 @@ fn records(criterion: &mut Criterion) {
         let record = site::record(fields);
         criterion.bench_function(&format!("commit to {fields} fields, in place"), |bencher| {
             let mut record = record.clone();
-            // Nobody shares it.
+            // It is not shared.
             patch.apply_in_place(&mut record).expect("it is live");
             bencher.iter(|| patch.apply_in_place(&mut record));
         });

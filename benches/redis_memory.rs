@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_typed_session::{
     Clock as _, RedisStore, SessionId, SystemClock,
-    store::{Patch, Record, SessionStore as _, StoreKey},
+    store::{LoadOptions, Patch, Record, SessionStore as _, StoreKey},
 };
 use actix_typed_session_tests::servers::{RedisServer, Server};
 use futures_util::{StreamExt as _, stream};
@@ -31,7 +31,7 @@ async fn main() {
     }
 }
 
-/// The memory that Redis uses for each session with so many fields of so many bytes.
+/// The memory that Redis uses for each session with `fields` fields of `bytes` bytes.
 async fn measure(fields: u64, bytes: u64) -> u64 {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
@@ -48,7 +48,10 @@ async fn measure(fields: u64, bytes: u64) -> u64 {
         let used = redis.info("memory", "used_memory").expect("a number");
         used.parse().expect("a number")
     };
-    store.load(&StoreKey::from(&SessionId::random())).await.expect("the server answers");
+    store
+        .load(&StoreKey::from(&SessionId::random()), &LoadOptions::default())
+        .await
+        .expect("the server answers");
     let before = used();
     let store = &store;
     stream::iter(0..SESSIONS)

@@ -14,13 +14,13 @@ pub fn arguments<const N: usize>() -> [String; N] {
     std::array::from_fn(|_| arguments.next().unwrap_or_default())
 }
 
-/// Tells who started the server where it listens.
+/// Prints where the server listens, for the program that started it.
 pub fn announce(port: u16) {
     println!("{port}");
     std::io::stdout().flush().expect("stdout is read");
 }
 
-/// Runs an Actix server with so many worker threads.
+/// Runs an Actix server with this number of worker threads.
 pub async fn run<F, T, B>(threads: &str, app: F)
 where
     F: Fn() -> App<T> + Send + Clone + 'static,

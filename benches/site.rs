@@ -5,8 +5,8 @@
 //! | `GET /untouched` | nothing with the session |
 //! | `GET /read` | reads a counter |
 //! | `GET /write` | adds one to it |
-//! | `POST /fill/{sessions}` | begins so many small sessions, and tells nobody their ids |
-//! | `POST /seed/{fields}` | begins a session of so many fields: the counter, and others of 158 characters |
+//! | `POST /fill/{sessions}` | begins this number of small sessions, without returning their ids |
+//! | `POST /seed/{fields}` | begins a session: the counter, and other fields of 158 characters |
 //!
 //! The bare site answers with a number that is always the same.
 
@@ -94,7 +94,7 @@ async fn fill(sessions: web::Path<usize>, seeder: web::ThinData<Seeder>) -> &'st
     "filled"
 }
 
-/// Stores sessions with any number of fields, for which there is no struct.
+/// Stores sessions with any number of fields, without a struct.
 #[derive(Clone)]
 struct Seeder(Rc<dyn Fn(usize) -> LocalBoxFuture<'static, SessionId>>);
 
@@ -113,7 +113,7 @@ impl Seeder {
     }
 }
 
-/// A session of so many fields.
+/// A session with this number of fields.
 pub fn record(fields: usize) -> Record {
     let mut patch = Patch::default();
     patch.set(COUNTER.into(), to_raw_value(&0).expect("a number").into());

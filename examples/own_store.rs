@@ -13,7 +13,8 @@ use std::{
 use actix_typed_session::{
     Clock, SessionMiddleware, StoreError, SystemClock, Timestamp,
     store::{
-        CreateOutcome, DeleteExpired, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome,
+        CreateOutcome, DeleteExpired, Grace, LoadOptions, Patch, Record, SessionStore, StoreKey,
+        UpdateOutcome,
     },
 };
 
@@ -54,7 +55,11 @@ impl SessionStore for MapStore {
         Ok(CreateOutcome::Stored)
     }
 
-    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+    async fn load(
+        &self,
+        key: &StoreKey,
+        _: &LoadOptions<'_>,
+    ) -> Result<Option<Record>, StoreError> {
         self.read(&self.lock(), key)
     }
 

@@ -1,24 +1,14 @@
-//! A site whose requests get in each other's way: they read, wait, and write.
+//! Routes whose requests get in each other's way: they read, wait, and write.
 
-use std::{
-    collections::BTreeSet,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use actix_typed_session::{
-    Session, SessionError, SessionMiddleware, SessionMiddlewareBuilder, TypedSession,
-    store::SessionStore,
+    Session, SessionError, SessionMiddleware, TypedSession, store::SessionStore,
 };
-use actix_web::{App, HttpResponse, http::StatusCode, rt, web};
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::sleep,
-};
+use actix_web::{HttpResponse, http::StatusCode, web};
+use tokio::time::sleep;
 
-use crate::{Browser, Gate, Response};
+use crate::{Gate, Site, site::SiteBuilder};
 
 /// A field for each merge rule.
 #[derive(Session, Debug)]
@@ -101,7 +91,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/wide", web::get().to(show_fields));
 }
 
-/// Does what the steps in the path say, one after the other, and tells what the session looks like then.
+/// Takes the steps in the path one after the other, and shows the session as it is then.
 async fn act(
     steps: web::Path<String>,
     mut session: TypedSession<Shared>,
@@ -179,111 +169,7 @@ pub fn field(body: &str, name: &str) -> String {
     field.unwrap_or_else(|| panic!("`{name}` is not in {body:?}")).to_owned()
 }
 
-/// How many requests a storm has.
-pub const REQUESTS: usize = 200;
-/// How many of them are under way at the same time, each on a connection of its own.
-pub const AT_ONCE: usize = 32;
-
-/// The site on a store, in this process or in others.
-#[derive(Debug)]
-pub struct Site {
-    /// Where its servers listen.
-    pub addresses: Vec<SocketAddr>,
-    /// Where requests wait.
-    pub gate: Gate,
-    _processes: Vec<Process>,
-}
-
-impl Site {
-    /// The site with the default settings.
-    pub fn on(store: impl SessionStore) -> Self {
-        Self::with(store, |builder| builder)
-    }
-
-    /// The site with settings of the test's own.
-    pub fn with(
-        store: impl SessionStore,
-        settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
-    ) -> Self {
-        let builder = settings(SessionMiddleware::builder(store));
-        let sessions = builder.build().expect("good settings");
-        let gate = Gate::default();
-        let data = web::Data::new(gate.clone());
-        let address = crate::serve!(
-            App::new().app_data(data.clone()).wrap(sessions.clone()).configure(routes)
-        );
-        Self { addresses: vec![address], gate, _processes: Vec::new() }
-    }
-
-    /// The site in server processes, each started by one of these commands, which prints its port.
-    pub fn of_processes(commands: impl Iterator<Item = Command>) -> Self {
-        let mut site =
-            Self { addresses: Vec::new(), gate: Gate::default(), _processes: Vec::new() };
-        for mut command in commands {
-            let mut child = command.stdout(Stdio::piped()).spawn().expect("it was built");
-            let mut port = String::new();
-            let output = child.stdout.take().expect("it is piped");
-            BufReader::new(output).read_line(&mut port).expect("it prints its port");
-            site._processes.push(Process(child));
-            site.addresses.push(([127, 0, 0, 1], port.trim().parse().expect("a port")).into());
-        }
-        site
-    }
-
-    /// A new browser.
-    pub fn browser(&self) -> Browser {
-        Browser::new(self.addresses[0])
-    }
-
-    /// A browser whose session is there already.
-    pub async fn visitor(&self, steps: &str) -> Browser {
-        let mut browser = self.browser();
-        browser.act(steps).await;
-        assert_eq!(browser.cookies.len(), 1, "a session began");
-        browser
-    }
-
-    /// Sends a request that stops at the gate; the test goes on when it is there.
-    pub async fn held(&self, browser: &Browser, steps: &str) -> JoinHandle<Response> {
-        let (mut browser, path) = (browser.clone(), format!("/do/{steps}"));
-        let request = rt::spawn(async move { browser.get(&path).await });
-        self.gate.arrival().await;
-        request
-    }
-
-    /// Lets a held request go on to its end.
-    pub async fn release(&self, request: JoinHandle<Response>) -> Response {
-        self.gate.open();
-        request.await.expect("a response")
-    }
-
-    /// Sends requests of one browser, so many at once, spread over all servers.
-    pub async fn storm(&self, browser: &Browser, path: impl Fn(usize) -> String) -> Vec<Response> {
-        let mut requests = JoinSet::new();
-        let mut responses = Vec::new();
-        for n in 0..REQUESTS {
-            if requests.len() == AT_ONCE {
-                responses.extend(requests.join_next().await);
-            }
-            let mut browser = browser.clone();
-            browser.address = self.addresses[n % self.addresses.len()];
-            let path = path(n);
-            requests.spawn_local(async move { browser.get(&path).await });
-        }
-        while let Some(response) = requests.join_next().await {
-            responses.push(response);
-        }
-        responses.into_iter().map(|response| response.expect("a response")).collect()
-    }
-}
-
-/// A server process, killed when it is dropped.
-#[derive(Debug)]
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The site on a store.
+pub fn site(store: impl SessionStore) -> SiteBuilder<()> {
+    Site::unwatched(SessionMiddleware::builder(store)).configure(routes)
 }

@@ -1,4 +1,4 @@
-//! The examples, built and started as a newcomer starts them.
+//! The examples, built and started as their readers start them.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ pub struct Example {
     /// Where it listens.
     pub address: SocketAddr,
     /// What it has printed.
-    pub told: Vec<String>,
+    pub printed: Vec<String>,
 }
 
 impl Drop for Example {
@@ -31,7 +31,9 @@ impl Drop for Example {
 pub fn build(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--example", name, "--message-format", "json-render-diagnostics"])
+        // The packages and features of `tests/run`, which has built the examples already.
+        .args(["build", "--workspace", "--exclude", "actix-typed-session-benches"])
+        .args(["--all-features", "--example", name, "--message-format", "json-render-diagnostics"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stderr(Stdio::inherit())
         .output()
@@ -55,17 +57,17 @@ pub fn start(program: &Path, folder: &Path) -> Example {
         .spawn()
         .expect("`setpriv` comes with every Debian");
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     let mut address = None;
     for line in lines {
         let line = line.expect("text");
         let found = line.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
         address = address.or(found.and_then(|found| found.parse().ok()));
-        told.push(line);
-        if address.is_some() && (told.len() == 2 || program.ends_with("login")) {
+        printed.push(line);
+        if address.is_some() && (printed.len() == 2 || program.ends_with("login")) {
             break;
         }
     }
-    let address = address.unwrap_or_else(|| panic!("no address in {told:?}"));
-    Example { child, address, told }
+    let address = address.unwrap_or_else(|| panic!("no address in {printed:?}"));
+    Example { child, address, printed }
 }

@@ -1,7 +1,8 @@
 //! What `store_process` and the tests that start it agree on.
 
 use actix_typed_session::store::{Patch, StoreKey};
-use serde_json::value::RawValue;
+
+use crate::json::set;
 
 /// How many sessions `hammer` changes.
 pub const SESSIONS: u64 = 6;
@@ -33,11 +34,7 @@ fn numbered(kind: u64, a: u64, b: u64) -> StoreKey {
 
 /// Sets fields that must always agree, the large one of changing size.
 pub fn value_patch(value: u64) -> Patch {
-    let json = |text: String| RawValue::from_string(text).expect("a number or a string");
-    let mut patch = Patch::default();
-    patch.set("a".into(), json(value.to_string()).into());
     let padding = "x".repeat((value % 50 * 400) as usize);
-    patch.set("m".into(), json(format!("\"{value}{padding}\"")).into());
-    patch.set("z".into(), json(value.to_string()).into());
-    patch
+    let number = value.to_string();
+    set(&[("a", &number), ("m", &format!("\"{value}{padding}\"")), ("z", &number)])
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy between a client and a server that does what networks do.
+//! A TCP proxy that fails in the ways that networks do.
 
 use std::{
     net::SocketAddr,
@@ -26,7 +26,7 @@ pub struct Proxy {
     counts: Arc<Counts>,
 }
 
-/// What happens to bytes on their way.
+/// What the proxy does to connections and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weather {
     /// How often all connections were cut.
@@ -53,7 +53,7 @@ impl Proxy {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listener");
         let address = listener.local_addr().expect("a bound port");
-        // A runtime of its own, so that it does not stop with the one of the test.
+        // Its own thread and runtime, so that it does not stop with the runtime of the test.
         thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(serve(listener, server, watched, counted));
@@ -86,7 +86,7 @@ impl Proxy {
         self.weather.send_modify(|weather| weather.hangs = hangs);
     }
 
-    /// Lets requests through and loses the answers.
+    /// Lets requests through and drops the answers.
     pub fn swallow_replies(&self, swallows: bool) {
         self.weather.send_modify(|weather| weather.swallows_replies = swallows);
     }

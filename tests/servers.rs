@@ -1,6 +1,6 @@
-//! Real servers, started by the tests on free ports and stopped with them.
+//! Real servers, which tests start on free ports. They stop with the test.
 //!
-//! A server that is missing fails the test and says what installs it.
+//! A test whose server is not installed fails, and says what to install.
 
 use std::{
     fs,
@@ -84,7 +84,7 @@ impl RedisServer {
         started
     }
 
-    /// A server that answers TLS only, with a certificate of an authority of its own, whose PEM is
+    /// A server that answers TLS only, with a certificate of a new authority, whose PEM is
     /// returned too.
     pub fn start_tls(server: Server) -> (Self, String) {
         let mut started = Self::prepare(server);
@@ -183,7 +183,7 @@ impl RedisServer {
         let mut command = dying_with_us(&program);
         let port = self.port.to_string();
         command.args(&self.arguments).args(match self.speaks {
-            // A server that was built without TLS does not know that there is another port.
+            // A server built without TLS does not accept `--tls-port`.
             Speaks::Plainly => vec!["--port", &port],
             Speaks::Tls => vec!["--port", "0", "--tls-port", &port],
         });
@@ -206,12 +206,12 @@ impl RedisServer {
         }
     }
 
-    /// Holds the server: its connections stay open and nothing is answered.
+    /// Stops the server's process: connections stay open, but requests get no answer.
     pub fn pause(&self) {
         self.signal("STOP");
     }
 
-    /// Lets the server go on.
+    /// Continues a paused server.
     pub fn resume(&self) {
         self.signal("CONT");
     }
@@ -223,7 +223,7 @@ impl RedisServer {
         assert!(kill.status().expect("`kill` is everywhere").success());
     }
 
-    /// Sends a command. Gives the answer.
+    /// Sends a command and returns the answer.
     pub fn command(&self, command: &[&str]) -> Value {
         self.try_command(command).expect("the server answers")
     }
@@ -237,7 +237,7 @@ impl RedisServer {
         request.arg(&command[1..]).query(&mut connection)
     }
 
-    /// What `INFO` says under this name.
+    /// The value of a name in `INFO`.
     pub fn info(&self, section: &str, name: &str) -> Option<String> {
         let info = self.command(&["INFO", section]);
         let info: String = redis::from_redis_value(info).expect("`INFO` is a text");
@@ -272,11 +272,11 @@ fn authority_parameters() -> rcgen::CertificateParams {
     parameters
 }
 
-/// A port that nobody listens on, from a range that the system gives to no outgoing connection: none can
-/// take it while a server is being started again. Those of a cluster need a second one, 10 000 above.
+/// A free port. The system does not give ports of this range to outgoing connections, so it stays
+/// free while a server is started again. Nodes of a cluster need a second port, 10 000 above.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Programs that run at the same time begin at different places.
+    // Test programs that run at the same time start at different ports.
     let start = u16::try_from(process::id() % 10_000).expect("less than 10 000");
     loop {
         let next = NEXT.fetch_add(1, Ordering::SeqCst) % 10_000;
@@ -288,16 +288,16 @@ fn free_port() -> u16 {
     }
 }
 
-/// A program that is killed when this process ends, so that a test that is killed leaves no server behind.
-/// [`spawn`] it.
+/// A command whose process is killed when this process ends, even if this process is killed. Start
+/// it with [`spawn`].
 pub fn dying_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
-/// Starts a child from a thread that lasts: it dies with the thread that has started it, and a test's
-/// thread ends before other tests are done with a server they share.
+/// Starts a child from a thread that lives as long as the process. The child dies with the thread
+/// that started it, and a test's thread may end before other tests stop using the server.
 pub fn spawn(command: Command) -> Child {
     type Order = (Command, mpsc::Sender<Child>);
     static STARTER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
@@ -306,7 +306,7 @@ pub fn spawn(command: Command) -> Child {
         thread::spawn(move || {
             for (mut command, answer) in inbox {
                 let child = command.spawn().expect("`setpriv` comes with every Debian");
-                // OK because nobody else starts this child.
+                // OK because the receiver waits below.
                 let _ = answer.send(child);
             }
         });
@@ -318,7 +318,7 @@ pub fn spawn(command: Command) -> Child {
     child.recv().expect("the starter starts it")
 }
 
-/// What the sentinels call the master.
+/// The sentinels' name for the master.
 pub const MASTER_NAME: &str = "main";
 
 /// A master, a replica, and three sentinels that watch them.
@@ -331,7 +331,7 @@ pub struct SentinelSetup {
 }
 
 impl SentinelSetup {
-    /// Starts all five and waits until they know each other.
+    /// Starts all five and waits until they have found each other.
     pub fn start() -> Self {
         let master = RedisServer::start(Server::Redis);
         let port = master.port().to_string();
@@ -378,7 +378,7 @@ impl ClusterSetup {
         Self::start_with(server, &[])
     }
 
-    /// A cluster whose nodes have their sessions again when they are started again.
+    /// A cluster whose nodes still have their sessions after a restart.
     pub fn start_persistent(server: Server) -> Self {
         Self::start_with(server, &["--appendonly", "yes", "--appendfsync", "always"])
     }

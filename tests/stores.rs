@@ -8,26 +8,42 @@ use std::{
     },
 };
 
-use actix_typed_session::{Durability, FileStore, RedisStore};
+use actix_typed_session::{
+    Durability, FakeClock, FileStore, FileStoreBuilder, MemoryStore, RedisStore,
+};
 use tempfile::TempDir;
 
 use crate::servers::{ClusterSetup, RedisServer, Server};
 
-/// What keeps the sessions of one test apart from all others.
+/// A prefix that no other test has.
 pub fn prefix() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("test-{}-{}-", process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
 }
 
+/// An empty store in memory, and its clock.
+pub fn memory() -> (MemoryStore, FakeClock) {
+    let clock = FakeClock::default();
+    (MemoryStore::builder().clock(clock.clone()).build(), clock)
+}
+
 /// An empty file store.
 pub fn files() -> FileStore {
+    file_store().build().expect("a writable folder")
+}
+
+/// The same, and its clock.
+pub fn files_and_clock() -> (FileStore, FakeClock) {
+    let clock = FakeClock::default();
+    (file_store().clock(clock.clone()).build().expect("a writable folder"), clock)
+}
+
+fn file_store() -> FileStoreBuilder {
     static ROOT: OnceLock<TempDir> = OnceLock::new();
     let root = ROOT.get_or_init(|| TempDir::new().expect("a temporary folder"));
     FileStore::builder(root.path().join(prefix()))
-        // The power does not fail here.
+        // Tests do not cut the power.
         .durability(Durability::Process)
-        .build()
-        .expect("a writable folder")
 }
 
 /// The URL of a Redis.
@@ -50,7 +66,8 @@ pub fn redis_cluster() -> RedisStore {
 }
 
 /// Makes a test of each claim, on each kind of store. A claim is an async function that takes a
-/// [`Site`](crate::concurrency::Site).
+/// [`Site<()>`](crate::Site). Time stands still, except on Redis; [`Site::pass`](crate::Site::pass)
+/// lets it pass on all.
 #[macro_export]
 macro_rules! on_every_store {
     ($($claim:ident,)*) => {
@@ -60,29 +77,30 @@ macro_rules! on_every_store {
         mod memory {
             use super::*;
             $crate::on!({
-                let store = ::actix_typed_session::MemoryStore::new();
-                $crate::concurrency::Site::with(store, $settings)
+                let (store, clock) = $crate::stores::memory();
+                $crate::concurrency::site(store).clock(clock).settings($settings).start()
             }; $($claim,)*);
         }
 
         mod file {
             use super::*;
             $crate::on!({
-                $crate::concurrency::Site::with($crate::stores::files(), $settings)
+                let (store, clock) = $crate::stores::files_and_clock();
+                $crate::concurrency::site(store).clock(clock).settings($settings).start()
             }; $($claim,)*);
         }
 
         mod redis {
             use super::*;
             $crate::on!({
-                $crate::concurrency::Site::with($crate::stores::redis(), $settings)
+                $crate::concurrency::site($crate::stores::redis()).settings($settings).start()
             }; $($claim,)*);
         }
 
         mod redis_cluster {
             use super::*;
             $crate::on!({
-                $crate::concurrency::Site::with($crate::stores::redis_cluster(), $settings)
+                $crate::concurrency::site($crate::stores::redis_cluster()).settings($settings).start()
             }; $($claim,)*);
         }
     };

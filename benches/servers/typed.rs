@@ -11,7 +11,7 @@ async fn main() {
     let [threads, store, place] = server::arguments();
     match store.as_str() {
         "memory" => {
-            // None is to make room for another.
+            // No session may evict another.
             run(&threads, MemoryStore::builder().capacity(10_000_000).build()).await
         }
         "file" => run(&threads, FileStore::new(&place).expect("a folder")).await,

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use actix_typed_session::{MemoryStore, StoreError, Timestamp, store::{CreateOutcome, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome}};
+use actix_typed_session::{MemoryStore, StoreError, Timestamp, store::{LoadOptions, CreateOutcome, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome}};
 
 use crate::Still;
 
@@ -49,9 +49,13 @@ impl<const AT_ONCE: bool> SessionStore for Watched<AT_ONCE> {
         self.0.sessions.create(key, record).await
     }
 
-    async fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+    async fn load(
+        &self,
+        key: &StoreKey,
+        options: &LoadOptions<'_>,
+    ) -> Result<Option<Record>, StoreError> {
         self.0.note(|calls| calls.loaded.push(*key));
-        self.0.sessions.load(key).await
+        self.0.sessions.load(key, options).await
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {

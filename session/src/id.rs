@@ -224,6 +224,7 @@ impl StoreKey {
 }
 
 impl From<&SessionId> for StoreKey {
+    #[inline]
     fn from(id: &SessionId) -> Self {
         Self(Sha256::digest(id.0.expose()).into())
     }

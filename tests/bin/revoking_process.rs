@@ -1,5 +1,7 @@
-//! A process that ends sessions when it is told to: `revoking_process REDIS_URL PREFIX`. For each number on its
-//! standard input it destroys the session of that number, and prints when that was done, in microseconds since 1970.
+//! A process that ends sessions on demand: `revoking_process REDIS_URL PREFIX`.
+//!
+//! For each number on its standard input it destroys the session of that number. Then it prints
+//! when that was done, in microseconds since 1970.
 
 use std::{
     env, io,
@@ -14,7 +16,7 @@ async fn main() {
     let arguments: Vec<String> = env::args().collect();
     let [_, url, prefix] = &arguments[..] else { panic!("revoking_process REDIS_URL PREFIX") };
     let store = RedisStore::builder(url).prefix(prefix).build().expect("a good URL");
-    // So that the first session is not the one that waits for a connection.
+    // Connects now, so that the first session does not wait for that.
     assert!(!store.destroy(&key(1_000_000)).await.expect("the server answers"));
     println!("ready");
     for line in io::stdin().lines() {

@@ -1,5 +1,5 @@
-//! The site of the concurrency tests in a process of its own: `site_process REDIS_URL PREFIX`. Prints its
-//! port.
+//! The site of the concurrency tests in its own process: `site_process REDIS_URL PREFIX`. Prints
+//! its port.
 
 use std::env;
 

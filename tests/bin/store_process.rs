@@ -1,10 +1,13 @@
 //! A process that uses a file store, for tests that need a second one or kill it.
 //!
-//! `store_process FOLDER hammer ROUND`: changes sessions until it is killed, and tells what it begins and
-//! what it has done. `store_process FOLDER add N`: adds 1 to one session, N times. `store_process FOLDER
-//! try`: reads and changes one session once, and tells what happened; `try-unchecked` opens the store as
-//! `SessionMiddleware::default()` does, in the working directory. `store_process FOLDER live DURABILITY`: one
-//! session from its beginning to its end, and tells after each step which it was.
+//! - `store_process FOLDER hammer ROUND`: changes sessions until it is killed. It prints what it
+//!   begins and what is done.
+//! - `store_process FOLDER add N`: adds 1 to one session, N times.
+//! - `store_process FOLDER try`: reads and changes one session once, and prints what happened.
+//!   `try-unchecked` opens the store as `SessionMiddleware::default()` does, in the working
+//!   directory.
+//! - `store_process FOLDER live DURABILITY`: one session from its beginning to its end. It prints
+//!   the name of each step after it.
 
 use std::{
     env,
@@ -13,7 +16,7 @@ use std::{
 
 use actix_typed_session::{
     Clock as _, Durability, FileStore, PublicId, SystemClock, Timestamp,
-    store::{Grace, Index, Number, OldIdReads, Patch, Record, SessionStore as _},
+    store::{Grace, Index, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore as _},
 };
 use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
 
@@ -25,7 +28,7 @@ async fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (folder, command) = arguments.split_first().expect("a folder");
     let durability = match command {
-        // A kill must be survived without the help of any sync.
+        // Sessions must survive a kill without any sync.
         ["hammer", _] | ["live", "process"] => Durability::Process,
         ["live", "power-at-once"] => Durability::PowerAtOnce,
         _ => Durability::Power,
@@ -47,8 +50,8 @@ async fn main() {
     }
 }
 
-fn tell(line: &str) {
-    // One write, so that a kill leaves no half of a line that looks whole.
+fn report(line: &str) {
+    // One write, so that a kill does not leave half a line that looks whole.
     io::stdout().write_all(format!("{line}\n").as_bytes()).expect("the test reads");
 }
 
@@ -59,9 +62,13 @@ async fn hammer(store: FileStore, round: u64) {
         tasks.spawn(async move {
             for n in 1.. {
                 let value = round * 1_000_000 + n;
-                tell(&format!("begin {session} {value}"));
+                report(&format!("begin {session} {value}"));
                 let patch = value_patch(value);
-                match store.load(&key(session)).await.expect("a whole session") {
+                match store
+                    .load(&key(session), &LoadOptions::default())
+                    .await
+                    .expect("a whole session")
+                {
                     None => {
                         let record = patch.apply_to(&Record::new(SystemClock.now(), NEVER));
                         let record = record.expect("a new record takes a patch");
@@ -71,7 +78,7 @@ async fn hammer(store: FileStore, round: u64) {
                         store.update(&key(session), &patch).await.expect("a working disk");
                     }
                 }
-                tell(&format!("done {session} {value}"));
+                report(&format!("done {session} {value}"));
             }
         });
     }
@@ -80,12 +87,12 @@ async fn hammer(store: FileStore, round: u64) {
         let record = value_patch(round).apply_to(&Record::new(SystemClock.now(), NEVER));
         let record = record.expect("a new record takes a patch");
         renewing.create(&chain_key(round, 0), &record).await.expect("a working disk");
-        tell("chain 0");
+        report("chain 0");
         for n in 1.. {
             let grace = Grace::new(NEVER, OldIdReads::Snapshot);
             let (old, new) = (chain_key(round, n - 1), chain_key(round, n));
             renewing.rotate(&old, &new, &Patch::default(), grace).await.expect("a working disk");
-            tell(&format!("chain {n}"));
+            report(&format!("chain {n}"));
         }
     });
     tasks.spawn(async move {
@@ -93,7 +100,7 @@ async fn hammer(store: FileStore, round: u64) {
             let record = Record::new(SystemClock.now(), NEVER);
             store.create(&doomed_key(round, n), &record).await.expect("a working disk");
             store.destroy(&doomed_key(round, n)).await.expect("a working disk");
-            tell(&format!("destroyed {n}"));
+            report(&format!("destroyed {n}"));
         }
     });
     tasks.join_all().await;
@@ -110,44 +117,44 @@ async fn add(store: FileStore, times: u64) {
 }
 
 async fn live(store: FileStore) {
-    tell("open");
+    report("open");
     let now = SystemClock.now();
     let until = |ms| Timestamp::from_unix_ms(now.as_unix_ms() + ms);
     store.create(&key(0), &Record::new(now, until(60_000))).await.expect("a working disk");
-    tell("create");
+    report("create");
     store.update(&key(0), &value_patch(1)).await.expect("a working disk");
-    tell("update");
+    report("update");
     store.touch(&key(0), until(90_000)).await.expect("a working disk");
-    tell("touch");
+    report("touch");
     let grace = Grace::new(until(60_000), OldIdReads::Snapshot);
     store.rotate(&key(0), &key(1), &Patch::default(), grace).await.expect("a working disk");
-    tell("rotate");
+    report("rotate");
     store.destroy(&key(1)).await.expect("a working disk");
-    tell("destroy");
+    report("destroy");
     let mut indexed = value_patch(1);
     indexed.index_field(Index::new(PublicId::new(until(90_000)), "a".into()));
     let record = indexed.apply_to(&Record::new(now, until(60_000)));
     let record = record.expect("a new record takes a patch");
     store.create(&key(2), &record).await.expect("a working disk");
-    tell("create indexed");
+    report("create indexed");
 }
 
 async fn attempt(store: Result<FileStore, actix_typed_session::StoreError>) {
     let store = match store {
         Ok(store) => store,
-        Err(error) => return tell(&format!("open: {}", chain(&error))),
+        Err(error) => return report(&format!("open: {}", chain(&error))),
     };
-    match store.load(&key(0)).await {
-        Ok(record) => tell(&format!("load: {}", record.is_some())),
-        Err(error) => tell(&format!("load: {}", chain(&error))),
+    match store.load(&key(0), &LoadOptions::default()).await {
+        Ok(record) => report(&format!("load: {}", record.is_some())),
+        Err(error) => report(&format!("load: {}", chain(&error))),
     }
     match store.update(&key(0), &value_patch(7)).await {
-        Ok(updated) => tell(&format!("update: {updated:?}")),
-        Err(error) => tell(&format!("update: {}", chain(&error))),
+        Ok(updated) => report(&format!("update: {updated:?}")),
+        Err(error) => report(&format!("update: {}", chain(&error))),
     }
-    match store.load(&key(1)).await {
-        Ok(record) => tell(&format!("other: {}", record.is_some())),
-        Err(error) => tell(&format!("other: {}", chain(&error))),
+    match store.load(&key(1), &LoadOptions::default()).await {
+        Ok(record) => report(&format!("other: {}", record.is_some())),
+        Err(error) => report(&format!("other: {}", chain(&error))),
     }
 }
 

@@ -1,8 +1,7 @@
-//! Watches all that a test's process logs, at every level and from every crate, from before its first test on. A line
-//! that tells a session id, a key or a token ends the process, whichever test has caused it; so does a line of the
-//! library that tells a value which a test has named as one of a session.
+//! Watches all that a test's process logs: every level, every crate, from before its first test.
 //!
-//! A test binary is watched when it names this crate anywhere.
+//! A line that shows a session id, a key or a token ends the process. So does a line of the library
+//! that shows a [`value`] of a session. A program that links this crate is watched.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +27,7 @@ use tracing_subscriber::{
 /// What the library's lines begin with.
 const LIBRARY: &str = "actix_typed_session::";
 
-/// Values that no line of the library may have.
+/// Values that must not be in a line of the library.
 static VALUES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// The library's lines so far.
@@ -39,7 +38,7 @@ fn begin() {
     tracing_subscriber::registry().with(Watch).init();
 }
 
-/// From now on no line of the library may tell this value.
+/// From now on a line of the library with this value ends the process.
 pub fn value(value: &str) {
     lock(&VALUES).insert(value.to_owned());
 }
@@ -64,12 +63,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// In this thread, which is that of the test.
+    /// Of this thread, which runs the test.
     pub fn of_this_thread() -> Self {
         Self { thread: Some(thread::current().id()), ..Self::of_all_threads() }
     }
 
-    /// In all threads, those of other tests among them.
+    /// Of all threads, those of other tests included.
     pub fn of_all_threads() -> Self {
         Self { thread: None, from: lock(&LINES).len() }
     }
@@ -109,13 +108,13 @@ fn look(metadata: &Metadata<'_>, record: impl FnOnce(&mut Text)) {
     record(&mut text);
     let Text { target, line: text } = text;
     let is_the_librarys = target.starts_with(LIBRARY);
-    let told = token(&text).map(str::to_owned).or_else(|| {
+    let secret = token(&text).map(str::to_owned).or_else(|| {
         let values = lock(&VALUES);
         values.iter().find(|value| is_the_librarys && text.contains(value.as_str())).cloned()
     });
-    if let Some(told) = told {
-        // Not `eprintln!`, which the test harness keeps to itself.
-        let _ = writeln!(io::stderr(), "the log tells a secret, `{told}`:\n{target}: {text}");
+    if let Some(secret) = secret {
+        // `eprintln!` would be captured by the test harness.
+        let _ = writeln!(io::stderr(), "the log shows a secret, `{secret}`:\n{target}: {text}");
         process::exit(1);
     }
     if is_the_librarys {
@@ -133,12 +132,12 @@ struct Text {
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // OK because a `String` takes all.
+        // OK because writing to a `String` does not fail.
         let _ = write!(self.line, "{}={value:?} ", field.name());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        // Where a line comes from that was logged through the crate `log`.
+        // The target of a line that was logged through the crate `log`.
         if field.name() == "log.target" {
             value.clone_into(&mut self.target);
         }
@@ -146,8 +145,8 @@ impl Visit for Text {
     }
 }
 
-/// The first thing in a line that has the form of a session id, a public id, a key or a token: many random digits in
-/// base64url or hexadecimal, or a UUID. The hash by which Redis names a script has another length.
+/// The first part of a line that has the form of a session id, a public id, a key or a token: many
+/// random digits in base64url or hexadecimal, or a UUID. Redis names scripts by shorter hashes.
 fn token(text: &str) -> Option<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     text.split(|c| !is_part(c)).find(|word| {
@@ -156,8 +155,8 @@ fn token(text: &str) -> Option<&str> {
         let end = &word[word.len().saturating_sub(36)..];
         let is_uuid =
             end.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && end.split('-').all(is_hex);
-        // All but one in a thousand ids of 256 bits have at least two digits, and names in source code have no
-        // letters of both cases besides.
+        // Of a thousand ids of 256 bits, 999 have two digits or more. Names in source code do not
+        // also have letters of both cases.
         let is_base64 = word.len() >= 40
             && has(char::is_ascii_digit) >= 2
             && has(char::is_ascii_lowercase) >= 2
@@ -202,21 +201,21 @@ mod tests {
 
     #[test]
     fn a_line_of_any_crate_that_tells_an_id_ends_the_process() {
-        const TELL: &str = "LOG_WATCH_TELL";
-        if std::env::var_os(TELL).is_some() {
+        const SHOW: &str = "LOG_WATCH_SHOW";
+        if std::env::var_os(SHOW).is_some() {
             tracing::trace!(target: "another_crate", who = "8B7ZKQ0d3cF6h1nXWmT2yUoLr9aGvS5jEiPqCwRkNtM");
             process::exit(0);
         }
-        let told = process::Command::new(std::env::current_exe().expect("a program"))
+        let output = process::Command::new(std::env::current_exe().expect("a program"))
             .args(["--exact", "tests::a_line_of_any_crate_that_tells_an_id_ends_the_process"])
-            .env(TELL, "")
+            .env(SHOW, "")
             .output()
             .expect("the program runs");
-        let error = String::from_utf8_lossy(&told.stderr);
+        let error = String::from_utf8_lossy(&output.stderr);
         assert!(
-            error.contains("the log tells a secret") && error.contains("another_crate"),
+            error.contains("the log shows a secret") && error.contains("another_crate"),
             "{error}"
         );
-        assert_eq!(told.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(1));
     }
 }

@@ -2,7 +2,7 @@
 //! response.
 
 use std::{
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -86,13 +86,9 @@ where
         let Some(session) = session.filter(|session| session.is_extracted()) else {
             return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
         };
-        // A future that is ready on its first poll needs no box.
-        if session.active().closes_at_once() {
-            let (request, status) = head(&result);
-            let effects = pin!(session.active().close(request, status)).now_or_never();
-            if let Some(effects) = effects {
-                return Poll::Ready(respond(result, effects));
-            }
+        let (request, status) = head(&result);
+        if let Some(effects) = session.active().close_at_once(request, status) {
+            return Poll::Ready(respond(result, effects));
         }
         let close = async move {
             let (request, status) = head(&result);

@@ -2,40 +2,37 @@
 
 use std::sync::Arc;
 
-use super::{
-    merge::Merger,
-    outcome::StoreOutcome,
-    plan::{Call, Plan},
-};
+use futures_util::future::Either;
+
+use super::{merge::Merger, outcome::StoreOutcome, plan::Call};
 use crate::{
     error::{SessionError, StoreError},
     id::{SessionId, StoreKey},
-    record::Record,
+    record::{ExpiryChange, Patch, Record},
     store::{CreateOutcome, ErasedStore, UpdateOutcome},
 };
 
-/// Makes the store call of a plan. The future owns all it needs, so that it can outlive the request.
+/// Makes a store call of a plan. The future owns all it needs, so that it can outlive the request.
 /// `new_id` is the id for a session that is created or renewed; `None` counts as taken.
 pub(crate) async fn carry_out(
-    plan: Plan,
+    call: Call,
     store: Arc<dyn ErasedStore>,
     merger: Option<Merger>,
     new_id: Option<SessionId>,
 ) -> Result<StoreOutcome, SessionError> {
     let new = new_id.map(|id| (StoreKey::from(&id), id));
-    match plan.call {
-        Call::Nothing if plan.loses_changes => Ok(StoreOutcome::ChangesLost),
-        Call::Nothing => Ok(StoreOutcome::Nothing),
+    match call {
         Call::Create(record) => create(store, new, record).await,
         Call::Update(key, patch) => {
-            let call = |patch| Arc::clone(&store).update(key, patch);
-            match Merger::write(merger, &key, &patch, call).await? {
-                UpdateOutcome::Applied { .. } => Ok(StoreOutcome::Updated(patch)),
-                UpdateOutcome::Gone => Ok(StoreOutcome::Gone),
-                UpdateOutcome::Conflict(_) | UpdateOutcome::Taken => {
-                    Err(broken_law("update").into())
+            let expiry = patch.expiry();
+            let updated = match merger {
+                None => store.update(key, patch).await?,
+                Some(merger) => {
+                    let call = |patch| Arc::clone(&store).update(key, patch);
+                    merger.write(&key, &patch, call).await?
                 }
-            }
+            };
+            updated_outcome(&updated, expiry)
         }
         Call::Touch(key, expires_at) => match store.touch(key, expires_at).await? {
             true => Ok(StoreOutcome::Touched(expires_at)),
@@ -52,7 +49,11 @@ pub(crate) async fn carry_out(
         Call::Rotate { key: old, patch, grace, create_if_gone } => {
             let Some((key, id)) = new else { return Ok(StoreOutcome::IdTaken) };
             let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
-            match (Merger::write(merger, &old, &patch, call).await?, create_if_gone) {
+            let updated = match merger {
+                None => call(patch.clone()).await?,
+                Some(merger) => merger.write(&old, &patch, call).await?,
+            };
+            match (updated, create_if_gone) {
                 (UpdateOutcome::Applied { .. }, _) => Ok(StoreOutcome::Renewed { id, key, patch }),
                 (UpdateOutcome::Taken, _) => Ok(StoreOutcome::IdTaken),
                 (UpdateOutcome::Gone, None) => Ok(StoreOutcome::Gone),
@@ -61,6 +62,30 @@ pub(crate) async fn carry_out(
                 (UpdateOutcome::Conflict(_), _) => Err(broken_law("rotate").into()),
             }
         }
+    }
+}
+
+/// Updates a session in an immediate store.
+pub(crate) fn update_at_once(
+    store: Arc<dyn ErasedStore>,
+    key: StoreKey,
+    patch: Patch,
+) -> Result<StoreOutcome, SessionError> {
+    let expiry = patch.expiry();
+    match store.update(key, patch) {
+        Either::Left(updated) => updated_outcome(&updated.into_inner()?, expiry),
+        Either::Right(_) => Err(broken_promise().into()),
+    }
+}
+
+fn updated_outcome(
+    updated: &UpdateOutcome,
+    expiry: Option<ExpiryChange>,
+) -> Result<StoreOutcome, SessionError> {
+    match updated {
+        UpdateOutcome::Applied { .. } => Ok(StoreOutcome::Updated(expiry)),
+        UpdateOutcome::Gone => Ok(StoreOutcome::Gone),
+        UpdateOutcome::Conflict(_) | UpdateOutcome::Taken => Err(broken_law("update").into()),
     }
 }
 

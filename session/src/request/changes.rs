@@ -95,6 +95,17 @@ impl Changes {
         self.needs_session = false;
     }
 
+    /// Drops everything.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
+        if !self.patch.is_empty() || !self.unstorable.is_empty() {
+            self.clear_fields();
+        }
+        self.intent = Intent::Keep;
+        self.touch = TouchMode::WhenDue;
+        self.needs_session = false;
+    }
+
     /// Drops all that a failed request must not store. A `destroy()` stays.
     pub(crate) fn discard(&mut self) {
         self.clear_fields();
@@ -193,6 +204,7 @@ pub(crate) struct Below<'a> {
 
 impl Below<'_> {
     /// The value under a stored name.
+    #[inline]
     fn read(self, name: &str) -> Option<Arc<RawValue>> {
         match self.in_flight {
             Some(patch) => patch.read(self.record, name),
@@ -205,6 +217,7 @@ impl Below<'_> {
     }
 
     /// The field's value, as it is stored.
+    #[inline]
     pub(crate) fn find(self, field: &FieldSchema) -> Option<Arc<RawValue>> {
         find(field, |name| self.read(name))
     }

@@ -1,6 +1,6 @@
 //! Saves the session: when asked to, and with the response.
 
-use std::{future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
+use std::{cell::RefMut, future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
 
 use actix_web::{
     HttpRequest,
@@ -13,7 +13,7 @@ use futures_util::future::FutureExt as _;
 use tracing::warn;
 
 use super::{
-    call::{broken_promise, carry_out},
+    call::{broken_promise, carry_out, update_at_once},
     changes::{Changes, Intent, TouchMode},
     in_flight::{InFlight, StoreCall},
     loaded::Loaded,
@@ -31,6 +31,13 @@ use crate::{
 
 /// How often another id is tried when one is taken.
 const ID_ATTEMPTS: usize = 3;
+
+/// How far a save is.
+enum Saving {
+    InFlight,
+    /// `None`: the new id was taken.
+    Finished(Option<SaveOutcome>),
+}
 
 /// What the response must say about the session.
 #[derive(Debug)]
@@ -56,12 +63,6 @@ impl ActiveSession {
         }
     }
 
-    /// Whether [`close`](Self::close) is ready when it is first polled, if no other call is in the
-    /// way.
-    pub(crate) fn closes_at_once(&self) -> bool {
-        self.is_immediate() && !self.state.borrow().is_merged()
-    }
-
     /// Carries out what the request asked for. `request` is gone if an inner middleware failed.
     pub(crate) async fn close(
         &self,
@@ -70,36 +71,72 @@ impl ActiveSession {
     ) -> ResponseEffects {
         let _turn = self.turn.take().await;
         self.finish_abandoned().await;
-        let (encode_error, tolerates_outage) = {
-            let mut state = self.state.borrow_mut();
-            let error = state.changes.encode_error();
-            let has_failed = status.is_server_error() && !self.config.save_on_server_error;
-            if has_failed || error.is_some() {
-                state.changes.discard();
-            }
-            (error, tolerates_outage(&state, &self.config.rules))
-        };
+        let encode_error = self.begin_close(status);
         let result = self.store_changes(request).await;
-        let mut state = self.state.borrow_mut();
-        if result.is_err() {
-            state.changes.discard();
-            state.changes.intent = Intent::Keep;
+        self.finish_close(request, encode_error, result)
+    }
+
+    /// As [`close`](Self::close), by the same steps, where none of them waits. `None` if one would.
+    ///
+    /// A future that is polled once would do, but moving it takes 1 100 instructions more.
+    pub(crate) fn close_at_once(
+        &self,
+        request: Option<&HttpRequest>,
+        status: StatusCode,
+    ) -> Option<ResponseEffects> {
+        let may_wait = self.turn.is_taken() || self.state.borrow().is_merged();
+        if !self.is_immediate() || may_wait {
+            return None;
         }
+        let encode_error = self.begin_close(status);
+        let mut attempts = (0..ID_ATTEMPTS).map(|_| self.start_saving(request));
+        let result = attempts.find_map(|saving| match saving {
+            Ok(Saving::Finished(outcome)) => outcome.map(Ok),
+            Ok(Saving::InFlight) => Some(Err(broken_promise().into())),
+            Err(error) => Some(Err(error)),
+        });
+        let result = result.unwrap_or(Err(SessionError::IdsTaken));
+        Some(self.finish_close(request, encode_error, result))
+    }
+
+    /// Drops what a failed request must not store. Returns the error of a value that cannot be stored.
+    fn begin_close(&self, status: StatusCode) -> Option<SessionError> {
+        let mut state = self.state.borrow_mut();
+        let error = state.changes.encode_error();
+        let has_failed = status.is_server_error() && !self.config.save_on_server_error;
+        if has_failed || error.is_some() {
+            state.changes.discard();
+        }
+        error
+    }
+
+    /// Says what the response must say, now that the store call has been made.
+    fn finish_close(
+        &self,
+        request: Option<&HttpRequest>,
+        encode_error: Option<SessionError>,
+        result: Result<SaveOutcome, SessionError>,
+    ) -> ResponseEffects {
+        let mut state = self.state.borrow_mut();
         let error = match result {
             Ok(SaveOutcome::Stored) => None,
             Ok(SaveOutcome::Lost) => {
                 warn_of_lost_changes(request);
                 None
             }
-            Err(SessionError::Store(StoreError::Unavailable(_))) if tolerates_outage => {
-                warn!(
-                    route = request.and_then(HttpRequest::match_pattern),
-                    "what a request changed or extended is lost, because its session's store is not \
-                     available",
-                );
-                None
+            Err(error) => {
+                let is_tolerated = matches!(error, SessionError::Store(StoreError::Unavailable(_)))
+                    && tolerates_outage(&state, &self.config.rules);
+                state.changes = Changes::default();
+                if is_tolerated {
+                    warn!(
+                        route = request.and_then(HttpRequest::match_pattern),
+                        "what a request changed or extended is lost, because its session's store is \
+                         not available",
+                    );
+                }
+                (!is_tolerated).then_some(error)
             }
-            Err(error) => Some(error),
         };
         self.finish_response(&mut state, encode_error.or(error))
     }
@@ -110,18 +147,21 @@ impl ActiveSession {
         request: Option<&HttpRequest>,
     ) -> Result<SaveOutcome, SessionError> {
         for _ in 0..ID_ATTEMPTS {
-            if let Some(outcome) = self.try_store_changes(request).await? {
+            let outcome = match self.start_saving(request)? {
+                // In a box, so that a call that is ready at once does not carry what waits.
+                Saving::InFlight => Box::pin(self.finish_in_flight()).await?,
+                Saving::Finished(outcome) => outcome,
+            };
+            if let Some(outcome) = outcome {
                 return Ok(outcome);
             }
         }
         Err(SessionError::IdsTaken)
     }
 
-    /// As [`store_changes`](Self::store_changes). `None` if the new id was taken.
-    async fn try_store_changes(
-        &self,
-        request: Option<&HttpRequest>,
-    ) -> Result<Option<SaveOutcome>, SessionError> {
+    /// Plans, and starts the store call. It is finished at once if there is nothing to do, or if the
+    /// store is immediate.
+    fn start_saving(&self, request: Option<&HttpRequest>) -> Result<Saving, SessionError> {
         let mut state = self.state.borrow_mut();
         let plan = match plan(&state, &self.config.rules, self.config.clock.now()) {
             Ok(plan) => plan,
@@ -135,33 +175,44 @@ impl ActiveSession {
             }
         };
         let cookie = plan.cookie;
-        if let Call::Nothing = plan.call {
-            let outcome = match plan.loses_changes {
-                true => StoreOutcome::ChangesLost,
-                false => StoreOutcome::Nothing,
-            };
-            let changes = mem::take(&mut state.changes);
-            return Ok(state.finish(changes, cookie, outcome, &self.ids));
-        }
+        let Some(call) = plan.call else {
+            let outcome = state.finish_without_call(cookie, plan.loses_changes);
+            return Ok(Saving::Finished(Some(outcome)));
+        };
         let merger = self.merger(&state);
-        self.give_away(&mut state, &plan.call);
+        self.give_away(&mut state, &call);
+        // A call that merges may wait for other requests.
+        let is_ready = self.is_immediate() && merger.is_none();
+        let call = match call {
+            // The usual write: while the call is made, the changes can stay where they are.
+            Call::Update(key, patch) if is_ready => {
+                drop(state);
+                let result = update_at_once(self.store(), key, patch);
+                let mut state = self.state.borrow_mut();
+                let changes = mem::take(&mut state.changes);
+                return self.finish(state, changes, cookie, result).map(Saving::Finished);
+            }
+            call => call,
+        };
         let changes = mem::take(&mut state.changes);
         drop(state);
         // Not while the state is borrowed: a generator of ids is code of the user.
-        let new_id = match plan.call.needs_id().then(|| self.new_id(request)).transpose() {
+        let new_id = match call.needs_id().then(|| self.new_id(request)).transpose() {
             Ok(new_id) => new_id.flatten(),
-            Err(error) => return self.finish(changes, cookie, Err(error)),
+            Err(error) => {
+                self.state.borrow_mut().changes.put_back(changes);
+                return Err(error);
+            }
         };
-        let merges = merger.is_some();
-        let call = carry_out(plan, self.store(), merger, new_id);
-        // One that merges may wait for other requests.
-        if self.is_immediate() && !merges {
-            let outcome = pin!(call).now_or_never().unwrap_or_else(|| Err(broken_promise().into()));
-            return self.finish(changes, cookie, outcome);
+        if is_ready {
+            let call = pin!(carry_out(call, self.store(), merger, new_id));
+            let result = call.now_or_never().unwrap_or_else(|| Err(broken_promise().into()));
+            let state = self.state.borrow_mut();
+            return self.finish(state, changes, cookie, result).map(Saving::Finished);
         }
-        let call = StoreCall::new(call);
+        let call = StoreCall::new(carry_out(call, self.store(), merger, new_id));
         self.state.borrow_mut().in_flight = Some(Box::new(InFlight { changes, cookie, call }));
-        self.finish_in_flight().await
+        Ok(Saving::InFlight)
     }
 
     /// What merges the changed fields, if some are merged by code of their type.
@@ -190,11 +241,11 @@ impl ActiveSession {
     /// Takes over the result of a store call. After an error the changes are there to be saved again.
     fn finish(
         &self,
+        mut state: RefMut<'_, State>,
         changes: Changes,
         cookie: CookieAction,
         result: Result<StoreOutcome, SessionError>,
     ) -> Result<Option<SaveOutcome>, SessionError> {
-        let mut state = self.state.borrow_mut();
         match result {
             Ok(outcome) => Ok(state.finish(changes, cookie, outcome, &self.ids)),
             Err(error) => {
@@ -236,7 +287,10 @@ impl ActiveSession {
         })
         .await;
         match finished {
-            Some((in_flight, result)) => self.finish(in_flight.changes, in_flight.cookie, result),
+            Some((in_flight, result)) => {
+                let InFlight { changes, cookie, .. } = *in_flight;
+                self.finish(self.state.borrow_mut(), changes, cookie, result)
+            }
             None => Ok(Some(SaveOutcome::Stored)),
         }
     }

@@ -25,6 +25,7 @@ pub(crate) struct Fields<'a> {
 
 impl Fields<'_> {
     /// A field's JSON, if it has a value.
+    #[inline]
     pub(crate) fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
         let json = self.state.borrow().read(field)?;
         if field.ttl.is_none() { Some(json) } else { self.read_timed(field, &json) }
@@ -145,11 +146,6 @@ impl Fields<'_> {
         let mut state = self.state.borrow_mut();
         state.latest = state.latest.max(self.clock.now());
         state.latest
-    }
-
-    /// Counts the changes of what the fields read as.
-    pub(crate) fn generation(&self) -> u64 {
-        self.state.borrow().generation
     }
 }
 

@@ -340,11 +340,19 @@ impl SessionHandle {
         Self(session)
     }
 
+    #[inline]
     pub(crate) fn active(&self) -> &ActiveSession {
         self.0.active()
     }
 
+    /// Returns a number that changes whenever a field of the session may read differently.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.active().state.borrow().generation
+    }
+
     /// Returns the reader and writer of the session's fields.
+    #[inline]
     pub(crate) fn fields(&self) -> Fields<'_> {
         self.active().fields()
     }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use futures_util::future::Either;
 use tracing::{error, warn};
 
 use super::{loaded::Loaded, session::ActiveSession};
@@ -34,8 +35,6 @@ fn prefer_live<'a>(best: &mut Option<Hit<'a>>, hit: Hit<'a>) -> ControlFlow<()> 
 
 impl ActiveSession {
     /// Loads the session for a struct, once per request if it can be.
-    ///
-    /// Every extraction begins here, so this is where the struct's privileges are learned.
     pub(crate) async fn load(&self, schema: &'static Schema) -> Result<(), SessionError> {
         self.config.rules.privileges.learn(schema);
         if self.presented.channel == IdChannel::Conflict {
@@ -45,11 +44,11 @@ impl ActiveSession {
         if self.is_loaded.get() {
             return match self.part_without(schema) {
                 None => Ok(()),
-                Some((key, part, first)) => Box::pin(self.load_rest(key, part, first)).await,
+                Some((key, part, first)) => self.load_rest(key, part, first).await,
             };
         }
         self.first.set(Some(schema));
-        match self.look_up(self.config.fields_to_load(schema)).await {
+        match self.look_up(self.fields_to_load(schema)).await {
             Err(SessionError::Store(error @ StoreError::Unavailable(_)))
                 if self.config.rules.on_outage == OnOutage::Anonymous =>
             {
@@ -57,11 +56,55 @@ impl ActiveSession {
             }
             result => result?,
         }
-        if let Some(whole) = self.state.borrow().loaded.record().filter(|record| record.is_whole) {
+        if !self.is_immediate()
+            && let Some(whole) = self.state.borrow().loaded.record().filter(|it| it.is_whole)
+        {
             self.config.learn(schema, whole);
         }
         self.is_loaded.set(true);
         Ok(())
+    }
+
+    /// As [`load`](Self::load), by the same steps, where none of them waits. Returns whether the
+    /// session is loaded.
+    ///
+    /// A future that is polled once would do, but moving it takes 500 instructions more.
+    pub(crate) fn load_at_once(&self, schema: &'static Schema) -> bool {
+        let may_wait = self.turn.is_taken() || self.presented.channel == IdChannel::Conflict;
+        if !self.is_immediate() || may_wait {
+            return false;
+        }
+        self.config.rules.privileges.learn(schema);
+        if self.is_loaded.get() {
+            return self.part_without(schema).is_none();
+        }
+        let (options, touch) = self.load_options(None);
+        let mut best = None;
+        for claim in self.presented.claims() {
+            let key = StoreKey::from(&claim.id);
+            let Either::Left(loaded) = self.store().load(key, options) else { return false };
+            match self.usable(loaded.into_inner(), touch) {
+                // Whether it may still be read takes another call.
+                Ok(Some(record)) if record.successor().is_some() => return false,
+                Ok(Some(record)) => {
+                    if prefer_live(&mut best, (claim, key, record)).is_break() {
+                        break;
+                    }
+                }
+                Ok(None) => {}
+                Err(_) => return false,
+            }
+        }
+        self.first.set(Some(schema));
+        self.set_loaded(best);
+        self.is_loaded.set(true);
+        true
+    }
+
+    /// The fields to load when a struct is extracted. `None`: all of them.
+    fn fields_to_load(&self, schema: &Schema) -> Option<&'static [&'static str]> {
+        // A store in memory gains nothing by leaving fields out.
+        if self.is_immediate() { None } else { self.config.fields_to_load(schema) }
     }
 
     /// Loads the rest of the session for another struct. What was loaded first stays as it is,
@@ -99,14 +142,28 @@ impl ActiveSession {
         let mut best = None;
         for claim in self.presented.claims() {
             let key = StoreKey::from(&claim.id);
-            self.state.borrow_mut().loaded = Loaded::Unavailable { key };
-            let Some(record) = self.load_record(key, fields).await? else { continue };
+            let (options, touch) = self.load_options(fields);
+            let loaded = self.usable(self.store().load(key, options).await, touch);
+            let record = match loaded.inspect_err(|_| self.set_unavailable(key))? {
+                // In a box, so that the usual way does not carry what this seldom one needs.
+                Some(record) if record.successor().is_some() => {
+                    let view = Box::pin(self.old_id_view(record)).await;
+                    view.inspect_err(|_| self.set_unavailable(key))?
+                }
+                Some(record) => record,
+                None => continue,
+            };
             if prefer_live(&mut best, (claim, key, record)).is_break() {
                 break;
             }
         }
         self.set_loaded(best);
         Ok(())
+    }
+
+    /// The store failed, so what it has is not known.
+    fn set_unavailable(&self, key: StoreKey) {
+        self.state.borrow_mut().loaded = Loaded::Unavailable { key };
     }
 
     /// Reads the stored session again, and drops what was changed but not saved.
@@ -119,7 +176,7 @@ impl ActiveSession {
         };
         let is_unknown = matches!(self.state.borrow().loaded, Loaded::Unavailable { .. });
         if is_unknown {
-            self.look_up(None).await?;
+            Box::pin(self.look_up(None)).await?;
         }
         let record = match key {
             Some(key) => Some((key, self.load_record(key, None).await?)),
@@ -136,6 +193,7 @@ impl ActiveSession {
     }
 
     /// Takes over the session that the client's ids name.
+    #[inline]
     fn set_loaded(&self, found: Option<Hit<'_>>) {
         let mut state = self.state.borrow_mut();
         let Some((claim, key, record)) = found else {
@@ -155,28 +213,36 @@ impl ActiveSession {
         key: StoreKey,
         fields: Option<&'static [&'static str]>,
     ) -> Result<Option<Record>, SessionError> {
-        let lifetimes = self.config.rules.lifetimes;
-        let touch = lifetimes
-            .touches_often()
-            .then(|| TouchRule { lifetimes, now: self.config.clock.now() });
-        let mut options = LoadOptions::default();
-        if let Some(fields) = fields {
-            options = options.with_fields(fields);
-        }
-        if let Some(touch) = touch {
-            options = options.with_touch(touch);
-        }
+        let (options, touch) = self.load_options(fields);
         match self.usable(self.store().load(key, options).await, touch)? {
-            // In a box, so that the usual way does not carry what this seldom one needs.
             Some(record) if record.successor().is_some() => {
-                Ok(Some(Box::pin(self.old_id_view(record)).await?))
+                self.old_id_view(record).await.map(Some)
             }
             record => Ok(record),
         }
     }
 
+    /// How a session is loaded, and how it is extended with that.
+    #[inline]
+    fn load_options(
+        &self,
+        fields: Option<&'static [&'static str]>,
+    ) -> (LoadOptions<'static>, Option<TouchRule>) {
+        let lifetimes = &self.config.rules.lifetimes;
+        let mut options = LoadOptions::default();
+        if let Some(fields) = fields {
+            options = options.with_fields(fields);
+        }
+        if lifetimes.touches_often() {
+            let touch = TouchRule { lifetimes: *lifetimes, now: self.config.clock.now() };
+            options = options.with_touch(touch);
+        }
+        (options, options.touch())
+    }
+
     /// The record that the store has, unless it is damaged or its time is over. `touch` is how the
     /// store was to extend it.
+    #[inline]
     fn usable(
         &self,
         loaded: Result<Option<Record>, StoreError>,

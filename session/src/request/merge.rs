@@ -37,17 +37,17 @@ impl Merger {
     /// # Errors
     /// The store failed, a rule rejects the change, or all attempts found another version.
     pub(crate) async fn write(
-        merger: Option<Self>,
+        self,
         key: &StoreKey,
         patch: &Patch,
         call: impl Fn(Patch) -> StoreFuture<UpdateOutcome> + Send + Sync,
     ) -> Result<UpdateOutcome, SessionError> {
-        match (merger, call(patch.clone()).await?) {
+        match call(patch.clone()).await? {
             // Boxed, so that the future of a write without a conflict stays small.
-            (Some(merger), UpdateOutcome::Conflict(current)) => {
-                Box::pin(merger.retry(key, patch, current, call)).await
+            UpdateOutcome::Conflict(current) => {
+                Box::pin(self.retry(key, patch, current, call)).await
             }
-            (_, updated) => Ok(updated),
+            updated => Ok(updated),
         }
     }
 

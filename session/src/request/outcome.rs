@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use crate::{
     id::{SessionId, StoreKey},
-    record::{Patch, Record},
+    record::{ExpiryChange, Patch, Record},
     time::Timestamp,
 };
 
 /// What a store call has done.
 #[derive(Debug)]
 pub(crate) enum StoreOutcome {
-    /// There was nothing to do.
-    Nothing,
     /// The new id is another session's. Nothing was done.
     IdTaken,
     /// The session was destroyed, as the request wanted.
@@ -21,14 +19,13 @@ pub(crate) enum StoreOutcome {
     Gone,
     /// The session had ended before, and there were no changes.
     GoneUnchanged,
-    /// Nothing is written through an old id.
-    ChangesLost,
     Created {
         id: SessionId,
         key: StoreKey,
         record: Record,
     },
-    Updated(Patch),
+    /// The changes are stored, and the expiry with them if it was to change.
+    Updated(Option<ExpiryChange>),
     Renewed {
         id: SessionId,
         key: StoreKey,

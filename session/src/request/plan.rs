@@ -19,7 +19,8 @@ use crate::{
 /// What to do. The cookie follows only once the call has succeeded.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) call: Call,
+    /// The one store call. `None`: there is nothing to do.
+    pub(crate) call: Option<Call>,
     pub(crate) cookie: CookieAction,
     /// The request changed something that this plan does not store, through no fault of its own.
     pub(crate) loses_changes: bool,
@@ -28,7 +29,6 @@ pub(crate) struct Plan {
 /// The one store call.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
-    Nothing,
     Create(Record),
     Update(StoreKey, Patch),
     /// A new id for the session. `create_if_gone` is the record to create instead when the session
@@ -61,9 +61,9 @@ pub(crate) fn tolerates_outage(state: &State, rules: &Rules) -> bool {
         && state.changes.intent == Intent::Keep
         && !state.is_elevated(&rules.privileges)
         && match state.loaded {
-            Loaded::Nothing { .. } | Loaded::Unavailable { .. } | Loaded::GivenAway { .. } => true,
+            Loaded::Nothing { .. } | Loaded::Unavailable { .. } => true,
             // A touch that fails costs nothing yet.
-            Loaded::Live { .. } => state.changes.patch.is_empty(),
+            Loaded::Live { .. } | Loaded::GivenAway { .. } => state.changes.patch.is_empty(),
             Loaded::Retired { .. } | Loaded::Gone { .. } => false,
         }
 }
@@ -102,7 +102,11 @@ pub(crate) fn plan(state: &State, rules: &Rules, now: Timestamp) -> Result<Plan,
     let plan = planning.plan()?;
     match state.head {
         Head::Open => Ok(plan),
-        Head::Sent if plan.call.needs_cookie(rules.cookie_holds) => Err(Impossible::HeadSent),
+        Head::Sent
+            if plan.call.as_ref().is_some_and(|call| call.needs_cookie(rules.cookie_holds)) =>
+        {
+            Err(Impossible::HeadSent)
+        }
         Head::Sent => Ok(Plan { cookie: CookieAction::Keep, ..plan }),
     }
 }
@@ -304,11 +308,11 @@ impl Planning<'_> {
 
 impl Plan {
     fn new(call: Call, cookie: CookieAction) -> Self {
-        Self { call, cookie, loses_changes: false }
+        Self { call: Some(call), cookie, loses_changes: false }
     }
 
     fn nothing(cookie: CookieAction) -> Self {
-        Self::new(Call::Nothing, cookie)
+        Self { call: None, cookie, loses_changes: false }
     }
 }
 
@@ -325,7 +329,6 @@ impl Call {
             Self::Update(..) | Self::Touch(..) | Self::Destroy(_) => {
                 cookie_holds == CookieHolds::Session
             }
-            Self::Nothing => false,
         }
     }
 }

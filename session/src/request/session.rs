@@ -115,6 +115,7 @@ impl RequestSession {
         self.active.get().is_some()
     }
 
+    #[inline]
     pub(crate) fn active(&self) -> &ActiveSession {
         self.active.get().expect("only sessions that an extractor asked for are used")
     }
@@ -174,6 +175,7 @@ impl ActiveSession {
     }
 
     /// The fields of the session, for session structs.
+    #[inline]
     pub(crate) fn fields(&self) -> Fields<'_> {
         Fields {
             state: &self.state,
@@ -188,6 +190,7 @@ impl ActiveSession {
     }
 
     /// What keeps this request's session.
+    #[inline]
     pub(super) fn store(&self) -> Arc<dyn ErasedStore> {
         match (&self.config.sessions, &self.request_store) {
             (Persistence::Store(store), _) => Arc::clone(store),
@@ -200,6 +203,7 @@ impl ActiveSession {
     }
 
     /// Whether every store call is answered when it is first polled.
+    #[inline]
     pub(crate) fn is_immediate(&self) -> bool {
         match &self.config.sessions {
             Persistence::Store(store) => store.is_immediate(),

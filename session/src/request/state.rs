@@ -53,18 +53,24 @@ pub(crate) enum Head {
 
 impl State {
     /// What the request reads below its changes.
+    #[inline]
     pub(crate) fn below(&self) -> Below<'_> {
         below(&self.loaded, self.in_flight.as_deref(), self.changes.intent)
     }
 
     /// What the request reads below its changes, and the changes.
+    #[inline]
     pub(crate) fn layers(&mut self) -> (Below<'_>, &mut Changes) {
         let below = below(&self.loaded, self.in_flight.as_deref(), self.changes.intent);
         (below, &mut self.changes)
     }
 
     /// A field's JSON: what is stored, overlaid with what is being saved and what was changed.
+    #[inline]
     pub(crate) fn read(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
+        if !self.changes.patch.changes_fields() {
+            return self.below().find(field);
+        }
         self.below().find_overlaid(field, &self.changes.patch)
     }
 
@@ -127,7 +133,6 @@ impl State {
         ids: &Ids,
     ) -> Option<SaveOutcome> {
         match outcome {
-            StoreOutcome::Nothing => {}
             StoreOutcome::IdTaken => {
                 self.changes.put_back(saved);
                 return None;
@@ -146,18 +151,16 @@ impl State {
                 self.loaded.set_gone();
                 return Some(SaveOutcome::Stored);
             }
-            StoreOutcome::ChangesLost => {
-                self.lose_changes();
-                return Some(SaveOutcome::Lost);
-            }
             StoreOutcome::Created { id, key, record } => {
                 self.loaded = Loaded::Live { key, record };
                 self.was_destroyed = false;
                 self.has_new_id = true;
                 ids.push(Some(id));
             }
-            StoreOutcome::Updated(patch) => {
+            StoreOutcome::Updated(expiry) => {
                 if let Some(record) = self.loaded.live_record_mut() {
+                    let mut patch = saved.patch;
+                    expiry.into_iter().for_each(|expiry| patch.set_expiry(expiry));
                     apply(record, &patch);
                 }
             }
@@ -181,6 +184,24 @@ impl State {
         Some(SaveOutcome::Stored)
     }
 
+    /// Takes over a plan without a call.
+    #[inline]
+    pub(crate) fn finish_without_call(
+        &mut self,
+        cookie: CookieAction,
+        loses_changes: bool,
+    ) -> SaveOutcome {
+        if loses_changes {
+            self.lose_changes();
+            return SaveOutcome::Lost;
+        }
+        self.changes.reset();
+        self.touched_by_load = false;
+        self.has_old_signature = false;
+        self.set_cookie_action(cookie);
+        SaveOutcome::Stored
+    }
+
     /// What was changed meanwhile is lost with the session, too. A `destroy()` stays.
     fn lose_changes(&mut self) {
         self.changes.discard();
@@ -195,6 +216,7 @@ impl State {
     }
 }
 
+#[inline]
 fn below<'a>(loaded: &'a Loaded, in_flight: Option<&'a InFlight>, intent: Intent) -> Below<'a> {
     if intent.ends_session() {
         return Below::default();

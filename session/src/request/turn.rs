@@ -9,13 +9,21 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Turn {
     is_taken: Cell<bool>,
+    /// How many futures wait.
+    waiting: Cell<usize>,
     released: Notify,
 }
 
 impl Turn {
+    /// Whether a future has the turn.
+    pub(super) fn is_taken(&self) -> bool {
+        self.is_taken.get()
+    }
+
     /// Waits until no other future has the turn, and takes it.
     pub(super) async fn take(&self) -> TurnGuard<'_> {
         while self.is_taken.replace(true) {
+            let _waiting = Waiting::new(self);
             self.released.notified().await;
         }
         TurnGuard(self)
@@ -29,7 +37,25 @@ pub(super) struct TurnGuard<'a>(&'a Turn);
 impl Drop for TurnGuard<'_> {
     fn drop(&mut self) {
         self.0.is_taken.set(false);
-        self.0.released.notify_one();
+        if self.0.waiting.get() > 0 {
+            self.0.released.notify_one();
+        }
+    }
+}
+
+/// Counts a future that waits, for as long as it does.
+struct Waiting<'a>(&'a Turn);
+
+impl<'a> Waiting<'a> {
+    fn new(turn: &'a Turn) -> Self {
+        turn.waiting.set(turn.waiting.get() + 1);
+        Self(turn)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
     }
 }
 

@@ -331,13 +331,18 @@ impl<T: Session> Sessions<T> {
             patch.expect_version(base.version());
         }
         for _ in 0..MAX_ATTEMPTS {
-            let merger = (!merged.is_empty()).then(|| Merger {
-                base: base.clone(),
-                fields: merged.clone(),
-                locks: Arc::clone(&self.merge_locks),
-            });
             let call = |patch| Arc::clone(&self.store).update(key, patch);
-            match Merger::write(merger, &key, &patch, call).await? {
+            let updated = if merged.is_empty() {
+                call(patch.clone()).await?
+            } else {
+                let merger = Merger {
+                    base: base.clone(),
+                    fields: merged.clone(),
+                    locks: Arc::clone(&self.merge_locks),
+                };
+                merger.write(&key, &patch, call).await?
+            };
+            match updated {
                 UpdateOutcome::Applied { .. } => return Ok(Some(result)),
                 // The session has ended, or its id was renewed.
                 UpdateOutcome::Gone => match self.seek(by, id).await? {

@@ -23,7 +23,7 @@ impl<T: Session> Tracked<T> {
     /// [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
     pub(super) fn open(handle: SessionHandle) -> Result<Self, SessionError> {
         let value = read(handle.fields())?;
-        let generation = handle.fields().generation();
+        let generation = handle.generation();
         Ok(Self { value, handle, generation })
     }
 
@@ -40,12 +40,12 @@ impl<T: Session> Tracked<T> {
 
     /// Whether another extractor changed the session's fields.
     fn is_behind(&self) -> bool {
-        self.generation != self.handle.fields().generation()
+        self.generation != self.handle.generation()
     }
 
     /// Remembers that the struct shows all changes.
     fn set_current(&mut self) {
-        self.generation = self.handle.fields().generation();
+        self.generation = self.handle.generation();
     }
 
     /// Sets a field's value. Leaves the field unchanged if the value cannot be stored.
@@ -57,14 +57,17 @@ impl<T: Session> Tracked<T> {
             Snapshot::Sum(_) => Some((field.snapshot)((field.get)(&self.value))),
             Snapshot::Value(_) | Snapshot::Failed(_) => None,
         };
-        let adds_to_others = before.is_some() && self.is_behind();
-        self.refresh();
+        let is_behind = self.is_behind();
+        if is_behind {
+            self.refresh();
+        }
         if !matches!(after, Snapshot::Failed(_)) {
             *(field.get_mut)(&mut self.value) = value;
         }
         let fields = self.handle.fields();
         record_change(fields, field, before, after, || (field.snapshot)(&field.fresh()));
-        if adds_to_others {
+        if is_behind {
+            // What it shows of a sum is the sum of all changes.
             self.refresh();
         }
         self.set_current();

@@ -1,7 +1,5 @@
 //! Extracts sessions from requests.
 
-use std::{pin::pin, rc::Rc};
-
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, Ready, ready};
 use tracing::error;
@@ -51,17 +49,14 @@ fn extract_with<S: 'static>(
         Ok(session) => session,
         Err(why) => return Either::Left(ready(Err(logged(not_found(schema, &why))))),
     };
-    let load = |session: Rc<RequestSession>| async move {
+    if session.active().load_at_once(schema) {
+        return Either::Left(ready(open(SessionHandle::new(session))));
+    }
+    let load = async move {
         session.active().load(schema).await.map_err(logged)?;
         open(SessionHandle::new(session))
     };
-    // A future that is ready on its first poll needs no box.
-    if session.active().is_immediate()
-        && let Some(result) = pin!(load(Rc::clone(&session))).now_or_never()
-    {
-        return Either::Left(ready(result));
-    }
-    Either::Right(load(session).boxed_local())
+    Either::Right(load.boxed_local())
 }
 
 fn not_found(schema: &Schema, why: &NotFound) -> SessionError {

@@ -82,11 +82,11 @@ impl<F> Drop for FieldMut<'_, F> {
             before: Some(before),
         }) = self.tracking.take()
         {
-            let is_current = *generation == handle.fields().generation();
+            let is_current = *generation == handle.generation();
             let after = snapshot(self.value);
             record_change(handle.fields(), field, Some(before), after, || snapshot(&default()));
             if is_current {
-                *generation = handle.fields().generation();
+                *generation = handle.generation();
             }
         }
     }

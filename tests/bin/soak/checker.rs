@@ -1,7 +1,9 @@
-//! Replays a client's log against what the library promises. Pure: a log in, the first broken promise out.
+//! Replays a client's log against what the library promises. Pure: a log in, the first broken
+//! promise out.
 //!
-//! What the client cannot know is held as such. A request whose answer was lost, or was a 503, has changed
-//! the session or has not, and may yet do so for a while; the next look at the session says more.
+//! What the client cannot know is held as such. A request whose answer was lost, or was a 503, has
+//! changed the session or has not, and may yet do so for a while; the next look at the session says
+//! more.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -10,15 +12,15 @@ use std::{
 };
 
 use crate::log::{
-    ABSOLUTE, Act, Answer, CODE_TTL, Exchange, GRACE, MAX_AGE, Ms, NUMBERS_PER_CLIENT, SHORT_AGE,
-    Seen, Told,
+    ABSOLUTE, Act, Answer, CODE_TTL, CookieChange, Exchange, GRACE, MAX_AGE, Ms,
+    NUMBERS_PER_CLIENT, SHORT_AGE, Seen,
 };
 
-/// How exactly the ends of sessions, values and old ids are known: the server's clock ticks, and what is
-/// read before an end may be answered after it.
+/// How exactly the ends of sessions, values and old ids are known: the server's clock ticks, and
+/// what is read before an end may be answered after it.
 const TOLERANCE: Ms = 250;
-/// How long after it was given up a request may still have an effect: the server's own limits are 0.5 s to
-/// connect to its store and 0.5 s for an answer, each twice.
+/// How long after it was given up a request may still have an effect: the server's own limits are
+/// 0.5 s to connect to its store and 0.5 s for an answer, each twice.
 pub(crate) const SETTLE: Ms = 5_000;
 
 /// Whether the store may be away, so that a 503 is an answer.
@@ -76,7 +78,7 @@ struct State {
     unproved: Ms,
     /// Until when requests that were given up may have an effect.
     late: Ms,
-    /// It may have ended, or have another id than the client knows, or may get there until this time.
+    /// It may have ended or have another id than the client has, or may do so until this time.
     doubt: Option<Ms>,
 }
 
@@ -92,8 +94,8 @@ impl Checker {
         }
     }
 
-    /// Replays requests that ran at the same time, all with the same cookie, at most one of which ends sessions or
-    /// renews an id. The error is the first broken promise.
+    /// Replays requests that ran at the same time, all with the same cookie, at most one of which
+    /// ends sessions or renews an id. The error is the first broken promise.
     pub(crate) fn observe(&mut self, step: &[Exchange]) -> Result<(), String> {
         let first = &step[0];
         let begun = step.iter().map(|exchange| exchange.sent).min().unwrap_or_default();
@@ -135,22 +137,23 @@ impl Checker {
 
     /// Whether the response shows what it may show.
     fn look(&self, scene: &Scene, exchange: &Exchange) -> Result<(), String> {
-        let Some(Answer { status, seen, told }) = &exchange.answer else { return Ok(()) };
+        let Some(Answer { status, seen, change }) = &exchange.answer else { return Ok(()) };
         let may_be_gone = self.may_be_gone(scene, exchange);
         let seen = match (status, seen, exchange.act) {
-            (200, None, Act::Revoke) if *told == Told::Nothing => return Ok(()),
+            (200, None, Act::Revoke) if *change == CookieChange::Nothing => return Ok(()),
             (200, Some(seen), act) if act != Act::Fail && act != Act::Revoke => seen,
             (500, Some(seen), Act::Fail) => seen,
             // A cookie that opens nothing may be removed all the same.
             (503, None, _)
                 if self.outages == Outages::Expected
-                    && (*told == Told::Nothing || may_be_gone && *told == Told::Removal) =>
+                    && (*change == CookieChange::Nothing
+                        || may_be_gone && *change == CookieChange::Removal) =>
             {
                 return Ok(());
             }
             // The session has ended between the extraction and `save`, or the id is an old one.
             (409, None, Act::Save)
-                if (may_be_gone || scene.live().is_none()) && *told == Told::Nothing =>
+                if (may_be_gone || scene.live().is_none()) && *change == CookieChange::Nothing =>
             {
                 return Ok(());
             }
@@ -196,9 +199,10 @@ impl Checker {
         }
     }
 
-    /// What the request has changed, and whether the client was told the right id.
+    /// What the request has changed, and whether the response has the right id.
     fn follow(&mut self, scene: &Scene, exchange: &Exchange) -> Result<(), String> {
-        let Some(answer @ Answer { status: 200 | 409 | 500, seen, told }) = &exchange.answer else {
+        let Some(answer @ Answer { status: 200 | 409 | 500, seen, change }) = &exchange.answer
+        else {
             self.is_uncertain(scene, exchange);
             return Ok(());
         };
@@ -208,15 +212,15 @@ impl Checker {
         }
         let Some(seen) = seen else { return Ok(()) };
         if seen.owner == 0 {
-            return self.follow_stranger(scene, exchange, told);
+            return self.follow_stranger(scene, exchange, change);
         }
         let Some(owner) = scene.live() else {
             if exchange.act == Act::EndOthers && seen.user != 0 {
                 self.end_all_of_user(Some(seen.owner));
             }
-            return match told {
-                Told::Nothing => Ok(()),
-                _ => Err("an old id is told something".to_owned()),
+            return match change {
+                CookieChange::Nothing => Ok(()),
+                _ => Err("an old id is change something".to_owned()),
             };
         };
         // What ended in the same step, with all that follows.
@@ -244,15 +248,15 @@ impl Checker {
             false => (exchange.sent + ms(GRACE)).min(ended_before),
         };
         let grace = (grace, exchange.answered + ms(GRACE));
-        match (exchange.act, told) {
-            (Act::Login, Told::Nothing) if logged_in != 0 => Ok(()),
-            (Act::Login, Told::Id(new)) if logged_in == 0 => {
+        match (exchange.act, change) {
+            (Act::Login, CookieChange::Nothing) if logged_in != 0 => Ok(()),
+            (Act::Login, CookieChange::Id(new)) if logged_in == 0 => {
                 state.user = self.client;
                 self.hide_snapshots(owner);
                 self.retire(exchange, owner, None, grace);
                 self.hand_out(new, owner)
             }
-            (Act::Renew, Told::Id(new)) => {
+            (Act::Renew, CookieChange::Id(new)) => {
                 let snapshot = match scene.alone {
                     true => state.clone(),
                     false => scene.view.clone().expect("it lives"),
@@ -260,33 +264,35 @@ impl Checker {
                 self.retire(exchange, owner, Some(Box::new(snapshot)), grace);
                 self.hand_out(new, owner)
             }
-            (Act::Regenerate, Told::Id(new)) => {
+            (Act::Regenerate, CookieChange::Id(new)) => {
                 self.end(owner);
                 self.retire(exchange, owner, None, grace);
                 self.begin(exchange, new)
             }
-            (Act::Logout, Told::Removal) => {
+            (Act::Logout, CookieChange::Removal) => {
                 self.end(owner);
                 Ok(())
             }
-            (Act::EndOthers, Told::Nothing) => {
+            (Act::EndOthers, CookieChange::Nothing) => {
                 if seen.user != 0 {
                     self.end_all_of_user(Some(owner));
                 }
                 Ok(())
             }
-            (Act::ShortAge | Act::LongAge, Told::Id(id))
+            (Act::ShortAge | Act::LongAge, CookieChange::Id(id))
                 if Some(id) == exchange.presented.as_ref() =>
             {
                 Ok(())
             }
-            (Act::Login | Act::Renew, Told::Nothing) if may_be_gone => Ok(()),
+            (Act::Login | Act::Renew, CookieChange::Nothing) if may_be_gone => Ok(()),
             (Act::Login | Act::Renew | Act::Regenerate | Act::Logout, _) => {
-                Err("the client is not told of the change of its id".to_owned())
+                Err("the client is not change of the change of its id".to_owned())
             }
-            (_, Told::Nothing) => Ok(()),
-            (_, Told::Removal) if may_be_gone => Ok(()),
-            (_, Told::Id(_) | Told::Removal) => Err("a cookie that nothing explains".to_owned()),
+            (_, CookieChange::Nothing) => Ok(()),
+            (_, CookieChange::Removal) if may_be_gone => Ok(()),
+            (_, CookieChange::Id(_) | CookieChange::Removal) => {
+                Err("a cookie that nothing explains".to_owned())
+            }
         }
     }
 
@@ -295,12 +301,12 @@ impl Checker {
         &mut self,
         scene: &Scene,
         exchange: &Exchange,
-        told: &Told,
+        change: &CookieChange,
     ) -> Result<(), String> {
         let retired = scene.holder.as_ref().and_then(|holder| holder.retired.as_ref());
         let in_grace =
             retired.is_some_and(|retired| exchange.answered + TOLERANCE < retired.until.0);
-        // An id that was renewed, as far as the client knows, is told nothing.
+        // The response to an id that may be an old one has no cookie.
         let mut may_be_retired = retired.is_some() || scene.contested;
         if let Some(owner) = scene.live()
             && !scene.contested
@@ -310,14 +316,14 @@ impl Checker {
             self.end(owner);
         }
         let fresh = exchange.presented.is_none();
-        match (exchange.act.writes(), told) {
-            (true, Told::Id(_)) if in_grace => Err("a cookie for an old id".to_owned()),
-            (true, Told::Id(new)) => self.begin(exchange, new),
-            (false, Told::Nothing) if fresh || may_be_retired => Ok(()),
-            (false, Told::Removal) if !fresh && !in_grace => Ok(()),
-            (true, Told::Nothing) if may_be_retired => Ok(()),
+        match (exchange.act.writes(), change) {
+            (true, CookieChange::Id(_)) if in_grace => Err("a cookie for an old id".to_owned()),
+            (true, CookieChange::Id(new)) => self.begin(exchange, new),
+            (false, CookieChange::Nothing) if fresh || may_be_retired => Ok(()),
+            (false, CookieChange::Removal) if !fresh && !in_grace => Ok(()),
+            (true, CookieChange::Nothing) if may_be_retired => Ok(()),
             (true, _) => Err("a session begins without a cookie".to_owned()),
-            (false, Told::Id(_)) => Err("a cookie for nothing".to_owned()),
+            (false, CookieChange::Id(_)) => Err("a cookie for nothing".to_owned()),
             (false, _) => {
                 Err("a cookie that opens nothing is not removed, or one that does is".to_owned())
             }
@@ -673,7 +679,8 @@ mod tests {
         CLIENT * NUMBERS_PER_CLIENT + n
     }
 
-    /// A log that is written by hand: each request takes 1 ms, and is sent when the one before was answered.
+    /// A log that is written by hand: each request takes 1 ms, and is sent when the one before was
+    /// answered.
     struct Log {
         checker: Checker,
         now: Ms,
@@ -709,14 +716,14 @@ mod tests {
             act: Act,
             presented: &str,
             seen: Seen,
-            told: Told,
+            change: CookieChange,
         ) -> Result<(), String> {
-            let request = self.request(act, presented, answer(200, Some(seen), told));
+            let request = self.request(act, presented, answer(200, Some(seen), change));
             self.step(&[request])
         }
 
-        fn ok(&mut self, act: Act, presented: &str, seen: Seen, told: Told) {
-            self.says(act, presented, seen, told).expect("no promise is broken");
+        fn ok(&mut self, act: Act, presented: &str, seen: Seen, change: CookieChange) {
+            self.says(act, presented, seen, change).expect("no promise is broken");
         }
 
         fn wait(&mut self, duration: Duration) {
@@ -724,8 +731,15 @@ mod tests {
         }
 
         #[track_caller]
-        fn breaks(&mut self, act: Act, presented: &str, seen: Seen, told: Told, complaint: &str) {
-            let broken = self.says(act, presented, seen, told).expect_err("a promise is broken");
+        fn breaks(
+            &mut self,
+            act: Act,
+            presented: &str,
+            seen: Seen,
+            change: CookieChange,
+            complaint: &str,
+        ) {
+            let broken = self.says(act, presented, seen, change).expect_err("a promise is broken");
             assert!(broken.starts_with(complaint), "{broken}");
         }
 
@@ -733,16 +747,16 @@ mod tests {
         #[track_caller]
         fn breaks_if_seen(&mut self, presented: &str, seen: Seen) {
             let gone = "a session that has ended is seen again";
-            self.breaks(Act::Read, presented, seen, Told::Nothing, gone);
+            self.breaks(Act::Read, presented, seen, CookieChange::Nothing, gone);
         }
     }
 
-    fn answer(status: u16, seen: Option<Seen>, told: Told) -> Option<Answer> {
-        Some(Answer { status, seen, told })
+    fn answer(status: u16, seen: Option<Seen>, change: CookieChange) -> Option<Answer> {
+        Some(Answer { status, seen, change })
     }
 
-    fn id(id: &str) -> Told {
-        Told::Id(id.to_owned())
+    fn id(id: &str) -> CookieChange {
+        CookieChange::Id(id.to_owned())
     }
 
     /// The session that the first request has begun, with this count.
@@ -753,14 +767,14 @@ mod tests {
     #[test]
     fn a_write_that_was_answered_must_be_there() {
         let mut log = Log::begun();
-        log.ok(Act::Add, "a", counted(1), Told::Nothing);
-        log.ok(Act::Text, "a", counted(2), Told::Nothing);
-        log.ok(Act::Tag, "a", Seen { text: number(3), ..counted(2) }, Told::Nothing);
+        log.ok(Act::Add, "a", counted(1), CookieChange::Nothing);
+        log.ok(Act::Text, "a", counted(2), CookieChange::Nothing);
+        log.ok(Act::Tag, "a", Seen { text: number(3), ..counted(2) }, CookieChange::Nothing);
         let all = Seen { text: number(3), tags: [number(4)].into(), ..counted(2) };
-        log.ok(Act::Read, "a", all.clone(), Told::Nothing);
+        log.ok(Act::Read, "a", all.clone(), CookieChange::Nothing);
         let read = |seen: Seen, complaint: &str| {
             let mut log = Log { checker: log.checker.clone(), ..log };
-            log.breaks(Act::Read, "a", seen, Told::Nothing, complaint);
+            log.breaks(Act::Read, "a", seen, CookieChange::Nothing, complaint);
         };
         read(Seen { count: 1, ..all.clone() }, "the count");
         read(Seen { count: 3, ..all.clone() }, "the count");
@@ -778,13 +792,14 @@ mod tests {
     #[test]
     fn a_write_that_failed_must_not_be_there() {
         let mut log = Log::begun();
-        let request = log.request(Act::Fail, "a", answer(500, Some(counted(1)), Told::Nothing));
+        let request =
+            log.request(Act::Fail, "a", answer(500, Some(counted(1)), CookieChange::Nothing));
         log.step(&[request]).expect("the handler fails, as it was asked to");
         log.breaks(
             Act::Read,
             "a",
             Seen { text: number(2), ..counted(1) },
-            Told::Nothing,
+            CookieChange::Nothing,
             "the text",
         );
     }
@@ -792,8 +807,8 @@ mod tests {
     #[test]
     fn what_has_ended_is_seen_no_more() {
         let mut log = Log::begun();
-        log.ok(Act::Logout, "a", counted(1), Told::Removal);
-        log.ok(Act::Read, "a", Seen::default(), Told::Removal);
+        log.ok(Act::Logout, "a", counted(1), CookieChange::Removal);
+        log.ok(Act::Read, "a", Seen::default(), CookieChange::Removal);
         log.breaks_if_seen("a", counted(1));
 
         let mut log = Log::begun();
@@ -802,7 +817,7 @@ mod tests {
 
         let mut log = Log::begun();
         log.ok(Act::Login, "a", counted(1), id("b"));
-        let request = log.request(Act::Revoke, "", answer(200, None, Told::Nothing));
+        let request = log.request(Act::Revoke, "", answer(200, None, CookieChange::Nothing));
         log.step(&[request]).expect("all sessions end");
         log.breaks_if_seen("b", Seen { user: CLIENT, ..counted(1) });
     }
@@ -812,8 +827,9 @@ mod tests {
         for seen in [counted(1), Seen::default()] {
             let mut log = Log::begun();
             log.wait(MAX_AGE - Duration::from_millis(50));
-            let told = if seen.owner == 0 { Told::Removal } else { Told::Nothing };
-            log.ok(Act::Read, "a", seen, told);
+            let change =
+                if seen.owner == 0 { CookieChange::Removal } else { CookieChange::Nothing };
+            log.ok(Act::Read, "a", seen, change);
         }
     }
 
@@ -823,7 +839,7 @@ mod tests {
         for _ in 0..5 {
             log.wait(MAX_AGE * 4 / 5);
             if log.now < ms(ABSOLUTE) {
-                log.ok(Act::Read, "a", counted(1), Told::Nothing);
+                log.ok(Act::Read, "a", counted(1), CookieChange::Nothing);
             }
         }
         log.wait(Duration::from_secs(1));
@@ -834,20 +850,20 @@ mod tests {
     fn an_old_id_reads_the_snapshot_for_its_grace_and_nothing_after_a_login() {
         let mut log = Log::begun();
         log.ok(Act::Renew, "a", counted(1), id("b"));
-        log.ok(Act::Add, "b", counted(1), Told::Nothing);
-        log.ok(Act::Read, "a", counted(1), Told::Nothing);
+        log.ok(Act::Add, "b", counted(1), CookieChange::Nothing);
+        log.ok(Act::Read, "a", counted(1), CookieChange::Nothing);
         log.wait(GRACE + Duration::from_millis(TOLERANCE + 10));
         log.breaks_if_seen("a", counted(1));
 
         let mut log = Log::begun();
         log.ok(Act::Login, "a", counted(1), id("b"));
-        log.ok(Act::Read, "a", Seen::default(), Told::Nothing);
+        log.ok(Act::Read, "a", Seen::default(), CookieChange::Nothing);
         log.breaks_if_seen("a", counted(1));
 
         let mut log = Log::begun();
         log.ok(Act::Renew, "a", counted(1), id("b"));
-        log.ok(Act::Add, "a", counted(1), Told::Nothing);
-        log.breaks(Act::Read, "b", counted(2), Told::Nothing, "the count");
+        log.ok(Act::Add, "a", counted(1), CookieChange::Nothing);
+        log.breaks(Act::Read, "b", counted(2), CookieChange::Nothing, "the count");
     }
 
     #[test]
@@ -855,7 +871,7 @@ mod tests {
         let mut log = Log::begun();
         log.breaks(Act::Read, "a", counted(1), id("b"), "a cookie that nothing explains");
         let mut log = Log::begun();
-        log.breaks(Act::Login, "a", counted(1), Told::Nothing, "the client is not told");
+        log.breaks(Act::Login, "a", counted(1), CookieChange::Nothing, "the client is not change");
         let mut log = Log::begun();
         log.breaks(Act::Add, "", Seen::default(), id("a"), "an id is handed out twice");
         let mut log = Log::begun();
@@ -863,11 +879,17 @@ mod tests {
             Act::Add,
             "",
             Seen::default(),
-            Told::Nothing,
+            CookieChange::Nothing,
             "a session begins without a cookie",
         );
         let mut log = Log::begun();
-        log.breaks(Act::Read, "x", Seen::default(), Told::Nothing, "a cookie that opens nothing");
+        log.breaks(
+            Act::Read,
+            "x",
+            Seen::default(),
+            CookieChange::Nothing,
+            "a cookie that opens nothing",
+        );
         let mut log = Log::begun();
         log.ok(Act::Login, "a", counted(1), id("b"));
         log.breaks(Act::Add, "a", Seen::default(), id("c"), "a cookie for an old id");
@@ -875,21 +897,21 @@ mod tests {
 
     #[test]
     fn a_write_without_an_answer_may_be_there_and_comes_late_at_most_for_a_while() {
-        for answer in [None, answer(503, None, Told::Nothing)] {
+        for answer in [None, answer(503, None, CookieChange::Nothing)] {
             for (late, then) in [(1, 2), (2, 2)] {
                 let mut log = Log::begun();
                 let request = log.request(Act::Add, "a", answer.clone());
                 log.step(&[request]).expect("nobody knows");
-                log.ok(Act::Read, "a", counted(late), Told::Nothing);
-                log.ok(Act::Read, "a", counted(then), Told::Nothing);
-                log.breaks(Act::Read, "a", counted(1), Told::Nothing, "the count");
+                log.ok(Act::Read, "a", counted(late), CookieChange::Nothing);
+                log.ok(Act::Read, "a", counted(then), CookieChange::Nothing);
+                log.breaks(Act::Read, "a", counted(1), CookieChange::Nothing, "the count");
             }
             let mut log = Log::begun();
             let request = log.request(Act::Add, "a", answer.clone());
             log.step(&[request]).expect("nobody knows");
             log.wait(Duration::from_millis(SETTLE + 10));
-            log.ok(Act::Read, "a", counted(1), Told::Nothing);
-            log.breaks(Act::Read, "a", counted(2), Told::Nothing, "the count");
+            log.ok(Act::Read, "a", counted(1), CookieChange::Nothing);
+            log.breaks(Act::Read, "a", counted(2), CookieChange::Nothing, "the count");
         }
     }
 
@@ -898,8 +920,8 @@ mod tests {
         let mut log = Log::begun();
         let request = log.request(Act::Logout, "a", None);
         log.step(&[request]).expect("nobody knows");
-        log.ok(Act::Read, "a", counted(1), Told::Nothing);
-        log.ok(Act::Read, "a", Seen::default(), Told::Removal);
+        log.ok(Act::Read, "a", counted(1), CookieChange::Nothing);
+        log.ok(Act::Read, "a", Seen::default(), CookieChange::Removal);
         log.breaks_if_seen("a", counted(1));
     }
 
@@ -907,34 +929,38 @@ mod tests {
     fn an_outage_is_no_answer_of_a_store_that_has_none() {
         let mut log = Log::begun();
         log.checker.outages = Outages::None;
-        let request = log.request(Act::Read, "a", answer(503, None, Told::Nothing));
+        let request = log.request(Act::Read, "a", answer(503, None, CookieChange::Nothing));
         log.step(&[request]).expect_err("this store is always there");
     }
 
     #[test]
     fn of_parallel_additions_all_count_unless_the_session_is_renewed() {
-        let burst = |log: &mut Log, ender: Option<(Act, Told)>| {
+        let burst = |log: &mut Log, ender: Option<(Act, CookieChange)>| {
             let mut step: Vec<_> = (0..5)
                 .map(|n| {
-                    log.request(Act::Add, "a", answer(200, Some(counted(1 + n / 2)), Told::Nothing))
+                    log.request(
+                        Act::Add,
+                        "a",
+                        answer(200, Some(counted(1 + n / 2)), CookieChange::Nothing),
+                    )
                 })
                 .collect();
-            if let Some((act, told)) = ender {
-                step.push(log.request(act, "a", answer(200, Some(counted(1)), told)));
+            if let Some((act, change)) = ender {
+                step.push(log.request(act, "a", answer(200, Some(counted(1)), change)));
             }
             log.step(&step).expect("no promise is broken");
         };
         let mut log = Log::begun();
         burst(&mut log, None);
-        log.breaks(Act::Read, "a", counted(5), Told::Nothing, "the count");
+        log.breaks(Act::Read, "a", counted(5), CookieChange::Nothing, "the count");
 
         let mut log = Log::begun();
         burst(&mut log, Some((Act::Renew, id("b"))));
-        log.ok(Act::Read, "b", counted(4), Told::Nothing);
-        log.breaks(Act::Read, "b", counted(5), Told::Nothing, "the count");
+        log.ok(Act::Read, "b", counted(4), CookieChange::Nothing);
+        log.breaks(Act::Read, "b", counted(5), CookieChange::Nothing, "the count");
 
         let mut log = Log::begun();
-        burst(&mut log, Some((Act::Logout, Told::Removal)));
+        burst(&mut log, Some((Act::Logout, CookieChange::Removal)));
         log.breaks_if_seen("a", counted(6));
     }
 
@@ -942,14 +968,14 @@ mod tests {
     fn a_value_with_an_end_ends_and_not_before() {
         let coded = || Seen { code: number(2), ..counted(1) };
         let mut log = Log::begun();
-        log.ok(Act::Code, "a", counted(1), Told::Nothing);
-        log.ok(Act::Read, "a", coded(), Told::Nothing);
+        log.ok(Act::Code, "a", counted(1), CookieChange::Nothing);
+        log.ok(Act::Read, "a", coded(), CookieChange::Nothing);
         log.wait(CODE_TTL + Duration::from_millis(TOLERANCE + 10));
-        log.breaks(Act::Read, "a", coded(), Told::Nothing, "the value with an end");
+        log.breaks(Act::Read, "a", coded(), CookieChange::Nothing, "the value with an end");
 
         let mut log = Log::begun();
-        log.ok(Act::Code, "a", counted(1), Told::Nothing);
-        log.breaks(Act::Read, "a", counted(1), Told::Nothing, "the value with an end");
+        log.ok(Act::Code, "a", counted(1), CookieChange::Nothing);
+        log.breaks(Act::Read, "a", counted(1), CookieChange::Nothing, "the value with an end");
     }
 
     #[test]
@@ -966,8 +992,8 @@ mod tests {
         let mut log = Log::new();
         log.ok(Act::Login, "", Seen::default(), id("a"));
         log.ok(Act::Login, "", Seen::default(), id("b"));
-        log.ok(Act::EndOthers, "b", user(2), Told::Nothing);
-        log.ok(Act::Read, "b", user(2), Told::Nothing);
+        log.ok(Act::EndOthers, "b", user(2), CookieChange::Nothing);
+        log.ok(Act::Read, "b", user(2), CookieChange::Nothing);
         log.breaks_if_seen("a", user(1));
     }
 }

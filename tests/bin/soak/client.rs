@@ -1,5 +1,5 @@
-//! A user with three browsers who does everything at random, as fast as the answers come, and whose every answer is
-//! checked.
+//! A user with three browsers who does everything at random, as fast as the answers come, and whose
+//! every answer is checked.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session_tests::{Response, whole_response};
+use actix_typed_session_tests::{Response, client::whole_response};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     checker::{Checker, Outages, SETTLE},
-    log::{Act, Answer, Exchange, GRACE, MAX_AGE, Ms, NUMBERS_PER_CLIENT, Seen, Told},
+    log::{Act, Answer, CookieChange, Exchange, GRACE, MAX_AGE, Ms, NUMBERS_PER_CLIENT, Seen},
 };
 
 /// The cookies that are kept to be presented again when they open nothing any more.
@@ -27,7 +27,7 @@ const STOCK: usize = 64;
 const RESTING: usize = 16;
 /// The steps of the log that are kept to tell how a promise was broken.
 const LAST: usize = 1_000;
-/// So many tags, and a session gets no more.
+/// A session gets no more tags than this.
 const TAGS: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -168,7 +168,8 @@ impl Client {
         }
     }
 
-    /// Requests of one browser at the same time; at times, one of them ends its session or renews its id.
+    /// Requests of one browser at the same time; at times, one of them ends its session or renews
+    /// its id.
     async fn burst(&mut self) {
         let at = self.random.random_range(0..self.browsers.len());
         let browser = self.browsers[at].clone();
@@ -221,7 +222,7 @@ impl Client {
         self.add("replays of dead ids", 1);
         let exchanges = self.ask(Some(id), &[act]).await;
         for exchange in exchanges {
-            if let Some(Answer { told: Told::Id(id), .. }) = exchange.answer {
+            if let Some(Answer { change: CookieChange::Id(id), .. }) = exchange.answer {
                 self.lay_to_rest(id);
             }
         }
@@ -255,16 +256,16 @@ impl Client {
         self.dies(id);
     }
 
-    /// The browser takes what it was told, as a browser does.
+    /// Keeps or removes the cookie as the response says.
     fn learns(&mut self, at: usize, exchange: &Exchange) {
-        let Some(Answer { seen, told, .. }) = &exchange.answer else { return };
+        let Some(Answer { seen, change, .. }) = &exchange.answer else { return };
         if exchange.succeeded() {
             self.browsers[at].is_logged_in |= exchange.act == Act::Login;
         }
         let is_stranger = seen.as_ref().is_some_and(|seen| seen.owner == 0);
-        match told {
-            Told::Id(id) if self.browsers[at].id.as_ref() == Some(id) => {}
-            Told::Id(id) => {
+        match change {
+            CookieChange::Id(id) if self.browsers[at].id.as_ref() == Some(id) => {}
+            CookieChange::Id(id) => {
                 if is_stranger || exchange.act == Act::Regenerate {
                     let is_logged_in = exchange.act == Act::Login;
                     let in_doubt = self.browsers[at].in_doubt;
@@ -275,13 +276,13 @@ impl Client {
                     self.dies(old);
                 }
             }
-            // Told to a cookie that the browser does not have any more.
-            Told::Removal if self.browsers[at].id != exchange.presented => {}
-            Told::Removal => self.forgets(at),
-            Told::Nothing if is_stranger && self.browsers[at].id == exchange.presented => {
+            // The browser no longer has this cookie.
+            CookieChange::Removal if self.browsers[at].id != exchange.presented => {}
+            CookieChange::Removal => self.forgets(at),
+            CookieChange::Nothing if is_stranger && self.browsers[at].id == exchange.presented => {
                 self.forgets(at);
             }
-            Told::Nothing => {}
+            CookieChange::Nothing => {}
         }
         self.doubts(at, exchange);
     }
@@ -315,7 +316,7 @@ impl Client {
         }
     }
 
-    /// Sends requests at the same time, each on a connection of its own, and has the answers checked.
+    /// Sends requests at the same time, each on its own connection, and checks the answers.
     async fn ask(&mut self, presented: Option<String>, acts: &[Act]) -> Vec<Exchange> {
         while self.connections.len() < acts.len() {
             match Connection::open(self.address).await {
@@ -365,7 +366,8 @@ impl Client {
         };
         let wait = Duration::from_micros(self.random.random_range(0..4_000));
         if let Ok(mut connection) = Connection::open(self.address).await {
-            // OK because a request that cannot be sent has no effect, which is one of those expected.
+            // OK because a request that cannot be sent has no effect, which is one of those
+            // expected.
             let _ = connection.stream.write_all(&text.as_bytes()[..sent]).await;
             sleep(wait).await;
             let _ = connection.stream.set_zero_linger();
@@ -415,15 +417,18 @@ impl Client {
         }
     }
 
-    /// The last steps, and those before them that have to do with the last one's cookie or end sessions.
+    /// The last steps, and those before them that have to do with the last one's cookie or end
+    /// sessions.
     fn story(&self) -> String {
         let mut ids: Vec<&String> = Vec::new();
         let mut story = Vec::new();
         for (age, step) in self.log.iter().rev().enumerate() {
             let concerns = |exchange: &Exchange| {
-                let told = exchange.answer.as_ref().map(|answer| &answer.told);
-                let told = ids.iter().any(|id| matches!(told, Some(Told::Id(told)) if told == *id));
-                told || exchange.presented.as_ref().is_some_and(|id| ids.contains(&id))
+                let change = exchange.answer.as_ref().map(|answer| &answer.change);
+                let change = ids
+                    .iter()
+                    .any(|id| matches!(change, Some(CookieChange::Id(change)) if change == *id));
+                change || exchange.presented.as_ref().is_some_and(|id| ids.contains(&id))
             };
             let ends_others = matches!(step[0].act, Act::Revoke | Act::EndOthers);
             if age == 0 || step.iter().any(concerns) {
@@ -451,15 +456,15 @@ fn ms_since(start: Instant) -> Ms {
 }
 
 fn answer(response: &Response) -> Answer {
-    let told = match response.set_cookie() {
-        None => Told::Nothing,
-        Some(_) if response.removes_cookie() => Told::Removal,
+    let change = match response.set_cookie() {
+        None => CookieChange::Nothing,
+        Some(_) if response.removes_cookie() => CookieChange::Removal,
         Some(cookie) => {
             let value = cookie.split_once('=').map_or("", |(_, value)| value);
-            Told::Id(value.split(';').next().unwrap_or_default().to_owned())
+            CookieChange::Id(value.split(';').next().unwrap_or_default().to_owned())
         }
     };
-    Answer { status: response.status, seen: serde_json::from_str(&response.body).ok(), told }
+    Answer { status: response.status, seen: serde_json::from_str(&response.body).ok(), change }
 }
 
 /// A connection that is kept.

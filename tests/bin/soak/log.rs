@@ -1,4 +1,4 @@
-//! What a client has asked for and what came back: all that the checker knows.
+//! What a client asked for and what came back. The checker has nothing else.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -91,7 +91,7 @@ pub(crate) struct Seen {
 
 /// What a response says about the cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum CookieChange {
     Nothing,
     Id(String),
     Removal,
@@ -121,5 +121,5 @@ impl Exchange {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) seen: Option<Seen>,
-    pub(crate) told: Told,
+    pub(crate) change: CookieChange,
 }

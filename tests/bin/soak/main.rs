@@ -1,11 +1,13 @@
 //! Under load and over time: `soak [--minutes 15] [--seed N] [memory|file|redis …]`.
 //!
-//! Each store has a server process of its own, and all of them are loaded side by side, as fast as they answer, by
-//! users who do everything that can be done with a session, while connections are reset and Redis is killed
-//! and started again. [`checker`] replays each user's log against what the library promises, and [`watch`]
-//! looks at what the servers hold. The report is printed and kept in `target/soak/report.md`. Fails if
-//! anything was lost, revived, mixed up or piled up. It ends by itself, about a minute after the time that it
-//! is given: the last sessions have expired by then.
+//! Each store has its own server process. All of them are loaded side by side, as fast as they
+//! answer. The users do everything that can be done with a session, while connections are reset and
+//! Redis is killed and started again.
+//!
+//! [`checker`] replays each user's log against what the library promises, and [`watch`] looks at
+//! what the servers hold. The report is printed and kept in `target/soak/report.md`. The run fails
+//! if anything was lost, revived, mixed up or piled up. It ends about a minute after the given
+//! time: the last sessions have expired by then.
 
 mod checker;
 mod client;
@@ -36,8 +38,8 @@ use watch::{Holds, Watched};
 
 /// The users of each store.
 const CLIENTS: u64 = 100;
-/// What a run must last for its memory to be judged: sessions live up to 40 s, so that they are as many as they get
-/// in the first fifth of it.
+/// What a run must last for its memory to be judged: sessions live up to 40 s, so that they are as
+/// many as they get in the first fifth of it.
 const LONG_ENOUGH: Duration = Duration::from_secs(250);
 const USAGE: &str = "soak [--minutes 15] [--seed N] [memory|file|redis …]";
 
@@ -112,7 +114,7 @@ struct Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // OK because it may have ended by itself, and what it was told is said in the report.
+        // OK because it may have ended by itself; the report says how it answered.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! The site that is soaked, in a process of its own: `soak serve STORE PLACE`.
+//! The site under load, in its own process: `soak serve STORE PLACE`.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -33,7 +33,7 @@ struct Visitor {
 pub(crate) fn serve(store: &str, place: &str) {
     match store {
         "memory" => {
-            // None is to make room for another.
+            // No session may evict another.
             let store = MemoryStore::builder().capacity(1_000_000).sweep_interval(Some(SWEEP));
             let store = store.build();
             let held = store.clone();
@@ -75,9 +75,10 @@ where
     let server = async {
         let server = HttpServer::new(app)
             .workers(2)
-            // Memory follows the number of threads, which follows the load, so it is one that is soon reached.
+            // Memory follows the number of threads, which follows the load, so it is one that is
+            // soon reached.
             .worker_max_blocking_threads(16)
-            // A client is never told by a closed connection that it has waited too long.
+            // The server does not close the connection of a client that waits too long.
             .keep_alive(Duration::from_secs(300))
             .bind(("127.0.0.1", 0))?;
         println!("{}", server.addrs()[0].port());

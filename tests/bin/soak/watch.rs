@@ -90,11 +90,12 @@ fn restart(redis: &mut RedisServer) {
 
 /// What is held is as much at the end as it was after the beginning.
 ///
-/// The medians of the second and of the last fifth of the time are compared: by the second, the sessions that begin and
-/// end are as many as they get, and a median leaves out what a restart or a sweep does for a moment. Memory may be 5 % or
-/// 4 MiB more, whichever is more: an allocator keeps what a burst took, and a leak of a few bytes a request
-/// would be a hundred times that. Threads and files under load follow the requests that are under way, and are
-/// compared when there are none.
+/// The medians of the second and of the last fifth of the time are compared: by the second, the
+/// sessions that begin and end are as many as they get, and a median leaves out what a restart or a
+/// sweep does for a moment. Memory may be 5 % or 4 MiB more, whichever is more: an allocator keeps
+/// what a burst took, and a leak of a few bytes a request would be a hundred times that. Threads
+/// and files under load follow the requests that are under way, and are compared when there are
+/// none.
 pub(crate) fn memory(holds: &[Holds]) -> Result<(u64, u64), (u64, u64)> {
     let fifth = holds.len() / 5;
     let median = |part: &[Holds]| {

@@ -168,19 +168,19 @@ fn decide_at(situation: &Situation<'_>, rules: &Rules, now: Timestamp) -> String
         Err(Impossible::Unavailable) => return "unavailable".into(),
     };
     let call = match &plan.call {
-        Call::Nothing => "nothing",
-        Call::Create(_) => "create",
-        Call::Update(..) => "update",
-        Call::Rotate {
+        None => "nothing",
+        Some(Call::Create(_)) => "create",
+        Some(Call::Update(..)) => "update",
+        Some(Call::Rotate {
             grace: Grace { old_id: OldIdReads::Snapshot, .. },
             create_if_gone: None,
             ..
-        } => "rotate, snapshot",
-        Call::Rotate { create_if_gone: None, .. } => "rotate, hidden",
-        Call::Rotate { create_if_gone: Some(_), .. } => "rotate, hidden, anew",
-        Call::Touch(..) => "touch",
-        Call::Destroy(_) => "destroy",
-        Call::DestroyThenCreate(..) => "destroy, create",
+        }) => "rotate, snapshot",
+        Some(Call::Rotate { create_if_gone: None, .. }) => "rotate, hidden",
+        Some(Call::Rotate { create_if_gone: Some(_), .. }) => "rotate, hidden, anew",
+        Some(Call::Touch(..)) => "touch",
+        Some(Call::Destroy(_)) => "destroy",
+        Some(Call::DestroyThenCreate(..)) => "destroy, create",
     };
     let cookie = match plan.cookie {
         CookieAction::Keep => "",
@@ -309,7 +309,9 @@ fn a_merged_field_must_meet_the_version_that_was_read() {
         let version = |situation: &Situation<'_>| match plan(&situation.state(), &rules(), START)
             .map(|plan| plan.call)
         {
-            Ok(Call::Update(_, patch) | Call::Rotate { patch, .. }) => patch.expected_version(),
+            Ok(Some(Call::Update(_, patch) | Call::Rotate { patch, .. })) => {
+                patch.expected_version()
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!(version(&stays), expected);
@@ -520,7 +522,7 @@ fn an_update_moves_the_expiry_only_when_it_is_due() {
     let (record, patch) = (stored(), fields());
     let situation = quiet(loaded(&record), &patch);
     let expiry = |now| match plan(&situation.state(), &rules(), now).map(|plan| plan.call) {
-        Ok(Call::Update(_, patch)) => patch.expiry(),
+        Ok(Some(Call::Update(_, patch))) => patch.expiry(),
         other => panic!("{other:?}"),
     };
     assert_eq!(expiry(START), None);
@@ -531,7 +533,8 @@ fn an_update_moves_the_expiry_only_when_it_is_due() {
 fn a_sessions_own_limits_win_and_may_shorten_it() {
     let (record, patch) = (stored(), limits());
     let situation = quiet(loaded(&record), &patch);
-    let Ok(Plan { call: Call::Update(_, patch), .. }) = plan(&situation.state(), &rules(), START)
+    let Ok(Plan { call: Some(Call::Update(_, patch)), .. }) =
+        plan(&situation.state(), &rules(), START)
     else {
         panic!("limits are an update");
     };
@@ -551,8 +554,9 @@ fn a_session_that_wants_a_persistent_cookie_gets_one() {
 fn a_regenerated_session_is_as_old_as_the_request() {
     let (record, patch) = (stored(), fields());
     let situation = Situation { intent: Intent::Regenerate, ..quiet(loaded(&record), &patch) };
-    let Ok(Plan { call: Call::Rotate { patch, create_if_gone: Some(anew), grace, .. }, .. }) =
-        plan(&situation.state(), &rules(), minutes(50))
+    let Ok(Plan {
+        call: Some(Call::Rotate { patch, create_if_gone: Some(anew), grace, .. }), ..
+    }) = plan(&situation.state(), &rules(), minutes(50))
     else {
         panic!("a written, regenerated session is rotated");
     };
@@ -569,7 +573,7 @@ fn a_regenerated_session_is_as_old_as_the_request() {
 fn a_renewed_session_keeps_its_age() {
     let (record, none) = (stored(), Patch::default());
     let situation = Situation { intent: Intent::Renew, ..quiet(loaded(&record), &none) };
-    let Ok(Plan { call: Call::Rotate { patch, .. }, .. }) =
+    let Ok(Plan { call: Some(Call::Rotate { patch, .. }), .. }) =
         plan(&situation.state(), &rules(), minutes(50))
     else {
         panic!("a renewed session is rotated");

@@ -1,0 +1,4 @@
+//! The examples, and the library in Chromium.
+
+mod examples;
+mod pages;

@@ -1,0 +1,7 @@
+//! What a field of a session promises: defaults, names, merge rules, privileges, and values that
+//! end.
+
+mod merge;
+mod privilege;
+mod stored;
+mod ttl;

@@ -1,0 +1,4 @@
+//! Sessions while processes and servers are killed, stopped and restarted.
+
+mod files;
+mod outage;

@@ -1,0 +1,8 @@
+//! The Redis store on real servers: one, a cluster, and one behind sentinels.
+
+mod costs;
+mod index;
+mod laws;
+mod local_cache;
+mod parts;
+mod server;

@@ -1,0 +1,10 @@
+//! What a request does to its session, and the response to the client, over real sockets.
+
+mod concurrency;
+mod http;
+mod layers;
+mod middlewares;
+mod node;
+mod renewal;
+mod sessions;
+mod transport;

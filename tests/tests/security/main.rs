@@ -1,0 +1,7 @@
+//! Attacks on sessions, by attackers with a copy, a cookie, a connection or the store.
+
+mod nesting;
+mod no_id;
+mod replay;
+mod smuggling;
+mod swapped;

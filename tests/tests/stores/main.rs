@@ -1,0 +1,7 @@
+//! The stores that need no server, and the kit that tests every store.
+
+mod cookie;
+mod encrypted;
+mod files;
+mod kit;
+mod laws;
