@@ -1,6 +1,6 @@
 //! A store behind a pointer, so that neither handlers nor session structs name its type.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use futures_util::future::{BoxFuture, Either, FutureExt as _, Ready, ready};
 use serde_json::value::RawValue;
@@ -114,6 +114,7 @@ impl<S: SessionStore> ErasedStore for S {
 
 /// The future of a call of the store `S`. A call of an immediate store is polled once before it is
 /// boxed, which answers it.
+#[inline]
 fn erase<S: SessionStore, T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> StoreFuture<T> {
@@ -122,7 +123,7 @@ fn erase<S: SessionStore, T: Send + 'static>(
             let why = "the store says that it is `IMMEDIATE`, but its call was not ready at once";
             Err(StoreError::internal(why))
         };
-        return Either::Left(ready(call.now_or_never().unwrap_or_else(broken)));
+        return Either::Left(ready(pin!(call).now_or_never().unwrap_or_else(broken)));
     }
     Either::Right(call.boxed())
 }
