@@ -76,8 +76,11 @@ impl Changes {
     }
 
     /// A field has a value again that can be stored.
+    #[inline]
     fn accept(&mut self, field: &FieldSchema) {
-        self.unstorable.retain(|(name, _)| *name != field.stored);
+        if !self.unstorable.is_empty() {
+            self.unstorable.retain(|(name, _)| *name != field.stored);
+        }
     }
 
     /// Drops the change of the field that is stored under a name.
@@ -159,17 +162,25 @@ impl Changes {
         for alias in field.aliases {
             self.patch.cancel(alias);
         }
-        self.merged.retain(|other| other.schema().stored != field.stored);
+        self.forget_merged(field.stored);
         self.accept(field);
     }
 
+    #[inline]
+    fn forget_merged(&mut self, name: &str) {
+        if !self.merged.is_empty() {
+            self.merged.retain(|other| other.schema().stored != name);
+        }
+    }
+
+    #[inline]
     fn changed(&mut self, field: &'static dyn MergedField, below: Below<'_>) {
         let schema = field.schema();
         for alias in schema.aliases.iter().filter(|alias| below.has(alias)) {
             self.patch.remove((*alias).into());
         }
         // Where two structs have a field of the same name, the one that wrote last decides.
-        self.merged.retain(|other| other.schema().stored != schema.stored);
+        self.forget_merged(schema.stored);
         if field.is_merged() {
             self.merged.push(field);
         }
@@ -235,6 +246,7 @@ impl Below<'_> {
 }
 
 /// A write removes the aliases, so what is left under one is the value.
+#[inline]
 fn find(
     field: &FieldSchema,
     read: impl Fn(&str) -> Option<Arc<RawValue>>,

@@ -100,6 +100,7 @@ impl ActiveSession {
     }
 
     /// Drops what a failed request must not store. Returns the error of a value that cannot be stored.
+    #[inline]
     fn begin_close(&self, status: StatusCode) -> Option<SessionError> {
         let mut state = self.state.borrow_mut();
         let error = state.changes.encode_error();
@@ -111,6 +112,7 @@ impl ActiveSession {
     }
 
     /// Says what the response must say, now that the store call has been made.
+    #[inline]
     fn finish_close(
         &self,
         request: Option<&HttpRequest>,
@@ -189,6 +191,12 @@ impl ActiveSession {
                 drop(state);
                 let result = update_at_once(self.store(), key, patch);
                 let mut state = self.state.borrow_mut();
+                let is_given_away = matches!(state.loaded, Loaded::GivenAway { .. });
+                if let (Ok(StoreOutcome::Updated(_)), true) = (&result, is_given_away) {
+                    // There is no copy that the changes are to be applied to.
+                    let outcome = state.finish_without_call(cookie, false);
+                    return Ok(Saving::Finished(Some(outcome)));
+                }
                 let changes = mem::take(&mut state.changes);
                 return self.finish(state, changes, cookie, result).map(Saving::Finished);
             }
@@ -216,6 +224,7 @@ impl ActiveSession {
     }
 
     /// What merges the changed fields, if some are merged by code of their type.
+    #[inline]
     fn merger(&self, state: &State) -> Option<Merger> {
         let base = state.loaded.record().filter(|_| state.is_merged())?;
         Some(Merger {
@@ -228,6 +237,7 @@ impl ActiveSession {
     /// Gives the request's copy of the session away if nothing can read it before the request is
     /// closed, so that the store can change its own in place. Whoever asks for the session after that
     /// loads it by the id that the client came with.
+    #[inline]
     fn give_away(&self, state: &mut State, call: &Call) {
         if let Call::Update(key, _) = call
             && self.handles.get() == 0

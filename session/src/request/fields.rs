@@ -127,6 +127,7 @@ impl Fields<'_> {
     }
 
     /// Lets the session be found by the new value of a changed field, if it is an indexed one.
+    #[inline]
     fn index(&self, state: &mut State, field: &FieldSchema) {
         if !field.index || !state.changes.patch.names(field.stored) {
             return;
@@ -161,6 +162,7 @@ enum Equals {
 
 impl Equals {
     /// Compares. `default` is what the field reads as when it is absent.
+    #[inline]
     fn new(
         field: &FieldSchema,
         json: &RawValue,

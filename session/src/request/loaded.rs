@@ -22,11 +22,13 @@ pub(crate) enum Loaded {
 
 impl Loaded {
     /// The session that the store has under a key.
+    #[inline]
     pub(crate) fn new(key: StoreKey, record: Record) -> Self {
         if record.is_retired() { Self::Retired { key, record } } else { Self::Live { key, record } }
     }
 
     /// The record that the request holds.
+    #[inline]
     pub(crate) fn record(&self) -> Option<&Record> {
         match self {
             Self::Live { record, .. } | Self::Retired { record, .. } => Some(record),

@@ -13,7 +13,7 @@ use crate::{
     id::StoreKey,
     record::{ExpiryChange, Grace, OldIdReads, Patch, Record},
     store::CookieHolds,
-    time::Timestamp,
+    time::{Limits, Timestamp},
 };
 
 /// What to do. The cookie follows only once the call has succeeded.
@@ -145,11 +145,13 @@ impl Planning<'_> {
         }
     }
 
+    #[inline]
     fn patch(&self) -> &Patch {
         &self.state.changes.patch
     }
 
     /// Whether the changes are worth a session.
+    #[inline]
     fn begins_session(&self) -> bool {
         self.patch().changes_fields() || self.state.changes.needs_session
     }
@@ -187,7 +189,10 @@ impl Planning<'_> {
         let patch = self.patch();
         let limits = patch.limits().unwrap_or(record.limits());
         let expires_at = self.rules.lifetimes.expires_at(record.created_at(), limits, self.now);
-        let is_due = self.is_touch_due(record);
+        let is_due = self.is_touch_due(record, limits, expires_at);
+        if patch.is_empty() && !is_due {
+            return Plan::nothing(CookieAction::Keep);
+        }
         let in_cookie = self.rules.cookie_holds == CookieHolds::Session;
         let issue = CookieAction::Issue(self.rules.cookie_age(limits, expires_at, self.now));
         let issue_if_moved =
@@ -196,11 +201,7 @@ impl Planning<'_> {
                 false => CookieAction::Keep,
             };
         if patch.is_empty() {
-            return if is_due {
-                Plan::new(Call::Touch(key, expires_at), issue_if_moved)
-            } else {
-                Plan::nothing(CookieAction::Keep)
-            };
+            return Plan::new(Call::Touch(key, expires_at), issue_if_moved);
         }
         let mut patch = patch.clone();
         if self.state.is_merged() {
@@ -227,11 +228,9 @@ impl Planning<'_> {
         self.state.has_old_signature && self.state.head == Head::Open
     }
 
-    /// Whether the expiry is moved.
-    fn is_touch_due(&self, record: &Record) -> bool {
-        let limits = self.patch().limits().unwrap_or(record.limits());
-        let lifetimes = &self.rules.lifetimes;
-        let expires_at = lifetimes.expires_at(record.created_at(), limits, self.now);
+    /// Whether the expiry is moved to `expires_at`.
+    #[inline]
+    fn is_touch_due(&self, record: &Record, limits: &Limits, expires_at: Timestamp) -> bool {
         let touched_by_load = self.state.touched_by_load;
         let can_send_cookie = self.state.head == Head::Open;
         // A persistent cookie must follow the expiry that the load has moved.
@@ -250,7 +249,7 @@ impl Planning<'_> {
             }
             TouchMode::WhenDue => {
                 !touched_by_load
-                    && lifetimes.worth_touching(limits, record.expires_at(), expires_at)
+                    && self.rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
             }
         }
     }

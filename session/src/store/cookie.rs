@@ -29,7 +29,8 @@ use crate::{
 ///
 /// It suits small sessions of sites that have no place for state. The client can neither read nor
 /// change the session, nor use it under another cookie's name. But the server cannot revoke a copy
-/// of a cookie. So **this is not a [`SessionStore`](crate::store::SessionStore)**, and it can do less:
+/// of a cookie. So **this is not a [`SessionStore`](crate::store::SessionStore)**, and it can do
+/// less:
 ///
 /// - **`destroy()` cannot end copies of a session.** It removes the cookie from the client. An
 ///   earlier copy, made by malware or on a shared computer, stays valid until it expires: `max_age`

@@ -33,8 +33,9 @@ use crate::{
 /// All laws of [`SessionStore`] hold. Each field takes about 60 bytes and 4/3 of its size.
 ///
 /// There are two differences. It cannot find sessions by the value of a field
-/// ([`FindByIndex`](crate::store::FindByIndex)). And no store can add to encrypted numbers, so an update
-/// with an [addition](Change::Add) reads the field, and writes the sum if the session is unchanged.
+/// ([`FindByIndex`](crate::store::FindByIndex)). And no store can add to encrypted numbers, so an
+/// update with an [addition](Change::Add) reads the field, and writes the sum if the session is
+/// unchanged.
 ///
 /// Clones are handles to the same store.
 ///

@@ -1,6 +1,6 @@
 //! Stores as trait objects, so that handlers and session structs need not name the store's type.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use futures_util::future::{BoxFuture, Either, FutureExt as _, Ready, ready};
 use serde_json::value::RawValue;
@@ -114,6 +114,7 @@ impl<S: SessionStore> ErasedStore for S {
 
 /// Returns the future of a call of the store `S`. A call of an immediate store is polled here,
 /// which completes it without a box.
+#[inline]
 fn erase<S: SessionStore, T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> StoreFuture<T> {
@@ -123,7 +124,7 @@ fn erase<S: SessionStore, T: Send + 'static>(
                        polled; set `IMMEDIATE` to `false`";
             Err(StoreError::internal(why))
         };
-        return Either::Left(ready(call.now_or_never().unwrap_or_else(broken)));
+        return Either::Left(ready(pin!(call).now_or_never().unwrap_or_else(broken)));
     }
     Either::Right(call.boxed())
 }

@@ -8,7 +8,7 @@ use super::{super::changes::Changes, *};
 use crate::{
     config::Privileges,
     fields::{Field, FieldSchema, Schema},
-    time::{Lifetimes, Limits},
+    time::Lifetimes,
 };
 
 const KEY: StoreKey = StoreKey::from_bytes([7; 32]);
