@@ -18,7 +18,6 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod site;
-pub mod sources;
 pub mod steps;
 pub mod stores;
 

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use actix_typed_session::{EncryptedStore, MemoryStore, StoreError, Timestamp, store::{Grace, Number, OldIdReads, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome}};
+use actix_typed_session::{
+    EncryptedStore, MemoryStore, StoreError, Timestamp,
+    store::{Grace, Number, OldIdReads, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome},
+};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use site::{IdInHeader, KEYS, Keeps, Setting, Sites, Still, key_of, record, splice, wait};

@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use actix_service::boxed::{RcService, rc_service};
-use actix_typed_session::{Clock, CookieStore, Key, Session, SessionError, SessionId, SessionMiddleware, Status, Timestamp, TypedSession, store::{Patch, Record, SessionStore as _, StoreKey}};
+use actix_typed_session::{
+    Clock, CookieStore, Key, Session, SessionError, SessionId, SessionMiddleware, Status,
+    Timestamp, TypedSession,
+    store::{Patch, Record, SessionStore as _, StoreKey},
+};
 use actix_web::{
     App, Error, HttpRequest,
     body::{BoxBody, EitherBody},
@@ -352,8 +356,8 @@ impl Site {
         }
         let seen = answer.seen.as_ref();
         let found = match answer.status {
-            StatusCode::OK => IndexPage::Session(seen.expect("the handler was called").owner()),
-            StatusCode::BAD_REQUEST => IndexPage::Conflict,
+            StatusCode::OK => Found::Session(seen.expect("the handler was called").owner()),
+            StatusCode::BAD_REQUEST => Found::Conflict,
             status => panic!("the response is {status}"),
         };
         let possible: Vec<_> = visit.connections(&self.setting).collect();
@@ -374,7 +378,7 @@ impl Site {
         let ids: BTreeSet<_> = presented.iter().flat_map(Presented::keys).collect();
         assert!(calls.loaded.iter().all(|key| ids.contains(key)), "only presented ids are loaded");
 
-        let IndexPage::Session(owner) = found else {
+        let Found::Session(owner) = found else {
             assert!(
                 calls.loaded.is_empty() && calls.written.is_empty(),
                 "a conflict costs no store call"
@@ -503,22 +507,22 @@ struct Presented {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum IndexPage {
+enum Found {
     /// A known session, or none.
     Session(Option<usize>),
     Conflict,
 }
 
 impl Presented {
-    fn found(&self) -> IndexPage {
+    fn found(&self) -> Found {
         let owner = |id: &String| (0..OWNERS.len()).find(|owner| id_of(*owner).as_str() == id);
         let mut in_headers = self.in_headers.iter();
         match (in_headers.next(), in_headers.next()) {
-            (None, _) => IndexPage::Session(self.in_cookies.iter().find_map(owner)),
+            (None, _) => Found::Session(self.in_cookies.iter().find_map(owner)),
             (Some(id), None) if self.in_cookies.iter().all(|other| other == id) => {
-                IndexPage::Session(owner(id))
+                Found::Session(owner(id))
             }
-            (Some(_), _) => IndexPage::Conflict,
+            (Some(_), _) => Found::Conflict,
         }
     }
 

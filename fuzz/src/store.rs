@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use actix_typed_session::{MemoryStore, StoreError, Timestamp, store::{LoadOptions, CreateOutcome, Grace, Patch, Record, SessionStore, StoreKey, UpdateOutcome}};
+use actix_typed_session::{
+    MemoryStore, StoreError, Timestamp,
+    store::{
+        CreateOutcome, Grace, LoadOptions, Patch, Record, SessionStore, StoreKey, UpdateOutcome,
+    },
+};
 
 use crate::Still;
 

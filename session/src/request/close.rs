@@ -312,11 +312,14 @@ impl ActiveSession {
         let changes = &mut state.changes;
         changes.needs_session = false;
         match changes.intent {
-            Intent::Renew => changes.intent = Intent::Keep,
-            Intent::Keep if is_elevated => {
+            Intent::Keep | Intent::Renew if is_elevated => {
                 rules.privileges.names().for_each(|name| changes.drop_field(name));
             }
+            Intent::Renew => {}
             Intent::Keep | Intent::Regenerate | Intent::Destroy => changes.clear_fields(),
+        }
+        if changes.intent == Intent::Renew {
+            changes.intent = Intent::Keep;
         }
         if let Err(Impossible::HeadSent) = plan(state, rules, self.config.clock.now()) {
             // The cookie holds the session, so nothing of it can change any more.

@@ -237,8 +237,8 @@ const LOGINS: [(&str, &str); 34] = [
     ("/do/handle_renew,user=7", "ann best=1 user=7 level=0 roles="),
     ("/do/renew,level=7,save", "ann best=1 user=0 level=7 roles="),
     ("/do/regenerate,user=7", " best=0 user=7 level=0 roles="),
-    // The struct was read before.
-    ("/do/handle_regenerate,user=7,save", "ann best=1 user=7 level=0 roles="),
+    // The struct was read before, and shows the new session as soon as a field is changed.
+    ("/do/handle_regenerate,user=7,save", " best=0 user=7 level=0 roles="),
     ("/do/user=7,touch", "ann best=1 user=7 level=0 roles="),
     // Another struct's field of the same name, which is not declared as a privilege.
     ("/do/account=7", "ann best=1 user=0 level=0 roles="),
