@@ -13,9 +13,9 @@ use crate::time::{Lifetimes, Timestamp};
 /// random bits, and keeps it when its secret id is renewed. Ids sort in the order in which the
 /// sessions began, so a list that is read page by page shows each session once.
 ///
-/// [`Sessions`](crate::Sessions) takes a public id together with the [value](crate::IndexKey) under which
-/// the session is listed. So a visitor who sends the public id of another user's session reaches
-/// nothing.
+/// [`Sessions`](crate::Sessions) takes a public id together with the [value](crate::IndexKey) under
+/// which the session is listed. So a visitor who sends the public id of another user's session
+/// reaches nothing.
 ///
 /// With serde it is its text.
 ///

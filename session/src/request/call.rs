@@ -9,7 +9,7 @@ use crate::{
     error::{SessionError, StoreError},
     id::{SessionId, StoreKey},
     record::{ExpiryChange, Patch, Record},
-    store::{CreateOutcome, ErasedStore, UpdateOutcome},
+    store::{CreateOutcome, ErasedStore, UpdateOutcome, not_immediate},
 };
 
 /// Makes a store call of a plan. The future owns all it needs, so that it can outlive the request.
@@ -74,7 +74,7 @@ pub(crate) fn update_at_once(
     let expiry = patch.expiry();
     match store.update(key, patch) {
         Either::Left(updated) => updated_outcome(&updated.into_inner()?, expiry),
-        Either::Right(_) => Err(broken_promise().into()),
+        Either::Right(_) => Err(not_immediate().into()),
     }
 }
 
@@ -99,13 +99,6 @@ async fn create(
         CreateOutcome::Stored => Ok(StoreOutcome::Created { id, key, record }),
         CreateOutcome::Taken => Ok(StoreOutcome::IdTaken),
     }
-}
-
-/// The error of a store that says it is immediate, and is not.
-pub(crate) fn broken_promise() -> StoreError {
-    StoreError::internal(
-        "the store says that it is `IMMEDIATE`, but its call was not ready at once",
-    )
 }
 
 /// The error of a store that breaks its laws.

@@ -261,8 +261,8 @@ impl SessionHandle {
     ///
     /// # Errors
     /// [`SessionError::Csrf`], which the client gets as a 403, if the text is not a
-    /// [`csrf_token`](Self::csrf_token) for the id that the client has sent. The token is of another
-    /// session, it was made before the id was renewed, or the client has no session.
+    /// [`csrf_token`](Self::csrf_token) for the id that the client has sent. The token is of
+    /// another session, it was made before the id was renewed, or the client has no session.
     pub fn verify_csrf(&self, token: &str) -> Result<(), SessionError> {
         let active = self.active();
         let is_live = matches!(active.state.borrow().loaded, Loaded::Live { .. });

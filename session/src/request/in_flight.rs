@@ -25,8 +25,8 @@ pub(crate) struct InFlight {
 
 type CallResult = Result<StoreOutcome, SessionError>;
 
-/// A store call that runs to its end once it was polled, even if the future that polls it is dropped:
-/// a call that was sent must not be cut off because the client has gone away.
+/// A store call that runs to its end once it was polled, even if the future that polls it is
+/// dropped: a call that was sent must not be cut off because the client has gone away.
 pub(crate) enum StoreCall {
     /// Polled by the request.
     Attached(BoxFuture<'static, CallResult>),

@@ -16,8 +16,8 @@ use crate::{
     transport::{Claim, IdChannel},
 };
 
-/// How many renewals an old id is followed through within the grace: a client that renews its id again
-/// and again must not make its old ones costly to look up. An id that is older reads nothing.
+/// How many renewals an old id is followed through within the grace: a client that renews its id
+/// again and again must not make its old ones costly to look up. An id that is older reads nothing.
 const MAX_RENEWALS: usize = 16;
 
 /// An id of the client's, and the session that it names.
@@ -68,7 +68,7 @@ impl ActiveSession {
     /// As [`load`](Self::load), by the same steps, where none of them waits. Returns whether the
     /// session is loaded.
     ///
-    /// A future that is polled once would do, but moving it takes 500 instructions more.
+    /// [`close_at_once`](Self::close_at_once) says why.
     pub(crate) fn load_at_once(&self, schema: &'static Schema) -> bool {
         let may_wait = self.turn.is_taken() || self.presented.channel == IdChannel::Conflict;
         if !self.is_immediate() || may_wait {
@@ -252,7 +252,8 @@ impl ActiveSession {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(None),
             Err(error @ StoreError::Damaged(_)) => {
-                // The user's next request must not fail too, so this is a visitor without a session.
+                // The user's next request must not fail too, so this is a visitor without a
+                // session.
                 error!("{}", Chain(&error));
                 return Ok(None);
             }
@@ -271,8 +272,8 @@ impl ActiveSession {
     }
 
     /// What an old id still reads: the session as it was, but only as long as the session lives.
-    /// After a logout, or where the id was renewed once more because of a `privilege` field, the old
-    /// id reads nothing.
+    /// After a logout, or where the id was renewed once more because of a `privilege` field, the
+    /// old id reads nothing.
     async fn old_id_view(&self, retired: Record) -> Result<Record, SessionError> {
         let mut next = retired.successor().copied();
         for _ in 0..MAX_RENEWALS {

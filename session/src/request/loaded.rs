@@ -15,8 +15,8 @@ pub(crate) enum Loaded {
     Gone { key: StoreKey },
     /// The store was not available, so what it has is not known.
     Unavailable { key: StoreKey },
-    /// The request gave its copy away, so that the store can change its own in place. Whoever asks
-    /// for the session after this loads it again.
+    /// The request gave its copy away, so that the store can change its own in place. An extractor
+    /// that asks for the session after this loads it again.
     GivenAway { key: StoreKey },
 }
 

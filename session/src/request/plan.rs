@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     /// The one store call. `None`: there is nothing to do.
     pub(crate) call: Option<Call>,
     pub(crate) cookie: CookieAction,
-    /// The request changed something that this plan does not store, through no fault of its own.
+    /// The request changed something that this plan does not store, because the session ended meanwhile.
     pub(crate) loses_changes: bool,
 }
 
@@ -54,8 +54,8 @@ pub(crate) enum Impossible {
     Unavailable,
 }
 
-/// Whether the request may be answered as the handler wanted although the store is not available, with
-/// its changes lost.
+/// Whether the request may be answered as the handler wanted although the store is not available,
+/// with its changes lost.
 pub(crate) fn tolerates_outage(state: &State, rules: &Rules) -> bool {
     rules.on_outage == OnOutage::Anonymous
         && state.changes.intent == Intent::Keep

@@ -77,7 +77,8 @@ impl RequestSession {
         }
     }
 
-    /// The session of a request: that of the named cookie, or the innermost. It is active after this.
+    /// The session of a request: that of the named cookie, or the innermost. It is active after
+    /// this.
     pub(crate) fn find(request: &HttpRequest, cookie: Option<&str>) -> Result<Rc<Self>, NotFound> {
         let innermost =
             request.extensions().get::<CurrentSession>().map(|current| Rc::clone(&current.0));
@@ -133,8 +134,8 @@ pub(crate) struct ActiveSession {
     /// The struct for which the session was loaded first. Others may need more of it.
     pub(super) first: Cell<Option<&'static Schema>>,
     pub(super) ids: Ids,
-    /// An id for a new or renewed session: from the application's generator, which needs the request,
-    /// or because something was bound to it before.
+    /// An id for a new or renewed session: from the application's generator, which needs the
+    /// request, or because something was bound to it before.
     spare_id: RefCell<Option<SessionId>>,
     pub(super) state: RefCell<State>,
     /// Held while the store is used, so that calls do not overtake each other.

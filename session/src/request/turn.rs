@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use tokio::sync::Notify;
 
-/// A lock for the futures of one request, so that its store calls do not overtake each other. They all
-/// run on one thread, so it takes a tenth of the instructions of a lock between threads.
+/// A lock for the futures of one request, so that its store calls do not overtake each other. They
+/// all run on one thread, so it takes a tenth of the instructions of a lock between threads.
 #[derive(Default)]
 pub(super) struct Turn {
     is_taken: Cell<bool>,

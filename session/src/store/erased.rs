@@ -119,12 +119,16 @@ fn erase<S: SessionStore, T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> StoreFuture<T> {
     if S::IMMEDIATE {
-        let broken = || {
-            let why = "the store is `IMMEDIATE`, but its call was not ready when it was first \
-                       polled; set `IMMEDIATE` to `false`";
-            Err(StoreError::internal(why))
-        };
-        return Either::Left(ready(pin!(call).now_or_never().unwrap_or_else(broken)));
+        let result = pin!(call).now_or_never();
+        return Either::Left(ready(result.unwrap_or_else(|| Err(not_immediate()))));
     }
     Either::Right(call.boxed())
+}
+
+/// The error of a store that says that it is immediate, and is not.
+pub(crate) fn not_immediate() -> StoreError {
+    StoreError::internal(
+        "the store is `IMMEDIATE`, but its call was not ready when it was first polled; set \
+         `IMMEDIATE` to `false`",
+    )
 }

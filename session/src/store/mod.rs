@@ -46,7 +46,7 @@ pub use {
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 pub(crate) use {
-    erased::{ErasedIndex, ErasedStore, StoreFuture},
+    erased::{ErasedIndex, ErasedStore, StoreFuture, not_immediate},
     merge_locks::MergeLocks,
     persistence::{CookieChange, CookieHolds, Persisted, Persistence, RequestStore},
     session_store::TouchRule,

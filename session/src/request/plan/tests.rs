@@ -269,8 +269,8 @@ fn a_failed_request_without_a_session_begins_none() {
     assert_eq!(rows, ["nothing"; 16]);
 }
 
-/// What becomes of a session that is destroyed: without a change, and with fields written afterwards,
-/// which begin another.
+/// What becomes of a session that is destroyed: without a change, and with fields written
+/// afterwards, which begin another.
 const DESTROYED: [&str; 4] =
     ["destroy; remove", "destroy; remove", "destroy, create; issue", "destroy, create; issue"];
 const NEVER_THERE: [&str; 4] =

@@ -15,7 +15,8 @@ impl RedisStore {
     ///
     /// The URL is `redis://[user[:password]@]host[:port][/database]`, with `rediss:` for TLS, or
     /// `redis+unix:///path` for a Unix socket. The port defaults to 6379, the database to 0. TLS
-    /// needs the feature `redis-tls`; it is that of rustls, with the cryptography that the application has installed for it, or ring.
+    /// needs the feature `redis-tls`; it is that of rustls, with the cryptography that the
+    /// application has installed for it, or ring.
     ///
     /// # Errors
     /// The URL is not valid. Whether a server answers there shows with the first request.
