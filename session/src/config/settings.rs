@@ -18,6 +18,8 @@ use crate::{
 /// The settings that all requests of a middleware share.
 pub(crate) struct Config {
     pub(crate) sessions: Persistence,
+    /// Whether every store call is answered when it is first polled.
+    pub(crate) is_immediate: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Rules,
     pub(crate) cookie: Arc<CookieSettings>,
@@ -63,6 +65,7 @@ impl Config {
                 cookie_holds: sessions.cookie_holds(),
                 privileges: Privileges::new(),
             },
+            is_immediate: sessions.is_immediate(),
             sessions,
             cookie: Arc::default(),
             unsecured: None,

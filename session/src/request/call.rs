@@ -66,6 +66,7 @@ pub(crate) async fn carry_out(
 }
 
 /// Updates a session in an immediate store.
+#[inline]
 pub(crate) fn update_at_once(
     store: Arc<dyn ErasedStore>,
     key: StoreKey,
@@ -78,6 +79,7 @@ pub(crate) fn update_at_once(
     }
 }
 
+#[inline]
 fn updated_outcome(
     updated: &UpdateOutcome,
     expiry: Option<ExpiryChange>,

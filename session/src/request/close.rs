@@ -90,14 +90,16 @@ impl ActiveSession {
             return None;
         }
         let encode_error = self.begin_close(status);
-        let mut attempts = (0..ID_ATTEMPTS).map(|_| self.start_saving(request));
-        let result = attempts.find_map(|saving| match saving {
-            Ok(Saving::Finished(outcome)) => outcome.map(Ok),
-            Ok(Saving::InFlight) => Some(Err(not_immediate().into())),
-            Err(error) => Some(Err(error)),
-        });
-        let result = result.unwrap_or(Err(SessionError::IdsTaken));
-        Some(self.finish_close(request, encode_error, result))
+        for _ in 0..ID_ATTEMPTS {
+            let result = match self.start_saving(request) {
+                Ok(Saving::Finished(None)) => continue,
+                Ok(Saving::Finished(Some(outcome))) => Ok(outcome),
+                Ok(Saving::InFlight) => Err(not_immediate().into()),
+                Err(error) => Err(error),
+            };
+            return Some(self.finish_close(request, encode_error, result));
+        }
+        Some(self.finish_close(request, encode_error, Err(SessionError::IdsTaken)))
     }
 
     /// Drops what a failed request must not store. Returns the error of a value that cannot be

@@ -206,10 +206,7 @@ impl ActiveSession {
     /// Whether every store call is answered when it is first polled.
     #[inline]
     pub(crate) fn is_immediate(&self) -> bool {
-        match &self.config.sessions {
-            Persistence::Store(store) => store.is_immediate(),
-            Persistence::Client(_) => true,
-        }
+        self.config.is_immediate
     }
 
     /// Whether it is the stored session with this key and record, also if its id was renewed

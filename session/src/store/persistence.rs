@@ -49,6 +49,14 @@ pub(crate) enum Persistence {
 }
 
 impl Persistence {
+    /// Whether every store call is answered when it is first polled.
+    pub(crate) fn is_immediate(&self) -> bool {
+        match self {
+            Self::Store(store) => store.is_immediate(),
+            Self::Client(_) => true,
+        }
+    }
+
     pub(crate) fn cookie_holds(&self) -> CookieHolds {
         match self {
             Self::Store(_) => CookieHolds::Id,
