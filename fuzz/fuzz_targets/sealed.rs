@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use actix_typed_session::{
     EncryptedStore, MemoryStore, StoreError, Timestamp,
-    store::{Grace, Number, OldIdReads, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome},
+    store::{
+        Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore as _, StoreKey,
+        UpdateOutcome,
+    },
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
@@ -164,7 +167,7 @@ impl Vault {
     ) {
         let opened: Option<Fields> =
             opened.iter().map(|(name, json)| Some((*name, json.clone()?))).collect();
-        match wait(store.load(key)) {
+        match wait(store.load(key, &LoadOptions::default())) {
             Ok(record) => assert_eq!(Some(fields(&record.expect("it is there"))), opened),
             Err(error) => {
                 assert_eq!(None, opened, "{error:?}");
@@ -176,7 +179,8 @@ impl Vault {
     }
 
     fn inside(&self, key: &StoreKey) -> Fields {
-        let record = wait(self.inside.load(key)).expect("memory does not fail");
+        let record =
+            wait(self.inside.load(key, &LoadOptions::default())).expect("memory does not fail");
         fields(&record.expect("it is there"))
     }
 
