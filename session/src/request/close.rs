@@ -85,7 +85,11 @@ impl ActiveSession {
         request: Option<&HttpRequest>,
         status: StatusCode,
     ) -> Option<ResponseEffects> {
-        let may_wait = self.turn.is_taken() || self.state.borrow().is_merged();
+        let may_wait = {
+            let state = self.state.borrow();
+            // An abandoned save that merges may be in flight in an immediate store, too.
+            self.turn.is_taken() || state.in_flight.is_some() || state.is_merged()
+        };
         if !self.is_immediate() || may_wait {
             return None;
         }
@@ -197,7 +201,7 @@ impl ActiveSession {
                 let mut state = self.state.borrow_mut();
                 let is_given_away = matches!(state.loaded, Loaded::GivenAway { .. });
                 if let (Ok(StoreOutcome::Updated(_)), true) = (&result, is_given_away) {
-                    // There is no copy that the changes are to be applied to.
+                    // The request keeps no copy, so there is nothing to update.
                     let outcome = state.finish_without_call(cookie, false);
                     return Ok(Saving::Finished(Some(outcome)));
                 }

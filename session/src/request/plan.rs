@@ -22,7 +22,8 @@ pub(crate) struct Plan {
     /// The one store call. `None`: there is nothing to do.
     pub(crate) call: Option<Call>,
     pub(crate) cookie: CookieAction,
-    /// The request changed something that this plan does not store, because the session ended meanwhile.
+    /// The request changed something that this plan does not store, because the session ended
+    /// meanwhile.
     pub(crate) loses_changes: bool,
 }
 

@@ -1,5 +1,5 @@
-//! A request reads what is stored, above it what is being saved, and above that what it changed. All of
-//! its extractors, and `Sessions`, read and write through the same layers.
+//! A request reads what is stored, above it what is being saved, and above that what it changed.
+//! All of its extractors, and `Sessions`, read and write through the same layers.
 
 use std::{cell::RefCell, collections::BTreeSet, future::Future, rc::Rc, time::Duration};
 
