@@ -17,7 +17,7 @@ async fn main() {
         "file" => run(&threads, FileStore::new(&place).expect("a folder")).await,
         "redis" => run(&threads, RedisStore::new(&place).expect("a URL")).await,
         "redis-cache" => {
-            let store = RedisStore::builder(&place).local_cache(64 << 20).build();
+            let store = RedisStore::builder(&place).local_cache_bytes(64 << 20).build();
             run(&threads, store.expect("a URL")).await
         }
         other => panic!("no store is called {other}"),

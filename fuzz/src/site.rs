@@ -217,7 +217,7 @@ impl Setting {
                 SessionMiddleware::builder(store)
             }
         };
-        let mut builder = builder.clock(Still).cookie_name(self.cookie).persistent(self.persistent);
+        let mut builder = builder.clock(Still).cookie_name(self.cookie).cookie_persistent(self.persistent);
         if self.is_signed {
             builder = builder.signing_keys(keys.to_vec());
         }

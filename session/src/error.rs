@@ -104,7 +104,7 @@ pub enum SessionError {
         "the CSRF token does not belong to this session; put `csrf_token()` into the form, \
          and let the client load the form again after its session id was renewed"
     )]
-    Csrf,
+    CsrfTokenMismatch,
 }
 
 impl ResponseError for SessionError {
@@ -113,7 +113,7 @@ impl ResponseError for SessionError {
             Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::ConflictingIds => StatusCode::BAD_REQUEST,
-            Self::Csrf => StatusCode::FORBIDDEN,
+            Self::CsrfTokenMismatch => StatusCode::FORBIDDEN,
             Self::TooManySessions { .. } => StatusCode::FORBIDDEN,
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
@@ -139,10 +139,10 @@ impl ResponseError for SessionError {
 pub enum StoreError {
     /// The store cannot be reached, is full, or did not answer in time. The client gets a 503.
     #[error("the session store is not available")]
-    Unavailable(#[source] Cause),
+    Unavailable(#[source] BoxError),
     /// The stored bytes of this session cannot be read; other sessions can. The client gets a 500.
     #[error("the stored session is damaged")]
-    Damaged(#[source] Cause),
+    Damaged(#[source] BoxError),
     /// The session would be larger than the store's limit. It stays as it was, and the client gets
     /// a 500.
     #[error(
@@ -170,23 +170,23 @@ pub enum StoreError {
     },
     /// The store failed through its own fault or its settings. The client gets a 500.
     #[error("the session store failed")]
-    Internal(#[source] Cause),
+    Internal(#[source] BoxError),
 }
 
 impl StoreError {
     /// An [`Unavailable`](Self::Unavailable) error: the store cannot be reached, is full, or did
     /// not answer in time.
-    pub fn unavailable(cause: impl Into<Cause>) -> Self {
+    pub fn unavailable(cause: impl Into<BoxError>) -> Self {
         Self::Unavailable(cause.into())
     }
 
     /// A [`Damaged`](Self::Damaged) error: the stored bytes are not a session.
-    pub fn damaged(cause: impl Into<Cause>) -> Self {
+    pub fn damaged(cause: impl Into<BoxError>) -> Self {
         Self::Damaged(cause.into())
     }
 
     /// An [`Internal`](Self::Internal) error: the store failed through its own fault.
-    pub fn internal(cause: impl Into<Cause>) -> Self {
+    pub fn internal(cause: impl Into<BoxError>) -> Self {
         Self::Internal(cause.into())
     }
 }
@@ -268,7 +268,7 @@ impl fmt::Display for ValueError {
 impl StdError for ValueError {}
 
 /// The error that made a store or a setting fail.
-pub type Cause = Box<dyn StdError + Send + Sync>;
+pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The settings of a middleware or a store are not valid, or contradict each other.
 #[derive(Debug, thiserror::Error)]
@@ -277,11 +277,11 @@ pub enum ConfigError {
     /// The URLs or settings of a [`RedisStore`](crate::RedisStore) are not valid.
     #[cfg(feature = "redis")]
     #[error("the settings of the Redis store do not work")]
-    Redis(#[source] Cause),
+    Redis(#[source] BoxError),
     /// The list of keys to seal with is empty.
     #[cfg(feature = "encryption")]
     #[error("sealing needs a key; give at least one, and put the one that seals first")]
-    NoSealingKey,
+    NoSealingKeys,
     /// The setting needs a store, but the sessions are sealed in the cookie.
     #[error(
         "`{0}` needs a store, but a `CookieStore` keeps sessions in the cookie, which is sealed; \
@@ -314,10 +314,10 @@ pub enum ConfigError {
     HostPrefix,
     /// Browsers refuse `SameSite=None` without `Secure` (RFC 6265bis, 5.7).
     #[error("`SameSite=None` needs `Secure`; set `cookie_secure(true)`")]
-    SameSiteNoneInsecure,
+    SameSiteNoneNeedsSecure,
     /// Browsers refuse `Partitioned` without `Secure` (CHIPS).
     #[error("`Partitioned` needs `Secure`; set `cookie_secure(true)`")]
-    PartitionedInsecure,
+    PartitionedNeedsSecure,
     /// The list of keys to sign with is empty.
     #[error("`signing_keys` has no key; give at least one, or leave the setting out")]
     NoSigningKeys,
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(status(SessionError::NoMiddleware), 500);
         assert_eq!(status(SessionError::Gone), 409);
         assert_eq!(status(SessionError::ConflictingIds), 400);
-        assert_eq!(status(SessionError::Csrf), 403);
+        assert_eq!(status(SessionError::CsrfTokenMismatch), 403);
     }
 
     #[test]
@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn a_session_id_error_says_what_an_id_is() {
         assert_eq!(
-            crate::id::InvalidSessionId.to_string(),
+            crate::id::SessionIdError.to_string(),
             "a session id has 22 to 128 characters, each a letter, a digit, `-`, `.`, `_` or `~`"
         );
     }

@@ -98,10 +98,10 @@ impl SessionId {
     /// let id = SessionId::new(format!("eu1.{}", SessionId::random().as_str()))?;
     /// assert!(id.as_str().starts_with("eu1."));
     /// assert!(SessionId::new("too short").is_err());
-    /// # Ok::<(), actix_typed_session::InvalidSessionId>(())
+    /// # Ok::<(), actix_typed_session::SessionIdError>(())
     /// ```
-    pub fn new(text: impl Into<String>) -> Result<Self, InvalidSessionId> {
-        Self::parse(text.into().as_bytes()).ok_or(InvalidSessionId)
+    pub fn new(text: impl Into<String>) -> Result<Self, SessionIdError> {
+        Self::parse(text.into().as_bytes()).ok_or(SessionIdError)
     }
 
     /// Reads an id that a client sent.
@@ -143,10 +143,10 @@ fn are_unreserved(bytes: &[u8; 16]) -> bool {
 }
 
 impl FromStr for SessionId {
-    type Err = InvalidSessionId;
+    type Err = SessionIdError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSessionId> {
-        Self::parse(text.as_bytes()).ok_or(InvalidSessionId)
+    fn from_str(text: &str) -> Result<Self, SessionIdError> {
+        Self::parse(text.as_bytes()).ok_or(SessionIdError)
     }
 }
 
@@ -164,7 +164,7 @@ impl fmt::Debug for SessionId {
     max = SessionId::MAX_LEN
 )]
 #[non_exhaustive]
-pub struct InvalidSessionId;
+pub struct SessionIdError;
 
 /// The key under which a store keeps a session: the SHA-256 of the session's id.
 ///
@@ -178,7 +178,7 @@ pub struct InvalidSessionId;
 /// let id = SessionId::random();
 /// let key = StoreKey::from(&id);
 /// assert_eq!(key.to_hex().len(), 64);
-/// assert_eq!(StoreKey::from_hex(&key.to_hex()), Some(key));
+/// assert_eq!(StoreKey::from_hex(&key.to_hex()), Ok(key));
 /// assert_eq!(format!("{key:?}"), "StoreKey(…)");
 /// ```
 // Keys need no comparison in constant time: an attacker who guesses an id cannot choose which bits
@@ -207,8 +207,16 @@ impl StoreKey {
             .collect()
     }
 
-    /// Reads the text that [`to_hex`](Self::to_hex) wrote; `None` for any other text.
-    pub fn from_hex(text: &str) -> Option<Self> {
+    /// Reads the text that [`to_hex`](Self::to_hex) wrote.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not 64 lower-case hexadecimal digits.
+    pub fn from_hex(text: &str) -> Result<Self, StoreKeyError> {
+        Self::parse(text).ok_or(StoreKeyError)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),
             b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -222,6 +230,12 @@ impl StoreKey {
         Some(Self(bytes))
     }
 }
+
+/// The text is not a [`StoreKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a store key is 64 lower-case hexadecimal digits")]
+#[non_exhaustive]
+pub struct StoreKeyError;
 
 impl From<&SessionId> for StoreKey {
     #[inline]
@@ -341,7 +355,7 @@ mod tests {
     #[test]
     fn hex_that_is_not_a_key_is_none() {
         for bad in [String::new(), "0".repeat(63), "0".repeat(65), "G".repeat(64), "A".repeat(64)] {
-            assert_eq!(StoreKey::from_hex(&bad), None, "{bad}");
+            assert_eq!(StoreKey::from_hex(&bad), Err(StoreKeyError), "{bad}");
         }
     }
 }

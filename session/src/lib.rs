@@ -94,12 +94,12 @@ pub use store::{RedisStore, RedisStoreBuilder};
 pub use time::FakeClock;
 pub use {
     config::OnOutage,
-    crypto::{InvalidKey, Key},
-    error::{Cause, ConfigError, SessionError, StoreError, ValueError},
+    crypto::{Key, KeyError},
+    error::{BoxError, ConfigError, SessionError, StoreError, ValueError},
     fields::Union,
-    id::{InvalidSessionId, SessionId},
+    id::{SessionId, SessionIdError},
     middleware::{SessionMiddleware, SessionMiddlewareBuilder},
-    record::{Counter, InvalidPublicId, PublicId},
+    record::{Counter, PublicId, PublicIdError},
     request::{SessionHandle, Status},
     sessions::{IndexKey, OverLimit, SessionPage, Sessions, StoredSession},
     store::{Backend, MemoryStore, MemoryStoreBuilder},

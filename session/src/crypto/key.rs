@@ -33,7 +33,7 @@ use super::{random::random_bytes, secret::Secret};
 /// let key = Key::from_base64(&text)?;
 /// assert_eq!(key.to_base64(), text);
 /// assert_eq!(format!("{key:?}"), "Key(…)");
-/// # Ok::<(), actix_typed_session::InvalidKey>(())
+/// # Ok::<(), actix_typed_session::KeyError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(Secret<[u8; 32]>);
@@ -57,10 +57,10 @@ impl Key {
     ///
     /// # Errors
     /// The text is not the base64 of 32 bytes.
-    pub fn from_base64(text: &str) -> Result<Self, InvalidKey> {
+    pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         let text = text.trim().trim_end_matches('=');
         let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
-        bytes.ok().and_then(|bytes| bytes.try_into().ok()).map(Self::from_bytes).ok_or(InvalidKey)
+        bytes.ok().and_then(|bytes| bytes.try_into().ok()).map(Self::from_bytes).ok_or(KeyError)
     }
 
     /// The key as 43 characters of base64url. Keep it out of logs and repositories.
@@ -78,10 +78,10 @@ impl Key {
 }
 
 impl FromStr for Key {
-    type Err = InvalidKey;
+    type Err = KeyError;
 
     /// As [`from_base64`](Self::from_base64).
-    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+    fn from_str(text: &str) -> Result<Self, KeyError> {
         Self::from_base64(text)
     }
 }
@@ -96,7 +96,7 @@ impl fmt::Debug for Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the text is not the base64 of 32 bytes; `Key::generate().to_base64()` makes a key")]
 #[non_exhaustive]
-pub struct InvalidKey;
+pub struct KeyError;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ mod random;
 mod sealing;
 mod secret;
 
-pub use key::{InvalidKey, Key};
+pub use key::{Key, KeyError};
 #[cfg(feature = "encryption")]
 pub(crate) use sealing::{Keyring, Unopened};
 pub(crate) use {random::random_bytes, secret::Secret};

@@ -47,7 +47,7 @@ impl Keyring {
         purpose: &str,
     ) -> Result<Self, ConfigError> {
         let mut keys = keys.into_iter().map(|key| SealingKey::new(&key, purpose));
-        let first = keys.next().ok_or(ConfigError::NoSealingKey)?;
+        let first = keys.next().ok_or(ConfigError::NoSealingKeys)?;
         Ok(Self { first, others: keys.collect() })
     }
 
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_keyring_without_keys_is_refused() {
-        assert!(matches!(Keyring::new([], "test"), Err(ConfigError::NoSealingKey)));
+        assert!(matches!(Keyring::new([], "test"), Err(ConfigError::NoSealingKeys)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl SessionMiddleware {
 /// let sessions = SessionMiddleware::builder(MemoryStore::new())
 ///     .max_age(Duration::from_secs(30 * 60))
 ///     .cookie_name("__Host-shop")
-///     .same_site(SameSite::Strict)
+///     .cookie_same_site(SameSite::Strict)
 ///     .build()?;
 /// # Ok::<(), actix_typed_session::ConfigError>(())
 /// ```
@@ -353,9 +353,9 @@ impl SessionMiddlewareBuilder {
     /// Sets when the browser sends the cookie with requests that come from other sites (RFC
     /// 6265bis, 5.6.7; OWASP ASVS 5.0, 3.3.2). Defaults to [`SameSite::Lax`].
     ///
-    /// Example: with `.same_site(SameSite::Strict)` a visitor who follows a link from another site
+    /// Example: with `.cookie_same_site(SameSite::Strict)` a visitor who follows a link from another site
     /// arrives without a session.
-    pub fn same_site(mut self, same_site: SameSite) -> Self {
+    pub fn cookie_same_site(mut self, same_site: SameSite) -> Self {
         self.cookie.same_site = same_site;
         self
     }
@@ -363,9 +363,9 @@ impl SessionMiddlewareBuilder {
     /// Sets whether the browser hides the cookie from scripts (RFC 6265bis, 4.1.2.6; OWASP ASVS
     /// 5.0, 3.3.4). Defaults to `true`.
     ///
-    /// Example: `.http_only(false)`, if the page's own script must read the cookie. A script that
+    /// Example: `.cookie_http_only(false)`, if the page's own script must read the cookie. A script that
     /// an attacker injects can read it too.
-    pub fn http_only(mut self, http_only: bool) -> Self {
+    pub fn cookie_http_only(mut self, http_only: bool) -> Self {
         self.cookie.http_only = http_only;
         self
     }
@@ -380,12 +380,12 @@ impl SessionMiddlewareBuilder {
     /// use actix_typed_session::{MemoryStore, SameSite, SessionMiddleware};
     ///
     /// let sessions = SessionMiddleware::builder(MemoryStore::new())
-    ///     .same_site(SameSite::None)
-    ///     .partitioned(true)
+    ///     .cookie_same_site(SameSite::None)
+    ///     .cookie_partitioned(true)
     ///     .build()?;
     /// # Ok::<(), actix_typed_session::ConfigError>(())
     /// ```
-    pub fn partitioned(mut self, partitioned: bool) -> Self {
+    pub fn cookie_partitioned(mut self, partitioned: bool) -> Self {
         self.cookie.partitioned = partitioned;
         self
     }
@@ -396,8 +396,8 @@ impl SessionMiddlewareBuilder {
     /// A persistent cookie has a `Max-Age` that ends with the session. A session can
     /// [decide for itself](crate::SessionHandle::set_persistent), for a "remember me" checkbox.
     ///
-    /// Example: with `.persistent(true)` visitors stay logged in when they close the browser.
-    pub fn persistent(mut self, persistent: bool) -> Self {
+    /// Example: with `.cookie_persistent(true)` visitors stay logged in when they close the browser.
+    pub fn cookie_persistent(mut self, persistent: bool) -> Self {
         self.config.rules.persistent = persistent;
         self
     }
@@ -537,19 +537,20 @@ mod tests {
     fn a_cookie_that_browsers_refuse_is_refused() {
         assert!(builder().cookie_domain("example.com").build().is_err());
         assert!(builder().cookie_domain("example.com").cookie_name("sid").build().is_ok());
-        assert!(builder().same_site(SameSite::None).cookie_secure(false).build().is_err());
+        assert!(builder().cookie_same_site(SameSite::None).cookie_secure(false).build().is_err());
     }
 
     #[test]
     fn a_cookie_that_browsers_refuse_without_tls_is_refused() {
         for secure in [builder().cookie_secure_auto(), builder().cookie_secure(false)] {
-            assert!(secure.same_site(SameSite::None).build().is_err());
+            assert!(secure.cookie_same_site(SameSite::None).build().is_err());
         }
-        assert!(builder().partitioned(true).cookie_secure_auto().build().is_err());
+        assert!(builder().cookie_partitioned(true).cookie_secure_auto().build().is_err());
         assert!(builder().cookie_name("__Host-").cookie_secure_auto().build().is_err());
         assert!(builder().cookie_domain("example.com").cookie_secure_auto().build().is_err());
         assert!(builder().cookie_secure_auto().build().is_ok());
-        let back = builder().cookie_secure_auto().cookie_secure(true).same_site(SameSite::None);
+        let back =
+            builder().cookie_secure_auto().cookie_secure(true).cookie_same_site(SameSite::None);
         assert!(back.build().is_ok());
     }
 

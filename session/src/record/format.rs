@@ -176,8 +176,7 @@ impl StoredIndex {
 
 impl StoredRetired {
     fn into_retired(self) -> Result<Retired, serde_json::Error> {
-        let not_a_key = || serde_json::Error::custom("the successor is not a store key");
-        let parse = |hex: String| StoreKey::from_hex(&hex).ok_or_else(not_a_key);
+        let parse = |hex: String| StoreKey::from_hex(&hex).map_err(serde_json::Error::custom);
         Ok(Retired { successor: self.successor.map(parse).transpose()? })
     }
 }

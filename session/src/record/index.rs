@@ -99,18 +99,18 @@ impl fmt::Debug for PublicId {
 }
 
 impl FromStr for PublicId {
-    type Err = InvalidPublicId;
+    type Err = PublicIdError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPublicId> {
+    fn from_str(text: &str) -> Result<Self, PublicIdError> {
         let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if text.len() != 28 || !text.bytes().all(|byte| digit(&byte)) {
-            return Err(InvalidPublicId);
+            return Err(PublicIdError);
         }
         let (until, random) = text.split_at(12);
-        let number = |digits| u64::from_str_radix(digits, 16).map_err(|_| InvalidPublicId);
+        let number = |digits| u64::from_str_radix(digits, 16).map_err(|_| PublicIdError);
         let until = Timestamp::from_unix_ms(number(until)?);
         if until > LAST {
-            return Err(InvalidPublicId);
+            return Err(PublicIdError);
         }
         Ok(Self { until, random: number(random)? })
     }
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for PublicId {
      which has 28 characters, each of `0` to `9` or `a` to `f`"
 )]
 #[non_exhaustive]
-pub struct InvalidPublicId;
+pub struct PublicIdError;
 
 /// The public id of a session and the names of its indexed fields. It is stored with the session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -214,7 +214,7 @@ mod tests {
         let late = "f".repeat(28);
         let plus = good.replacen('0', "+", 1);
         for bad in ["", "0", &good[1..], &long, &upper, &accents, &late, &plus] {
-            assert_eq!(bad.parse::<PublicId>(), Err(InvalidPublicId), "{bad}");
+            assert_eq!(bad.parse::<PublicId>(), Err(PublicIdError), "{bad}");
         }
     }
 

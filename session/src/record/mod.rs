@@ -12,7 +12,7 @@ pub(crate) use record::{FieldMap, Retired};
 pub use {
     field_name::FieldName,
     format::RecordError,
-    index::{Index, InvalidPublicId, PublicId},
+    index::{Index, PublicId, PublicIdError},
     number::{Counter, Number},
     patch::{Change, ExpiryChange, Patch, PatchError},
     record::{Grace, OldIdReads, Record},

@@ -67,7 +67,7 @@ impl Record {
 
     /// Marks the record as a part of the session. A store does that if
     /// [`load`](crate::store::SessionStore::load) left out fields that were not asked for.
-    pub fn into_part(self) -> Self {
+    pub fn into_partial(self) -> Self {
         Self { is_whole: false, ..self }
     }
 

@@ -260,7 +260,7 @@ impl SessionHandle {
     /// Checks that a form comes from a page of this session. Call it before you change anything.
     ///
     /// # Errors
-    /// [`SessionError::Csrf`], which the client gets as a 403, if the text is not a
+    /// [`SessionError::CsrfTokenMismatch`], which the client gets as a 403, if the text is not a
     /// [`csrf_token`](Self::csrf_token) for the id that the client has sent. The token is of
     /// another session, it was made before the id was renewed, or the client has no session.
     pub fn verify_csrf(&self, token: &str) -> Result<(), SessionError> {
@@ -268,7 +268,7 @@ impl SessionHandle {
         let is_live = matches!(active.state.borrow().loaded, Loaded::Live { .. });
         match active.ids.first() {
             Some(id) if is_live && csrf::is_of(token, id) => Ok(()),
-            _ => Err(SessionError::Csrf),
+            _ => Err(SessionError::CsrfTokenMismatch),
         }
     }
 
@@ -305,7 +305,7 @@ impl SessionHandle {
     }
 
     /// Whether the session's cookie outlives the browser. Defaults to the middleware's
-    /// [`persistent`](crate::SessionMiddlewareBuilder::persistent).
+    /// [`cookie_persistent`](crate::SessionMiddlewareBuilder::cookie_persistent).
     pub fn is_persistent(&self) -> bool {
         let limits = self.active().state.borrow().limits();
         limits.persistent.unwrap_or(self.active().config.rules.persistent)

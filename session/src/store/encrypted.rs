@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     crypto::{Key, Keyring, Unopened},
-    error::{Cause, ConfigError, StoreError},
+    error::{BoxError, ConfigError, StoreError},
     id::StoreKey,
     record::{Change, Grace, Patch, PatchError, Record},
     time::Timestamp,
@@ -359,7 +359,7 @@ impl<S: SessionStore> EncryptedStore<S> {
         name: &str,
         json: &Arc<RawValue>,
     ) -> Result<Arc<RawValue>, StoreError> {
-        let unopened = |cause: Cause| FieldOpenError { field: name.to_owned(), cause };
+        let unopened = |cause: BoxError| FieldOpenError { field: name.to_owned(), cause };
         let text = json.get().strip_prefix(SEALED).and_then(|text| text.strip_suffix('"'));
         let Some(text) = text else {
             return match self.plain_values {
@@ -399,5 +399,5 @@ fn context(key: &StoreKey, name: &str) -> Vec<u8> {
 struct FieldOpenError {
     field: String,
     #[source]
-    cause: Cause,
+    cause: BoxError,
 }

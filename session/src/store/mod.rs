@@ -24,7 +24,7 @@ mod sweeper;
 
 #[doc(inline)]
 pub use crate::{
-    id::StoreKey,
+    id::{StoreKey, StoreKeyError},
     record::{
         Change, ExpiryChange, FieldName, Grace, Index, Number, OldIdReads, Patch, PatchError,
         Record, RecordError,

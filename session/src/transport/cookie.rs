@@ -71,10 +71,10 @@ impl CookieSettings {
         }
         if !self.secure {
             if self.same_site == SameSite::None {
-                return Err(ConfigError::SameSiteNoneInsecure);
+                return Err(ConfigError::SameSiteNoneNeedsSecure);
             }
             if self.partitioned {
-                return Err(ConfigError::PartitionedInsecure);
+                return Err(ConfigError::PartitionedNeedsSecure);
             }
             // Browsers refuse cookies with a prefix but without `Secure`.
             self.name = bare_name(&self.name).to_owned();

@@ -45,7 +45,7 @@ pub(crate) fn serve(store: &str, place: &str) {
         }
         "redis" => {
             let store = RedisStore::builder(place).connect_timeout(Duration::from_millis(500));
-            let store = store.answer_timeout(Duration::from_millis(500)).build();
+            let store = store.response_timeout(Duration::from_millis(500)).build();
             run(store.expect("a good URL"), || 0);
         }
         other => panic!("no store is called {other}"),

@@ -147,7 +147,8 @@ async fn a_persistent_cookie_that_lives_on_at_each_request_costs_a_second_round_
 async fn assert_each_read_costs(calls: &str, is_persistent: bool) {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
-    let mut browser = site(store, |it| it.touch_interval(Duration::ZERO).persistent(is_persistent));
+    let mut browser =
+        site(store, |it| it.touch_interval(Duration::ZERO).cookie_persistent(is_persistent));
     warm_up(&browser).await;
     redis.command(&["FLUSHALL"]);
     browser.act("name=x").await;

@@ -141,7 +141,7 @@ impl Harness for Caching {
 
     async fn open(&self) -> AtHand {
         let number = STORES.fetch_add(1, Ordering::SeqCst);
-        let store = self.0.builder().prefix(format!("{number}:")).local_cache(64 << 20);
+        let store = self.0.builder().prefix(format!("{number}:")).local_cache_bytes(64 << 20);
         AtHand(store.build().expect("a good URL"))
     }
 

@@ -27,7 +27,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const BYTES: usize = 4 << 20;
 
 fn caching(url: &str, staleness: Duration) -> RedisStore {
-    let store = RedisStore::builder(url).local_cache(BYTES).local_cache_staleness(staleness);
+    let store = RedisStore::builder(url).local_cache_bytes(BYTES).local_cache_staleness(staleness);
     store.build().expect("a good URL")
 }
 
@@ -168,7 +168,7 @@ async fn what_this_process_ends_is_not_at_hand_and_neither_is_what_it_was_renewe
     let redis = RedisServer::start(Server::Redis);
     let cluster = ClusterSetup::start(Server::Redis);
     let urls = cluster.urls();
-    let clustered = RedisStore::cluster(urls.iter().map(String::as_str)).local_cache(BYTES);
+    let clustered = RedisStore::cluster(urls.iter().map(String::as_str)).local_cache_bytes(BYTES);
     let clustered = clustered.local_cache_staleness(LONG).build().expect("good URLs");
     for store in [caching(&redis.url(), LONG), clustered] {
         begin(&store, &key(0)).await;
@@ -332,7 +332,8 @@ async fn who_reads_sends_no_more_than_the_proofs_and_who_does_not_sends_nothing(
 #[tokio::test]
 async fn the_memory_is_bounded_and_the_least_recently_used_go_first() {
     let redis = RedisServer::start(Server::Redis);
-    let store = RedisStore::builder(&redis.url()).local_cache(BYTES).local_cache_staleness(LONG);
+    let store =
+        RedisStore::builder(&redis.url()).local_cache_bytes(BYTES).local_cache_staleness(LONG);
     let store = store.build().expect("a good URL");
     // Each takes about 20 KiB, so that two hundred fit.
     for n in 0..400 {
@@ -347,7 +348,7 @@ async fn the_memory_is_bounded_and_the_least_recently_used_go_first() {
     assert!(store.load_cached(&key(0)).is_none());
     // A session that would evict all others is not kept.
     let small =
-        RedisStore::builder(&redis.url()).local_cache(256 << 10).build().expect("a good URL");
+        RedisStore::builder(&redis.url()).local_cache_bytes(256 << 10).build().expect("a good URL");
     small.load(&key(0), &LoadOptions::default()).await.expect("an answer");
     assert!(small.load_cached(&key(0)).is_none());
 }

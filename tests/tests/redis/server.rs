@@ -57,7 +57,7 @@ fn build(builder: RedisStoreBuilder) -> RedisStore {
 async fn a_slow_request_that_has_extended_the_session_never_overwrites_the_new_cookie() {
     let each_time = Duration::from_millis(1);
     let site = concurrency::site(stores::redis())
-        .settings(|it| it.persistent(true).touch_interval(each_time))
+        .settings(|it| it.cookie_persistent(true).touch_interval(each_time))
         .start();
     for renewal in ["renew", "name=x,renew", "regenerate,name=x", "destroy"] {
         let browser = site.visitor("name=ann").await;
@@ -388,7 +388,7 @@ async fn a_renewal_that_is_cut_in_two_loses_nothing_and_revives_nothing() {
     let urls = cluster.urls();
     let limits = Duration::from_millis(700);
     let store = RedisStore::cluster(urls.iter().map(String::as_str));
-    let store = build(store.connect_timeout(limits).answer_timeout(limits));
+    let store = build(store.connect_timeout(limits).response_timeout(limits));
     let (old, new) = loop {
         let (old, new) = (key(), key());
         for key in [&old, &new] {

@@ -238,10 +238,10 @@ async fn the_cookie_says_what_the_settings_say() {
             .cookie_name("sid")
             .cookie_path("/do")
             .cookie_domain("example.com")
-            .same_site(SameSite::None)
-            .http_only(false)
-            .partitioned(true)
-            .persistent(true)
+            .cookie_same_site(SameSite::None)
+            .cookie_http_only(false)
+            .cookie_partitioned(true)
+            .cookie_persistent(true)
             .max_age(HOUR)
     });
     let response = site.client().act("view").await;
@@ -259,7 +259,8 @@ async fn the_cookie_says_what_the_settings_say() {
     }
     assert!(!cookie.contains("HttpOnly"), "{cookie}");
 
-    let site = Site::with(|builder| builder.cookie_secure(false).same_site(SameSite::Strict));
+    let site =
+        Site::with(|builder| builder.cookie_secure(false).cookie_same_site(SameSite::Strict));
     let response = site.client().act("view").await;
     let cookie = response.set_cookie().expect("a new session");
     assert!(cookie.starts_with("session=") && cookie.contains("SameSite=Strict"), "{cookie}");
@@ -368,7 +369,7 @@ async fn a_touch_that_is_asked_for_is_made_at_once() {
 
 #[actix_web::test]
 async fn a_persistent_cookie_and_the_store_are_extended_together() {
-    let site = Site::with(|builder| builder.max_age(HOUR).persistent(true));
+    let site = Site::with(|builder| builder.max_age(HOUR).cookie_persistent(true));
     let mut browser = site.client();
     browser.act("view").await;
     site.clock().advance(Duration::from_secs(59));

@@ -250,7 +250,7 @@ async fn an_api_client_is_told_its_new_id_and_that_it_has_none_any_more() {
 
 #[actix_web::test]
 async fn an_api_client_keeps_its_id_until_it_expires() {
-    let site = Site::with(|builder| builder.bearer().max_age(HOUR).persistent(true));
+    let site = Site::with(|builder| builder.bearer().max_age(HOUR).cookie_persistent(true));
     let mut api = ApiClient::bearer(site.address);
     api.act("name=bot").await;
     site.clock().advance(HOUR / 2);

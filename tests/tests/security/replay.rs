@@ -436,7 +436,7 @@ macro_rules! on_each {
                     let prefix = prefix();
                     $claim(FakeClock::new(SystemClock.now()), Kind::ServerWithALocalCache, || {
                         let store = RedisStore::builder(&redis_url()).prefix(prefix.clone());
-                        let store = store.local_cache(4 << 20).local_cache_staleness(STALENESS);
+                        let store = store.local_cache_bytes(4 << 20).local_cache_staleness(STALENESS);
                         store.build().expect("a good URL")
                     })
                     .await;

@@ -359,7 +359,7 @@ async fn what_was_there_before_a_change_that_is_too_large_is_still_there() {
 
 #[actix_web::test]
 async fn a_session_that_just_fits_still_fits_when_it_is_extended() {
-    let site = with(&[KEY], |builder| builder.persistent(true));
+    let site = with(&[KEY], |builder| builder.cookie_persistent(true));
     let mut browser = site.visitor("name=ann").await;
     let most = (2_800..3_000).rev().map(|bytes| format!("/fill/{bytes}"));
     for path in most {

@@ -86,7 +86,7 @@ impl Broken {
         };
         Ok(Some(match self.flaw {
             F::LoadFieldsForgetsOne => {
-                part(fields.split_first().map_or(&[], |(_, rest)| rest)).into_part()
+                part(fields.split_first().map_or(&[], |(_, rest)| rest)).into_partial()
             }
             F::LoadFieldsSaysThatAPartIsWhole => part(fields),
             _ => whole,

@@ -12,7 +12,7 @@ use super::{
     session_path::SessionPath,
 };
 use crate::{
-    error::{Cause, Chain, StoreError},
+    error::{BoxError, Chain, StoreError},
     id::StoreKey,
 };
 
@@ -34,7 +34,7 @@ impl DamagedFiles {
 
     /// Moves a damaged file to the folder `damaged`. Returns the error to report; `None` if it was
     /// reported before. The caller has the lock of the subfolder.
-    pub(super) fn set_aside(&self, path: &SessionPath, cause: Cause) -> Option<StoreError> {
+    pub(super) fn set_aside(&self, path: &SessionPath, cause: BoxError) -> Option<StoreError> {
         match self.move_aside(path) {
             Ok(kept) => {
                 let folder = path.subfolder.clone();
@@ -60,8 +60,8 @@ impl DamagedFiles {
     pub(super) fn leave_in_place(
         &self,
         path: &SessionPath,
-        cause: Cause,
-        why: Cause,
+        cause: BoxError,
+        why: BoxError,
     ) -> Option<StoreError> {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() >= MOST_REPORTED {
@@ -80,8 +80,8 @@ impl DamagedFiles {
 struct DamagedFileError {
     folder: PathBuf,
     /// Where the file is now, or why it could not be moved.
-    kept: Result<PathBuf, Cause>,
-    cause: Cause,
+    kept: Result<PathBuf, BoxError>,
+    cause: BoxError,
 }
 
 impl fmt::Display for DamagedFileError {

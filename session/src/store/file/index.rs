@@ -57,7 +57,7 @@ fn file_name((id, key): IndexEntry) -> String {
 
 fn parse(name: &str) -> Option<IndexEntry> {
     let (id, key) = name.split_once('-')?;
-    Some((id.parse().ok()?, StoreKey::from_hex(key)?))
+    Some((id.parse().ok()?, StoreKey::from_hex(key).ok()?))
 }
 
 /// The folder of the index.

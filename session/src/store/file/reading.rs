@@ -11,7 +11,7 @@ use super::{
     session_path::SessionPath,
 };
 use crate::{
-    error::{Cause, StoreError},
+    error::{BoxError, StoreError},
     record::{Record, RecordError},
     time::Timestamp,
 };
@@ -24,7 +24,7 @@ pub(super) enum SessionFile {
     /// A session, which may have expired.
     Session(Record),
     /// Not a valid session, and a later read finds the same.
-    Damaged(Cause),
+    Damaged(BoxError),
 }
 
 /// Reads a session's file of up to `limit` bytes.

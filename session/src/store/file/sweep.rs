@@ -75,7 +75,7 @@ impl SessionFolder {
                 // Its writer would have the lock. We have the lock, so it was left behind.
                 let _lock = self.lock(&subfolder)?;
                 let _ = fs::remove_file(entry.path());
-            } else if let Some(key) = StoreKey::from_hex(&format!("{name}{file_name}"))
+            } else if let Ok(key) = StoreKey::from_hex(&format!("{name}{file_name}"))
                 && may_have_expired(&entry, now)
             {
                 deleted += u64::from(self.delete_if_expired(&key, now)?);

@@ -86,7 +86,7 @@ impl RedisStore {
 /// let store = RedisStore::cluster(nodes)
 ///     .credentials("sessions", "secret")
 ///     .prefix("shop:")
-///     .answer_timeout(Duration::from_millis(500))
+///     .response_timeout(Duration::from_millis(500))
 ///     .build()?;
 /// # Ok::<(), actix_typed_session::ConfigError>(())
 /// ```
@@ -132,7 +132,7 @@ impl RedisStoreBuilder {
     /// Keeps copies of recently read sessions in this process's memory, up to this many bytes, and
     /// answers requests from them.
     ///
-    /// For example, `local_cache(64 << 20)` keeps up to 64 MiB. Defaults to no copies.
+    /// For example, `local_cache_bytes(64 << 20)` keeps up to 64 MiB. Defaults to no copies.
     ///
     /// The server keeps the copies current: it reports to this process when one of the sessions
     /// changes (client-side caching of Redis and Valkey, over RESP3). A change that this process
@@ -144,12 +144,12 @@ impl RedisStoreBuilder {
     /// Writes always go to the server, and so do [`save`](crate::SessionHandle::save) and
     /// [`reload`](crate::SessionHandle::reload). When a connection is lost, the copies that were
     /// read over it are dropped.
-    pub fn local_cache(mut self, bytes: usize) -> Self {
+    pub fn local_cache_bytes(mut self, bytes: usize) -> Self {
         self.cached_bytes = Some(bytes);
         self
     }
 
-    /// Limits how old an answer from the [`local_cache`](Self::local_cache) may be.
+    /// Limits how old an answer from the [`local_cache_bytes`](Self::local_cache_bytes) may be.
     ///
     /// For example, `local_cache_staleness(Duration::from_millis(100))`. Defaults to 500 ms.
     ///
@@ -183,9 +183,9 @@ impl RedisStoreBuilder {
 
     /// Limits how long a request waits for the answer to a command.
     ///
-    /// For example, `answer_timeout(Duration::from_millis(500))`. Defaults to 1 second. Zero is an
+    /// For example, `response_timeout(Duration::from_millis(500))`. Defaults to 1 second. Zero is an
     /// error of [`build`](Self::build).
-    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.answer = timeout;
         self
     }
@@ -240,7 +240,7 @@ impl RedisStoreBuilder {
     fn check_durations(&self) -> Result<(), ConfigError> {
         for (name, limit) in [
             ("connect_timeout", self.timeouts.connect),
-            ("answer_timeout", self.timeouts.answer),
+            ("response_timeout", self.timeouts.answer),
             ("local_cache_staleness", self.staleness),
         ] {
             if limit.is_zero() {

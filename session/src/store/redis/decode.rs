@@ -53,7 +53,7 @@ pub(super) fn parse_part(values: Reply, wanted: &[&str]) -> Result<Option<Record
             _ => return Err(unexpected()),
         }
     }
-    decoder.finish().map(|record| Some(record.into_part()))
+    decoder.finish().map(|record| Some(record.into_partial()))
 }
 
 /// What a script that changes a session did.

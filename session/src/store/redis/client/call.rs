@@ -5,7 +5,7 @@ use super::{
     connection_state::ReplyError,
     resp::{Command, ErrorReply, Reply},
 };
-use crate::error::Cause;
+use crate::error::BoxError;
 
 /// Whether a command may be sent again after its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) enum CallError {
     /// The server replied with an error and changed nothing.
     Refused(ErrorReply),
     /// Connecting to the server failed.
-    Unreachable(Cause),
+    Unreachable(BoxError),
     /// The connection was lost, or the reply took too long.
     NoReply(ReplyError),
 }

@@ -11,7 +11,7 @@ use super::{
     driver::{ByteStream, PushHandler},
     resp::{Command, ErrorReply, Reply},
 };
-use crate::error::Cause;
+use crate::error::BoxError;
 
 #[cfg(not(feature = "redis-tls"))]
 use super::no_tls::NoTls as Tls;
@@ -35,7 +35,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// What is wrong with the URL. The message does not quote it, because it may hold a password.
-    pub(crate) fn parse(url: &str) -> Result<Self, Cause> {
+    pub(crate) fn parse(url: &str) -> Result<Self, BoxError> {
         let url = Url::parse(url)?;
         let is_tls = matches!(url.scheme(), "rediss" | "valkeys");
         let address = match url.scheme() {
@@ -66,7 +66,7 @@ impl Endpoint {
     pub(crate) fn with_root_certificate(
         mut self,
         root_certificate: Option<&[u8]>,
-    ) -> Result<Self, Cause> {
+    ) -> Result<Self, BoxError> {
         if self.tls.is_some() && root_certificate.is_some() {
             self.tls = Some(Tls::new(root_certificate)?);
         }
@@ -211,7 +211,7 @@ fn accepted(reply: Reply) -> Result<Reply, ErrorReply> {
     }
 }
 
-fn percent_decoded(text: &str) -> Result<String, Cause> {
+fn percent_decoded(text: &str) -> Result<String, BoxError> {
     let text = percent_encoding::percent_decode_str(text).decode_utf8();
     Ok(text.map_err(|_| "the URL is not UTF-8")?.into_owned())
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::driver::ByteStream;
-use crate::error::Cause;
+use crate::error::BoxError;
 
 /// How to encrypt connections to a server.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub(super) struct Tls(Arc<ClientConfig>);
 impl Tls {
     /// TLS with the cryptography that the application has installed, or ring. The server's
     /// certificate is checked against this authority (PEM), or against those of the system.
-    pub(super) fn new(root_certificate: Option<&[u8]>) -> Result<Self, Cause> {
+    pub(super) fn new(root_certificate: Option<&[u8]>) -> Result<Self, BoxError> {
         let mut roots = RootCertStore::empty();
         match root_certificate {
             Some(pem) => {
