@@ -120,8 +120,8 @@ use proc_macro::TokenStream;
 ///   readable under the old id. Off by default.
 /// - **`index`** lets `Sessions` list and end the sessions with a value of this field. At most four
 ///   fields of a struct can be indexed, none of them with `merge = "add"` or `ttl`. Off by default.
-/// - **`lenient`** resets this field alone if its stored value does not decode, even in a `strict`
-///   struct. Off by default.
+/// - **`lenient`** resets this field alone if its stored value does not decode, even if it is a
+///   `privilege` or the struct is `strict`. Off by default.
 /// - **`ttl = "15m"`** ends a value this long after it was written, while the session goes on. See
 ///   [below](#values-that-end). By default a value ends with the session.
 ///
@@ -149,7 +149,7 @@ use proc_macro::TokenStream;
 /// struct Visitor {
 ///     /// Absent from the store while it is `Light`. A theme that this release does not have
 ///     /// reads as `Light`, too.
-///     #[session(default = Theme::Light, lenient)]
+///     #[session(default = Theme::Light)]
 ///     theme: Theme,
 ///     /// Stored as `uid`. What older releases stored as `user` or `user_id` is read as well.
 ///     /// `Sessions` finds all sessions of a user.

@@ -14,6 +14,7 @@ pub use {
 };
 pub(crate) use {
     merge::{MergeError, MergedField},
+    schema::Unreadable,
     snapshot::{Snapshot, same_json},
     ttl::Timed,
 };

@@ -6,6 +6,35 @@ use serde_json::value::RawValue;
 
 use crate::record::Record;
 
+/// A part of a session that a struct does not show, because a stored value does not decode.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unreadable {
+    /// One field, which reads as its default.
+    Field(&'static FieldSchema),
+    /// All fields of a struct that reads as fresh, because the value of a privilege does not
+    /// decode.
+    Struct(&'static Schema),
+}
+
+impl Unreadable {
+    /// Whether a field is a part of it.
+    pub(crate) fn includes(self, field: &FieldSchema) -> bool {
+        match self {
+            Self::Field(hidden) => hidden.stored == field.stored,
+            Self::Struct(schema) => schema.names.contains(&field.stored),
+        }
+    }
+
+    /// Whether both are the same part.
+    pub(crate) fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Field(one), Self::Field(other)) => one.stored == other.stored,
+            (Self::Struct(one), Self::Struct(other)) => one.names == other.names,
+            (Self::Field(_), Self::Struct(_)) | (Self::Struct(_), Self::Field(_)) => false,
+        }
+    }
+}
+
 /// The attributes of a session struct.
 #[derive(Debug)]
 pub struct Schema {
@@ -31,7 +60,8 @@ pub struct FieldSchema {
     /// The field's former names in the store. They are read if `stored` is absent, and the next
     /// write removes them.
     pub aliases: &'static [&'static str],
-    /// Whether a value that does not decode resets this field only, not the whole struct.
+    /// Whether a value that does not decode resets this field only, even if it is a privilege or the
+    /// struct is strict.
     pub lenient: bool,
     /// How long a value lives after it was written. `None`: as long as the session. If it is set,
     /// the value is stored together with its end.

@@ -140,6 +140,15 @@ impl Changes {
         self.changed(field, below);
     }
 
+    /// Removes what is stored under these names, except what the request has changed.
+    pub(crate) fn remove_stored(&mut self, names: &[&'static str], below: Below<'_>) {
+        for name in names {
+            if below.has(name) && !self.patch.names(name) {
+                self.patch.remove((*name).into());
+            }
+        }
+    }
+
     /// Adds to a field's number, which counts from `from` if it is absent.
     pub(crate) fn add(
         &mut self,

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::state::State;
 use crate::{
     error::ValueError,
-    fields::{FieldSchema, MergedField, Snapshot, Timed, same_json},
+    fields::{FieldSchema, MergedField, Snapshot, Timed, Unreadable, same_json},
     record::{Index, Number, PublicId, Record},
     time::{Clock, Lifetimes, Timestamp},
 };
@@ -52,6 +52,7 @@ impl Fields<'_> {
         default: impl FnOnce() -> Snapshot,
     ) {
         let schema = field.schema();
+        self.end_unreadable(schema);
         if let Some(ttl) = schema.ttl {
             return self.set_timed(field, ttl, &json, default);
         }
@@ -110,6 +111,13 @@ impl Fields<'_> {
         by: Number,
         default: impl FnOnce() -> Number,
     ) {
+        if self.end_unreadable(field.schema()) {
+            let sum = default().saturating_add(by);
+            let mut state = self.state.borrow_mut();
+            let (below, changes) = state.layers();
+            changes.set(field, sum.to_json().into(), below);
+            return state.bump();
+        }
         if by.is_zero() {
             return;
         }
@@ -119,6 +127,24 @@ impl Fields<'_> {
         let (below, changes) = state.layers();
         changes.add(field, from, by, below);
         state.bump();
+    }
+
+    /// Remembers that a part of what is stored is not shown, because a value does not decode.
+    pub(crate) fn hide(&self, part: Unreadable) {
+        self.state.borrow_mut().hide(part);
+    }
+
+    /// Whether the field has a stored value that is not shown.
+    #[inline]
+    pub(crate) fn hides(&self, field: &FieldSchema) -> bool {
+        let state = self.state.borrow();
+        !state.unreadable.is_empty() && state.hides(field)
+    }
+
+    /// Ends what is stored and not shown, before the first write of a field in it.
+    #[inline]
+    fn end_unreadable(&self, field: &FieldSchema) -> bool {
+        self.hides(field) && self.state.borrow_mut().end_unreadable(field)
     }
 
     /// Remembers that a field's new value cannot be stored.

@@ -122,6 +122,7 @@ impl SessionHandle {
     fn end_session(&self, intent: Intent) {
         let mut state = self.active().state.borrow_mut();
         state.changes.end_session(intent);
+        state.unreadable.clear();
         state.bump();
     }
 

@@ -1,6 +1,6 @@
 //! What a request knows of its session, and what it wants of it.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use serde_json::value::RawValue;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Privileges,
-    fields::FieldSchema,
+    fields::{FieldSchema, Unreadable},
     record::{Patch, Record},
     time::{Limits, Timestamp},
 };
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// The latest time at which a value with a `ttl` was looked at.
     pub(crate) latest: Timestamp,
+    /// What is stored but not shown, because a value does not decode. The next write ends it.
+    pub(crate) unreadable: Vec<Unreadable>,
 }
 
 /// Whether a cookie can still be sent.
@@ -116,6 +118,34 @@ impl State {
     /// version that was read.
     pub(crate) fn is_merged(&self) -> bool {
         self.changes.merged.iter().any(|field| self.changes.patch.names(field.schema().stored))
+    }
+
+    /// Remembers that a part of what is stored is not shown.
+    pub(crate) fn hide(&mut self, part: Unreadable) {
+        if !self.unreadable.iter().any(|known| known.is(part)) {
+            self.unreadable.push(part);
+        }
+    }
+
+    /// Whether the field has a stored value that is not shown.
+    pub(crate) fn hides(&self, field: &FieldSchema) -> bool {
+        self.unreadable.iter().any(|part| part.includes(field))
+    }
+
+    /// Ends what is stored and not shown, before the first write of a field in it. Returns whether
+    /// there was something.
+    pub(crate) fn end_unreadable(&mut self, field: &FieldSchema) -> bool {
+        let below = below(&self.loaded, self.in_flight.as_deref(), self.changes.intent);
+        let (ended, rest): (Vec<_>, _) =
+            mem::take(&mut self.unreadable).into_iter().partition(|part| part.includes(field));
+        self.unreadable = rest;
+        for part in &ended {
+            // The write itself takes the place of a field alone.
+            if let Unreadable::Struct(schema) = part {
+                self.changes.remove_stored(schema.names, below);
+            }
+        }
+        !ended.is_empty()
     }
 
     /// The values of fields are not what they were.

@@ -3,9 +3,9 @@
 use std::{fmt, mem, time::Duration};
 
 use super::{
-    decode::read,
+    decode::{read, read_again},
     field_mut::{FieldMut, Tracking},
-    record::{modify, number, record_change},
+    record::{modify, number, record_change, shown},
     session::{Session, Visit},
     tracked::Tracked,
 };
@@ -34,7 +34,7 @@ impl<T: Session> Tracked<T> {
             return;
         }
         self.set_current();
-        let mut latest = read(self.handle.fields()).unwrap_or_else(|_| T::fresh());
+        let mut latest = read_again(self.handle.fields());
         T::visit(&mut Swap { one: &mut self.value, other: &mut latest });
     }
 
@@ -54,7 +54,9 @@ impl<T: Session> Tracked<T> {
         // A sum is recorded as the difference to the value in the struct, because the caller has
         // computed the new value from that one. Any other field is compared to what is stored.
         let before = match &after {
-            Snapshot::Sum(_) => Some((field.snapshot)((field.get)(&self.value))),
+            Snapshot::Sum(_) => {
+                shown(self.handle.fields(), field, (field.snapshot)((field.get)(&self.value)))
+            }
             Snapshot::Value(_) | Snapshot::Failed(_) => None,
         };
         let is_behind = self.is_behind();

@@ -3,21 +3,23 @@
 use tracing::{error, warn};
 
 use super::{
-    reader::{FieldError, FieldReader},
+    reader::{FieldError, FieldReader, Warnings},
     session::Session,
 };
 use crate::{
     error::{Chain, SessionError},
+    fields::Unreadable,
     request::Fields,
 };
 
-/// Reads the struct. If a value does not decode, a struct that is not `strict` reads as fresh.
+/// Reads the struct. A field whose stored value does not decode reads as its default. If it is a
+/// privilege, the whole struct reads as fresh: what the other fields say may not be the visitor's.
 ///
 /// # Errors
 /// [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
 pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
     let schema = T::SCHEMA;
-    match T::decode(&mut FieldReader { fields, schema }) {
+    match T::decode(&mut FieldReader { fields, schema, warnings: Warnings::Logged }) {
         Ok(value) => Ok(value),
         Err(FieldError { field, source }) if schema.strict => {
             let error = SessionError::Decode { type_name: schema.type_name, field, source };
@@ -26,11 +28,24 @@ pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
         }
         Err(FieldError { field, source }) => {
             warn!(
-                "the stored value of `{}::{field}` does not decode; the struct reads as fresh: \
-                 {source}",
+                "the stored value of the privilege `{}::{field}` does not decode; the struct reads \
+                 as fresh, and its first write drops what is stored of it: {source}",
                 schema.type_name,
             );
+            fields.hide(Unreadable::Struct(schema));
             Ok(T::fresh())
         }
     }
+}
+
+/// As [`read`], for a struct that the request has read before. It repeats no warning, and a value
+/// that does not decode is not an error.
+pub(super) fn read_again<T: Session>(fields: Fields<'_>) -> T {
+    let schema = T::SCHEMA;
+    T::decode(&mut FieldReader { fields, schema, warnings: Warnings::Known }).unwrap_or_else(|_| {
+        if !schema.strict {
+            fields.hide(Unreadable::Struct(schema));
+        }
+        T::fresh()
+    })
 }

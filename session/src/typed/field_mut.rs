@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::record::record_change;
+use super::record::{record_change, shown};
 use crate::{
     fields::{MergedField, Snapshot},
     request::SessionHandle,
@@ -84,7 +84,8 @@ impl<F> Drop for FieldMut<'_, F> {
         {
             let is_current = *generation == handle.generation();
             let after = snapshot(self.value);
-            record_change(handle.fields(), field, Some(before), after, || snapshot(&default()));
+            let before = shown(handle.fields(), field, before);
+            record_change(handle.fields(), field, before, after, || snapshot(&default()));
             if is_current {
                 *generation = handle.generation();
             }

@@ -7,8 +7,9 @@ use crate::{
     request::Fields,
 };
 
-/// Records a field's change, if `after` differs from `before`. `before` is `None` if the caller
-/// did not look at the value before; then it is compared to what is stored.
+/// Records a field's change, if `after` differs from `before`. `before` is `None` if it is not the
+/// field's stored value: the caller did not look at it, or it does not decode. Then `after` is
+/// compared to what is stored.
 pub(super) fn record_change(
     fields: Fields<'_>,
     field: &'static dyn MergedField,
@@ -23,9 +24,19 @@ pub(super) fn record_change(
         (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
             fields.add(field, after.since(before), || number(&default()));
         }
+        (None, Snapshot::Sum(after)) => fields.set(field, after.to_json().into(), default),
         // The value before was NaN or infinite. It was refused, so the request fails already.
-        (_, Snapshot::Sum(_)) => {}
+        (Some(_), Snapshot::Sum(_)) => {}
     }
+}
+
+/// The value that a field had before it was written, unless the struct does not show what is stored.
+pub(super) fn shown(
+    fields: Fields<'_>,
+    field: &'static dyn MergedField,
+    before: Snapshot,
+) -> Option<Snapshot> {
+    (!fields.hides(field.schema())).then_some(before)
 }
 
 pub(super) fn number(snapshot: &Snapshot) -> Number {

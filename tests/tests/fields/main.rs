@@ -5,3 +5,4 @@ mod merge;
 mod privilege;
 mod stored;
 mod ttl;
+mod unreadable;
