@@ -56,7 +56,8 @@ use proc_macro::TokenStream;
 /// - **`fields = "ShopAccessors"`** names the generated struct. Defaults to the name of the struct
 ///   and `Session`, as in `VisitorSession`.
 /// - **`strict`** makes a stored value that does not decode an error of the extraction. By default
-///   the whole struct reads as fresh instead, with a warning in the log.
+///   the field reads as its default instead, with a warning in the log. If it is a `privilege`, the
+///   whole struct reads as fresh.
 /// - **`cookie = "admin"`** selects the session of this cookie, where middlewares are nested.
 ///   Defaults to the session of the innermost middleware.
 ///

@@ -91,6 +91,13 @@ pub enum SessionError {
          make it return a new random id each time"
     )]
     IdsTaken,
+    /// A request has saved so many new ids that those which the id generator made for it are used
+    /// up. The client gets a 500.
+    #[error(
+        "the ids that the id generator made for this request are used up; \
+         renew or begin the session less often in one request, or at its end"
+    )]
+    IdsUsedUp,
     /// The request's cookie and header, or two of its headers, name different sessions. The client
     /// gets a 400.
     #[error(
@@ -121,7 +128,8 @@ impl ResponseError for SessionError {
             | Self::Decode { .. }
             | Self::Encode { .. }
             | Self::ResponseSent
-            | Self::IdsTaken => StatusCode::INTERNAL_SERVER_ERROR,
+            | Self::IdsTaken
+            | Self::IdsUsedUp => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -291,6 +299,25 @@ pub enum ConfigError {
     /// A time limit is zero.
     #[error("`{0}` is zero; set a duration of at least 1 ms")]
     ZeroDuration(&'static str),
+    /// Sessions would expire between two touches, although they are used.
+    #[error(
+        "`touch_interval` is not shorter than `max_age`, so sessions that are used would expire; \
+         set a shorter interval, or leave the setting out"
+    )]
+    TouchInterval,
+    /// A struct belongs to the session of another middleware.
+    #[error(
+        "`{type_name}` uses the session cookie `{struct_cookie}`, but this middleware's is \
+         `{cookie}`; give the struct to the middleware whose cookie it names"
+    )]
+    OtherCookie {
+        /// The struct.
+        type_name: &'static str,
+        /// The cookie that the struct names.
+        struct_cookie: &'static str,
+        /// The middleware's cookie.
+        cookie: String,
+    },
     /// The cookie's name is not a token (RFC 9110, 5.6.2).
     #[error("`{0}` is not a valid cookie name; use letters, digits and !#$%&'*+-.^_`|~")]
     CookieName(String),

@@ -52,6 +52,11 @@ impl Timestamp {
     }
 }
 
+/// The duration in whole milliseconds, as stores keep it.
+pub(crate) fn in_whole_ms(duration: Duration) -> Duration {
+    Duration::from_millis(whole_ms(duration))
+}
+
 /// The whole milliseconds of a duration, at most `u64::MAX`.
 pub(crate) fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -227,7 +232,8 @@ pub(crate) struct Lifetimes {
     pub(crate) idle: Duration,
     /// How long a session lives at most, however often it is used.
     pub(crate) absolute: Duration,
-    /// The least extension that is worth a touch. `None`: 1/60 of the idle time.
+    /// The least extension that is worth a touch. `None`: 1/60 of the idle time. At most half of the
+    /// idle time, or an active session would expire between two touches.
     pub(crate) touch_interval: Option<Duration>,
 }
 
@@ -258,7 +264,8 @@ impl Lifetimes {
 
     /// Whether moving the expiry from `from` to `to` is worth a write.
     pub(crate) fn worth_touching(&self, limits: &Limits, from: Timestamp, to: Timestamp) -> bool {
-        let interval = self.touch_interval.unwrap_or(self.max_age(limits) / 60);
+        let max_age = self.max_age(limits);
+        let interval = self.touch_interval.unwrap_or(max_age / 60).min(max_age / 2);
         to > from && to.saturating_since(from) >= interval
     }
 }
@@ -367,6 +374,17 @@ mod tests {
         let limits = Limits::default();
         assert!(!LIFETIMES.worth_touching(&limits, at(60), Timestamp(at(61).0 - 1)));
         assert!(LIFETIMES.worth_touching(&limits, at(60), at(61)));
+    }
+
+    #[test]
+    fn an_active_session_is_touched_at_least_twice_in_its_own_idle_time() {
+        let seldom = Lifetimes { touch_interval: Some(2 * HOUR), ..LIFETIMES };
+        for max_age in [None, Some(HOUR / 2), Some(Duration::from_secs(60)), Some(3 * HOUR)] {
+            let limits = Limits { max_age, ..Limits::default() };
+            let half = max_age.unwrap_or(HOUR) / 2;
+            let to = at(60).saturating_add(half);
+            assert!(seldom.worth_touching(&limits, at(60), to), "{max_age:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The settings of the middleware, and the hints that each worker learns.
 
+mod log_interval;
 mod privileges;
 mod rules;
 mod settings;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix_web::HttpRequest;
 
 use super::{
+    log_interval::LogInterval,
     privileges::Privileges,
     rules::{OnOutage, Rules},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
     pub(crate) merge_locks: Arc<MergeLocks>,
+    /// When it was last logged that sessions are not extended.
+    pub(crate) touch_failures: LogInterval,
 }
 
 /// The application's function that makes ids.
@@ -73,6 +76,7 @@ impl Config {
             id_generator: None,
             save_on_server_error: false,
             merge_locks: Arc::default(),
+            touch_failures: LogInterval::default(),
         }
     }
 }

@@ -8,11 +8,12 @@ use super::transform::SessionMiddleware;
 use crate::{
     config::{Config, OnOutage},
     crypto::Key,
-    error::ConfigError,
+    fields::Schema,
     id::SessionId,
-    store::{Backend, Persistence},
+    store::Backend,
     time::Clock,
-    transport::{CookieSettings, HeaderSettings, SameSite, Signer, TrustedProxies, Unsecured},
+    transport::{CookieSettings, SameSite},
+    typed::Session,
 };
 
 impl SessionMiddleware {
@@ -40,18 +41,20 @@ impl SessionMiddleware {
 /// ```
 #[must_use = "call `build` to make the middleware"]
 pub struct SessionMiddlewareBuilder {
-    config: Config,
-    cookie: CookieSettings,
+    pub(super) config: Config,
+    pub(super) cookie: CookieSettings,
     /// Whether `Secure` follows the connection.
-    follows_connection: bool,
-    trusted_proxies: Vec<String>,
-    header: Option<Header>,
+    pub(super) follows_connection: bool,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) header: Option<Header>,
     /// `None`: ids are not signed.
-    keys: Option<Vec<Key>>,
+    pub(super) keys: Option<Vec<Key>>,
+    /// The structs that the middleware was given.
+    pub(super) structs: Vec<&'static Schema>,
 }
 
 /// The header that carries ids, before its name is checked.
-enum Header {
+pub(super) enum Header {
     Bearer,
     Named(String),
 }
@@ -65,16 +68,18 @@ impl SessionMiddlewareBuilder {
             trusted_proxies: Vec::new(),
             header: None,
             keys: None,
+            structs: Vec::new(),
         }
     }
 
     /// Sets the function that makes the ids of new and renewed sessions. Defaults to
     /// [`SessionId::random`], 256 random bits.
     ///
-    /// The function is called once for each request that extracts a session, and again only if the
-    /// request needs a second id. It must return a new id each time that cannot be guessed, with at
-    /// least 128 random bits (OWASP ASVS 5.0, 7.2.3). If it returns ids that are in use or that the
-    /// client has sent, the client gets a 500.
+    /// The function is called for each request that extracts a session: as often as the request
+    /// may need an id, because [`save`](crate::SessionHandle::save) has no request to call it with.
+    /// It must return a new id each time that cannot be guessed, with at least 128 random bits
+    /// (OWASP ASVS 5.0, 7.2.3). If it returns ids that are in use or that the client has sent, the
+    /// client gets a 500.
     ///
     /// # Examples
     /// ```
@@ -129,13 +134,46 @@ impl SessionMiddlewareBuilder {
     /// written. Defaults to 1/60 of the session's `max_age`, which is 20 minutes for 20 hours.
     ///
     /// A longer interval saves writes, but a session can then end that much earlier than `max_age`
-    /// after its last use. With zero, every request writes. A persistent cookie is sent again with
-    /// each such write.
+    /// after its last use. It must be shorter than `max_age`. More than half of the `max_age` that a
+    /// session has counts as half, so that a session that is used does not expire. With zero, every
+    /// request writes. A persistent cookie is sent again with each such write.
     ///
     /// Example: `.touch_interval(Duration::from_secs(60))` writes at most once a minute for a
     /// session that is only read.
     pub fn touch_interval(mut self, interval: Duration) -> Self {
         self.config.rules.lifetimes.touch_interval = Some(interval);
+        self
+    }
+
+    /// Names a session struct, so that its `privilege` fields are known before the first request.
+    ///
+    /// A change of a `privilege` field renews the session's id, whichever struct writes it. The
+    /// middleware learns the fields of a struct when it is first extracted. Call this for every
+    /// struct with `privilege` fields that shares them with other structs. Otherwise, a login
+    /// through another struct right after a restart keeps the id.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, Session, SessionMiddleware};
+    ///
+    /// #[derive(Session)]
+    /// struct Account {
+    ///     #[session(privilege)]
+    ///     user_id: Option<i64>,
+    /// }
+    ///
+    /// #[derive(Session)]
+    /// struct LoginForm {
+    ///     user_id: Option<i64>, // the same field, without the mark
+    ///     failures: u32,
+    /// }
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new()).session::<Account>().build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn session<T: Session>(mut self) -> Self {
+        self.config.rules.privileges.learn(T::SCHEMA);
+        self.structs.push(T::SCHEMA);
         self
     }
 
@@ -437,58 +475,6 @@ impl SessionMiddlewareBuilder {
         self.config.clock = Arc::new(clock);
         self
     }
-
-    /// Makes the middleware.
-    ///
-    /// # Errors
-    /// A setting is not valid, two settings contradict each other, or browsers would refuse the
-    /// cookie.
-    pub fn build(self) -> Result<SessionMiddleware, ConfigError> {
-        self.check_lifetimes()?;
-        let mut config = self.config;
-        let mut cookie = self.cookie.checked()?;
-        if let Persistence::Client(_) = config.sessions {
-            // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot
-            // carry it.
-            let header = self.header.as_ref().map(|header| match header {
-                Header::Bearer => "bearer",
-                Header::Named(_) => "header",
-            });
-            if let Some(setting) = self.keys.as_ref().map(|_| "signing_keys").or(header) {
-                return Err(ConfigError::NeedsStore(setting));
-            }
-        }
-        let proxies = TrustedProxies::parse(self.trusted_proxies)?;
-        if self.follows_connection {
-            config.unsecured = Some(Unsecured::beside(&cookie, proxies)?);
-        }
-        if let Some(keys) = self.keys {
-            let signer = |cookie: &CookieSettings| {
-                Signer::new(&keys, &cookie.name).ok_or(ConfigError::NoSigningKeys)
-            };
-            cookie.signer = Some(signer(&cookie)?);
-            if let Some(unsecured) = &mut config.unsecured {
-                let signer = signer(&unsecured.cookie)?;
-                Arc::make_mut(&mut unsecured.cookie).signer = Some(signer);
-            }
-        }
-        config.cookie = Arc::new(cookie);
-        config.header = match self.header {
-            None => None,
-            Some(Header::Bearer) => Some(HeaderSettings::Bearer),
-            Some(Header::Named(name)) => Some(HeaderSettings::named(&name)?),
-        };
-        Ok(SessionMiddleware::from(config))
-    }
-
-    fn check_lifetimes(&self) -> Result<(), ConfigError> {
-        let lifetimes = &self.config.rules.lifetimes;
-        let limits = [("max_age", lifetimes.idle), ("absolute_lifetime", lifetimes.absolute)];
-        match limits.iter().find(|(_, duration)| duration.as_millis() == 0) {
-            Some((name, _)) => Err(ConfigError::ZeroDuration(name)),
-            None => Ok(()),
-        }
-    }
 }
 
 impl fmt::Debug for SessionMiddlewareBuilder {
@@ -497,89 +483,5 @@ impl fmt::Debug for SessionMiddlewareBuilder {
             .field("rules", &self.config.rules)
             .field("cookie", &self.cookie)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::MemoryStore;
-
-    fn builder() -> SessionMiddlewareBuilder {
-        SessionMiddleware::builder(MemoryStore::new())
-    }
-
-    #[test]
-    fn max_age_defaults_to_72_000_000_ms() {
-        assert_eq!(builder().config.rules.lifetimes.idle.as_millis(), 72_000_000);
-    }
-
-    #[test]
-    fn the_other_times_default_to_30_days_and_10_seconds() {
-        let rules = builder().config.rules;
-        assert_eq!(rules.lifetimes.absolute, Duration::from_secs(30 * 24 * 60 * 60));
-        assert_eq!(rules.grace, Duration::from_secs(10));
-        assert_eq!(rules.lifetimes.touch_interval, None, "1/60 of the idle time");
-    }
-
-    #[test]
-    fn zero_limits_are_refused() {
-        for builder in
-            [builder().max_age(Duration::ZERO), builder().absolute_lifetime(Duration::ZERO)]
-        {
-            assert!(matches!(builder.build(), Err(ConfigError::ZeroDuration(_))));
-        }
-        assert!(builder().renewal_grace(Duration::ZERO).build().is_ok());
-        assert!(builder().touch_interval(Duration::ZERO).build().is_ok());
-    }
-
-    #[test]
-    fn a_cookie_that_browsers_refuse_is_refused() {
-        assert!(builder().cookie_domain("example.com").build().is_err());
-        assert!(builder().cookie_domain("example.com").cookie_name("sid").build().is_ok());
-        assert!(builder().cookie_same_site(SameSite::None).cookie_secure(false).build().is_err());
-    }
-
-    #[test]
-    fn a_cookie_that_browsers_refuse_without_tls_is_refused() {
-        for secure in [builder().cookie_secure_auto(), builder().cookie_secure(false)] {
-            assert!(secure.cookie_same_site(SameSite::None).build().is_err());
-        }
-        assert!(builder().cookie_partitioned(true).cookie_secure_auto().build().is_err());
-        assert!(builder().cookie_name("__Host-").cookie_secure_auto().build().is_err());
-        assert!(builder().cookie_domain("example.com").cookie_secure_auto().build().is_err());
-        assert!(builder().cookie_secure_auto().build().is_ok());
-        let back =
-            builder().cookie_secure_auto().cookie_secure(true).cookie_same_site(SameSite::None);
-        assert!(back.build().is_ok());
-    }
-
-    #[cfg(feature = "encryption")]
-    #[test]
-    fn settings_that_need_a_store_are_refused_without_one() {
-        use crate::{crypto::Key, store::CookieStore};
-
-        let store = || CookieStore::new([Key::generate()]).expect("there is a key");
-        let builder = || SessionMiddleware::builder(store());
-        for (refused, name) in [
-            (builder().signing_keys([Key::generate()]), "signing_keys"),
-            (builder().bearer(), "bearer"),
-            (builder().header("X-Id"), "header"),
-        ] {
-            let refused = refused.build();
-            assert!(matches!(refused, Err(ConfigError::NeedsStore(setting)) if setting == name));
-        }
-        assert!(builder().cookie_secure_auto().build().is_ok());
-    }
-
-    #[test]
-    fn settings_of_the_transport_that_cannot_work_are_refused() {
-        let fails =
-            |builder: SessionMiddlewareBuilder| builder.build().expect_err("it cannot work");
-        assert!(matches!(fails(builder().signing_keys([])), ConfigError::NoSigningKeys));
-        assert!(matches!(fails(builder().header("a b")), ConfigError::HeaderName(_)));
-        assert!(matches!(fails(builder().header("Cookie")), ConfigError::HeaderName(_)));
-        let proxies = builder().cookie_secure_auto().trusted_proxies(["localhost"]);
-        assert!(matches!(fails(proxies), ConfigError::TrustedProxy(_)));
     }
 }

@@ -159,6 +159,11 @@ impl Index {
         Self { public_id, names }
     }
 
+    /// The same fields of another session.
+    pub(crate) fn with_public_id(&self, public_id: PublicId) -> Self {
+        Self { public_id, names: self.names.clone() }
+    }
+
     /// The session's id for pages and tools.
     pub fn public_id(&self) -> PublicId {
         self.public_id

@@ -5,8 +5,13 @@ use std::{fmt, sync::Arc};
 use litemap::LiteMap;
 use serde_json::value::RawValue;
 
-use super::{field_name::FieldName, index::Index, number::Number, record::Record};
-use crate::time::{Limits, Timestamp};
+use super::{
+    field_name::FieldName,
+    index::{Index, PublicId},
+    number::Number,
+    record::Record,
+};
+use crate::time::{Limits, Timestamp, in_whole_ms};
 
 /// The changes of one request, field by field.
 ///
@@ -248,9 +253,10 @@ impl Patch {
         self.expiry = Some(expiry);
     }
 
-    /// Changes the session's own limits.
+    /// Changes the session's own limits. Fractions of a millisecond are cut off.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = Some(limits);
+        let max_age = limits.max_age.map(in_whole_ms);
+        self.limits = Some(Limits { max_age, ..limits });
     }
 
     /// Gives the store the session as the request has loaded it, see [`snapshot`](Self::snapshot).
@@ -279,6 +285,13 @@ impl Patch {
             Some(before) => Arc::new(before.and(&index)),
             None => Arc::new(index),
         });
+    }
+
+    /// Gives the indexed fields another session's public id.
+    pub(crate) fn set_public_id(&mut self, id: PublicId) {
+        if let Some(index) = &mut self.index {
+            *index = Arc::new(index.with_public_id(id));
+        }
     }
 
     /// Drops the change of the limits.

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use futures_util::future::Either;
 
-use super::{merge::Merger, outcome::StoreOutcome, plan::Call};
+use super::{
+    merge::Merger,
+    outcome::StoreOutcome,
+    plan::{Call, IfGone},
+};
 use crate::{
     error::{SessionError, StoreError},
     id::{SessionId, StoreKey},
     record::{ExpiryChange, Patch, Record},
-    store::{CreateOutcome, ErasedStore, UpdateOutcome, not_immediate},
+    store::{CreateOutcome, ErasedStore, LoadOptions, UpdateOutcome, not_immediate},
 };
 
 /// Makes a store call of a plan. The future owns all it needs, so that it can outlive the request.
@@ -46,19 +50,24 @@ pub(crate) async fn carry_out(
             Arc::clone(&store).destroy(old).await?;
             create(store, new, record).await
         }
-        Call::Rotate { key: old, patch, grace, create_if_gone } => {
+        Call::CreateIfRenewed(old, record) => create_if_renewed(store, &old, new, record).await,
+        Call::Rotate { key: old, patch, grace, if_gone } => {
             let Some((key, id)) = new else { return Ok(StoreOutcome::IdTaken) };
             let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
             let updated = match merger {
                 None => call(patch.clone()).await?,
                 Some(merger) => merger.write(&old, &patch, call).await?,
             };
-            match (updated, create_if_gone) {
+            match (updated, if_gone) {
                 (UpdateOutcome::Applied { .. }, _) => Ok(StoreOutcome::Renewed { id, key, patch }),
                 (UpdateOutcome::Taken, _) => Ok(StoreOutcome::IdTaken),
-                (UpdateOutcome::Gone, None) => Ok(StoreOutcome::Gone),
-                // The new session takes nothing from the old one, so it begins all the same.
-                (UpdateOutcome::Gone, Some(record)) => create(store, Some((key, id)), record).await,
+                (UpdateOutcome::Gone, IfGone::LoseChanges) => Ok(StoreOutcome::Gone),
+                (UpdateOutcome::Gone, IfGone::Create(record)) => {
+                    create(store, Some((key, id)), record).await
+                }
+                (UpdateOutcome::Gone, IfGone::CreateIfRenewed(record)) => {
+                    create_if_renewed(store, &old, Some((key, id)), record).await
+                }
                 (UpdateOutcome::Conflict(_), _) => Err(broken_law("rotate").into()),
             }
         }
@@ -100,6 +109,20 @@ async fn create(
     match store.create(key, record.clone()).await? {
         CreateOutcome::Stored => Ok(StoreOutcome::Created { id, key, record }),
         CreateOutcome::Taken => Ok(StoreOutcome::IdTaken),
+    }
+}
+
+/// Begins a session in place of one that another request has renewed. A destroyed session stays
+/// destroyed.
+async fn create_if_renewed(
+    store: Arc<dyn ErasedStore>,
+    old: &StoreKey,
+    new: Option<(StoreKey, SessionId)>,
+    record: Record,
+) -> Result<StoreOutcome, SessionError> {
+    match Arc::clone(&store).load(*old, LoadOptions::default()).await? {
+        Some(old) if old.is_retired() => create(store, new, record).await,
+        _ => Ok(StoreOutcome::Gone),
     }
 }
 

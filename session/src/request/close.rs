@@ -10,7 +10,7 @@ use actix_web::{
     },
 };
 use futures_util::future::FutureExt as _;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{
     call::{carry_out, update_at_once},
@@ -57,10 +57,22 @@ impl ActiveSession {
         if let Some(error) = self.state.borrow().changes.encode_error() {
             return Err(error);
         }
-        match self.store_changes(None).await? {
+        let outcome = match self.store_changes(None).await {
+            Err(error @ SessionError::ResponseSent) if self.is_destroyed() => {
+                self.store_changes(None).await?;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
+        match outcome {
             SaveOutcome::Stored => Ok(()),
-            SaveOutcome::Lost => Err(SessionError::Gone),
+            SaveOutcome::Ended | SaveOutcome::Lost => Err(SessionError::Gone),
         }
+    }
+
+    /// Whether a `destroy()` is still to be carried out.
+    fn is_destroyed(&self) -> bool {
+        self.state.borrow().changes.intent == Intent::Destroy
     }
 
     /// Carries out what the request asked for. `request` is gone if an inner middleware failed.
@@ -129,9 +141,14 @@ impl ActiveSession {
     ) -> ResponseEffects {
         let mut state = self.state.borrow_mut();
         let error = match result {
-            Ok(SaveOutcome::Stored) => None,
+            Ok(SaveOutcome::Stored | SaveOutcome::Ended) => None,
             Ok(SaveOutcome::Lost) => {
                 warn_of_lost_changes(request);
+                None
+            }
+            Err(SessionError::Store(error)) if state.only_touches() => {
+                state.changes = Changes::default();
+                self.log_failed_touch(&error);
                 None
             }
             Err(error) => {
@@ -149,6 +166,15 @@ impl ActiveSession {
             }
         };
         self.finish_response(&mut state, encode_error.or(error))
+    }
+
+    /// Logs that a session was not extended. The request has read what it wanted, so it does not
+    /// fail. While the store takes no writes, every request would log this.
+    #[cold]
+    fn log_failed_touch(&self, error: &StoreError) {
+        if self.config.touch_failures.is_due(self.config.clock.now()) {
+            error!("sessions are not extended: {}", Chain(error));
+        }
     }
 
     /// Plans, makes the store call, and takes over what it did. The caller has the turn.
@@ -215,6 +241,8 @@ impl ActiveSession {
         // Not while the state is borrowed: a generator of ids is code of the user.
         let new_id = match call.needs_id().then(|| self.new_id(request)).transpose() {
             Ok(new_id) => new_id.flatten(),
+            // The old session is destroyed, whatever becomes of the new one.
+            Err(_) if matches!(call, Call::DestroyThenCreate(..)) => None,
             Err(error) => {
                 self.state.borrow_mut().changes.put_back(changes);
                 return Err(error);

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::SessionError,
     id::SessionId,
-    time::{Limits, whole_ms},
+    time::{Limits, in_whole_ms, whole_ms},
 };
 
 /// Extracts the request's session without its fields: its id and status, and the methods that
@@ -50,7 +50,9 @@ pub enum Status {
     Regenerated,
     /// The request ends the session, or has ended it.
     Destroyed,
-    /// The client sent an id that another request has just renewed. Changes are not stored.
+    /// The client sent an id that another request has just renewed. Changes are not stored, except
+    /// that a change of a `privilege` field or [`regenerate`](SessionHandle::regenerate) begins a
+    /// new session.
     Retired,
     /// The session was destroyed, renewed or expired while this request used it.
     Gone,
@@ -83,11 +85,13 @@ impl SessionHandle {
             (_, Intent::Destroy) => Status::Destroyed,
             (Loaded::Nothing { .. }, _) if state.was_destroyed => Status::Destroyed,
             (Loaded::Nothing { .. }, _) => Status::New,
-            (Loaded::Retired { .. }, _) => Status::Retired,
+            (Loaded::Retired { .. }, Intent::Keep | Intent::Renew) => Status::Retired,
             (Loaded::Unavailable { .. } | Loaded::GivenAway { .. }, _) => Status::Unavailable,
             (Loaded::Live { .. }, Intent::Keep) => Status::Loaded,
             (Loaded::Live { .. }, Intent::Renew) => Status::Renewed,
-            (Loaded::Live { .. }, Intent::Regenerate) => Status::Regenerated,
+            (Loaded::Live { .. } | Loaded::Retired { .. }, Intent::Regenerate) => {
+                Status::Regenerated
+            }
         }
     }
 
@@ -95,7 +99,8 @@ impl SessionHandle {
     /// not keep any data.
     ///
     /// The new session is stored once something is written to it. For a grace period of 10 s by
-    /// default, requests with the old id read as new visitors and change nothing.
+    /// default, requests with the old id read as new visitors and change nothing, except that
+    /// another login begins a session of its own.
     pub fn regenerate(&mut self) {
         self.end_session(Intent::Regenerate);
     }
@@ -301,7 +306,8 @@ impl SessionHandle {
         if whole_ms(max_age) == 0 {
             self.destroy();
         } else {
-            self.set_limits(|limits| limits.max_age = Some(max_age));
+            // As it is stored, so that the same value is not a change.
+            self.set_limits(|limits| limits.max_age = Some(in_whole_ms(max_age)));
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum StoreOutcome {
 pub(crate) enum SaveOutcome {
     /// All are stored, or there were none.
     Stored,
+    /// There were none, but the session has ended.
+    Ended,
     /// The session has ended, and they are lost with it.
     Lost,
 }

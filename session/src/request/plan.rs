@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{OnOutage, Rules},
     id::StoreKey,
-    record::{ExpiryChange, Grace, OldIdReads, Patch, Record},
+    record::{ExpiryChange, Grace, OldIdReads, Patch, PublicId, Record},
     store::CookieHolds,
     time::{Limits, Timestamp},
 };
@@ -32,18 +32,31 @@ pub(crate) struct Plan {
 pub(crate) enum Call {
     Create(Record),
     Update(StoreKey, Patch),
-    /// A new id for the session. `create_if_gone` is the record to create instead when the session
-    /// is gone and the new one does not depend on it.
+    /// A new id for the session.
     Rotate {
         key: StoreKey,
         patch: Patch,
         grace: Grace,
-        create_if_gone: Option<Record>,
+        if_gone: IfGone,
     },
+    /// Another session, if the one with this key was renewed and not destroyed.
+    CreateIfRenewed(StoreKey, Record),
     Touch(StoreKey, Timestamp),
     Destroy(StoreKey),
     /// Ends the session; what the request wrote afterwards begins another.
     DestroyThenCreate(StoreKey, Record),
+}
+
+/// What a renewal does if the session is gone.
+#[derive(Clone, Debug)]
+pub(crate) enum IfGone {
+    /// Begins this session instead, which takes nothing from the old one.
+    Create(Record),
+    /// Begins this session instead, but only if another request has renewed the old one: a
+    /// destroyed session stays destroyed.
+    CreateIfRenewed(Record),
+    /// The changes are lost.
+    LoseChanges,
 }
 
 /// What was asked for cannot be done.
@@ -92,7 +105,12 @@ pub(crate) fn tolerates_outage(state: &State, rules: &Rules) -> bool {
 /// | retired, gone, unavailable | destroy | fields, or a session is needed | destroy as above, then create | issue |
 /// | unavailable | keep | none | – | – |
 /// | unavailable | other | any | impossible | |
+/// | retired | keep, renew | a privilege field | create | issue |
+/// | retired, gone | regenerate | fields, or a session is needed | create | issue |
+/// | gone | keep, renew | a privilege field | create, if it was renewed | issue |
 /// | retired, gone | other | any | – (changes are lost) | – |
+///
+/// The last rows let a client repeat a login whose response it did not get.
 ///
 /// Where the cookie holds the session, every update and every touch issues one.
 ///
@@ -134,6 +152,14 @@ impl Planning<'_> {
             Loaded::Retired { key, .. } | Loaded::Gone { key } if intent == Intent::Destroy => {
                 Ok(self.destroy(*key))
             }
+            Loaded::Retired { .. } if self.begins_another() => Ok(self.create()),
+            Loaded::Gone { .. } if intent == Intent::Regenerate && self.begins_session() => {
+                Ok(self.create())
+            }
+            Loaded::Gone { key } if self.begins_another() => {
+                let (record, cookie) = self.new_record();
+                Ok(Plan::new(Call::CreateIfRenewed(*key, record), cookie))
+            }
             Loaded::Retired { .. } | Loaded::Gone { .. } => {
                 let loses_changes = !self.state.changes.is_empty();
                 Ok(Plan { loses_changes, ..Plan::nothing(CookieAction::Keep) })
@@ -157,10 +183,24 @@ impl Planning<'_> {
         self.patch().changes_fields() || self.state.changes.needs_session
     }
 
+    /// Whether a request whose session was renewed by another one begins a session of its own: it
+    /// may be a login that is repeated, because the client did not get the response to the first.
+    fn begins_another(&self) -> bool {
+        match self.state.changes.intent {
+            Intent::Regenerate => self.begins_session(),
+            Intent::Keep | Intent::Renew => self.state.is_elevated(&self.rules.privileges),
+            Intent::Destroy => false,
+        }
+    }
+
+    fn create(self) -> Plan {
+        let (record, cookie) = self.new_record();
+        Plan::new(Call::Create(record), cookie)
+    }
+
     fn plan_nothing(self, has_unknown_id: bool) -> Plan {
         if self.begins_session() {
-            let (record, cookie) = self.new_record();
-            return Plan::new(Call::Create(record), cookie);
+            return self.create();
         }
         Plan::nothing(if has_unknown_id { CookieAction::Remove } else { CookieAction::Keep })
     }
@@ -268,17 +308,12 @@ impl Planning<'_> {
         if self.state.is_merged() {
             patch.expect_version(record.version());
         }
-        let old_id = match self.state.is_elevated(&self.rules.privileges) {
-            true => OldIdReads::Nothing,
-            false => OldIdReads::Snapshot,
+        let (old_id, if_gone) = match self.state.is_elevated(&self.rules.privileges) {
+            true => (OldIdReads::Nothing, IfGone::CreateIfRenewed(self.new_record().0)),
+            false => (OldIdReads::Snapshot, IfGone::LoseChanges),
         };
         Plan::new(
-            Call::Rotate {
-                key,
-                patch,
-                grace: self.rules.grace_from(old_id, self.now),
-                create_if_gone: None,
-            },
+            Call::Rotate { key, patch, grace: self.rules.grace_from(old_id, self.now), if_gone },
             CookieAction::Issue(self.rules.cookie_age(&limits, expires_at, self.now)),
         )
     }
@@ -291,15 +326,19 @@ impl Planning<'_> {
         patch.reset(self.now);
         patch.set_expiry(ExpiryChange::Set(new.expires_at()));
         let grace = self.rules.grace_from(OldIdReads::Nothing, self.now);
-        Plan::new(Call::Rotate { key, patch, grace, create_if_gone: Some(new) }, cookie)
+        Plan::new(Call::Rotate { key, patch, grace, if_gone: IfGone::Create(new) }, cookie)
     }
 
     /// The record of a session that begins with what the request wrote.
     fn new_record(&self) -> (Record, CookieAction) {
         let limits = self.patch().limits().copied().unwrap_or_default();
         let expires_at = self.rules.lifetimes.expires_at(self.now, &limits, self.now);
-        let record = self
-            .patch()
+        let mut patch = self.patch().clone();
+        if self.state.loaded.held().is_some() {
+            // The two sessions must not have the same public id.
+            patch.set_public_id(PublicId::beginning(self.now, &self.rules.lifetimes));
+        }
+        let record = patch
             .apply_to(&Record::new(self.now, expires_at))
             .expect("a new record is not retired, and a request's own patch expects no version");
         (record, CookieAction::Issue(self.rules.cookie_age(&limits, expires_at, self.now)))
@@ -319,13 +358,22 @@ impl Plan {
 impl Call {
     /// Whether it stores a session under a new id.
     pub(crate) fn needs_id(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Rotate { .. } | Self::DestroyThenCreate(..))
+        matches!(
+            self,
+            Self::Create(_)
+                | Self::Rotate { .. }
+                | Self::CreateIfRenewed(..)
+                | Self::DestroyThenCreate(..)
+        )
     }
 
     /// Whether it is useless without a cookie for the client.
     pub(crate) fn needs_cookie(&self, cookie_holds: CookieHolds) -> bool {
         match self {
-            Self::Create(_) | Self::Rotate { .. } | Self::DestroyThenCreate(..) => true,
+            Self::Create(_)
+            | Self::Rotate { .. }
+            | Self::CreateIfRenewed(..)
+            | Self::DestroyThenCreate(..) => true,
             Self::Update(..) | Self::Touch(..) | Self::Destroy(_) => {
                 cookie_holds == CookieHolds::Session
             }

@@ -106,8 +106,8 @@ impl RequestSession {
         let active = self.active.get_or_init(|| ActiveSession::new(&self.config, request));
         // After the cell is set, because the generator may look for the session too.
         if let Some(generator) = &self.config.id_generator {
-            let id = generator(request);
-            active.spare_id.replace(Some(id));
+            let ids = (0..GENERATED_IDS).map(|_| generator(request)).collect();
+            active.spare_ids.replace(ids);
         }
     }
 
@@ -122,6 +122,10 @@ impl RequestSession {
     }
 }
 
+/// How many ids the application's generator makes for a request. A request needs more than one if
+/// it saves, destroys and saves again, or if an id is in use.
+const GENERATED_IDS: usize = 4;
+
 /// A session that an extractor asked for.
 pub(crate) struct ActiveSession {
     pub(super) config: Rc<WorkerConfig>,
@@ -134,9 +138,9 @@ pub(crate) struct ActiveSession {
     /// The struct for which the session was loaded first. Others may need more of it.
     pub(super) first: Cell<Option<&'static Schema>>,
     pub(super) ids: Ids,
-    /// An id for a new or renewed session: from the application's generator, which needs the
-    /// request, or because something was bound to it before.
-    spare_id: RefCell<Option<SessionId>>,
+    /// Ids for new and renewed sessions, the next one last: from the application's generator, which
+    /// needs the request, or because something was bound to one before.
+    spare_ids: RefCell<Vec<SessionId>>,
     pub(super) state: RefCell<State>,
     /// Held while the store is used, so that calls do not overtake each other.
     pub(super) turn: Turn,
@@ -168,7 +172,7 @@ impl ActiveSession {
             is_loaded: Cell::new(false),
             first: Cell::new(None),
             ids: Ids::default(),
-            spare_id: RefCell::default(),
+            spare_ids: RefCell::default(),
             state: RefCell::default(),
             turn: Turn::default(),
             handles: Cell::new(0),
@@ -221,24 +225,25 @@ impl ActiveSession {
     /// The id that a new or renewed session is going to have. `None` if only the request could make
     /// one.
     pub(super) fn reserve_id(&self) -> Option<SessionId> {
-        let mut spare = self.spare_id.borrow_mut();
-        if spare.is_none() && self.config.id_generator.is_none() {
-            *spare = Some(SessionId::random());
+        let mut spare = self.spare_ids.borrow_mut();
+        if spare.is_empty() && self.config.id_generator.is_none() {
+            spare.push(SessionId::random());
         }
-        spare.clone()
+        spare.last().cloned()
     }
 
     /// An id for a new or renewed session. `None` if it is one that the client has sent. Where the
-    /// application has a generator, only the request can make one.
+    /// application has a generator, only the request can make more than were made for it.
     pub(super) fn new_id(
         &self,
         request: Option<&HttpRequest>,
     ) -> Result<Option<SessionId>, SessionError> {
-        let made = self.spare_id.borrow_mut().take().or_else(|| match &self.config.id_generator {
+        let spare = self.spare_ids.borrow_mut().pop();
+        let made = spare.or_else(|| match &self.config.id_generator {
             None => Some(SessionId::random()),
             Some(generator) => request.map(generator),
         });
-        let id = made.ok_or(SessionError::IdsTaken)?;
+        let id = made.ok_or(SessionError::IdsUsedUp)?;
         // An attacker may have planted it at the client.
         if self.presented.claims().any(|claim| claim.id == id) {
             return Ok(None);

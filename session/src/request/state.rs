@@ -97,6 +97,13 @@ impl State {
         }
     }
 
+    /// Whether the request has read a session and has changed nothing, so that all it could store
+    /// is a later expiry.
+    pub(crate) fn only_touches(&self) -> bool {
+        self.changes.is_empty()
+            && matches!(self.loaded, Loaded::Live { .. } | Loaded::GivenAway { .. })
+    }
+
     /// Whether a `privilege` field is changed.
     pub(crate) fn is_elevated(&self, privileges: &Privileges) -> bool {
         let patch = &self.changes.patch;
@@ -110,7 +117,9 @@ impl State {
             Loaded::Nothing { .. } => true,
             Loaded::Live { .. } => intent != Intent::Keep || self.is_elevated(privileges),
             Loaded::Unavailable { .. } | Loaded::GivenAway { .. } => intent == Intent::Destroy,
-            Loaded::Retired { .. } | Loaded::Gone { .. } => false,
+            Loaded::Retired { .. } | Loaded::Gone { .. } => {
+                intent.ends_session() || self.is_elevated(privileges)
+            }
         }
     }
 
@@ -179,9 +188,13 @@ impl State {
             }
             StoreOutcome::GoneUnchanged => {
                 self.loaded.set_gone();
-                return Some(SaveOutcome::Stored);
+                return Some(SaveOutcome::Ended);
             }
             StoreOutcome::Created { id, key, record } => {
+                if self.loaded.held().is_some() {
+                    // Nothing of the session that the request had loaded is in the new one.
+                    self.bump();
+                }
                 self.loaded = Loaded::Live { key, record };
                 self.was_destroyed = false;
                 self.has_new_id = true;
@@ -229,6 +242,9 @@ impl State {
         self.touched_by_load = false;
         self.has_old_signature = false;
         self.set_cookie_action(cookie);
+        if matches!(self.loaded, Loaded::Gone { .. }) {
+            return SaveOutcome::Ended;
+        }
         SaveOutcome::Stored
     }
 

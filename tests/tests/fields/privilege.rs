@@ -437,8 +437,15 @@ async fn a_slow_request_of_the_attacker_changes_nothing_after_the_login() {
         let request = site.held(&planted, &path).await;
         let mut victim = planted.clone();
         victim.act("user=7").await;
-        let response = site.release(request).await;
-        assert_eq!(response.set_cookie().filter(|_| !response.removes_cookie()), None, "{steps}");
+        let (response, mut attacker) = site.release_both(request).await;
+        let issued = response.set_cookie().filter(|_| !response.removes_cookie());
+        let logs_in = ["user=9", "role=eve", "account=9"].contains(&steps);
+        assert_eq!(issued.is_some(), logs_in, "{steps}");
+        if logs_in {
+            let own = attacker.act("read").await.body;
+            assert!(own.starts_with(" best=0"), "nothing of the victim's session: {own}");
+            assert!(!own.contains("user=7"), "{own}");
+        }
         let now = victim.act("read").await;
         assert_eq!(now.body, "ann best=1 user=7 level=0 roles=", "{steps}");
         attack(&site, &planted, &mut victim, steps).await;
@@ -481,4 +488,47 @@ async fn a_privilege_renews_the_id_under_whatever_name_it_is_stored() {
         browser.get(path).await;
         assert_ne!(browser.cookie(), planted, "{path}");
     }
+}
+
+#[actix_web::test]
+async fn a_login_through_another_struct_right_after_a_restart_renews_the_id() {
+    async fn log_in(mut account: TypedSession<Account>) -> &'static str {
+        account.set_user(Some(7));
+        "ok"
+    }
+    async fn begin(mut session: TypedSession<Other>) -> &'static str {
+        session.set_theme("dark".to_owned());
+        "ok"
+    }
+    #[derive(Session)]
+    struct Other {
+        theme: String,
+    }
+    let before = Site::in_memory().route("/begin", begin).route("/log_in", log_in).start();
+    let mut planted = before.client();
+    planted.post("/begin").await;
+    let after = before.beside(|builder| builder.session::<Rights>());
+    let mut victim = Client::new(after.address);
+    victim.cookies = planted.cookies.clone();
+    assert!(victim.post("/log_in").await.set_cookie().is_some());
+    assert_ne!(victim.cookies, planted.cookies);
+}
+
+#[test]
+fn a_struct_of_another_cookie_is_refused_at_the_start() {
+    #[derive(Session)]
+    #[session(cookie = "admin")]
+    struct Admin {
+        #[session(privilege)]
+        level: u64,
+    }
+    let builder = || SessionMiddleware::builder(MemoryStore::new());
+    let error = builder().session::<Admin>().build().map(drop).expect_err("the cookie is another");
+    assert_eq!(
+        error.to_string(),
+        "`Admin` uses the session cookie `admin`, but this middleware's is `__Host-session`; give \
+         the struct to the middleware whose cookie it names",
+    );
+    assert!(builder().session::<Admin>().cookie_name("__Host-admin").build().is_ok());
+    assert!(builder().session::<Rights>().session::<Account>().build().is_ok());
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use actix_typed_session::{
-    SameSite, SessionId,
+    SameSite, SessionHandle, SessionId,
     store::StoreKey,
     testing::{Fault, Operation},
 };
-use actix_typed_session_tests::{Client, Response, Site, exchange, get};
+use actix_typed_session_tests::{Client, Response, Site, exchange, get, steps};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -168,9 +168,28 @@ async fn a_store_that_fails_is_an_empty_503_and_never_a_cookie() {
     fails(Operation::Rotate, &mut browser, "renew").await;
     fails(Operation::Rotate, &mut browser, "regenerate,name=bob").await;
     fails(Operation::Destroy, &mut browser, "destroy").await;
-    site.clock().advance(HOUR);
-    fails(Operation::Touch, &mut browser, "read").await;
     assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
+}
+
+#[actix_web::test]
+async fn a_touch_that_fails_does_not_fail_a_request_that_only_reads() {
+    let site = Site::with(|builder| builder.cookie_persistent(true));
+    let mut browser = site.client();
+    browser.act("name=ann").await;
+    for fault in [Fault::ErrorBefore, Fault::ErrorAfter] {
+        site.clock().advance(HOUR);
+        site.store.inject(Operation::Touch, fault);
+        let response = browser.act("read").await;
+        assert_eq!(response.text(), "200 Loaded name=ann");
+        assert_eq!(response.set_cookie(), None, "nothing is known to be extended");
+        site.clock().advance(HOUR);
+        assert_eq!(browser.act("touch").await.text(), "200 Loaded name=ann");
+        site.clock().advance(HOUR);
+        assert_eq!(browser.act("touch,save").await.text(), "503 ", "`save` says what it did");
+        site.store.heal();
+        site.clock().advance(HOUR);
+        assert!(browser.act("touch").await.set_cookie().is_some());
+    }
 }
 
 #[actix_web::test]
@@ -357,7 +376,7 @@ async fn a_touch_is_made_once_in_a_sixtieth_of_the_idle_time() {
 
 #[actix_web::test]
 async fn a_touch_that_is_asked_for_is_made_at_once() {
-    let site = Site::with(|builder| builder.max_age(HOUR).touch_interval(HOUR));
+    let site = Site::with(|builder| builder.max_age(HOUR).touch_interval(HOUR / 2));
     let mut browser = site.client();
     browser.act("view").await;
     site.clock().advance(Duration::from_secs(1));
@@ -365,6 +384,63 @@ async fn a_touch_that_is_asked_for_is_made_at_once() {
     assert_eq!(site.store.calls(Operation::Touch), 0);
     browser.act("touch").await;
     assert_eq!(site.store.calls(Operation::Touch), 1);
+}
+
+#[actix_web::test]
+async fn a_session_that_is_used_outlives_its_own_short_max_age() {
+    let minute = Duration::from_secs(60);
+    for site in [
+        Site::with(|builder| builder.touch_interval(HOUR)),
+        Site::with(|builder| builder.touch_interval(15 * minute)),
+        Site::with(|builder| builder.touch_interval(minute)),
+    ] {
+        for ms in [1_000, 60_000, 600_000, 901_000] {
+            let mut browser = site.client();
+            browser.act(&format!("name=ann,age={ms}")).await;
+            for _ in 0..8 {
+                site.clock().advance(Duration::from_millis(ms / 2));
+                assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann", "{ms}");
+            }
+            site.clock().advance(Duration::from_millis(ms));
+            assert_eq!(browser.act("read").await.text(), "200 New", "{ms}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn the_same_max_age_again_is_not_a_change() {
+    for max_age in [
+        Duration::from_nanos(60_000_500_000),
+        Duration::from_nanos(60_000_999_999),
+        Duration::new(u64::MAX, 999_999_999),
+    ] {
+        let site = Site::in_memory()
+            .route("/", move |mut session: SessionHandle| async move {
+                session.set_max_age(max_age);
+                "ok"
+            })
+            .configure(steps::routes)
+            .start();
+        let mut browser = site.client();
+        browser.act("name=ann").await;
+        for _ in 0..3 {
+            browser.post("/").await;
+        }
+        assert_eq!(site.store.calls(Operation::Update), 1, "{max_age:?}");
+    }
+}
+
+#[actix_web::test]
+async fn a_save_finds_out_that_the_session_has_ended_also_if_it_only_extends_it() {
+    let site = Site::start();
+    for steps in ["touch,save", "touch,save,save", "name=eve,save"] {
+        let mut browser = site.client();
+        browser.act("name=ann").await;
+        site.clock().advance(HOUR);
+        let held = site.held(&browser, &format!("gate,{steps}")).await;
+        browser.act("destroy").await;
+        assert_eq!(site.release(held).await.text(), "409 ", "{steps}");
+    }
 }
 
 #[actix_web::test]
@@ -433,7 +509,7 @@ async fn requests_with_the_old_id_read_the_snapshot_and_change_nothing() {
     browser.act("name=ann").await;
     let old = browser.clone();
     browser.act("renew,name=bob").await;
-    for steps in ["read", "name=eve", "renew", "regenerate,name=eve", "user=1", "age=1000"] {
+    for steps in ["read", "name=eve", "renew", "age=1000", "persist", "touch", "cart=x"] {
         let response = old.clone().act(steps).await;
         assert_eq!(response.status, 200);
         assert_eq!(response.set_cookie(), None, "{steps}");
@@ -458,13 +534,16 @@ async fn a_changed_privilege_renews_the_id_and_hides_the_session_from_the_old_on
         browser.act(login).await;
         assert_ne!(browser.cookie(), planted.cookie(), "{login}");
         for steps in ["read", "name=eve", "user=666", "destroy", "renew"] {
-            let response = planted.clone().act(steps).await;
+            let mut attacker = planted.clone();
+            let response = attacker.act(steps).await;
             assert!(!response.body.contains("user=7"), "{steps}: {response:?}");
             assert!(!response.body.contains("ann"), "{steps}: {response:?}");
-            assert!(
-                response.set_cookie().is_none() || response.removes_cookie(),
-                "{steps}: {response:?}"
-            );
+            if steps == "user=666" {
+                let own = attacker.act("read").await;
+                assert_eq!(own.body, "Loaded user=666", "a session of its own, with nothing else");
+            } else {
+                assert!(response.set_cookie().is_none() || response.removes_cookie(), "{steps}");
+            }
         }
         assert!(browser.act("read").await.body.contains("user=7"));
         let before = browser.clone();
@@ -495,8 +574,8 @@ async fn a_slow_request_with_the_old_id_never_overwrites_the_new_cookie() {
             let mut fast = browser.clone();
             fast.act(renewal).await;
             let (response, _) = site.release_both(request).await;
-            if steps.starts_with("regenerate") {
-                // A new session does not depend on the one that is gone, so it begins.
+            if steps.starts_with("regenerate") || steps.starts_with("user") {
+                // A login does not depend on the session that is gone, so it begins another.
                 assert!(response.set_cookie().is_some());
             } else {
                 assert_eq!(response.set_cookie(), None, "{renewal} against {steps}");

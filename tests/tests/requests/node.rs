@@ -36,6 +36,39 @@ async fn genid_is_id_generator_and_is_given_the_request() {
 }
 
 #[actix_web::test]
+async fn genid_makes_as_many_ids_as_a_request_saves() {
+    for steps in [
+        "name=ann,save,destroy,save,name=bob,save",
+        "name=ann,save,renew,save",
+        "name=ann,save,regenerate,name=bob,save",
+        "name=ann,save,user=7,save,user=8,save,user=9,save",
+    ] {
+        let site = Site::with(|builder| {
+            builder.id_generator(|_| {
+                SessionId::new(format!("own.{}", SessionId::random().as_str())).expect("an id")
+            })
+        });
+        let mut browser = site.client();
+        assert_eq!(browser.act(steps).await.status, 200, "{steps}");
+        assert!(browser.cookie().starts_with("own."), "{steps}");
+        assert!(browser.act("read").await.text().starts_with("200 Loaded name="), "{steps}");
+    }
+}
+
+#[actix_web::test]
+async fn a_destroy_is_carried_out_even_if_genid_makes_no_further_id() {
+    let site = Site::with(|builder| {
+        builder.id_generator(|_| SessionId::new("x".repeat(32)).expect("letters"))
+    });
+    for logout in ["destroy,name=eve", "destroy,name=eve,save"] {
+        let mut browser = site.client();
+        browser.act("name=ann").await;
+        assert_eq!(browser.act(logout).await.status, 500);
+        assert_eq!(browser.act("read").await.text(), "200 New", "{logout}");
+    }
+}
+
+#[actix_web::test]
 async fn genid_defaults_to_256_random_bits_and_uuid_v4_is_ready_made() {
     let site = Site::start();
     let mut browser = site.client();

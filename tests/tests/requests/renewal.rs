@@ -29,9 +29,15 @@ fn with_the_same_cookie(browser: &Client) -> Client {
     browser.clone()
 }
 
-/// The response has neither data of the victim nor a new id.
+/// Whether the attempt begins a session of its own, as a login with an old id does.
+fn begins_another(attempt: &str) -> bool {
+    attempt.contains("user=") || attempt.contains("regenerate")
+}
+
+/// The response has neither data of the victim nor an id of the victim's session.
 fn assert_learns_nothing(response: &Response, attempt: &str) {
-    assert_eq!(response.set_cookie().filter(|_| !response.removes_cookie()), None, "{attempt}");
+    let issued = response.set_cookie().filter(|_| !response.removes_cookie());
+    assert_eq!(issued.is_some(), response.status == 200 && begins_another(attempt), "{attempt}");
     if response.status == 200 {
         assert_ne!(field(&response.body, "user"), "7", "{attempt}");
         assert_ne!(field(&response.body, "name"), "victim", "{attempt}");
@@ -120,7 +126,7 @@ async fn the_holder_of_an_old_id_reads_the_snapshot_and_changes_nothing(site: Si
     for attempt in ATTEMPTS.into_iter().chain(["sleep=1", "status=500", "status=404,name=x"]) {
         let mut holder = old.clone();
         let response = holder.act(attempt).await;
-        assert_eq!(response.set_cookie(), None, "{attempt}");
+        assert_eq!(response.set_cookie().is_some(), begins_another(attempt), "{attempt}");
         if attempt == "read" {
             assert_eq!(field(&response.body, "name"), "before", "the snapshot");
         }
@@ -132,6 +138,48 @@ async fn the_holder_of_an_old_id_reads_the_snapshot_and_changes_nothing(site: Si
     site.pass(GRACE).await;
     assert!(old.clone().act("read").await.removes_cookie(), "nothing has extended it");
     assert_eq!(field(&browser.act("read").await.body, "name"), "after");
+}
+
+async fn a_login_with_an_old_id_begins_a_session_without_anything_of_the_renewed_one(
+    site: Site<()>,
+) {
+    for renewal in ["renew", "user=7", "regenerate,user=7"] {
+        for login in ["user=9", "user=9,save", "regenerate,user=9", "renew,user=9"] {
+            let mut first = site.visitor("name=ann,tag=a,best=1").await;
+            let mut second = first.clone();
+            first.act(renewal).await;
+            first.act("name=eve").await;
+            let response = second.act(login).await;
+            assert!(response.set_cookie().is_some(), "{login} after {renewal}");
+            assert_ne!(second.cookies, first.cookies);
+            let line = second.act("read").await.body;
+            for (name, value) in [("user", "9"), ("name", ""), ("tags", ""), ("best", "0")] {
+                assert_eq!(field(&line, name), value, "{name} of {login} after {renewal}");
+            }
+            let line = first.act("read").await.body;
+            assert_ne!(field(&line, "user"), "9", "the renewed session is as it was");
+            assert_eq!(field(&line, "name"), "eve");
+        }
+    }
+}
+
+async fn of_two_logins_at_once_both_are_logged_in(site: Site<()>) {
+    for _ in 0..10 {
+        let mut browser = site.visitor("name=ann").await;
+        let mut other = browser.clone();
+        let (one, two) = tokio::join!(browser.act("sleep=5,user=7"), other.act("sleep=5,user=7"));
+        assert!(one.set_cookie().is_some() && two.set_cookie().is_some());
+        assert_ne!(browser.cookies, other.cookies);
+        assert_eq!(field(&browser.act("read").await.body, "user"), "7");
+        assert_eq!(field(&other.act("read").await.body, "user"), "7");
+    }
+}
+
+async fn a_login_in_a_session_that_was_destroyed_meanwhile_is_lost(site: Site<()>) {
+    let mut browser = site.visitor("name=ann").await;
+    let login = site.held(&browser, "gate,user=7").await;
+    assert!(browser.act("destroy").await.removes_cookie());
+    assert_eq!(site.release(login).await.set_cookie(), None, "destroyed stays destroyed");
 }
 
 async fn an_id_that_was_renewed_twice_leads_nowhere(site: Site<()>) {
@@ -171,7 +219,7 @@ async fn an_old_id_reads_the_snapshot_no_longer_than_the_session_lives(site: Sit
             browser.act(end).await;
             for attempt in ATTEMPTS {
                 let response = old.clone().act(attempt).await;
-                assert_eq!(response.set_cookie(), None, "{attempt} after {renewals} {end}");
+                assert_learns_nothing(&response, attempt);
                 if attempt == "read" {
                     assert_eq!(field(&response.body, "name"), "", "after {renewals} {end}");
                 }
@@ -243,6 +291,9 @@ mod with_a_short_grace {
 }
 
 on_every_store!(
+    a_login_with_an_old_id_begins_a_session_without_anything_of_the_renewed_one,
+    of_two_logins_at_once_both_are_logged_in,
+    a_login_in_a_session_that_was_destroyed_meanwhile_is_lost,
     an_id_that_no_server_has_made_is_not_adopted,
     at_no_moment_of_the_login_does_the_planted_id_see_it,
     a_logout_with_an_old_id_is_a_logout,

@@ -173,11 +173,15 @@ fn decide_at(situation: &Situation<'_>, rules: &Rules, now: Timestamp) -> String
         Some(Call::Update(..)) => "update",
         Some(Call::Rotate {
             grace: Grace { old_id: OldIdReads::Snapshot, .. },
-            create_if_gone: None,
+            if_gone: IfGone::LoseChanges,
             ..
         }) => "rotate, snapshot",
-        Some(Call::Rotate { create_if_gone: None, .. }) => "rotate, hidden",
-        Some(Call::Rotate { create_if_gone: Some(_), .. }) => "rotate, hidden, anew",
+        Some(Call::Rotate { if_gone: IfGone::LoseChanges, .. }) => "rotate, hidden",
+        Some(Call::Rotate { if_gone: IfGone::CreateIfRenewed(_), .. }) => {
+            "rotate, hidden, or create if renewed"
+        }
+        Some(Call::Rotate { if_gone: IfGone::Create(_), .. }) => "rotate, hidden, or create",
+        Some(Call::CreateIfRenewed(..)) => "create if renewed",
         Some(Call::Touch(..)) => "touch",
         Some(Call::Destroy(_)) => "destroy",
         Some(Call::DestroyThenCreate(..)) => "destroy, create",
@@ -236,17 +240,17 @@ fn a_live_session_is_changed_moved_or_ended() {
             "nothing",
             "update; issue",
             "update",
-            "rotate, hidden; issue",
+            "rotate, hidden, or create if renewed; issue",
             // renew
             "rotate, snapshot; issue",
             "rotate, snapshot; issue",
             "rotate, snapshot; issue",
-            "rotate, hidden; issue",
+            "rotate, hidden, or create if renewed; issue",
             // regenerate
             "destroy; remove",
             "destroy; remove",
-            "rotate, hidden, anew; issue",
-            "rotate, hidden, anew; issue",
+            "rotate, hidden, or create; issue",
+            "rotate, hidden, or create; issue",
             // destroy
             "destroy; remove",
             "destroy; remove",
@@ -277,24 +281,26 @@ const NEVER_THERE: [&str; 4] =
     ["nothing; remove", "nothing; remove", "create; issue", "create; issue"];
 
 #[test]
-fn an_old_id_changes_nothing_and_sets_no_cookie() {
+fn an_old_id_changes_nothing_and_only_a_login_with_it_begins_a_session() {
     for (old_id, destroyed) in
         [(OldIdReads::Snapshot, DESTROYED), (OldIdReads::Nothing, NEVER_THERE)]
     {
         let record = retired(old_id);
         let lost = "nothing; lost";
-        let mut expected = vec!["nothing", lost, lost, lost];
-        expected.extend([lost; 8]);
+        let mut expected = vec!["nothing", lost, lost, "create; issue"];
+        expected.extend([lost, lost, lost, "create; issue"]);
+        expected.extend([lost, lost, "create; issue", "create; issue"]);
         expected.extend(destroyed);
         assert_eq!(rows(loaded(&record), |_| ()), expected);
     }
 }
 
 #[test]
-fn a_session_that_ended_meanwhile_stays_ended() {
+fn a_session_that_ended_meanwhile_stays_ended_and_a_login_may_begin_another() {
     let lost = "nothing; lost";
-    let mut expected = vec!["nothing", lost, lost, lost];
-    expected.extend([lost; 8]);
+    let mut expected = vec!["nothing", lost, lost, "create if renewed; issue"];
+    expected.extend([lost, lost, lost, "create if renewed; issue"]);
+    expected.extend([lost, lost, "create; issue", "create; issue"]);
     // The id was perhaps renewed, so the session that it was renewed into ends too.
     expected.extend(DESTROYED);
     assert_eq!(rows(GONE, |_| ()), expected);
@@ -504,7 +510,7 @@ fn a_session_that_is_wanted_begins_without_a_field() {
         [
             "nothing",
             "rotate, snapshot; issue",
-            "rotate, hidden, anew; issue",
+            "rotate, hidden, or create; issue",
             "destroy, create; issue"
         ]
     );
@@ -555,7 +561,8 @@ fn a_regenerated_session_is_as_old_as_the_request() {
     let (record, patch) = (stored(), fields());
     let situation = Situation { intent: Intent::Regenerate, ..quiet(loaded(&record), &patch) };
     let Ok(Plan {
-        call: Some(Call::Rotate { patch, create_if_gone: Some(anew), grace, .. }), ..
+        call: Some(Call::Rotate { patch, if_gone: IfGone::Create(anew), grace, .. }),
+        ..
     }) = plan(&situation.state(), &rules(), minutes(50))
     else {
         panic!("a written, regenerated session is rotated");

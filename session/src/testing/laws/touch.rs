@@ -58,6 +58,7 @@ pub async fn load_and_touch_extends_as_asked_or_not_at_all<H: Harness>(harness: 
         (None, 5, 100, Some(zero)),
         (Some(30), 5, 100, Some(zero)),
         (Some(30), 20, 100, Some(zero)),
+        (Some(30), 50, 100, Some(tick * 25)),
     ] {
         let lifetimes = Lifetimes { idle: tick * idle, absolute: tick * absolute, touch_interval };
         let touch = TouchRule { lifetimes, now: harness.now() };

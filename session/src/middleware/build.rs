@@ -1,0 +1,182 @@
+//! Checks the settings, and makes the middleware.
+
+use std::sync::Arc;
+
+use super::{
+    builder::{Header, SessionMiddlewareBuilder},
+    transform::SessionMiddleware,
+};
+use crate::{
+    error::ConfigError,
+    fields::Schema,
+    store::Persistence,
+    transport::{CookieSettings, HeaderSettings, Signer, TrustedProxies, Unsecured},
+};
+
+impl SessionMiddlewareBuilder {
+    /// Makes the middleware.
+    ///
+    /// # Errors
+    /// A setting is not valid, two settings contradict each other, or browsers would refuse the
+    /// cookie.
+    pub fn build(self) -> Result<SessionMiddleware, ConfigError> {
+        self.check_lifetimes()?;
+        let mut cookie = self.cookie.clone().checked()?;
+        self.check_structs(&cookie)?;
+        let mut config = self.config;
+        if let Persistence::Client(_) = config.sessions {
+            // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot
+            // carry it.
+            let header = self.header.as_ref().map(|header| match header {
+                Header::Bearer => "bearer",
+                Header::Named(_) => "header",
+            });
+            if let Some(setting) = self.keys.as_ref().map(|_| "signing_keys").or(header) {
+                return Err(ConfigError::NeedsStore(setting));
+            }
+        }
+        let proxies = TrustedProxies::parse(self.trusted_proxies)?;
+        if self.follows_connection {
+            config.unsecured = Some(Unsecured::beside(&cookie, proxies)?);
+        }
+        if let Some(keys) = self.keys {
+            let signer = |cookie: &CookieSettings| {
+                Signer::new(&keys, &cookie.name).ok_or(ConfigError::NoSigningKeys)
+            };
+            cookie.signer = Some(signer(&cookie)?);
+            if let Some(unsecured) = &mut config.unsecured {
+                let signer = signer(&unsecured.cookie)?;
+                Arc::make_mut(&mut unsecured.cookie).signer = Some(signer);
+            }
+        }
+        config.cookie = Arc::new(cookie);
+        config.header = match self.header {
+            None => None,
+            Some(Header::Bearer) => Some(HeaderSettings::Bearer),
+            Some(Header::Named(name)) => Some(HeaderSettings::named(&name)?),
+        };
+        Ok(SessionMiddleware::from(config))
+    }
+
+    fn check_lifetimes(&self) -> Result<(), ConfigError> {
+        let lifetimes = &self.config.rules.lifetimes;
+        let limits = [("max_age", lifetimes.idle), ("absolute_lifetime", lifetimes.absolute)];
+        match limits.iter().find(|(_, duration)| duration.as_millis() == 0) {
+            Some((name, _)) => Err(ConfigError::ZeroDuration(name)),
+            None if lifetimes.touch_interval.is_some_and(|it| it >= lifetimes.idle) => {
+                Err(ConfigError::TouchInterval)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses structs that the middleware would never serve.
+    fn check_structs(&self, cookie: &CookieSettings) -> Result<(), ConfigError> {
+        let other = |schema: &&&Schema| schema.cookie.is_some_and(|name| !cookie.is_called(name));
+        match self.structs.iter().find(other) {
+            None => Ok(()),
+            Some(schema) => Err(ConfigError::OtherCookie {
+                type_name: schema.type_name,
+                struct_cookie: schema.cookie.unwrap_or_default(),
+                cookie: cookie.name.clone(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{crypto::Key, store::MemoryStore, transport::SameSite};
+
+    fn builder() -> SessionMiddlewareBuilder {
+        SessionMiddleware::builder(MemoryStore::new())
+    }
+
+    #[test]
+    fn max_age_defaults_to_72_000_000_ms() {
+        assert_eq!(builder().config.rules.lifetimes.idle.as_millis(), 72_000_000);
+    }
+
+    #[test]
+    fn the_other_times_default_to_30_days_and_10_seconds() {
+        let rules = builder().config.rules;
+        assert_eq!(rules.lifetimes.absolute, Duration::from_secs(30 * 24 * 60 * 60));
+        assert_eq!(rules.grace, Duration::from_secs(10));
+        assert_eq!(rules.lifetimes.touch_interval, None, "1/60 of the idle time");
+    }
+
+    #[test]
+    fn zero_limits_are_refused() {
+        for builder in
+            [builder().max_age(Duration::ZERO), builder().absolute_lifetime(Duration::ZERO)]
+        {
+            assert!(matches!(builder.build(), Err(ConfigError::ZeroDuration(_))));
+        }
+        assert!(builder().renewal_grace(Duration::ZERO).build().is_ok());
+        assert!(builder().touch_interval(Duration::ZERO).build().is_ok());
+    }
+
+    #[test]
+    fn a_touch_interval_in_which_sessions_expire_is_refused() {
+        let hour = Duration::from_secs(3600);
+        for interval in [hour, hour * 2] {
+            let builder = builder().max_age(hour).touch_interval(interval);
+            assert!(matches!(builder.build(), Err(ConfigError::TouchInterval)));
+        }
+        assert!(builder().max_age(hour).touch_interval(hour / 2).build().is_ok());
+        assert!(builder().touch_interval(hour / 2).max_age(hour).build().is_ok());
+    }
+
+    #[test]
+    fn a_cookie_that_browsers_refuse_is_refused() {
+        assert!(builder().cookie_domain("example.com").build().is_err());
+        assert!(builder().cookie_domain("example.com").cookie_name("sid").build().is_ok());
+        assert!(builder().cookie_same_site(SameSite::None).cookie_secure(false).build().is_err());
+    }
+
+    #[test]
+    fn a_cookie_that_browsers_refuse_without_tls_is_refused() {
+        for secure in [builder().cookie_secure_auto(), builder().cookie_secure(false)] {
+            assert!(secure.cookie_same_site(SameSite::None).build().is_err());
+        }
+        assert!(builder().cookie_partitioned(true).cookie_secure_auto().build().is_err());
+        assert!(builder().cookie_name("__Host-").cookie_secure_auto().build().is_err());
+        assert!(builder().cookie_domain("example.com").cookie_secure_auto().build().is_err());
+        assert!(builder().cookie_secure_auto().build().is_ok());
+        let back =
+            builder().cookie_secure_auto().cookie_secure(true).cookie_same_site(SameSite::None);
+        assert!(back.build().is_ok());
+    }
+
+    #[cfg(feature = "encryption")]
+    #[test]
+    fn settings_that_need_a_store_are_refused_without_one() {
+        use crate::store::CookieStore;
+
+        let store = || CookieStore::new([Key::generate()]).expect("there is a key");
+        let builder = || SessionMiddleware::builder(store());
+        for (refused, name) in [
+            (builder().signing_keys([Key::generate()]), "signing_keys"),
+            (builder().bearer(), "bearer"),
+            (builder().header("X-Id"), "header"),
+        ] {
+            let refused = refused.build();
+            assert!(matches!(refused, Err(ConfigError::NeedsStore(setting)) if setting == name));
+        }
+        assert!(builder().cookie_secure_auto().build().is_ok());
+    }
+
+    #[test]
+    fn settings_of_the_transport_that_cannot_work_are_refused() {
+        let fails =
+            |builder: SessionMiddlewareBuilder| builder.build().expect_err("it cannot work");
+        assert!(matches!(fails(builder().signing_keys([])), ConfigError::NoSigningKeys));
+        assert!(matches!(fails(builder().header("a b")), ConfigError::HeaderName(_)));
+        assert!(matches!(fails(builder().header("Cookie")), ConfigError::HeaderName(_)));
+        let proxies = builder().cookie_secure_auto().trusted_proxies(["localhost"]);
+        assert!(matches!(fails(proxies), ConfigError::TrustedProxy(_)));
+    }
+}
