@@ -185,8 +185,13 @@ impl Changes {
     #[inline]
     fn changed(&mut self, field: &'static dyn MergedField, below: Below<'_>) {
         let schema = field.schema();
-        for alias in schema.aliases.iter().filter(|alias| below.has(alias)) {
-            self.patch.remove((*alias).into());
+        for alias in schema.aliases {
+            if below.has(alias) {
+                self.patch.remove((*alias).into());
+            } else {
+                // Another struct may have written it in this request.
+                self.patch.cancel(alias);
+            }
         }
         // Where two structs have a field of the same name, the one that wrote last decides.
         self.forget_merged(schema.stored);
@@ -245,6 +250,11 @@ impl Below<'_> {
     /// The field's value below the changes of `patch`, overlaid with them.
     pub(crate) fn find_overlaid(self, field: &FieldSchema, patch: &Patch) -> Option<Arc<RawValue>> {
         find(field, |name| patch.overlay(name, || self.read(name)))
+    }
+
+    /// The value under a stored name below the changes of `patch`, overlaid with them.
+    pub(crate) fn find_overlaid_name(self, name: &str, patch: &Patch) -> Option<Arc<RawValue>> {
+        patch.overlay(name, || self.read(name))
     }
 
     /// The session's own limits.

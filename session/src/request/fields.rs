@@ -112,20 +112,28 @@ impl Fields<'_> {
         default: impl FnOnce() -> Number,
     ) {
         if self.end_unreadable(field.schema()) {
-            let sum = default().saturating_add(by);
-            let mut state = self.state.borrow_mut();
-            let (below, changes) = state.layers();
-            changes.set(field, sum.to_json().into(), below);
-            return state.bump();
+            return self.set_sum(field, default().saturating_add(by));
         }
         if by.is_zero() {
             return;
+        }
+        let changed_alias = self.state.borrow().changed_alias(field.schema());
+        if let Some(sum) = changed_alias {
+            let sum = Number::parse(&sum).unwrap_or_else(|_| default());
+            return self.set_sum(field, sum.saturating_add(by));
         }
         let below = self.state.borrow().below().find(field.schema());
         let from = below.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
         let mut state = self.state.borrow_mut();
         let (below, changes) = state.layers();
         changes.add(field, from, by, below);
+        state.bump();
+    }
+
+    fn set_sum(&self, field: &'static dyn MergedField, sum: Number) {
+        let mut state = self.state.borrow_mut();
+        let (below, changes) = state.layers();
+        changes.set(field, sum.to_json().into(), below);
         state.bump();
     }
 

@@ -76,6 +76,15 @@ impl State {
         self.below().find_overlaid(field, &self.changes.patch)
     }
 
+    /// The value of a field if the request has written it under an alias, through another struct.
+    pub(crate) fn changed_alias(&self, field: &FieldSchema) -> Option<Arc<RawValue>> {
+        let patch = &self.changes.patch;
+        let is_alias = !field.aliases.is_empty()
+            && field.aliases.iter().any(|alias| patch.names(alias))
+            && self.below().find_overlaid_name(field.stored, patch).is_none();
+        is_alias.then(|| self.read(field)).flatten()
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         self.changes.patch.limits().copied().unwrap_or_else(|| self.below().limits())
     }
