@@ -1,5 +1,6 @@
 //! What a request does to its session, and the response to the client, over real sockets.
 
+mod abandoned;
 mod concurrency;
 mod http;
 mod layers;
