@@ -1,7 +1,7 @@
 //! Everything that is set reads back: every attribute of a field, through every way to write it,
 //! whatever happens to the session afterwards, on every store.
 //!
-//! The guide's page on crossings has the table of which test covers which pair of features.
+//! `tests/CROSSINGS.md` lists which test covers which pair of features.
 
 use std::collections::{BTreeMap, BTreeSet};
 
