@@ -25,9 +25,7 @@ mod types {
     pub trait Debug {}
     pub trait FromRequest {}
 
-    #[derive(
-        ::core::default::Default, ::serde::Serialize, ::serde::Deserialize,
-    )]
+    #[derive(::core::default::Default, ::serde::Serialize, ::serde::Deserialize)]
     pub struct String(::core::primitive::u8);
 
     #[derive(::core::default::Default, ::serde::Serialize, ::serde::Deserialize)]

@@ -1,4 +1,11 @@
-#![deny(warnings, missing_docs, missing_debug_implementations, unreachable_pub, unused, clippy::all)]
+#![deny(
+    warnings,
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    unused,
+    clippy::all
+)]
 #![deny(clippy::pedantic, clippy::nursery)]
 //! A crate with every lint that people deny.
 

@@ -26,10 +26,11 @@
 )]
 #![deny(clippy::all, clippy::pedantic, clippy::nursery, clippy::cargo)]
 #![deny(clippy::allow_attributes, clippy::allow_attributes_without_reason)]
-#![deny(clippy::absolute_paths, clippy::arbitrary_source_item_ordering)]
+#![deny(clippy::absolute_paths)]
 #![forbid(unsafe_code)]
 #![allow(clippy::cargo_common_metadata, clippy::multiple_crate_versions, reason = "not ours")]
 #![allow(unused_crate_dependencies, reason = "not ours")]
+#![allow(clippy::redundant_pub_crate, reason = "contradicts `unreachable_pub`")]
 
 use actix_typed_session::{Session, TypedSession};
 
@@ -77,7 +78,7 @@ struct Private_ {
 struct Private;
 
 #[derive(Session)]
-#[allow(non_snake_case, non_camel_case_types, reason = "the point of it")]
+#[expect(non_snake_case, non_camel_case_types, reason = "the point of it")]
 struct odd_case {
     CamelCase: u8,
     mixedCase: u8,
@@ -123,6 +124,7 @@ fn handler(session: &TypedSession<inner::Restricted>, public: &PublicSession) ->
     u64::from(session.a() + session.b()) + public.documented
 }
 
+#[expect(clippy::no_effect_underscore_binding, reason = "nothing calls them")]
 fn main() {
     let _handler = handler;
     let _private = |_: TypedSession<Private_>, _: TypedSession<odd_case>| {};

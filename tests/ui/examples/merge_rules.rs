@@ -1,4 +1,5 @@
 #![deny(warnings, clippy::pedantic)]
+#![allow(clippy::trivially_copy_pass_by_ref, reason = "merge functions take references")]
 
 use actix_typed_session::{Session, TypedSession, Union};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -79,7 +80,10 @@ where
     step: Option<K>,
 }
 
-async fn handler(mut session: TypedSession<Visitor>, mut generic: TypedSession<Generic<u8, String>>) {
+async fn handler(
+    mut session: TypedSession<Visitor>,
+    mut generic: TypedSession<Generic<u8, String>>,
+) {
     session.set_best(Score(1.0));
     session.seen_mut().insert(session_id());
     session.roles_mut().insert("admin".to_owned());

@@ -1,5 +1,7 @@
 //! Structs in functions, in macros, with `cfg` on fields, in deep modules.
 
+#![allow(clippy::non_minimal_cfg, reason = "conditions that are always and never true")]
+
 use actix_typed_session::{Session, TypedSession};
 
 macro_rules! session {
