@@ -340,11 +340,11 @@ async fn files_that_are_damaged() {
     assert!(store.destroy(&key).await.expect("a working disk"));
 
     // A file in the place of a folder cannot be swept.
-    fs::remove_dir_all(folder.path().join("ff")).ok();
-    fs::write(folder.path().join("ff"), TEXT).expect("a writable folder");
     let log = Log::of_all_threads();
     let sweeping = FileStore::builder(folder.path()).sweep_interval(Some(Duration::from_millis(1)));
     let _sweeping = sweeping.build().expect("a folder");
+    fs::remove_dir_all(folder.path().join("ff")).ok();
+    fs::write(folder.path().join("ff"), TEXT).expect("a writable folder");
     while !log.text().contains("expired sessions are left") {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
