@@ -311,9 +311,9 @@ impl SessionMiddlewareBuilder {
     ///   header.
     /// - A request whose cookie and header name different sessions gets a 400.
     ///
-    /// Other schemes and JSON web tokens (RFC 7519) are ignored. Any other bearer token counts as
-    /// an unknown id; if clients send such tokens for another purpose, use
-    /// [`header`](Self::header).
+    /// Other schemes, JSON web tokens (RFC 7519), and bearer tokens that do not have the form of an
+    /// id are ignored. Any other bearer token counts as an unknown id; if clients send such tokens
+    /// for another purpose, use [`header`](Self::header).
     ///
     /// Responses with an id have `Cache-Control: no-store` (RFC 9111, 5.2.2.5). Browsers show
     /// `Session-Token` to scripts of other origins only if `Access-Control-Expose-Headers` names

@@ -129,6 +129,14 @@ impl CookieSettings {
         }
     }
 
+    /// Whether a text has the form of what clients have got, with or without a signature.
+    pub(crate) fn may_be_ours(&self, text: &[u8]) -> bool {
+        match &self.signer {
+            None => SessionId::is_valid(text),
+            Some(_) => Signer::may_be_signed(text) || SessionId::is_valid(text),
+        }
+    }
+
     /// The text that the client gets: the id, signed if the application has keys.
     pub(crate) fn write<'a>(&self, id: &'a SessionId) -> Cow<'a, str> {
         match &self.signer {
@@ -138,9 +146,12 @@ impl CookieSettings {
     }
 
     /// The value in a `name=value` pair, if the name is this cookie's.
+    ///
+    /// Some clients put values into quotes, which RFC 6265bis, 4.1.1, allows. No id has quotes.
     fn value_of<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
         let rest = pair.trim_ascii_start().strip_prefix(self.name.as_bytes())?;
-        Some(rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii())
+        let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
+        Some(unquoted(value).unwrap_or(value))
     }
 
     /// The `Set-Cookie` value that gives the client its id. `max_age`: how long the browser keeps
@@ -222,6 +233,11 @@ fn bare_name(name: &str) -> &str {
         .map_or(name, |prefix| &name[prefix.len()..])
 }
 
+/// The text between two quotes.
+fn unquoted(value: &[u8]) -> Option<&[u8]> {
+    value.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
 /// A `tchar` of RFC 9110, 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -261,6 +277,8 @@ mod tests {
             format!("a; =; ;; sid = {ID} "),
             format!("xsid={OTHER}; sidx={OTHER}; sid={ID}"),
             format!("SID={OTHER}; sid={ID}"),
+            format!("sid=\"{ID}\""),
+            format!("$Version=\"1\"; sid = \"{ID}\" ; $Path=\"/\""),
         ] {
             assert_eq!(find(&[header.as_bytes()]), (vec![ID.to_owned()], true), "{header}");
         }
@@ -278,7 +296,14 @@ mod tests {
             "short",
             "../../etc/passwd",
             "%2e%2e%2fetc%2fpasswd%00aaaa",
-            &format!("\"{ID}\""),
+            "\"",
+            "\"\"",
+            &format!("\"{ID}"),
+            &format!("{ID}\""),
+            &format!("'{ID}'"),
+            &format!("\"\"{ID}\"\""),
+            &format!("\" {ID} \""),
+            &format!("\"{long}\""),
             &long,
         ] {
             assert_eq!(find(&[format!("sid={value}").as_bytes()]), (vec![], true), "{value:.40}");
@@ -286,6 +311,18 @@ mod tests {
         assert_eq!(find(&[b"sid=\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]), (vec![], true));
         assert_eq!(find(&[b"sid"]), (vec![], false));
         assert_eq!(find(&[]), (vec![], false));
+    }
+
+    #[test]
+    fn a_signed_id_may_be_quoted_too() {
+        let signer = Signer::new(&[crate::crypto::Key::from_bytes([1; 32])], "sid");
+        let settings = CookieSettings { signer, ..settings() };
+        let id = SessionId::new(ID).expect("an id");
+        let mut map = HeaderMap::new();
+        let cookie = format!("sid=\"{}\"", settings.write(&id));
+        map.append(COOKIE, HeaderValue::from_str(&cookie).expect("a header value"));
+        let presented = settings.find(&map);
+        assert_eq!(presented.claims().map(|claim| &claim.id).collect::<Vec<_>>(), [&id]);
     }
 
     #[test]
