@@ -57,7 +57,8 @@ use proc_macro::TokenStream;
 ///   and `Session`, as in `VisitorSession`.
 /// - **`strict`** makes a stored value that does not decode an error of the extraction. By default
 ///   the whole struct reads as fresh instead, with a warning in the log.
-/// - **`cookie = "admin"`** selects the session of this cookie, where middlewares are nested.
+/// - **`cookie = "admin"`** selects the session of this cookie, where middlewares are nested. There,
+///   a struct must name its cookie.
 ///   Defaults to the session of the innermost middleware.
 ///
 /// ```

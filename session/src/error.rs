@@ -4,6 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 use serde_json::error::Category;
+use tracing::{debug, error};
 
 /// A session could not be read or written.
 ///
@@ -28,6 +29,22 @@ pub enum SessionError {
         type_name: &'static str,
         /// The cookie's name.
         cookie: &'static str,
+    },
+    /// The route has several session middlewares, one inside the other, and the struct does not say
+    /// which one it means. The client gets a 500.
+    ///
+    /// A [`SessionHandle`](crate::SessionHandle) cannot say it. Use `handle()` of a struct that
+    /// does.
+    #[error(
+        "`{type_name}` does not say which session it means, and this route has those of the \
+         cookies {cookies}; name one with `#[session(cookie = \"…\")]` on the struct, and take a \
+         `SessionHandle` from `handle()` of such a struct"
+    )]
+    AmbiguousCookie {
+        /// The struct that names no cookie.
+        type_name: &'static str,
+        /// The names of the cookies, the innermost first.
+        cookies: String,
     },
     /// The store failed. The client gets a 503 if the store is
     /// [unavailable](StoreError::Unavailable), else a 500.
@@ -78,6 +95,27 @@ pub enum SessionError {
          and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
+    /// The request would begin a session at a path that is not below the
+    /// [`cookie_path`](crate::SessionMiddlewareBuilder::cookie_path). The browser did not send its
+    /// cookie there, and a new cookie would replace the session below the path. The client gets a
+    /// 500.
+    #[error(
+        "a session cannot begin at a path that is not below `cookie_path`, which is \
+         `{cookie_path}`: browsers do not send the cookie there, and a new one would replace the \
+         session below the path; move the route, set another `cookie_path`, or set \
+         `stripped_prefix` if a proxy removes the start of the path"
+    )]
+    OutsideCookiePath {
+        /// The setting.
+        cookie_path: String,
+    },
+    /// A later release wrote the client's cookie, which a new session would replace. The client
+    /// gets a 503.
+    #[error(
+        "a later release wrote the cookie that holds the client's session, so this one does not \
+         replace it; let the client repeat the request once all processes run the later release"
+    )]
+    LaterCookie,
     /// The user has as many sessions as [`enforce_limit`](crate::Sessions::enforce_limit) allows.
     /// The client gets a 403.
     #[error("the user already has {limit} sessions, which is the limit; end one of them first")]
@@ -107,20 +145,35 @@ pub enum SessionError {
     CsrfTokenMismatch,
 }
 
+impl SessionError {
+    /// Logs why the response is an error. What a client has caused is not a fault of the site.
+    pub(crate) fn log(&self) {
+        if self.status_code().is_client_error() {
+            debug!("{}", Chain(self));
+        } else {
+            error!("{}", Chain(self));
+        }
+    }
+}
+
 impl ResponseError for SessionError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Unavailable(_)) | Self::LaterCookie => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::ConflictingIds => StatusCode::BAD_REQUEST,
             Self::CsrfTokenMismatch => StatusCode::FORBIDDEN,
             Self::TooManySessions { .. } => StatusCode::FORBIDDEN,
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
+            | Self::AmbiguousCookie { .. }
             | Self::Store(_)
             | Self::Decode { .. }
             | Self::Encode { .. }
             | Self::ResponseSent
+            | Self::OutsideCookiePath { .. }
             | Self::IdsTaken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

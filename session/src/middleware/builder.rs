@@ -8,11 +8,10 @@ use super::transform::SessionMiddleware;
 use crate::{
     config::{Config, OnOutage},
     crypto::Key,
-    error::ConfigError,
     id::SessionId,
-    store::{Backend, Persistence},
+    store::Backend,
     time::Clock,
-    transport::{CookieSettings, HeaderSettings, SameSite, Signer, TrustedProxies, Unsecured},
+    transport::{CookieSettings, SameSite},
 };
 
 impl SessionMiddleware {
@@ -40,18 +39,18 @@ impl SessionMiddleware {
 /// ```
 #[must_use = "call `build` to make the middleware"]
 pub struct SessionMiddlewareBuilder {
-    config: Config,
-    cookie: CookieSettings,
+    pub(super) config: Config,
+    pub(super) cookie: CookieSettings,
     /// Whether `Secure` follows the connection.
-    follows_connection: bool,
-    trusted_proxies: Vec<String>,
-    header: Option<Header>,
+    pub(super) follows_connection: bool,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) header: Option<Header>,
     /// `None`: ids are not signed.
-    keys: Option<Vec<Key>>,
+    pub(super) keys: Option<Vec<Key>>,
 }
 
 /// The header that carries ids, before its name is checked.
-enum Header {
+pub(super) enum Header {
     Bearer,
     Named(String),
 }
@@ -177,6 +176,15 @@ impl SessionMiddlewareBuilder {
     /// A path does not protect the cookie from other applications on the host. Browsers accept a
     /// `__Host-` cookie only with the path `/`, so another path needs another name.
     ///
+    /// A path covers itself and what is below it (RFC 6265bis, 5.1.4): `/app` covers `/app`, `/app/`
+    /// and `/app/x`, and not `/application`; `/app/` does not cover `/app`. Elsewhere, browsers do
+    /// not send the cookie, so a request reads as a new visitor. **It cannot begin a session**,
+    /// because the new cookie would replace the session below the path: what it writes is dropped,
+    /// with one warning in the log, and `save()` is
+    /// [`SessionError::OutsideCookiePath`](crate::SessionError::OutsideCookiePath). So the login
+    /// page belongs below the path too. A proxy that removes the path needs
+    /// [`stripped_prefix`](Self::stripped_prefix).
+    ///
     /// # Examples
     /// ```
     /// use actix_typed_session::{MemoryStore, SessionMiddleware};
@@ -189,6 +197,28 @@ impl SessionMiddlewareBuilder {
     /// ```
     pub fn cookie_path(mut self, path: impl Into<String>) -> Self {
         self.cookie.path = path.into();
+        self
+    }
+
+    /// Sets the start of the public path that a proxy removes from it. Defaults to none.
+    ///
+    /// With [`cookie_path`](Self::cookie_path), the middleware must know the path that the browser
+    /// sees. For example, nginx passes `/shop/cart` on as `/cart` with
+    /// `location /shop/ { proxy_pass http://127.0.0.1:8080/; }`.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_name("__Secure-shop")
+    ///     .cookie_path("/shop")
+    ///     .stripped_prefix("/shop")
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn stripped_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.config.stripped_prefix = prefix.into();
         self
     }
 
@@ -437,58 +467,6 @@ impl SessionMiddlewareBuilder {
         self.config.clock = Arc::new(clock);
         self
     }
-
-    /// Makes the middleware.
-    ///
-    /// # Errors
-    /// A setting is not valid, two settings contradict each other, or browsers would refuse the
-    /// cookie.
-    pub fn build(self) -> Result<SessionMiddleware, ConfigError> {
-        self.check_lifetimes()?;
-        let mut config = self.config;
-        let mut cookie = self.cookie.checked()?;
-        if let Persistence::Client(_) = config.sessions {
-            // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot
-            // carry it.
-            let header = self.header.as_ref().map(|header| match header {
-                Header::Bearer => "bearer",
-                Header::Named(_) => "header",
-            });
-            if let Some(setting) = self.keys.as_ref().map(|_| "signing_keys").or(header) {
-                return Err(ConfigError::NeedsStore(setting));
-            }
-        }
-        let proxies = TrustedProxies::parse(self.trusted_proxies)?;
-        if self.follows_connection {
-            config.unsecured = Some(Unsecured::beside(&cookie, proxies)?);
-        }
-        if let Some(keys) = self.keys {
-            let signer = |cookie: &CookieSettings| {
-                Signer::new(&keys, &cookie.name).ok_or(ConfigError::NoSigningKeys)
-            };
-            cookie.signer = Some(signer(&cookie)?);
-            if let Some(unsecured) = &mut config.unsecured {
-                let signer = signer(&unsecured.cookie)?;
-                Arc::make_mut(&mut unsecured.cookie).signer = Some(signer);
-            }
-        }
-        config.cookie = Arc::new(cookie);
-        config.header = match self.header {
-            None => None,
-            Some(Header::Bearer) => Some(HeaderSettings::Bearer),
-            Some(Header::Named(name)) => Some(HeaderSettings::named(&name)?),
-        };
-        Ok(SessionMiddleware::from(config))
-    }
-
-    fn check_lifetimes(&self) -> Result<(), ConfigError> {
-        let lifetimes = &self.config.rules.lifetimes;
-        let limits = [("max_age", lifetimes.idle), ("absolute_lifetime", lifetimes.absolute)];
-        match limits.iter().find(|(_, duration)| duration.as_millis() == 0) {
-            Some((name, _)) => Err(ConfigError::ZeroDuration(name)),
-            None => Ok(()),
-        }
-    }
 }
 
 impl fmt::Debug for SessionMiddlewareBuilder {
@@ -503,7 +481,7 @@ impl fmt::Debug for SessionMiddlewareBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MemoryStore;
+    use crate::{error::ConfigError, store::MemoryStore};
 
     fn builder() -> SessionMiddlewareBuilder {
         SessionMiddleware::builder(MemoryStore::new())

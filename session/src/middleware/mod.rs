@@ -1,5 +1,6 @@
 //! The session in Actix's request cycle: the middleware, its service and its builder.
 
+mod build;
 mod builder;
 mod headers;
 mod service;

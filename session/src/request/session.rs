@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{
     config::WorkerConfig,
-    error::SessionError,
+    error::{Chain, SessionError},
     fields::Schema,
     id::{SessionId, StoreKey},
     record::{Index, Record},
     store::{ErasedStore, Persistence, RequestStore},
-    transport::{CookieSettings, CookieVariant, Presented},
+    transport::{CookieSettings, CookieVariant, IdChannel, Presented},
 };
 
 /// The place of a session on a request.
@@ -46,6 +46,8 @@ pub(crate) enum NotFound {
     NoMiddleware,
     /// There are sessions, but none has the cookie.
     OtherCookies,
+    /// There are several sessions, and none was named. Their cookies, the innermost first.
+    Ambiguous(String),
 }
 
 impl RequestSession {
@@ -77,13 +79,21 @@ impl RequestSession {
         }
     }
 
-    /// The session of a request: that of the named cookie, or the innermost. It is active after
+    /// The session of a request: that of the named cookie, or the only one. It is active after
     /// this.
+    ///
+    /// Taking the innermost instead would store a login in a side session if the struct of the
+    /// main session names no cookie.
     pub(crate) fn find(request: &HttpRequest, cookie: Option<&str>) -> Result<Rc<Self>, NotFound> {
         let innermost =
             request.extensions().get::<CurrentSession>().map(|current| Rc::clone(&current.0));
         let innermost = innermost.ok_or(NotFound::NoMiddleware)?;
         let found = match cookie {
+            None if innermost.outer.get().is_some() => {
+                let names = innermost.with_outer().map(|session| &session.config.cookie.name);
+                let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+                return Err(NotFound::Ambiguous(names.join(" and ")));
+            }
             None => innermost,
             Some(name) => {
                 let mut sessions = innermost.with_outer();
@@ -127,6 +137,8 @@ pub(crate) struct ActiveSession {
     pub(super) config: Rc<WorkerConfig>,
     connection: CookieVariant,
     pub(super) presented: Presented,
+    /// Whether the request is at a path where browsers do not send the cookie.
+    is_outside_cookie_path: bool,
     /// The sessions themselves, if the client has sent them instead of ids.
     pub(super) request_store: Option<Arc<dyn RequestStore>>,
     /// Whether the session was loaded.
@@ -160,10 +172,15 @@ impl ActiveSession {
                 (presented, Some(store))
             }
         };
+        // A client that has sent a cookie or a header does not go by the path.
+        let is_outside_cookie_path = !presented.any
+            && presented.channel == IdChannel::Cookie
+            && !config.is_below_cookie_path(request);
         Self {
             config: Rc::clone(config),
             connection,
             presented,
+            is_outside_cookie_path,
             request_store,
             is_loaded: Cell::new(false),
             first: Cell::new(None),
@@ -216,6 +233,35 @@ impl ActiveSession {
         let Some((own_key, own)) = state.loaded.held() else { return false };
         let id = |record: &Record| record.index().map(Index::public_id);
         own_key == key || id(own).is_some() && id(own) == id(record)
+    }
+
+    /// Checks that a new session's cookie would replace none that this request cannot see.
+    ///
+    /// A login, or a request that ends the session of a later release's cookie, may replace it.
+    pub(super) fn check_new_session(&self, state: &State) -> Result<(), SessionError> {
+        if self.is_outside_cookie_path {
+            let cookie_path = self.config.cookie.path.clone();
+            return Err(SessionError::OutsideCookiePath { cookie_path });
+        }
+        let replaces =
+            state.changes.intent.ends_session() || state.is_elevated(&self.config.rules.privileges);
+        if self.presented.is_later && !replaces {
+            return Err(SessionError::LaterCookie);
+        }
+        Ok(())
+    }
+
+    /// Logs once that changes are dropped, if this error means that. The response stays the
+    /// handler's.
+    pub(super) fn drops_changes(&self, error: &SessionError) -> bool {
+        let warned = &self.config.has_warned;
+        let once = match error {
+            SessionError::OutsideCookiePath { .. } => &warned.of_cookie_path,
+            SessionError::LaterCookie => &warned.of_later_cookies,
+            _ => return false,
+        };
+        once.get_or_init(|| warn!("what requests write is dropped: {}", Chain(error)));
+        true
     }
 
     /// The id that a new or renewed session is going to have. `None` if only the request could make

@@ -93,6 +93,14 @@ impl CookieSettings {
         bare_name(&self.name) == bare_name(name)
     }
 
+    /// Whether browsers send the cookie to a path (RFC 6265bis, 5.1.4). Both are compared as they
+    /// are written, without decoding.
+    pub(crate) fn covers(&self, path: &str) -> bool {
+        path.strip_prefix(&*self.path).is_some_and(|rest| {
+            rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/')
+        })
+    }
+
     /// Finds the ids in a request.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Presented {
         self.find_by(headers, |value| self.read(value))
@@ -368,6 +376,41 @@ mod tests {
             assert_eq!(attributes(&issue), attributes(&removal));
             let removal = removal.to_str().expect("an ASCII header");
             assert!(removal.contains("Max-Age=0") && removal.contains("Expires="), "{removal}");
+        }
+    }
+
+    #[test]
+    fn a_path_covers_what_is_below_it() {
+        let covers = |cookie: &str, path: &str| {
+            CookieSettings { path: cookie.into(), ..settings() }.covers(path)
+        };
+        for (cookie, path) in [
+            ("/", "/"),
+            ("/", "/app"),
+            ("/app", "/app"),
+            ("/app", "/app/"),
+            ("/app", "/app/x"),
+            ("/app", "/app//x"),
+            ("/app/", "/app/"),
+            ("/app/", "/app/x"),
+            ("/caf%C3%A9", "/caf%C3%A9/x"),
+        ] {
+            assert!(covers(cookie, path), "{cookie} {path}");
+        }
+        for (cookie, path) in [
+            ("/app", "/"),
+            ("/app", "/ap"),
+            ("/app", "/application"),
+            ("/app", "/App"),
+            ("/app", "/%61pp"),
+            ("/app", "/x/app"),
+            ("/app", "//app"),
+            ("/app/", "/app"),
+            ("/app/", "/application/"),
+            ("/caf%C3%A9", "/caf%c3%a9"),
+            ("/app", ""),
+        ] {
+            assert!(!covers(cookie, path), "{cookie} {path}");
         }
     }
 

@@ -108,6 +108,8 @@ pub trait Session: Sized + 'static {
 ///
 /// - [`SessionError::NoMiddleware`] if no session middleware wraps the route.
 /// - [`SessionError::UnknownCookie`] if no middleware has the cookie of the struct.
+/// - [`SessionError::AmbiguousCookie`] if several middlewares wrap the route, and the struct does
+///   not [name a cookie](crate::guide::two_sessions).
 /// - [`SessionError::Store`] if the store fails.
 /// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
 ///

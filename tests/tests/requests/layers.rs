@@ -19,6 +19,7 @@ use actix_web::{
 };
 
 #[derive(Session)]
+#[session(cookie = "session")]
 struct Visitor {
     #[session(merge = "add")]
     views: u64,
@@ -322,7 +323,7 @@ macro_rules! late_site {
     ($gate:expr, $task:expr) => {{
         let gate = $gate.clone();
         let inner = SessionMiddleware::builder(MemoryStore::new())
-            .cookie_name("inner")
+            .cookie_name("session")
             .cookie_secure(false)
             .build()
             .expect("valid settings");

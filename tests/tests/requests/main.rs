@@ -1,6 +1,7 @@
 //! What a request does to its session, and the response to the client, over real sockets.
 
 mod concurrency;
+mod cookie_path;
 mod http;
 mod layers;
 mod middlewares;

@@ -36,11 +36,22 @@ struct Admin {
     views: u64,
 }
 
+#[derive(Session)]
+#[session(cookie = "session")]
+struct Inner {
+    views: u64,
+}
+
 fn store() -> FaultyStore<MemoryStore> {
     FaultyStore::new(MemoryStore::new())
 }
 
 async fn view(mut session: TypedSession<Visitor>) -> impl Responder {
+    session.set_views(session.views + 1);
+    session.views.to_string()
+}
+
+async fn view_inner(mut session: TypedSession<Inner>) -> impl Responder {
     session.set_views(session.views + 1);
     session.views.to_string()
 }
@@ -398,7 +409,7 @@ async fn a_panic_in_a_handler_stores_nothing_and_harms_no_other_request() {
 #[actix_web::test]
 async fn nested_middlewares_have_sessions_of_their_own() {
     async fn admin(
-        mut inner: TypedSession<Visitor>,
+        mut inner: TypedSession<Inner>,
         mut outer: TypedSession<Admin>,
     ) -> impl Responder {
         inner.set_views(inner.views + 1);
@@ -416,7 +427,7 @@ async fn nested_middlewares_have_sessions_of_their_own() {
             .wrap(inner.clone())
             .wrap(outer.clone())
             .route("/both", web::get().to(admin))
-            .route("/inner", web::get().to(view))
+            .route("/inner", web::get().to(view_inner))
             .route(
                 "/unknown",
                 web::get().to(async |session: Result<TypedSession<Other>, SessionError>| {
@@ -465,12 +476,70 @@ async fn outside_the_inner_middleware_the_outer_session_is_the_default() {
             .wrap(inner.clone())
             .wrap(from_fn(count))
             .wrap(outer.clone())
-            .route("/", web::get().to(view))
+            .route("/", web::get().to(view_inner))
     );
     let mut browser = Client::new(address);
     assert_eq!(browser.get("/").await.body, "1");
     assert_eq!(browser.get("/").await.body, "2", "the inner session has no hundreds");
     assert_eq!(outer_store.calls(Operation::Update), 1);
+}
+
+#[actix_web::test]
+async fn a_struct_that_names_no_cookie_is_refused_where_middlewares_are_nested() {
+    async fn log_in(mut session: TypedSession<Visitor>) -> impl Responder {
+        session.set_user(Some(7));
+        "in"
+    }
+    async fn log_out(mut session: SessionHandle) -> impl Responder {
+        session.destroy();
+        "out"
+    }
+    let (inner_store, outer_store) = (store(), store());
+    let outer = SessionMiddleware::new(outer_store.clone());
+    let inner = SessionMiddleware::builder(inner_store.clone()).cookie_name("__Host-oauth");
+    let inner = inner.build().expect("valid settings");
+    let address = serve!(
+        App::new()
+            .service(
+                web::scope("/oauth")
+                    .wrap(inner.clone())
+                    .route("/in", web::get().to(log_in))
+                    .route("/out", web::get().to(log_out))
+                    .route("/view", web::get().to(view_inner))
+                    .route(
+                        "/why",
+                        web::get().to(async |session: Result<SessionHandle, SessionError>| {
+                            session.err().map(|error| error.to_string())
+                        })
+                    )
+            )
+            .route("/in", web::get().to(log_in))
+            .route("/out", web::get().to(log_out))
+            .wrap(outer.clone())
+    );
+    let mut browser = Client::new(address);
+    for path in ["/oauth/in", "/oauth/out"] {
+        let response = browser.get(path).await;
+        assert_eq!((response.status, response.set_cookie()), (500, None), "{path}");
+    }
+    assert_eq!((inner_store.all_calls(), outer_store.all_calls()), (0, 0));
+    let why = browser.get("/oauth/why").await.body;
+    for part in ["`SessionHandle`", "`__Host-oauth` and `__Host-session`", "session(cookie"] {
+        assert!(why.contains(part), "{why}");
+    }
+    assert_eq!(browser.get("/oauth/view").await.body, "1", "it names the outer cookie");
+    assert_eq!(browser.get("/in").await.body, "in", "one middleware is enough of a name");
+    assert_eq!(browser.get("/out").await.body, "out");
+    assert_eq!(inner_store.all_calls(), 0);
+}
+
+#[actix_web::test]
+async fn a_middleware_that_is_wrapped_twice_is_one() {
+    let sessions = SessionMiddleware::new(store());
+    let address = serve!(
+        App::new().wrap(sessions.clone()).wrap(sessions.clone()).route("/", web::get().to(view))
+    );
+    assert_eq!(Client::new(address).get("/").await.body, "1");
 }
 
 #[actix_web::test]
