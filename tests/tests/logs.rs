@@ -450,7 +450,7 @@ async fn what_a_client_has_caused_is_not_logged_as_an_error() {
         .settings(SessionMiddlewareBuilder::bearer)
         .data(store)
         .configure(routes)
-        .route("/reject", web::get().to(reject))
+        .route("/reject", reject)
         .start();
     let (mut ann, mut bob) = (site.client(), site.client());
     for browser in [&mut ann, &mut bob] {

@@ -200,7 +200,7 @@ async fn a_cookie_with_another_byte_anywhere_is_no_session() {
         &value[1..],
         &format!("{value}A"),
         &format!("{value}="),
-        &format!("\"{value}\""),
+        &format!("\"{value}"),
         &value.replacen('1', "2", 1),
         "1.",
         "",
@@ -209,7 +209,9 @@ async fn a_cookie_with_another_byte_anywhere_is_no_session() {
     ] {
         assert_eq!(replay(&site, NAME, other).await.text(), "200 New", "{other}");
     }
-    assert_eq!(replay(&site, NAME, value).await.text(), "200 Loaded name=ann");
+    for same in [value, &format!("\"{value}\"")] {
+        assert_eq!(replay(&site, NAME, same).await.text(), "200 Loaded name=ann");
+    }
 }
 
 #[actix_web::test]
