@@ -4,7 +4,7 @@
 //! The tests run one after the other, because they read the lines of all threads. The process ends
 //! when any of these shows their values.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
 
 use actix_typed_session::{
     FileStore, MemoryStore, OnOutage, RedisStore, Session, SessionError, SessionHandle, SessionId,
@@ -230,6 +230,7 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .route("/conflict", web::get().to(conflict))
         .route("/lose", web::get().to(lose))
+        .route("/reject", web::get().to(reject))
         .route("/give_up", web::get().to(give_up))
         .route("/stream", web::get().to(stream))
         .route(
@@ -286,9 +287,13 @@ async fn values_that_no_longer_fit() {
 async fn requests_that_go_wrong() {
     let store = FaultyStore::new(MemoryStore::new());
     let mut browser = visit(store.clone(), &store).await;
-    for (path, answer) in
-        [("/stream", "200 unsaved"), ("/forged", "403 "), ("/give_up", "200 ok"), ("/read", TEXT)]
-    {
+    for (path, answer) in [
+        ("/stream", "200 unsaved"),
+        ("/forged", "403 "),
+        ("/reject", "409 "),
+        ("/give_up", "200 ok"),
+        ("/read", TEXT),
+    ] {
         let response = browser.get(path).await;
         assert!(response.text().ends_with(answer), "{path}: {response:?}");
     }
@@ -311,6 +316,12 @@ async fn requests_that_go_wrong() {
         .configure(routes)
         .start();
     assert_eq!(own_ids.client().get("/form").await.status, 200);
+
+    let elsewhere = Site::unwatched(SessionMiddleware::builder(MemoryStore::new()))
+        .settings(|it| it.cookie_name("sid").cookie_path("/elsewhere"))
+        .configure(routes)
+        .start();
+    assert_eq!(elsewhere.client().get("/fill").await.status, 200);
 
     let small = MemoryStore::builder().capacity(1).build();
     visit(small.clone(), &store).await;
@@ -361,6 +372,15 @@ async fn files_that_are_damaged() {
         }
     }
     assert!(store.destroy(&key).await.expect("a working disk"));
+
+    // A file in the place of the default folder.
+    let root = tempfile::TempDir::new().expect("a temporary folder");
+    fs::write(root.path().join("sessions"), TEXT).expect("a writable folder");
+    let before = env::current_dir().expect("a working directory");
+    env::set_current_dir(root.path()).expect("our own folder");
+    let default = FileStore::default();
+    env::set_current_dir(before).expect("our own folder");
+    assert!(default.path().ends_with("sessions"), "{default:?}");
 
     // A file in the place of a folder cannot be swept.
     let log = Log::of_all_threads();
@@ -450,7 +470,6 @@ async fn what_a_client_has_caused_is_not_logged_as_an_error() {
         .settings(SessionMiddlewareBuilder::bearer)
         .data(store)
         .configure(routes)
-        .route("/reject", reject)
         .start();
     let (mut ann, mut bob) = (site.client(), site.client());
     for browser in [&mut ann, &mut bob] {

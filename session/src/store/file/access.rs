@@ -24,6 +24,9 @@ pub(super) enum Access {
     Group,
 }
 
+/// How often to create a folder.
+const ATTEMPTS: usize = 3;
+
 /// The modes of shared files and folders.
 pub(super) const SHARED_FILE: u32 = 0o660;
 pub(super) const SHARED_FOLDER: u32 = 0o2770;
@@ -70,23 +73,21 @@ impl Access {
     /// Creates a file in a folder, which is renamed later, or else deleted.
     pub(super) fn temporary_file(self, folder: &Path) -> io::Result<NamedTempFile> {
         let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder)?;
-        self.share(file.path(), folder, SHARED_FILE)?;
+        match self {
+            Self::Owner => {}
+            Self::Group => share_file(file.as_file(), group(folder)?)?,
+        }
         Ok(file)
     }
 
     /// Creates a folder in a folder, which is deleted unless it is kept.
     pub(super) fn temporary_folder(self, prefix: &str, folder: &Path) -> io::Result<TempDir> {
         let new = tempfile::Builder::new().prefix(prefix).tempdir_in(folder)?;
-        self.share(new.path(), folder, SHARED_FOLDER)?;
-        Ok(new)
-    }
-
-    /// Gives a new file or folder the group of the folder that it is in, and its mode.
-    fn share(self, path: &Path, folder: &Path, mode: u32) -> io::Result<()> {
         match self {
-            Self::Owner => Ok(()),
-            Self::Group => share(path, group(folder)?, mode),
+            Self::Owner => {}
+            Self::Group => share(new.path(), group(folder)?, SHARED_FOLDER)?,
         }
+        Ok(new)
     }
 }
 
@@ -109,6 +110,17 @@ fn create_shared_folder(path: &Path, in_store: bool) -> io::Result<()> {
     if !parent.is_dir() {
         create_shared_folder(parent, in_store)?;
     }
+    // The sweep of another process may delete the new folder before it is renamed.
+    for _ in 1..ATTEMPTS {
+        match create_shared_folder_in(parent, path, in_store) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && parent.is_dir() => {}
+            created => return created,
+        }
+    }
+    create_shared_folder_in(parent, path, in_store)
+}
+
+fn create_shared_folder_in(parent: &Path, path: &Path, in_store: bool) -> io::Result<()> {
     let new = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(parent)?;
     let group_of = if in_store { parent } else { new.path() };
     share(new.path(), group(group_of)?, SHARED_FOLDER)?;
@@ -133,6 +145,22 @@ fn group(path: &Path) -> io::Result<u32> {
     return Ok(std::os::unix::fs::MetadataExt::gid(&fs::metadata(path)?));
     #[cfg(not(unix))]
     return fs::metadata(path).map(|_| 0);
+}
+
+/// Gives a new file to a group. The umask has no effect on the mode.
+fn share_file(file: &File, group: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+
+        if file.metadata()?.gid() != group {
+            fchown(file, None, Some(group))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(SHARED_FILE))?;
+    }
+    #[cfg(not(unix))]
+    let _ = (file, group, SHARED_FILE);
+    Ok(())
 }
 
 /// Gives a file or folder of this process to a group. The umask has no effect on the mode.
