@@ -3,7 +3,7 @@
 //! Run `cargo run --example counter`, then open the printed address in two browsers. The port is
 //! 8080; set `PORT` to use another one.
 
-use std::{env, error::Error, path};
+use std::{env, error::Error};
 
 use actix_typed_session::{FileStore, Session, SessionMiddleware, TypedSession};
 use actix_web::{App, HttpServer, Responder, get};
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Err(_) => 8080,
     };
     let store = FileStore::new("sessions")?;
-    let folder = path::absolute(store.path())?;
+    let folder = store.path().to_owned();
     // Create it once, outside the closure. Every worker gets a clone.
     let sessions = SessionMiddleware::new(store);
     let server = HttpServer::new(move || App::new().wrap(sessions.clone()).service(index))

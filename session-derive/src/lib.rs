@@ -59,7 +59,7 @@ use proc_macro::TokenStream;
 ///   the field reads as its default instead, with a warning in the log. If it is a `privilege`, the
 ///   whole struct reads as fresh.
 /// - **`cookie = "admin"`** selects the session of this cookie, where middlewares are nested.
-///   Defaults to the session of the innermost middleware.
+///   Defaults to the session of the innermost middleware, with a warning in the log.
 ///
 /// ```
 /// use actix_typed_session::{Session, TypedSession};

@@ -4,6 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode};
 use serde_json::error::Category;
+use tracing::{debug, error};
 
 /// A session could not be read or written.
 ///
@@ -78,6 +79,27 @@ pub enum SessionError {
          and make every change before it if the cookie holds the session"
     )]
     ResponseSent,
+    /// The request would begin a session at a path that is not below the
+    /// [`cookie_path`](crate::SessionMiddlewareBuilder::cookie_path). The browser did not send its
+    /// cookie there, and a new cookie would replace the session below the path. The client gets a
+    /// 500.
+    #[error(
+        "a session cannot begin at a path that is not below `cookie_path`, which is \
+         `{cookie_path}`: browsers do not send the cookie there, and a new one would replace the \
+         session below the path; move the route, set another `cookie_path`, or set \
+         `stripped_prefix` if a proxy removes the start of the path"
+    )]
+    OutsideCookiePath {
+        /// The setting.
+        cookie_path: String,
+    },
+    /// A later release wrote the client's cookie, which a new session would replace. The client
+    /// gets a 503.
+    #[error(
+        "a later release wrote the cookie that holds the client's session, so this one does not \
+         replace it; let the client repeat the request once all processes run the later release"
+    )]
+    LaterCookie,
     /// The user has as many sessions as [`enforce_limit`](crate::Sessions::enforce_limit) allows.
     /// The client gets a 403.
     #[error("the user already has {limit} sessions, which is the limit; end one of them first")]
@@ -114,10 +136,23 @@ pub enum SessionError {
     CsrfTokenMismatch,
 }
 
+impl SessionError {
+    /// Logs why the response is an error. What a client has caused is not a fault of the site.
+    pub(crate) fn log(&self) {
+        if self.status_code().is_client_error() {
+            debug!("{}", Chain(self));
+        } else {
+            error!("{}", Chain(self));
+        }
+    }
+}
+
 impl ResponseError for SessionError {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Unavailable(_)) | Self::LaterCookie => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::ConflictingIds => StatusCode::BAD_REQUEST,
             Self::CsrfTokenMismatch => StatusCode::FORBIDDEN,
@@ -128,6 +163,7 @@ impl ResponseError for SessionError {
             | Self::Decode { .. }
             | Self::Encode { .. }
             | Self::ResponseSent
+            | Self::OutsideCookiePath { .. }
             | Self::IdsTaken
             | Self::IdsUsedUp => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -114,7 +114,8 @@ impl SessionId {
         Self(Secret::new(text.into_bytes().into()))
     }
 
-    fn is_valid(bytes: &[u8]) -> bool {
+    /// Whether a text has the form of an id.
+    pub(crate) fn is_valid(bytes: &[u8]) -> bool {
         // Every request runs this. The compiler turns the check of 16 bytes into vector
         // instructions. The last piece may overlap the one before it.
         let (pieces, _) = bytes.as_chunks::<16>();

@@ -6,6 +6,8 @@
 //! - `store_process FOLDER try`: reads and changes one session once, and prints what happened.
 //!   `try-unchecked` opens the store as `SessionMiddleware::default()` does, in the working
 //!   directory.
+//! - `store_process FOLDER do STEP…`: opens the store and takes these steps. It prints what each of
+//!   them did. `do-shared` shares the store with the group.
 //! - `store_process FOLDER live DURABILITY`: one session from its beginning to its end. It prints
 //!   the name of each step after it.
 
@@ -15,8 +17,11 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, Durability, FileStore, PublicId, SystemClock, Timestamp,
-    store::{Grace, Index, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore as _},
+    Clock as _, Durability, FileStore, PublicId, StoreError, SystemClock, Timestamp,
+    store::{
+        DeleteExpired as _, FindByIndex as _, Grace, Index, LoadOptions, Number, OldIdReads, Patch,
+        Record, SessionStore as _, UpdateOutcome,
+    },
 };
 use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
 
@@ -44,6 +49,8 @@ async fn main() {
             add(store, times.parse().expect("a number")).await;
         }
         ["live", _] => live(store.build().expect("a writable folder")).await,
+        ["do", steps @ ..] => take(store.build(), steps).await,
+        ["do-shared", steps @ ..] => take(store.share_with_group(true).build(), steps).await,
         ["try"] => attempt(store.build()).await,
         ["try-unchecked"] => attempt(Ok(FileStore::default())).await,
         other => panic!("unknown command {other:?}"),
@@ -139,7 +146,7 @@ async fn live(store: FileStore) {
     report("create indexed");
 }
 
-async fn attempt(store: Result<FileStore, actix_typed_session::StoreError>) {
+async fn attempt(store: Result<FileStore, StoreError>) {
     let store = match store {
         Ok(store) => store,
         Err(error) => return report(&format!("open: {}", chain(&error))),
@@ -156,6 +163,64 @@ async fn attempt(store: Result<FileStore, actix_typed_session::StoreError>) {
         Ok(record) => report(&format!("other: {}", record.is_some())),
         Err(error) => report(&format!("other: {}", chain(&error))),
     }
+}
+
+/// Takes steps like `create:1`, with the number of a session.
+async fn take(store: Result<FileStore, StoreError>, steps: &[&str]) {
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => return report(&format!("open: {}", chain(&error))),
+    };
+    for step in steps {
+        let (name, session) = step.split_once(':').expect("a step and a session");
+        let session = session.parse().expect("a number");
+        match take_one(&store, name, session).await {
+            Ok(done) => report(&format!("{step} {done}")),
+            Err(error) => report(&format!("{step} {}", chain(&error))),
+        }
+    }
+}
+
+async fn take_one(store: &FileStore, step: &str, session: u64) -> Result<String, StoreError> {
+    let now = SystemClock.now();
+    let until = |ms| Timestamp::from_unix_ms(now.as_unix_ms() + ms);
+    let mut indexed = value_patch(1);
+    indexed.index_field(Index::new(PublicId::new(until(90_000)), "a".into()));
+    let key = key(session);
+    Ok(match step {
+        "create" => {
+            let record = indexed.apply_to(&Record::new(now, until(60_000)));
+            let record = record.expect("a new record takes a patch");
+            format!("{:?}", store.create(&key, &record).await?)
+        }
+        "create-expired" => {
+            let record = Record::new(now, until(1));
+            format!("{:?}", store.create(&key, &record).await?)
+        }
+        "load" => store.load(&key, &LoadOptions::default()).await?.is_some().to_string(),
+        "update" => match store.update(&key, &value_patch(2)).await? {
+            UpdateOutcome::Applied { .. } => "Applied".to_owned(),
+            other => format!("{other:?}"),
+        },
+        "touch" => store.touch(&key, until(90_000)).await?.to_string(),
+        "rotate" => {
+            let grace = Grace::new(until(60_000), OldIdReads::Snapshot);
+            let new = chain_key(session, 1);
+            match store.rotate(&key, &new, &Patch::default(), grace).await? {
+                UpdateOutcome::Applied { .. } => "Applied".to_owned(),
+                other => format!("{other:?}"),
+            }
+        }
+        "destroy" => store.destroy(&key).await?.to_string(),
+        "find" => {
+            let value = value_patch(session).apply_to(&Record::new(now, NEVER));
+            let value = value.expect("a new record takes a patch");
+            let value = value.field("a").expect("a value");
+            store.find("a", value, None, 100).await?.sessions.len().to_string()
+        }
+        "sweep" => store.delete_expired().await?.to_string(),
+        other => panic!("unknown step {other}"),
+    })
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

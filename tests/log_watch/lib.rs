@@ -24,6 +24,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+pub use tracing::Level;
+
 /// What the library's lines begin with.
 const LIBRARY: &str = "actix_typed_session::";
 
@@ -50,6 +52,8 @@ pub struct Line {
     pub file: String,
     /// The line in the source file.
     pub line: u32,
+    /// How bad it is.
+    pub level: Level,
     /// What was logged.
     pub text: String,
     thread: ThreadId,
@@ -120,7 +124,13 @@ fn look(metadata: &Metadata<'_>, record: impl FnOnce(&mut Text)) {
     if is_the_librarys {
         let file = metadata.file().unwrap_or_default().to_owned();
         let line = metadata.line().unwrap_or_default();
-        lock(&LINES).push(Line { file, line, text, thread: thread::current().id() });
+        lock(&LINES).push(Line {
+            file,
+            line,
+            level: *metadata.level(),
+            text,
+            thread: thread::current().id(),
+        });
     }
 }
 

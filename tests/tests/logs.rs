@@ -1,27 +1,31 @@
 //! What the library logs, and that none of it shows a value of a session. `log_watch` checks for
 //! every test that no line shows an id, a key or a token.
 //!
-//! This is a process for one test: it reads the lines of all threads, and ends when any of them
-//! shows its values.
+//! The tests run one after the other, because they read the lines of all threads. The process ends
+//! when any of these shows their values.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
 
 use actix_typed_session::{
     FileStore, MemoryStore, OnOutage, RedisStore, Session, SessionError, SessionHandle, SessionId,
-    SessionMiddleware, Sessions, TypedSession,
+    SessionMiddleware, SessionMiddlewareBuilder, Sessions, TypedSession,
     store::{Patch, SessionStore, StoreKey},
     testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{
-    Client, Site,
+    Client, Site, get,
     json::json,
-    log_watch::{self, Log},
+    log_watch::{self, Level, Log},
     serve,
     servers::{RedisServer, Server},
 };
 use actix_web::{App, FromRequest as _, HttpResponse, Responder, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tokio::sync::Mutex;
+
+/// Held by the test that runs.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Every text of these sessions. It looks like the part of an error that names the expected type.
 const TEXT: &str = "canary, expected canary at line 1";
@@ -83,6 +87,12 @@ struct Lenient {
 struct Largest {
     #[session(merge = "max")]
     name: u64,
+}
+
+#[derive(Session)]
+struct Rejecting {
+    #[session(merge = "reject")]
+    code: u64,
 }
 
 #[derive(Session)]
@@ -153,6 +163,19 @@ async fn conflict(
     "ok"
 }
 
+/// Another request writes to a field that must not be written by two.
+async fn reject(
+    mut session: TypedSession<Rejecting>,
+    handle: SessionHandle,
+    store: Store,
+) -> impl Responder {
+    let mut patch = Patch::default();
+    patch.set("code".into(), json("7"));
+    store.update(&key_of(&handle), &patch).await.expect("a working store");
+    session.set_code(CODE + 1);
+    "ok"
+}
+
 /// Another request logs out while this one holds the session.
 async fn lose(
     mut session: TypedSession<Visitor>,
@@ -207,6 +230,7 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .route("/conflict", web::get().to(conflict))
         .route("/lose", web::get().to(lose))
+        .route("/reject", web::get().to(reject))
         .route("/give_up", web::get().to(give_up))
         .route("/stream", web::get().to(stream))
         .route(
@@ -263,9 +287,13 @@ async fn values_that_no_longer_fit() {
 async fn requests_that_go_wrong() {
     let store = FaultyStore::new(MemoryStore::new());
     let mut browser = visit(store.clone(), &store).await;
-    for (path, answer) in
-        [("/stream", "200 unsaved"), ("/forged", "403 "), ("/give_up", "200 ok"), ("/read", TEXT)]
-    {
+    for (path, answer) in [
+        ("/stream", "200 unsaved"),
+        ("/forged", "403 "),
+        ("/reject", "409 "),
+        ("/give_up", "200 ok"),
+        ("/read", TEXT),
+    ] {
         let response = browser.get(path).await;
         assert!(response.text().ends_with(answer), "{path}: {response:?}");
     }
@@ -288,6 +316,12 @@ async fn requests_that_go_wrong() {
         .configure(routes)
         .start();
     assert_eq!(own_ids.client().get("/form").await.status, 200);
+
+    let elsewhere = Site::unwatched(SessionMiddleware::builder(MemoryStore::new()))
+        .settings(|it| it.cookie_name("sid").cookie_path("/elsewhere"))
+        .configure(routes)
+        .start();
+    assert_eq!(elsewhere.client().get("/fill").await.status, 200);
 
     let small = MemoryStore::builder().capacity(1).build();
     visit(small.clone(), &store).await;
@@ -339,12 +373,21 @@ async fn files_that_are_damaged() {
     }
     assert!(store.destroy(&key).await.expect("a working disk"));
 
+    // A file in the place of the default folder.
+    let root = tempfile::TempDir::new().expect("a temporary folder");
+    fs::write(root.path().join("sessions"), TEXT).expect("a writable folder");
+    let before = env::current_dir().expect("a working directory");
+    env::set_current_dir(root.path()).expect("our own folder");
+    let default = FileStore::default();
+    env::set_current_dir(before).expect("our own folder");
+    assert!(default.path().ends_with("sessions"), "{default:?}");
+
     // A file in the place of a folder cannot be swept.
-    fs::remove_dir_all(folder.path().join("ff")).ok();
-    fs::write(folder.path().join("ff"), TEXT).expect("a writable folder");
     let log = Log::of_all_threads();
     let sweeping = FileStore::builder(folder.path()).sweep_interval(Some(Duration::from_millis(1)));
     let _sweeping = sweeping.build().expect("a folder");
+    fs::remove_dir_all(folder.path().join("ff")).ok();
+    fs::write(folder.path().join("ff"), TEXT).expect("a writable folder");
     while !log.text().contains("expired sessions are left") {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -395,6 +438,7 @@ fn key_in(browser: &Client) -> StoreKey {
 
 #[actix_web::test]
 async fn no_line_of_the_library_tells_a_value() {
+    let _turn = TURN.lock().await;
     VALUES.into_iter().for_each(log_watch::value);
     let log = Log::of_all_threads();
     values_that_no_longer_fit().await;
@@ -410,4 +454,67 @@ async fn no_line_of_the_library_tells_a_value() {
     fs::create_dir_all(&folder).expect("a writable folder");
     let lines: String = lines.into_iter().collect();
     fs::write(folder.join("log-lines"), lines).expect("a writable folder");
+}
+
+/// The lines of a level, and worse.
+fn at_least(log: &Log, level: Level) -> Vec<String> {
+    let lines = log.lines().into_iter().filter(|line| line.level <= level);
+    lines.map(|line| line.text).collect()
+}
+
+#[actix_web::test]
+async fn what_a_client_has_caused_is_not_logged_as_an_error() {
+    let _turn = TURN.lock().await;
+    let store = FaultyStore::new(MemoryStore::new());
+    let site = Site::unwatched(SessionMiddleware::builder(store.clone()))
+        .settings(SessionMiddlewareBuilder::bearer)
+        .data(store)
+        .configure(routes)
+        .start();
+    let (mut ann, mut bob) = (site.client(), site.client());
+    for browser in [&mut ann, &mut bob] {
+        assert_eq!(browser.get("/fill").await.status, 200);
+    }
+    let log = Log::of_all_threads();
+    let headers = format!(
+        "Cookie: __Host-session={}\r\nAuthorization: Bearer {}\r\n",
+        ann.cookie(),
+        bob.cookie()
+    );
+    assert_eq!(get(site.address, "/read", headers.as_bytes()).await.status, 400);
+    assert_eq!(ann.get("/forged").await.status, 403);
+    assert_eq!(ann.get("/reject").await.status, 409);
+    let strange = format!("Cookie: __Host-session=\u{1}{}\r\n", "x".repeat(3_000));
+    get(site.address, "/read", strange.as_bytes()).await;
+    assert_eq!(ann.get("/lose").await.status, 200);
+    assert_eq!(at_least(&log, Level::ERROR), <[String; 0]>::default());
+    // They can be found at a lower level.
+    let text = log.text();
+    assert!(text.contains("different sessions") && text.contains("`reject`"), "{text}");
+}
+
+#[actix_web::test]
+async fn a_fault_of_the_site_is_logged_as_an_error_once() {
+    let _turn = TURN.lock().await;
+    let store = FaultyStore::new(MemoryStore::new());
+    let site = Site::unwatched(SessionMiddleware::builder(store.clone()))
+        .data(store.clone())
+        .configure(routes)
+        .start();
+    let mut ann = site.client();
+    assert_eq!(ann.get("/fill").await.status, 200);
+    for (operation, path) in [(Operation::Load, "/read"), (Operation::Update, "/add")] {
+        let log = Log::of_all_threads();
+        store.inject(operation, Fault::ErrorBefore);
+        assert_eq!(ann.get(path).await.status, 503);
+        store.heal();
+        assert_eq!(at_least(&log, Level::ERROR).len(), 1, "{path}");
+    }
+    let log = Log::of_all_threads();
+    assert_eq!(ann.get("/unfit").await.status, 500);
+    assert_eq!(at_least(&log, Level::ERROR).len(), 1);
+    let bare = serve!(App::new().configure(routes));
+    let log = Log::of_all_threads();
+    assert_eq!(Client::new(bare).get("/read").await.status, 500);
+    assert_eq!(at_least(&log, Level::ERROR).len(), 1);
 }

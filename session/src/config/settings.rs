@@ -1,6 +1,10 @@
 //! The middleware's settings.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use actix_web::HttpRequest;
 
@@ -30,9 +34,29 @@ pub(crate) struct Config {
     pub(crate) header: Option<HeaderSettings>,
     pub(crate) id_generator: Option<IdGenerator>,
     pub(crate) save_on_server_error: bool,
+    /// The start of the public path that a proxy removes, without a slash at its end.
+    pub(crate) stripped_prefix: String,
+    /// Whether the log has already said why changes are dropped.
+    pub(crate) has_warned: HasWarned,
     pub(crate) merge_locks: Arc<MergeLocks>,
     /// When it was last logged that sessions are not extended.
     pub(crate) touch_failures: LogInterval,
+}
+
+/// What the log has already said, so that it is not said for each request.
+#[derive(Default)]
+pub(crate) struct HasWarned {
+    pub(crate) of_cookie_path: OnceLock<()>,
+    pub(crate) of_later_cookies: OnceLock<()>,
+    /// The structs that name no cookie where middlewares are nested.
+    structs: Mutex<BTreeSet<&'static str>>,
+}
+
+impl HasWarned {
+    /// Whether to warn of a struct: the first time only.
+    pub(crate) fn of_struct(&self, type_name: &'static str) -> bool {
+        self.structs.lock().unwrap_or_else(PoisonError::into_inner).insert(type_name)
+    }
 }
 
 /// The application's function that makes ids.
@@ -55,6 +79,15 @@ impl Config {
         }
     }
 
+    /// Whether browsers send the cookie with this request.
+    pub(crate) fn is_below_cookie_path(&self, request: &HttpRequest) -> bool {
+        let (cookie, prefix) = (&self.cookie, &self.stripped_prefix);
+        // The usual cases: every path, or all that the proxy passes on.
+        cookie.path == "/"
+            || !prefix.is_empty() && cookie.covers(&format!("{prefix}/"))
+            || cookie.covers(&format!("{prefix}{}", request.path()))
+    }
+
     /// Creates the default settings for sessions in this store.
     pub(crate) fn new(store: impl Backend) -> Self {
         let Persisted(sessions) = store.into_persistence();
@@ -75,6 +108,8 @@ impl Config {
             header: None,
             id_generator: None,
             save_on_server_error: false,
+            stripped_prefix: String::new(),
+            has_warned: HasWarned::default(),
             merge_locks: Arc::default(),
             touch_failures: LogInterval::default(),
         }

@@ -8,6 +8,7 @@
 //! | decide what concurrent requests do to a field | [`concurrent_requests`] |
 //! | know how browsers treat the cookie and your pages | [`browsers`] |
 //! | serve API clients, sign ids, run behind a proxy, protect forms | [`clients`] |
+//! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
 //! | run on Redis or Valkey | [`redis`] |
 //! | encrypt sessions | [`sealing`] |
@@ -34,6 +35,9 @@ pub mod browsers {}
 
 #[doc = include_str!("clients.md")]
 pub mod clients {}
+
+#[doc = include_str!("two_sessions.md")]
+pub mod two_sessions {}
 
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}

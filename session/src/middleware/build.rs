@@ -49,6 +49,12 @@ impl SessionMiddlewareBuilder {
                 Arc::make_mut(&mut unsecured.cookie).signer = Some(signer);
             }
         }
+        let prefix = config.stripped_prefix.trim_end_matches('/');
+        if !prefix.is_empty() && !prefix.starts_with('/') {
+            let value = config.stripped_prefix;
+            return Err(ConfigError::CookieAttribute { attribute: "path", value });
+        }
+        config.stripped_prefix.truncate(prefix.len());
         config.cookie = Arc::new(cookie);
         config.header = match self.header {
             None => None,

@@ -215,6 +215,15 @@ impl SessionMiddlewareBuilder {
     /// A path does not protect the cookie from other applications on the host. Browsers accept a
     /// `__Host-` cookie only with the path `/`, so another path needs another name.
     ///
+    /// A path covers itself and what is below it (RFC 6265bis, 5.1.4): `/app` covers `/app`, `/app/`
+    /// and `/app/x`, and not `/application`; `/app/` does not cover `/app`. Elsewhere, browsers do
+    /// not send the cookie, so a request reads as a new visitor. **It cannot begin a session**,
+    /// because the new cookie would replace the session below the path: what it writes is dropped,
+    /// with one warning in the log, and `save()` is
+    /// [`SessionError::OutsideCookiePath`](crate::SessionError::OutsideCookiePath). So the login
+    /// page belongs below the path too. A proxy that removes the path needs
+    /// [`stripped_prefix`](Self::stripped_prefix).
+    ///
     /// # Examples
     /// ```
     /// use actix_typed_session::{MemoryStore, SessionMiddleware};
@@ -227,6 +236,28 @@ impl SessionMiddlewareBuilder {
     /// ```
     pub fn cookie_path(mut self, path: impl Into<String>) -> Self {
         self.cookie.path = path.into();
+        self
+    }
+
+    /// Sets the start of the public path that a proxy removes from it. Defaults to none.
+    ///
+    /// With [`cookie_path`](Self::cookie_path), the middleware must know the path that the browser
+    /// sees. For example, nginx passes `/shop/cart` on as `/cart` with
+    /// `location /shop/ { proxy_pass http://127.0.0.1:8080/; }`.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_name("__Secure-shop")
+    ///     .cookie_path("/shop")
+    ///     .stripped_prefix("/shop")
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn stripped_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.config.stripped_prefix = prefix.into();
         self
     }
 
@@ -349,9 +380,9 @@ impl SessionMiddlewareBuilder {
     ///   header.
     /// - A request whose cookie and header name different sessions gets a 400.
     ///
-    /// Other schemes and JSON web tokens (RFC 7519) are ignored. Any other bearer token counts as
-    /// an unknown id; if clients send such tokens for another purpose, use
-    /// [`header`](Self::header).
+    /// Other schemes, JSON web tokens (RFC 7519), and bearer tokens that do not have the form of an
+    /// id are ignored. Any other bearer token counts as an unknown id; if clients send such tokens
+    /// for another purpose, use [`header`](Self::header).
     ///
     /// Responses with an id have `Cache-Control: no-store` (RFC 9111, 5.2.2.5). Browsers show
     /// `Session-Token` to scripts of other origins only if `Access-Control-Expose-Headers` names

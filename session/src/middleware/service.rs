@@ -16,12 +16,11 @@ use actix_web::{
 };
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use pin_project_lite::pin_project;
-use tracing::error;
 
 use super::headers::mark;
 use crate::{
     config::WorkerConfig,
-    error::Chain,
+    error::SessionError,
     request::{RequestSession, ResponseEffects},
 };
 
@@ -114,7 +113,7 @@ fn respond<B: MessageBody>(
     result: Result<ServiceResponse<B>, Error>,
     ResponseEffects { header, vary_header, error }: ResponseEffects,
 ) -> Closed<B> {
-    let failed = error.inspect(|error| error!("{}", Chain(error)));
+    let failed = error.inspect(SessionError::log);
     match result {
         Ok(mut response) => match failed {
             None => {

@@ -155,6 +155,7 @@ impl ActiveSession {
                 let is_tolerated = matches!(error, SessionError::Store(StoreError::Unavailable(_)))
                     && tolerates_outage(&state, &self.config.rules);
                 state.changes = Changes::default();
+                let is_dropped = self.drops_changes(&error);
                 if is_tolerated {
                     warn!(
                         route = request.and_then(HttpRequest::match_pattern),
@@ -162,7 +163,7 @@ impl ActiveSession {
                          not available",
                     );
                 }
-                (!is_tolerated).then_some(error)
+                (!is_tolerated && !is_dropped).then_some(error)
             }
         };
         self.finish_response(&mut state, encode_error.or(error))
@@ -215,6 +216,9 @@ impl ActiveSession {
             let outcome = state.finish_without_call(cookie, plan.loses_changes);
             return Ok(Saving::Finished(Some(outcome)));
         };
+        if matches!(call, Call::Create(_)) {
+            self.check_new_session(&state)?;
+        }
         let merger = self.merger(&state);
         self.give_away(&mut state, &call);
         // A call that merges may wait for other requests.

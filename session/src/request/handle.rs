@@ -126,6 +126,10 @@ impl SessionHandle {
 
     fn end_session(&self, intent: Intent) {
         let mut state = self.active().state.borrow_mut();
+        if let Loaded::Nothing { has_unknown_id } = &mut state.loaded {
+            // Also that of a later release's cookie.
+            *has_unknown_id |= self.active().presented.is_later;
+        }
         state.changes.end_session(intent);
         state.unreadable.clear();
         state.bump();

@@ -198,7 +198,10 @@ impl ActiveSession {
     fn set_loaded(&self, found: Option<Hit<'_>>) {
         let mut state = self.state.borrow_mut();
         let Some((claim, key, record)) = found else {
-            state.loaded = Loaded::Nothing { has_unknown_id: self.presented.any };
+            state.loaded = Loaded::Nothing {
+                // The cookie of a later release is left alone.
+                has_unknown_id: self.presented.any && !self.presented.is_later,
+            };
             return;
         };
         if !record.is_retired() || record.successor().is_some() {

@@ -21,12 +21,12 @@ use super::{
 };
 use crate::{
     config::WorkerConfig,
-    error::SessionError,
+    error::{Chain, SessionError},
     fields::Schema,
     id::{SessionId, StoreKey},
     record::{Index, Record},
     store::{ErasedStore, Persistence, RequestStore},
-    transport::{CookieSettings, CookieVariant, Presented},
+    transport::{CookieSettings, CookieVariant, IdChannel, Presented},
 };
 
 /// The place of a session on a request.
@@ -77,14 +77,17 @@ impl RequestSession {
         }
     }
 
-    /// The session of a request: that of the named cookie, or the innermost. It is active after
-    /// this.
-    pub(crate) fn find(request: &HttpRequest, cookie: Option<&str>) -> Result<Rc<Self>, NotFound> {
+    /// The session of a request: that of the cookie that the struct names, or the innermost. It is
+    /// active after this.
+    pub(crate) fn find(request: &HttpRequest, schema: &Schema) -> Result<Rc<Self>, NotFound> {
         let innermost =
             request.extensions().get::<CurrentSession>().map(|current| Rc::clone(&current.0));
         let innermost = innermost.ok_or(NotFound::NoMiddleware)?;
-        let found = match cookie {
-            None => innermost,
+        let found = match schema.cookie {
+            None => {
+                innermost.warn_if_ambiguous(schema);
+                innermost
+            }
             Some(name) => {
                 let mut sessions = innermost.with_outer();
                 let found = sessions.find(|session| session.config.cookie.is_called(name));
@@ -97,6 +100,23 @@ impl RequestSession {
 
     fn with_outer(self: &Rc<Self>) -> impl Iterator<Item = &Rc<Self>> {
         iter::successors(Some(self), |session| session.outer.get())
+    }
+
+    /// Warns once that a struct names no cookie where middlewares are nested: a login may be meant
+    /// for the outer session.
+    fn warn_if_ambiguous(self: &Rc<Self>, schema: &Schema) {
+        if self.outer.get().is_none() || !self.config.has_warned.of_struct(schema.type_name) {
+            return;
+        }
+        let names = self.with_outer().map(|session| &session.config.cookie.name);
+        let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+        warn!(
+            "`{}` does not say which session it means, so it gets the innermost of those with the \
+             cookies {}; name one with `#[session(cookie = \"…\")]` on the struct, and take a \
+             `SessionHandle` from `handle()` of such a struct",
+            schema.type_name,
+            names.join(" and "),
+        );
     }
 
     fn activate(&self, request: &HttpRequest) {
@@ -131,6 +151,8 @@ pub(crate) struct ActiveSession {
     pub(super) config: Rc<WorkerConfig>,
     connection: CookieVariant,
     pub(super) presented: Presented,
+    /// Whether the request is at a path where browsers do not send the cookie.
+    is_outside_cookie_path: bool,
     /// The sessions themselves, if the client has sent them instead of ids.
     pub(super) request_store: Option<Arc<dyn RequestStore>>,
     /// Whether the session was loaded.
@@ -164,10 +186,15 @@ impl ActiveSession {
                 (presented, Some(store))
             }
         };
+        // A client that has sent a cookie or a header does not go by the path.
+        let is_outside_cookie_path = !presented.any
+            && presented.channel == IdChannel::Cookie
+            && !config.is_below_cookie_path(request);
         Self {
             config: Rc::clone(config),
             connection,
             presented,
+            is_outside_cookie_path,
             request_store,
             is_loaded: Cell::new(false),
             first: Cell::new(None),
@@ -220,6 +247,35 @@ impl ActiveSession {
         let Some((own_key, own)) = state.loaded.held() else { return false };
         let id = |record: &Record| record.index().map(Index::public_id);
         own_key == key || id(own).is_some() && id(own) == id(record)
+    }
+
+    /// Checks that a new session's cookie would replace none that this request cannot see.
+    ///
+    /// A login, or a request that ends the session of a later release's cookie, may replace it.
+    pub(super) fn check_new_session(&self, state: &State) -> Result<(), SessionError> {
+        if self.is_outside_cookie_path {
+            let cookie_path = self.config.cookie.path.clone();
+            return Err(SessionError::OutsideCookiePath { cookie_path });
+        }
+        let replaces =
+            state.changes.intent.ends_session() || state.is_elevated(&self.config.rules.privileges);
+        if self.presented.is_later && !replaces {
+            return Err(SessionError::LaterCookie);
+        }
+        Ok(())
+    }
+
+    /// Logs once that changes are dropped, if this error means that. The response stays the
+    /// handler's.
+    pub(super) fn drops_changes(&self, error: &SessionError) -> bool {
+        let warned = &self.config.has_warned;
+        let once = match error {
+            SessionError::OutsideCookiePath { .. } => &warned.of_cookie_path,
+            SessionError::LaterCookie => &warned.of_later_cookies,
+            _ => return false,
+        };
+        once.get_or_init(|| warn!("what requests write is dropped: {}", Chain(error)));
+        true
     }
 
     /// The id that a new or renewed session is going to have. `None` if only the request could make

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,7 +17,7 @@ use super::{
     session_store::{CreateOutcome, LoadOptions, UpdateOutcome},
 };
 use crate::{
-    crypto::{Key, Keyring},
+    crypto::{Key, Keyring, Unopened},
     error::{ConfigError, StoreError},
     id::{SessionId, StoreKey},
     record::{Grace, Patch, Record},
@@ -72,6 +73,14 @@ use crate::{
 ///
 /// To log everybody out, remove the key at once: that ends every session that is encrypted with it.
 ///
+/// # Rolling deploys
+///
+/// While two releases run, an older one may get a cookie that the later one wrote in a new format.
+/// It leaves that cookie alone: the visitor reads as new, and what the request writes is dropped,
+/// with one warning in the log. `save()` is
+/// [`SessionError::LaterCookie`](crate::SessionError::LaterCookie). A login (a change of a
+/// `privilege` field), `regenerate()` and `destroy()` replace or remove the cookie.
+///
 /// Applications that share a key and a cookie name can use each other's cookies.
 ///
 /// # Examples
@@ -125,13 +134,19 @@ impl CookieBackend for CookieStore {
         headers: &HeaderMap,
     ) -> (Presented, Arc<dyn RequestStore>) {
         let mut sessions = Vec::new();
-        let presented = cookie.find_by(headers, |value| {
-            let plain = self.keys.open(cookie.name.as_bytes(), value).ok()?;
-            let (id, record) = Record::from_compact_bytes(&plain)?;
-            let id = SessionId::parse(id.as_bytes())?;
-            sessions.push(SealedSession::new(id.clone(), Some(record)));
-            Some(Claim { id, is_outdated: false })
+        let mut is_later = false;
+        let mut presented = cookie.find_by(headers, |value| match self.read(cookie, value) {
+            InCookie::Session(id, record) => {
+                sessions.push(SealedSession::new(id.clone(), Some(record)));
+                Some(Claim { id, is_outdated: false })
+            }
+            InCookie::LaterFormat => {
+                is_later = true;
+                None
+            }
+            InCookie::Nothing => None,
         });
+        presented.is_later = is_later;
         let cookie_sessions = CookieSessions {
             cookie: Arc::clone(cookie),
             clock: Arc::clone(clock),
@@ -139,6 +154,32 @@ impl CookieBackend for CookieStore {
             sessions: Mutex::new(sessions),
         };
         (presented, Arc::new(cookie_sessions))
+    }
+}
+
+/// What a cookie holds.
+enum InCookie {
+    Session(SessionId, Record),
+    /// A session in a format that this release cannot read.
+    LaterFormat,
+    Nothing,
+}
+
+/// The formats that later releases may have. A higher number is another application's.
+const FORMATS: RangeInclusive<u32> = 2..=99;
+
+impl CookieStore {
+    fn read(&self, cookie: &CookieSettings, value: &[u8]) -> InCookie {
+        match self.keys.open(cookie.name.as_bytes(), value) {
+            Ok(plain) => Record::from_compact_bytes(&plain)
+                .and_then(|(id, record)| Some((SessionId::parse(id.as_bytes())?, record)))
+                // One of our keys sealed it, so a release with another format of records did.
+                .map_or(InCookie::LaterFormat, |(id, record)| InCookie::Session(id, record)),
+            Err(Unopened::LaterFormat(format)) if FORMATS.contains(&format) => {
+                InCookie::LaterFormat
+            }
+            Err(_) => InCookie::Nothing,
+        }
     }
 }
 

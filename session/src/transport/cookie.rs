@@ -93,6 +93,14 @@ impl CookieSettings {
         bare_name(&self.name) == bare_name(name)
     }
 
+    /// Whether browsers send the cookie to a path (RFC 6265bis, 5.1.4). Both are compared as they
+    /// are written, without decoding.
+    pub(crate) fn covers(&self, path: &str) -> bool {
+        path.strip_prefix(&*self.path).is_some_and(|rest| {
+            rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/')
+        })
+    }
+
     /// Finds the ids in a request.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Presented {
         self.find_by(headers, |value| self.read(value))
@@ -129,6 +137,14 @@ impl CookieSettings {
         }
     }
 
+    /// Whether a text has the form of what clients have got, with or without a signature.
+    pub(crate) fn may_be_ours(&self, text: &[u8]) -> bool {
+        match &self.signer {
+            None => SessionId::is_valid(text),
+            Some(_) => Signer::may_be_signed(text) || SessionId::is_valid(text),
+        }
+    }
+
     /// The text that the client gets: the id, signed if the application has keys.
     pub(crate) fn write<'a>(&self, id: &'a SessionId) -> Cow<'a, str> {
         match &self.signer {
@@ -138,9 +154,12 @@ impl CookieSettings {
     }
 
     /// The value in a `name=value` pair, if the name is this cookie's.
+    ///
+    /// Some clients put values into quotes, which RFC 6265bis, 4.1.1, allows. No id has quotes.
     fn value_of<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
         let rest = pair.trim_ascii_start().strip_prefix(self.name.as_bytes())?;
-        Some(rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii())
+        let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
+        Some(unquoted(value).unwrap_or(value))
     }
 
     /// The `Set-Cookie` value that gives the client its id. `max_age`: how long the browser keeps
@@ -222,6 +241,11 @@ fn bare_name(name: &str) -> &str {
         .map_or(name, |prefix| &name[prefix.len()..])
 }
 
+/// The text between two quotes.
+fn unquoted(value: &[u8]) -> Option<&[u8]> {
+    value.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
 /// A `tchar` of RFC 9110, 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -261,6 +285,8 @@ mod tests {
             format!("a; =; ;; sid = {ID} "),
             format!("xsid={OTHER}; sidx={OTHER}; sid={ID}"),
             format!("SID={OTHER}; sid={ID}"),
+            format!("sid=\"{ID}\""),
+            format!("$Version=\"1\"; sid = \"{ID}\" ; $Path=\"/\""),
         ] {
             assert_eq!(find(&[header.as_bytes()]), (vec![ID.to_owned()], true), "{header}");
         }
@@ -278,7 +304,14 @@ mod tests {
             "short",
             "../../etc/passwd",
             "%2e%2e%2fetc%2fpasswd%00aaaa",
-            &format!("\"{ID}\""),
+            "\"",
+            "\"\"",
+            &format!("\"{ID}"),
+            &format!("{ID}\""),
+            &format!("'{ID}'"),
+            &format!("\"\"{ID}\"\""),
+            &format!("\" {ID} \""),
+            &format!("\"{long}\""),
             &long,
         ] {
             assert_eq!(find(&[format!("sid={value}").as_bytes()]), (vec![], true), "{value:.40}");
@@ -286,6 +319,18 @@ mod tests {
         assert_eq!(find(&[b"sid=\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]), (vec![], true));
         assert_eq!(find(&[b"sid"]), (vec![], false));
         assert_eq!(find(&[]), (vec![], false));
+    }
+
+    #[test]
+    fn a_signed_id_may_be_quoted_too() {
+        let signer = Signer::new(&[crate::crypto::Key::from_bytes([1; 32])], "sid");
+        let settings = CookieSettings { signer, ..settings() };
+        let id = SessionId::new(ID).expect("an id");
+        let mut map = HeaderMap::new();
+        let cookie = format!("sid=\"{}\"", settings.write(&id));
+        map.append(COOKIE, HeaderValue::from_str(&cookie).expect("a header value"));
+        let presented = settings.find(&map);
+        assert_eq!(presented.claims().map(|claim| &claim.id).collect::<Vec<_>>(), [&id]);
     }
 
     #[test]
@@ -331,6 +376,41 @@ mod tests {
             assert_eq!(attributes(&issue), attributes(&removal));
             let removal = removal.to_str().expect("an ASCII header");
             assert!(removal.contains("Max-Age=0") && removal.contains("Expires="), "{removal}");
+        }
+    }
+
+    #[test]
+    fn a_path_covers_what_is_below_it() {
+        let covers = |cookie: &str, path: &str| {
+            CookieSettings { path: cookie.into(), ..settings() }.covers(path)
+        };
+        for (cookie, path) in [
+            ("/", "/"),
+            ("/", "/app"),
+            ("/app", "/app"),
+            ("/app", "/app/"),
+            ("/app", "/app/x"),
+            ("/app", "/app//x"),
+            ("/app/", "/app/"),
+            ("/app/", "/app/x"),
+            ("/caf%C3%A9", "/caf%C3%A9/x"),
+        ] {
+            assert!(covers(cookie, path), "{cookie} {path}");
+        }
+        for (cookie, path) in [
+            ("/app", "/"),
+            ("/app", "/ap"),
+            ("/app", "/application"),
+            ("/app", "/App"),
+            ("/app", "/%61pp"),
+            ("/app", "/x/app"),
+            ("/app", "//app"),
+            ("/app/", "/app"),
+            ("/app/", "/application/"),
+            ("/caf%C3%A9", "/caf%c3%a9"),
+            ("/app", ""),
+        ] {
+            assert!(!covers(cookie, path), "{cookie} {path}");
         }
     }
 

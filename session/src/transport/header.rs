@@ -68,7 +68,7 @@ impl HeaderSettings {
     pub(crate) fn find(&self, headers: &HeaderMap, cookie: &CookieSettings) -> InHeader {
         let mut found = InHeader::Nothing;
         for value in headers.get_all(self.of_requests()) {
-            let Some(token) = self.token(value.as_bytes()) else { continue };
+            let Some(token) = self.token(value.as_bytes(), cookie) else { continue };
             found = match (found, cookie.read(token)) {
                 (InHeader::Id(one), Some(other)) if one.id != other.id => {
                     return InHeader::Conflict;
@@ -82,7 +82,7 @@ impl HeaderSettings {
     }
 
     /// The text in the place of the id; `None` if the header has another purpose.
-    fn token<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+    fn token<'a>(&self, value: &'a [u8], cookie: &CookieSettings) -> Option<&'a [u8]> {
         let value = value.trim_ascii();
         match self {
             Self::Named(_) => Some(value),
@@ -91,6 +91,7 @@ impl HeaderSettings {
                 let is_ours = scheme.eq_ignore_ascii_case(SCHEME)
                     && token.first().is_none_or(|byte| *byte == b' ');
                 let token = token.trim_ascii();
+                let is_ours = is_ours && (token.is_empty() || cookie.may_be_ours(token));
                 (is_ours && !is_web_token(token)).then_some(token)
             }
         }
@@ -119,10 +120,11 @@ const SCHEME: &[u8] = b"Bearer";
 
 /// Whether this is a JSON web token (RFC 7519). A short one would be accepted as an id otherwise.
 ///
-/// It has three parts. The first one is an object in base64url, so it begins with the encoding of
-/// `{"`.
+/// It has three parts, or five if it is encrypted (RFC 7516). The first one is an object in
+/// base64url, so it begins with the encoding of `{"`.
 fn is_web_token(token: &[u8]) -> bool {
-    token.starts_with(b"eyJ") && token.iter().filter(|byte| **byte == b'.').count() == 2
+    let dots = || token.iter().filter(|byte| **byte == b'.').count();
+    token.starts_with(b"eyJ") && matches!(dots(), 2 | 4)
 }
 
 #[cfg(test)]
@@ -174,6 +176,10 @@ mod tests {
             "Digest username=ann",
             &format!("Bearer {token}"),
             &format!("Bearer eyJhbGciOiJub25lIn0.{}.", "e".repeat(4_000)),
+            "Bearer eyJhbGciOiJkaXIifQ..aWYgaXYgaXY.Y2lwaGVy.dGFnIHRhZyB0YWc",
+            &format!("bAsIc {ID}"),
+            &format!("Token {ID}"),
+            &format!("Negotiate {ID}"),
             &format!("Bearer{ID}"),
             &format!("Bearer,{ID}"),
             ID,
@@ -184,6 +190,38 @@ mod tests {
         }
         assert_eq!(bearer(&[]), "nothing");
         assert_eq!(bearer(&["Basic YW5u", &format!("Bearer {ID}")]), ID);
+    }
+
+    #[test]
+    fn a_bearer_token_that_cannot_be_an_id_has_another_purpose() {
+        let long = "a".repeat(129);
+        let tokens = [
+            "x",
+            "a b",
+            "mF_9.B5f-4.1JqM",
+            "bm90IGFuIGlkIG9mIG91cnM+Lz8=",
+            &format!("{ID}, {ID}"),
+            &format!("\"{ID}\""),
+            &format!("{ID}~/"),
+            &long,
+        ];
+        for token in tokens {
+            assert_eq!(bearer(&[&format!("Bearer {token}")]), "nothing", "{token:.40}");
+            let and_ours = [format!("Bearer {token}"), format!("Bearer {ID}")];
+            assert_eq!(bearer(&[&and_ours[0], &and_ours[1]]), ID, "{token:.40}");
+            assert_eq!(bearer(&[&and_ours[1], &and_ours[0]]), ID, "{token:.40}");
+        }
+        let signer = Signer::new(&[Key::from_bytes([1; 32])], "sid");
+        let signed = CookieSettings { signer, ..CookieSettings::default() };
+        let with_signature = |token: &str| found(&HeaderSettings::Bearer, &signed, &[token]);
+        // Another key may have signed it, or it may be from before ids were signed.
+        assert_eq!(
+            with_signature(&format!("Bearer {}.{}", "a".repeat(128), "b".repeat(43))),
+            "no id"
+        );
+        assert_eq!(with_signature(&format!("Bearer {ID}")), "no id");
+        assert_eq!(with_signature(&format!("Bearer {}", "a".repeat(173))), "nothing");
+        assert_eq!(with_signature("Bearer x"), "nothing");
     }
 
     #[test]
@@ -200,7 +238,6 @@ mod tests {
         assert_eq!(named(&[""]), "asks");
         let long = "a".repeat(100_000);
         for value in ["x", "a b", &format!("{ID}, {ID}"), &format!("\"{ID}\""), &long] {
-            assert_eq!(bearer(&[&format!("Bearer {value}")]), "no id", "{value:.40}");
             assert_eq!(named(&[value]), "no id", "{value:.40}");
         }
         assert_eq!(named(&["", "x", ""]), "no id");

@@ -18,6 +18,8 @@ pub(crate) struct Presented {
     values: usize,
     /// Whether the client sent anything in place of an id.
     pub(crate) any: bool,
+    /// Whether a later release wrote a cookie, which this one cannot read.
+    pub(crate) is_later: bool,
     pub(crate) channel: IdChannel,
 }
 
@@ -95,7 +97,7 @@ impl Presented {
                 claims: [Some(claim), None, None, None],
                 any: true,
                 channel: IdChannel::Header,
-                values: self.values,
+                ..self
             },
             InHeader::Conflict => Self::conflict(),
         }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
     HttpRequest,
-    http::header::{FORWARDED, HeaderMap, X_FORWARDED_PROTO},
+    http::header::{FORWARDED, HeaderMap, HeaderValue, X_FORWARDED_PROTO},
 };
 use ipnet::IpNet;
 
@@ -77,34 +77,67 @@ impl TrustedProxies {
 /// The proxy writes the last element; the client may have written those before it. A proxy that
 /// writes one of the two headers may pass the other one on from the client, so both must agree.
 fn is_forwarded_from_tls(headers: &HeaderMap) -> bool {
-    let last = |name| headers.get_all(name).last().map(|value| last_element(value.as_bytes()));
-    let schemes = [last(X_FORWARDED_PROTO), last(FORWARDED).map(proto)];
+    let last = |name| headers.get_all(name).last().map(HeaderValue::as_bytes);
+    let schemes = [
+        last(X_FORWARDED_PROTO).map(|list| list.rsplit(|byte| *byte == b',').next()),
+        last(FORWARDED).map(last_proto),
+    ];
     let mut schemes = schemes.into_iter().flatten().peekable();
-    schemes.peek().is_some() && schemes.all(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+    schemes.peek().is_some()
+        && schemes.all(|scheme| {
+            scheme.is_some_and(|scheme| scheme.trim_ascii().eq_ignore_ascii_case(b"https"))
+        })
 }
 
-fn last_element(list: &[u8]) -> &[u8] {
-    list.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii()
-}
-
-/// The `proto` of a forwarded element (RFC 7239, 5.4).
-fn proto(element: &[u8]) -> &[u8] {
-    let quotes = element.iter().filter(|byte| **byte == b'"').count();
-    if quotes % 2 == 1 || element.contains(&b'\\') {
-        // The element begins inside a quoted text, which the client may have written.
-        return b"";
+/// The `proto` of the last element of a `Forwarded` header (RFC 7239, 5.4).
+///
+/// `None` if there is none, or if the header does not parse. The client writes some of its texts,
+/// so a quote in the wrong place may be an attempt to hide what the proxy says.
+fn last_proto(list: &[u8]) -> Option<&[u8]> {
+    let mut proto = None;
+    let mut rest = list;
+    loop {
+        let (name, after) = split_at(rest, |byte| matches!(byte, b'=' | b';' | b',' | b'"'));
+        let (value, after) = match after.split_first() {
+            Some((b'=', after)) => value(after)?,
+            // An empty element or parameter.
+            _ if name.trim_ascii().is_empty() => (name, after),
+            _ => return None,
+        };
+        if name.trim_ascii().eq_ignore_ascii_case(b"proto") && proto.replace(value).is_some() {
+            return None;
+        }
+        rest = match after.split_first() {
+            None => return proto,
+            Some((b';', rest)) => rest,
+            Some((b',', rest)) => {
+                proto = None;
+                rest
+            }
+            Some(_) => return None,
+        };
     }
-    element
-        .split(|byte| *byte == b';')
-        .filter_map(|pair| pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?))
-        .find(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"proto"))
-        .map(|(_, value)| value[1..].trim_ascii())
-        .map(|value| unquoted(value).unwrap_or(value))
-        .unwrap_or_default()
 }
 
-fn unquoted(value: &[u8]) -> Option<&[u8]> {
-    value.strip_prefix(b"\"")?.strip_suffix(b"\"")
+/// The value of a parameter, without its quotes, and what follows it.
+fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = text.trim_ascii_start();
+    let Some(quoted) = text.strip_prefix(b"\"") else {
+        let (value, rest) = split_at(text, |byte| matches!(byte, b';' | b',' | b'"' | b'\\'));
+        return Some((value.trim_ascii(), rest));
+    };
+    let mut is_escaped = false;
+    let end = quoted.iter().position(|byte| {
+        let is_end = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_end
+    })?;
+    Some((&quoted[..end], quoted[end + 1..].trim_ascii_start()))
+}
+
+/// Splits a text before the first byte that is an end.
+fn split_at(text: &[u8], is_end: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().position(|byte| is_end(*byte)).unwrap_or(text.len()))
 }
 
 #[cfg(test)]
@@ -157,6 +190,23 @@ mod tests {
             &[("Forwarded", "for=\"proto=https\"")],
             &[("Forwarded", "proto=http;host=\"a,proto=https;b\"")],
             &[("Forwarded", r#"proto=http;host="a,proto=https;\"b""#)],
+            &[("Forwarded", r#"host="a;proto=https;b";proto=http"#)],
+            &[("Forwarded", r#"host="a;proto=https;b""#)],
+            &[("Forwarded", r#"host="\"";by="a;proto=https;b";proto="http""#)],
+            &[("Forwarded", "proto=https;proto=http")],
+            &[("Forwarded", "proto=http;proto=https")],
+            &[("Forwarded", "proto=https;for=\"192.0.2.1")],
+            &[("Forwarded", "proto=\"https")],
+            &[("Forwarded", "proto=\"https\"x")],
+            &[("Forwarded", "proto=x\"https\"")],
+            &[("Forwarded", "proto=\"http\\s\"")],
+            &[("Forwarded", "proto=\"\"")],
+            &[("Forwarded", "proto=")],
+            &[("Forwarded", "https")],
+            &[("Forwarded", "")],
+            &[("Forwarded", r#"for="a, for=b;host="x, for=c;proto=https;by=\"d";proto=http"#)],
+            &[("Forwarded", r#"for="a, for=b;proto=http;host="x, proto=https;by=\"d""#)],
+            &[("Forwarded", "proto=https"), ("Forwarded", "proto=http")],
             &[("X-Forwarded-Scheme", "https"), ("X-Forwarded-Ssl", "on")],
         ] {
             assert!(!is_secure(proxy, "10.0.0.1", spoofed), "{spoofed:?}");
@@ -165,6 +215,13 @@ mod tests {
             &[("X-Forwarded-Proto", "http, HTTPS")][..],
             &[("Forwarded", "proto=http, for=192.0.2.1; Proto=\"https\" ;by=10.0.0.1")],
             &[("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.1;proto=https")],
+            &[("Forwarded", r#"for="[2001:db8::1]:4711"; proto="https""#)],
+            &[("Forwarded", r#"proto="HTTPS";for="[2001:db8::1]:4711";by=203.0.113.43"#)],
+            &[("Forwarded", r#"for="_a,b;c";proto=https;host="x\"y\\""#)],
+            &[("Forwarded", r#"for="_a;proto=http";proto="https""#)],
+            &[("Forwarded", r#"for="a" , for = "b" ; proto = "https" ;"#)],
+            &[("Forwarded", "for=2001:db8::1;proto=https")],
+            &[("Forwarded", "proto=http"), ("Forwarded", "proto=\"https\"")],
         ] {
             assert!(is_secure(proxy, "10.0.0.1", said), "{said:?}");
         }

@@ -57,6 +57,12 @@ impl Signer {
         signed
     }
 
+    /// Whether a text has the form of a signed id.
+    pub(crate) fn may_be_signed(text: &[u8]) -> bool {
+        let id = text.len().checked_sub(MAC_LEN + 1).map(|split| text.split_at(split));
+        id.is_some_and(|(id, mac)| mac[0] == SEPARATOR && SessionId::is_valid(id))
+    }
+
     /// The id in the value, if one of the keys has signed it.
     pub(crate) fn verify(&self, value: &[u8]) -> Option<Claim> {
         let split = value.len().checked_sub(MAC_LEN + 1)?;

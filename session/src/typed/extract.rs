@@ -2,14 +2,13 @@
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, Ready, ready};
-use tracing::error;
 
 use super::{
     session::{Accessors as _, Session},
     tracked::Tracked,
 };
 use crate::{
-    error::{Chain, SessionError},
+    error::SessionError,
     fields::Schema,
     request::{NotFound, RequestSession, SessionHandle},
 };
@@ -45,9 +44,9 @@ fn extract_with<S: 'static>(
     schema: &'static Schema,
     open: fn(SessionHandle) -> Extracted<S>,
 ) -> Extraction<S> {
-    let session = match RequestSession::find(request, schema.cookie) {
+    let session = match RequestSession::find(request, schema) {
         Ok(session) => session,
-        Err(why) => return Either::Left(ready(Err(logged(not_found(schema, &why))))),
+        Err(why) => return Either::Left(ready(Err(logged(not_found(schema, why))))),
     };
     if session.active().load_at_once(schema) {
         return Either::Left(ready(open(SessionHandle::new(session))));
@@ -59,17 +58,16 @@ fn extract_with<S: 'static>(
     Either::Right(load.boxed_local())
 }
 
-fn not_found(schema: &Schema, why: &NotFound) -> SessionError {
+fn not_found(schema: &Schema, why: NotFound) -> SessionError {
+    let type_name = schema.type_name;
     match (why, schema.cookie) {
-        (NotFound::OtherCookies, Some(cookie)) => {
-            SessionError::UnknownCookie { type_name: schema.type_name, cookie }
-        }
+        (NotFound::OtherCookies, Some(cookie)) => SessionError::UnknownCookie { type_name, cookie },
         (NotFound::NoMiddleware | NotFound::OtherCookies, _) => SessionError::NoMiddleware,
     }
 }
 
 /// Logs an error and returns it. Its response does not show the cause to the client.
 fn logged(error: SessionError) -> SessionError {
-    error!("{}", Chain(&error));
+    error.log();
     error
 }

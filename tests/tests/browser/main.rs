@@ -1,4 +1,5 @@
 //! The examples, and the library in Chromium.
 
 mod examples;
+mod oauth;
 mod pages;

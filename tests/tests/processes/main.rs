@@ -2,3 +2,5 @@
 
 mod files;
 mod outage;
+#[cfg(unix)]
+mod users;

@@ -707,7 +707,7 @@ async fn bad_cookies_are_answered_and_never_adopted() {
         b"\xff\xfe\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92"
             .into(),
         b"%2e%2e%2f%2e%2e%2fetc%2fpasswd%00".into(),
-        format!("\"{live}\"").into(),
+        format!("\"{live}").into(),
         format!("{live}%00").into(),
         format!("{live}\\").into(),
         live[..21].into(),

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod concurrency;
+mod cookie_path;
 mod http;
 mod layers;
 mod middlewares;

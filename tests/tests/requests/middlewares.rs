@@ -474,6 +474,50 @@ async fn outside_the_inner_middleware_the_outer_session_is_the_default() {
 }
 
 #[actix_web::test]
+async fn a_struct_that_names_no_cookie_gets_the_innermost_session_and_the_log_says_so_once() {
+    async fn log_in(mut session: TypedSession<Unnamed>) -> impl Responder {
+        session.set_user(Some(7));
+        "in"
+    }
+    #[derive(Session)]
+    struct Unnamed {
+        #[session(privilege)]
+        user: Option<i64>,
+    }
+    let (inner_store, outer_store) = (store(), store());
+    let outer = SessionMiddleware::new(outer_store.clone());
+    let inner = SessionMiddleware::builder(inner_store.clone()).cookie_name("__Host-oauth");
+    let inner = inner.build().expect("valid settings");
+    let log = Log::of_all_threads();
+    let warnings = || log.text().matches("`Unnamed` does not say which session it means").count();
+    let address = serve!(
+        App::new()
+            .service(web::scope("/oauth").wrap(inner.clone()).route("/in", web::get().to(log_in)))
+            .route("/in", web::get().to(log_in))
+            .wrap(outer.clone())
+    );
+    Client::new(address).get("/in").await;
+    assert_eq!(warnings(), 0, "one middleware is enough of a name");
+    for _ in 0..3 {
+        Client::new(address).get("/oauth/in").await;
+    }
+    assert_eq!(
+        (inner_store.calls(Operation::Create), outer_store.calls(Operation::Create)),
+        (3, 1)
+    );
+    assert_eq!(warnings(), 1);
+}
+
+#[actix_web::test]
+async fn a_middleware_that_is_wrapped_twice_is_one() {
+    let sessions = SessionMiddleware::new(store());
+    let address = serve!(
+        App::new().wrap(sessions.clone()).wrap(sessions.clone()).route("/", web::get().to(view))
+    );
+    assert_eq!(Client::new(address).get("/").await.body, "1");
+}
+
+#[actix_web::test]
 async fn code_without_a_struct_can_end_a_session() {
     let site = Site::in_memory()
         .route("/", view)

@@ -200,7 +200,7 @@ async fn a_cookie_with_another_byte_anywhere_is_no_session() {
         &value[1..],
         &format!("{value}A"),
         &format!("{value}="),
-        &format!("\"{value}\""),
+        &format!("\"{value}"),
         &value.replacen('1', "2", 1),
         "1.",
         "",
@@ -209,7 +209,9 @@ async fn a_cookie_with_another_byte_anywhere_is_no_session() {
     ] {
         assert_eq!(replay(&site, NAME, other).await.text(), "200 New", "{other}");
     }
-    assert_eq!(replay(&site, NAME, value).await.text(), "200 Loaded name=ann");
+    for same in [value, &format!("\"{value}\"")] {
+        assert_eq!(replay(&site, NAME, same).await.text(), "200 Loaded name=ann");
+    }
 }
 
 #[actix_web::test]
@@ -429,4 +431,76 @@ async fn of_concurrent_requests_the_last_response_wins_as_a_whole() {
     let response = site.release(request).await;
     browser.keep_cookies(&response);
     assert_eq!(browser.act("read").await.text(), "200 Loaded views=11", "the name is lost");
+}
+
+/// The cookie as a later release may write it, in another format.
+fn of_a_later_release(value: &str) -> String {
+    format!("2.{}", value.strip_prefix("1.").expect("this release's format"))
+}
+
+#[actix_web::test]
+async fn a_later_releases_cookie_is_left_alone_and_reads_as_a_new_visitor() {
+    let log = Log::of_all_threads();
+    let site = start();
+    let cookie = of_a_later_release(site.visitor("name=ann").await.cookie());
+    let mut browser = site.client();
+    browser.cookies.insert("__Host-session".to_owned(), cookie.clone());
+    for (steps, answer) in [
+        ("read", "200 New"),
+        ("touch", "200 New"),
+        ("name=bob", "200 New name=bob"),
+        ("read", "200 New"),
+        ("name=bob,save", "503 "),
+        ("renew", "200 New"),
+    ] {
+        let response = browser.act(steps).await;
+        assert_eq!(response.text(), answer, "{steps}");
+        assert_eq!(response.set_cookie(), None, "{steps}");
+    }
+    assert_eq!(browser.cookie(), cookie);
+    let lines = log.lines().into_iter().filter(|line| line.text.contains("later release"));
+    let dropped = lines.filter(|line| line.text.contains("dropped")).count();
+    assert_eq!(dropped, 1);
+}
+
+#[actix_web::test]
+async fn a_login_replaces_a_later_releases_cookie_and_a_logout_removes_it() {
+    for steps in ["user=7", "regenerate,name=bob", "destroy,name=bob"] {
+        let site = start();
+        let cookie = of_a_later_release(site.visitor("name=ann").await.cookie());
+        let mut browser = site.client();
+        browser.cookies.insert("__Host-session".to_owned(), cookie);
+        let response = browser.act(steps).await;
+        assert_eq!(response.status, 200, "{steps}: {response:?}");
+        assert!(response.set_cookie().is_some() && !response.removes_cookie(), "{steps}");
+        assert!(browser.act("read").await.text().starts_with("200 Loaded"), "{steps}");
+    }
+    for steps in ["destroy", "regenerate", "destroy,save"] {
+        let site = start();
+        let cookie = of_a_later_release(site.visitor("name=ann").await.cookie());
+        assert!(replay_steps(&site, &cookie, steps).await.removes_cookie(), "{steps}");
+    }
+}
+
+#[actix_web::test]
+async fn a_cookie_of_no_release_is_removed() {
+    let site = start();
+    let cookie = site.visitor("name=ann").await.cookie().to_owned();
+    let rest = &cookie[2..];
+    for value in [
+        format!("0.{rest}"),
+        format!("02.{rest}"),
+        format!("1700000000.{rest}"),
+        format!("x.{rest}"),
+        format!("1.{}", &rest[1..]),
+        rest.to_owned(),
+    ] {
+        assert!(replay_steps(&site, &value, "read").await.removes_cookie(), "{value:.12}");
+    }
+}
+
+async fn replay_steps(site: &Site<()>, value: &str, steps: &str) -> Response {
+    let mut browser = site.client();
+    browser.cookies.insert("__Host-session".to_owned(), value.to_owned());
+    browser.act(steps).await
 }

@@ -9,7 +9,8 @@ use std::{
 use actix_typed_session::{
     Clock as _, Durability, FakeClock, FileStore, SessionId, TypedSession,
     store::{
-        CreateOutcome, LoadOptions, Patch, Record, SessionStore as _, StoreKey, UpdateOutcome,
+        CreateOutcome, DeleteExpired as _, LoadOptions, Patch, Record, SessionStore as _, StoreKey,
+        UpdateOutcome,
     },
 };
 use actix_typed_session_tests::{
@@ -225,4 +226,29 @@ async fn destroying_what_is_damaged_is_logged_once() {
     let log = about(&log, folder.path());
     assert_eq!(log.len(), 1, "{log:?}");
     assert!(log[0].contains("it is kept in"), "{log:?}");
+}
+
+#[actix_web::test]
+async fn a_later_releases_file_is_a_503_and_neither_deleted_nor_changed() {
+    let (folder, clock) = (folder(), FakeClock::default());
+    let store = open(folder.path(), &clock);
+    let site = Site::new(store.clone()).clock(clock.clone()).route("/", view).start();
+    let mut ann = site.client();
+    ann.get("/").await;
+    let key = StoreKey::from(&SessionId::new(ann.cookie()).expect("an id"));
+    let name = key.to_hex();
+    let file = folder.path().join(&name[..2]).join(&name[2..]);
+    let now = fs::read_to_string(&file).expect("the session's file");
+    let later = now.replacen("\"v\":1", "\"v\":2,\"new\":true", 1);
+    assert_ne!(now, later);
+    fs::write(&file, &later).expect("a file to replace");
+    let response = ann.get("/").await;
+    assert_eq!((response.status, response.set_cookie()), (503, None));
+    assert!(store.update(&key, &json::add("views", 1)).await.is_err());
+    assert!(store.touch(&key, clock.now().saturating_add(HOUR)).await.is_err());
+    assert!(store.destroy(&key).await.is_err());
+    clock.advance(1_000 * HOUR);
+    store.delete_expired().await.expect("a working disk");
+    assert_eq!(fs::read_to_string(&file).expect("the session's file"), later);
+    assert!(!folder.path().join("damaged").exists());
 }

@@ -2,9 +2,9 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use tracing::warn;
+use tracing::{error, warn};
 
-use super::{durability::Durability, folder::SessionFolder, store::FileStore};
+use super::{access::Access, durability::Durability, folder::SessionFolder, store::FileStore};
 use crate::{
     error::{Chain, StoreError},
     store::sweeper::Sweeper,
@@ -38,6 +38,24 @@ impl FileStoreBuilder {
     /// Defaults to [`Durability::Power`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.folder.durability = durability;
+        self
+    }
+
+    /// Sets whether other users of the folder's group can use the store too. For example,
+    /// `share_with_group(true)` lets processes of several users share the folder. It also suits
+    /// containers that run with a random user id and always the same group, as on OpenShift.
+    ///
+    /// With `true`, files have the mode 0660 and folders 2770, whatever the umask is. The setgid bit
+    /// gives what is created in them the group of the store's folder; every process must be in
+    /// that group. The owner's next start with this setting also shares what was created without
+    /// it. All processes that use the folder need the same setting.
+    ///
+    /// Any program of the group can then read and change the sessions. This setting does nothing
+    /// on Windows.
+    ///
+    /// Defaults to `false`: files have the mode 0600 and folders 0700.
+    pub fn share_with_group(mut self, share: bool) -> Self {
+        self.folder.access = if share { Access::Group } else { Access::Owner };
         self
     }
 
@@ -75,8 +93,13 @@ impl FileStoreBuilder {
 
     /// Builds the store, and creates the folder if it is missing.
     ///
+    /// It also checks that this process can write to every subfolder that exists, so that no
+    /// visitor finds out later. The check opens no session file.
+    ///
     /// # Errors
-    /// The folder cannot be created or written to.
+    /// The folder cannot be created, or this process cannot write to it or to one of its
+    /// subfolders. The error names the folder by its absolute path, its owner, and the user of this
+    /// process.
     pub fn build(self) -> Result<FileStore, StoreError> {
         self.folder.check()?;
         Ok(self.open())
@@ -102,6 +125,7 @@ impl fmt::Debug for FileStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStoreBuilder")
             .field("path", &self.folder.path)
+            .field("access", &self.folder.access)
             .field("durability", &self.folder.durability)
             .field("max_record_bytes", &self.folder.max_record_bytes)
             .field("sweep_interval", &self.sweep_interval)
@@ -115,7 +139,7 @@ impl FileStore {
     /// missing.
     ///
     /// # Errors
-    /// The folder cannot be created or written to.
+    /// As [`build`](FileStoreBuilder::build).
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Self::builder(folder).build()
     }
@@ -130,10 +154,16 @@ impl FileStore {
 }
 
 impl Default for FileStore {
-    /// Uses the folder `sessions` in the working directory. The first write creates it, and fails
-    /// if that is impossible.
+    /// Uses the folder `sessions` in the working directory. The first write creates it.
+    ///
+    /// If this process cannot create the folder or write to it, an error is logged at once, and
+    /// writes fail. [`FileStore::new`] returns the error instead.
     fn default() -> Self {
-        Self::builder("sessions").open()
+        let builder = Self::builder("sessions");
+        if let Err(error) = builder.folder.check_if_exists() {
+            error!("sessions cannot be stored: {}", Chain(&error));
+        }
+        builder.open()
     }
 }
 

@@ -85,8 +85,14 @@ impl SessionFolder {
         let current = self.read_locked(&path)?.filter(|record| !record.is_retired());
         let Some(current) = current else { return Ok(false) };
         if current.expires_at() < expires_at {
-            self.set_expiry(&path, expires_at)
-                .map_err(|error| failed("touch a file in", &path.subfolder, error))?;
+            match self.set_expiry(&path, expires_at) {
+                Ok(()) => {}
+                // Another user created the file, and only the owner may set its time.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.write(&path, &current.extended_to(expires_at))?;
+                }
+                Err(error) => return Err(failed("touch a file in", &path.subfolder, error)),
+            }
         }
         Ok(true)
     }
@@ -112,7 +118,7 @@ impl SessionFolder {
                 SessionFile::Missing => None,
                 SessionFile::Damaged(cause) => {
                     // The session is gone, as the caller wants; the file is kept.
-                    if let Some(error) = self.damaged.set_aside(&path, cause) {
+                    if let Some(error) = self.damaged.set_aside(&path, self.access, cause) {
                         warn!("{}", Chain(&error));
                     }
                     break;

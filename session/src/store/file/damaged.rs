@@ -7,10 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{
-    file_system::{create_folder, not_a_folder},
-    session_path::SessionPath,
-};
+use super::{access::Access, file_system::not_a_folder, session_path::SessionPath};
 use crate::{
     error::{BoxError, Chain, StoreError},
     id::StoreKey,
@@ -34,8 +31,13 @@ impl DamagedFiles {
 
     /// Moves a damaged file to the folder `damaged`. Returns the error to report; `None` if it was
     /// reported before. The caller has the lock of the subfolder.
-    pub(super) fn set_aside(&self, path: &SessionPath, cause: BoxError) -> Option<StoreError> {
-        match self.move_aside(path) {
+    pub(super) fn set_aside(
+        &self,
+        path: &SessionPath,
+        access: Access,
+        cause: BoxError,
+    ) -> Option<StoreError> {
+        match self.move_aside(path, access) {
             Ok(kept) => {
                 let folder = path.subfolder.clone();
                 let error = DamagedFileError { folder, kept: Ok(kept), cause };
@@ -45,13 +47,13 @@ impl DamagedFiles {
         }
     }
 
-    fn move_aside(&self, path: &SessionPath) -> io::Result<PathBuf> {
-        create_folder(&self.folder)?;
+    fn move_aside(&self, path: &SessionPath, access: Access) -> io::Result<PathBuf> {
+        access.create_folder(&self.folder)?;
         if !fs::symlink_metadata(&self.folder)?.is_dir() {
             return Err(not_a_folder());
         }
         // Each file gets a new folder, so that it overwrites no other.
-        let folder = tempfile::Builder::new().prefix("session-").tempdir_in(&self.folder)?;
+        let folder = access.temporary_folder("session-", &self.folder)?;
         fs::rename(&path.file, folder.path().join("file"))?;
         Ok(folder.keep())
     }

@@ -1,12 +1,13 @@
 //! Files and folders, opened and created so that planted links and pipes do no harm.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use super::owner::Owner;
 use crate::{error::StoreError, time::Timestamp};
 
 /// Temporary files begin with this. The sweep deletes those that killed processes left behind.
@@ -14,31 +15,37 @@ pub(super) const TEMPORARY_PREFIX: &str = ".new-";
 
 /// A file or folder could not be read or changed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} `{}`", .path.display())]
+#[error("cannot {action} `{}`{owner}", .path.display())]
 struct FileError {
     action: &'static str,
     path: PathBuf,
+    owner: Owner,
     #[source]
     source: io::Error,
 }
 
 /// The store's error for an action on a file or folder that failed.
 pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> StoreError {
-    StoreError::unavailable(FileError { action, path: path.to_owned(), source })
+    failed_at(action, path, path, source)
+}
+
+/// The store's error for an action on a file or folder that failed because of another one.
+pub(super) fn failed_at(
+    action: &'static str,
+    path: &Path,
+    culprit: &Path,
+    source: io::Error,
+) -> StoreError {
+    let owner = match source.kind() {
+        io::ErrorKind::PermissionDenied => Owner::of(culprit),
+        _ => Owner::default(),
+    };
+    StoreError::unavailable(FileError { action, path: path.to_owned(), owner, source })
 }
 
 /// The error for a link or a file in the place of a folder. A link could lead out of the store.
 pub(super) fn not_a_folder() -> io::Error {
     io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder")
-}
-
-/// Creates a folder that only its owner can use. An existing folder keeps its mode.
-pub(super) fn create_folder(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 /// Makes what was created, renamed or removed in a folder survive a power cut.
@@ -56,10 +63,10 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Opens the file of a lock, and creates it for its owner only if it is missing.
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+/// Opens the file of a lock. `create`: creates it for its owner only if it is missing.
+pub(super) fn open_lock(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+    options.create(create).truncate(false).write(true);
     do_not_follow_or_wait(&mut options);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

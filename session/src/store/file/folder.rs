@@ -8,11 +8,12 @@ use std::{
 };
 
 use super::{
+    access::Access,
     damaged::DamagedFiles,
     durability::Durability,
-    file_system::{TEMPORARY_PREFIX, create_folder, failed, sync_folder, to_system_time},
+    file_system::{failed, failed_at, sync_folder, to_system_time},
     index::IndexFolder,
-    lock::FileLock,
+    lock::{FileLock, LOCK_FILE},
     reading::{SessionFile, read_session},
     session_path::SessionPath,
 };
@@ -26,6 +27,7 @@ use crate::{
 /// The folder with the sessions. All its methods block.
 pub(super) struct SessionFolder {
     pub(super) path: PathBuf,
+    pub(super) access: Access,
     pub(super) durability: Durability,
     pub(super) max_record_bytes: u64,
     pub(super) clock: Arc<dyn Clock>,
@@ -33,26 +35,18 @@ pub(super) struct SessionFolder {
 }
 
 impl SessionFolder {
-    /// A folder with the default settings. It need not exist yet.
+    /// A folder with the default settings. It need not exist yet. A relative path begins at the
+    /// working directory of this moment.
     pub(super) fn new(path: PathBuf) -> Self {
+        let path = std::path::absolute(&path).unwrap_or(path);
         Self {
             damaged: DamagedFiles::new(path.join("damaged")),
             path,
+            access: Access::default(),
             durability: Durability::default(),
             max_record_bytes: 1 << 20,
             clock: Arc::new(SystemClock),
         }
-    }
-
-    /// Creates the folder if it is missing, and checks that it is writable.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        create_folder(&self.path)
-            .map_err(|error| failed("create the folder", &self.path, error))?;
-        tempfile::Builder::new()
-            .prefix(TEMPORARY_PREFIX)
-            .tempfile_in(&self.path)
-            .map(drop)
-            .map_err(|error| failed("write to the folder", &self.path, error))
     }
 
     pub(super) fn session_path(&self, key: &StoreKey) -> SessionPath {
@@ -60,7 +54,7 @@ impl SessionFolder {
     }
 
     pub(super) fn index(&self) -> IndexFolder {
-        IndexFolder::new(&self.path, self.durability)
+        IndexFolder::new(&self.path, self.access, self.durability)
     }
 }
 
@@ -68,18 +62,19 @@ impl SessionFolder {
 impl SessionFolder {
     /// Locks a subfolder for writing, and creates it if it is missing.
     pub(super) fn lock(&self, subfolder: &Path) -> Result<FileLock, StoreError> {
-        match FileLock::of_subfolder(subfolder) {
+        let lock = || FileLock::of_subfolder(subfolder, self.access);
+        match lock() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.create_subfolder(subfolder).and_then(|()| FileLock::of_subfolder(subfolder))
+                self.create_subfolder(subfolder).and_then(|()| lock())
             }
             result => result,
         }
-        .map_err(|error| failed("lock the folder", subfolder, error))
+        .map_err(|error| not_locked(subfolder, error))
     }
 
     /// Creates a subfolder, and the folder too if it is missing, so that they survive a power cut.
     fn create_subfolder(&self, subfolder: &Path) -> io::Result<()> {
-        create_folder(subfolder)?;
+        self.access.create_folder(subfolder)?;
         if self.durability != Durability::Process {
             sync_folder(&self.path)?;
             // If we may not open the parent, we did not create the folder in it.
@@ -94,10 +89,10 @@ impl SessionFolder {
         &self,
         path: &SessionPath,
     ) -> Result<Option<FileLock>, StoreError> {
-        match FileLock::of_subfolder(&path.subfolder) {
+        match FileLock::of_subfolder(&path.subfolder, self.access) {
             Ok(lock) => Ok(Some(lock)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("lock the folder", &path.subfolder, error)),
+            Err(error) => Err(not_locked(&path.subfolder, error)),
         }
     }
 
@@ -116,6 +111,10 @@ impl SessionFolder {
     }
 }
 
+fn not_locked(subfolder: &Path, error: io::Error) -> StoreError {
+    failed_at("lock the folder", subfolder, &subfolder.join(LOCK_FILE), error)
+}
+
 // Reading.
 impl SessionFolder {
     pub(super) fn read_file(&self, path: &SessionPath) -> Result<SessionFile, StoreError> {
@@ -129,7 +128,7 @@ impl SessionFolder {
             SessionFile::Session(record) => Ok(self.unexpired(record)),
             SessionFile::Missing => Ok(None),
             SessionFile::Damaged(cause) => {
-                self.damaged.set_aside(path, cause).map_or(Ok(None), Err)
+                self.damaged.set_aside(path, self.access, cause).map_or(Ok(None), Err)
             }
         }
     }
@@ -157,8 +156,7 @@ impl SessionFolder {
             });
         }
         let written = || -> io::Result<()> {
-            let mut file =
-                tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(&path.subfolder)?;
+            let mut file = self.access.temporary_file(&path.subfolder)?;
             file.write_all(&bytes)?;
             file.as_file().set_modified(to_system_time(record.expires_at()))?;
             if self.durability != Durability::Process {

@@ -20,8 +20,9 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::{
+    access::Access,
     durability::Durability,
-    file_system::{create_folder, failed, not_a_folder, sync_folder},
+    file_system::{TEMPORARY_PREFIX, failed_at, not_a_folder, sync_folder},
 };
 use crate::{
     error::{Chain, StoreError},
@@ -63,19 +64,20 @@ fn parse(name: &str) -> Option<IndexEntry> {
 /// The folder of the index.
 pub(super) struct IndexFolder {
     path: PathBuf,
+    access: Access,
     durability: Durability,
 }
 
 impl IndexFolder {
-    pub(super) fn new(store: &Path, durability: Durability) -> Self {
-        Self { path: store.join("index"), durability }
+    pub(super) fn new(store: &Path, access: Access, durability: Durability) -> Self {
+        Self { path: store.join("index"), access, durability }
     }
 
     /// Creates the entries that do not exist yet.
     pub(super) fn add(&self, entries: &BTreeSet<PathBuf>) -> Result<(), StoreError> {
         for entry in entries {
-            self.create(&self.path.join(entry))
-                .map_err(|error| self.failed("write to the index", error))?;
+            let path = self.path.join(entry);
+            self.create(&path).map_err(|error| self.failed("write to the index", &path, error))?;
         }
         Ok(())
     }
@@ -90,7 +92,7 @@ impl IndexFolder {
         let mut attempts = 0..ATTEMPTS;
         loop {
             if !folder.is_dir() {
-                match create_folder(folder) {
+                match self.access.create_folder(folder) {
                     // Another call has created the folder meanwhile, and may have deleted it again.
                     // Or a file is in its place.
                     Err(error)
@@ -106,13 +108,26 @@ impl IndexFolder {
                     folder.ancestors().skip(1).take(3).try_for_each(sync_folder)?;
                 }
             }
-            match create_file(path) {
-                Ok(file) => file.set_modified(SystemTime::now())?,
+            match self.create_file(path) {
+                Ok(()) => {}
                 // Another call has deleted the last entry meanwhile, and the folder with it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }
             return if must_sync { sync_folder(folder) } else { Ok(()) };
+        }
+    }
+
+    /// Creates an empty file, or makes an existing one young.
+    fn create_file(&self, path: &Path) -> io::Result<()> {
+        match self.access {
+            Access::Owner => create_file(path)?.set_modified(SystemTime::now()),
+            // A new file, because only the owner may set a file's time.
+            Access::Group => {
+                let folder = path.parent().expect("an entry lies in a folder");
+                self.access.temporary_file(folder)?.persist(path)?;
+                Ok(())
+            }
         }
     }
 
@@ -127,7 +142,7 @@ impl IndexFolder {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    warn!("{}", Chain(&self.failed("delete from the index", error)));
+                    warn!("{}", Chain(&self.failed("delete from the index", &path, error)));
                 }
             }
         }
@@ -151,7 +166,7 @@ impl IndexFolder {
     ) -> Result<Vec<IndexEntry>, StoreError> {
         let folder = self.path.join(value_folder(name, value));
         let mut entries: Vec<IndexEntry> = names(&folder)
-            .map_err(|error| self.failed("read the index", error))?
+            .map_err(|error| self.failed("read the index", &folder, error))?
             .iter()
             .filter_map(|name| parse(name))
             .filter(|(id, _)| after.is_none_or(|after| *id > after))
@@ -168,14 +183,19 @@ impl IndexFolder {
         exists: impl Fn(&StoreKey) -> bool,
     ) -> Result<(), StoreError> {
         let names = |path: &Path| {
-            names(&self.path.join(path)).map_err(|error| self.failed("read the index", error))
+            let path = self.path.join(path);
+            names(&path).map_err(|error| self.failed("read the index", &path, error))
         };
         for first in names(Path::new(""))? {
             for rest in names(Path::new(&first))? {
                 let folder = Path::new(&first).join(&rest);
                 for name in names(&folder)? {
-                    let Some((id, key)) = parse(&name) else { continue };
                     let path = folder.join(&name);
+                    if name.starts_with(TEMPORARY_PREFIX) && is_settled(&self.path.join(&path)) {
+                        // A killed process left it behind.
+                        self.remove([&path]);
+                    }
+                    let Some((id, key)) = parse(&name) else { continue };
                     if id.until() <= now || !exists(&key) && is_settled(&self.path.join(&path)) {
                         self.remove([&path]);
                     }
@@ -187,8 +207,11 @@ impl IndexFolder {
 
     /// An error that names the index only: an entry's path has the session's key and a hash of the
     /// value.
-    fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
-        failed(action, &self.path, error)
+    fn failed(&self, action: &'static str, path: &Path, error: io::Error) -> StoreError {
+        // The owner is that of the folder of the first two digits, which reveal nothing.
+        let depth = self.path.components().count() + 1;
+        let culprit: PathBuf = path.components().take(depth).collect();
+        failed_at(action, &self.path, &culprit, error)
     }
 }
 
@@ -295,7 +318,7 @@ mod tests {
         /// Leaves an entry behind, like a process that was killed before it stored the session.
         fn orphan(&self, n: u8, user: &str) -> PathBuf {
             let entries = index_entries(&key(n), &self.record(user));
-            let index = IndexFolder::new(self.root.path(), Durability::Process);
+            let index = IndexFolder::new(self.root.path(), Access::Owner, Durability::Process);
             index.add(&entries).expect("a writable folder");
             let entry = entries.first().expect("one field is indexed");
             self.root.path().join("index").join(entry)
@@ -420,7 +443,7 @@ mod tests {
     #[test]
     fn an_entry_is_created_while_others_delete_the_last_one_of_the_folder() {
         let it = fixture();
-        let index = IndexFolder::new(it.root.path(), Durability::Process);
+        let index = IndexFolder::new(it.root.path(), Access::Owner, Durability::Process);
         let [mine, yours] = [1, 2].map(|n| index_entries(&key(n), &it.record("7")));
         thread::scope(|scope| {
             scope.spawn(|| {

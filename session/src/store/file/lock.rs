@@ -6,10 +6,12 @@ use std::{
     path::Path,
 };
 
-use super::file_system::{not_a_folder, open_lock};
+use super::{access::Access, file_system::not_a_folder};
 
 /// The name of a subfolder's lock.
 pub(super) const LOCK_FILE: &str = ".lock";
+/// The name of the sweep's lock, in the store's folder.
+pub(super) const SWEEP_LOCK_FILE: &str = ".sweep";
 
 /// A lock on a file. It is released when the file is closed, also when the process is killed.
 pub(super) struct FileLock {
@@ -18,11 +20,11 @@ pub(super) struct FileLock {
 
 impl FileLock {
     /// Waits for the lock of an existing subfolder.
-    pub(super) fn of_subfolder(subfolder: &Path) -> io::Result<Self> {
+    pub(super) fn of_subfolder(subfolder: &Path, access: Access) -> io::Result<Self> {
         if !fs::symlink_metadata(subfolder)?.is_dir() {
             return Err(not_a_folder());
         }
-        let file = open_lock(&subfolder.join(LOCK_FILE))?;
+        let file = access.open_lock(&subfolder.join(LOCK_FILE))?;
         // A signal may interrupt the wait.
         while let Err(error) = file.lock() {
             if error.kind() != io::ErrorKind::Interrupted {

@@ -11,8 +11,10 @@
 //!
 //! The index has a folder per value of an indexed field, with an empty file per session.
 
+mod access;
 mod builder;
 mod calls;
+mod check;
 mod damaged;
 mod durability;
 mod file_system;
@@ -22,6 +24,7 @@ mod fixture;
 mod folder;
 mod index;
 mod lock;
+mod owner;
 mod reading;
 mod session_path;
 mod store;

@@ -20,8 +20,9 @@ use crate::{
 /// Keeps each session in a separate file.
 ///
 /// Sessions survive restarts. Any number of threads and processes on one machine can share the
-/// folder. Only its owner can use the files (mode 0600, folders 0700). A background thread deletes
-/// expired sessions.
+/// folder. Only its owner can use the files (mode 0600, folders 0700), unless the folder is
+/// [shared](crate::FileStoreBuilder::share_with_group). A background thread deletes expired
+/// sessions.
 ///
 /// A file that is not a valid session moves to the subfolder `damaged` and is reported once: it may
 /// be cut off, foreign, too large or a symbolic link. Its client continues as a new visitor. Other
@@ -45,7 +46,7 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Returns the folder with the sessions.
+    /// Returns the folder with the sessions, as an absolute path.
     pub fn path(&self) -> &Path {
         &self.folder.path
     }
@@ -64,6 +65,7 @@ impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore")
             .field("path", &self.folder.path)
+            .field("access", &self.folder.access)
             .field("durability", &self.folder.durability)
             .field("max_record_bytes", &self.folder.max_record_bytes)
             .finish_non_exhaustive()

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    file_system::{TEMPORARY_PREFIX, failed, not_a_folder, open_lock},
+    file_system::{TEMPORARY_PREFIX, failed, not_a_folder},
     folder::SessionFolder,
-    lock::FileLock,
+    lock::{FileLock, SWEEP_LOCK_FILE},
     reading::SessionFile,
     session_path::is_subfolder_name,
 };
@@ -34,8 +34,9 @@ impl SessionFolder {
             let name = subfolder.file_name();
             let Some(name) = name.to_str() else { continue };
             if name.starts_with(TEMPORARY_PREFIX) {
-                // `check` made it. If that still runs, it deletes the file itself.
-                let _ = fs::remove_file(subfolder.path());
+                // `check` made the file, or `Access` the folder. If that still runs, it notices.
+                let path = subfolder.path();
+                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
             } else if is_subfolder_name(name) {
                 // An error in one subfolder must not stop the sweep of the others.
                 match self.delete_expired_in(name) {
@@ -52,8 +53,8 @@ impl SessionFolder {
     }
 
     fn sweep_lock(&self) -> Result<Option<FileLock>, StoreError> {
-        let path = self.path.join(".sweep");
-        let file = open_lock(&path).map_err(|error| failed("open", &path, error))?;
+        let path = self.path.join(SWEEP_LOCK_FILE);
+        let file = self.access.open_lock(&path).map_err(|error| failed("open", &path, error))?;
         FileLock::try_lock(file).map_err(|error| failed("lock", &path, error))
     }
 
