@@ -121,6 +121,46 @@ impl Fields<'_> {
         state.bump();
     }
 
+    /// Records a new value of a field whose writes add up. `shown` is the value that the caller has
+    /// seen before, if that was a number. If another struct has changed the field since, the
+    /// difference to `shown` is added to that.
+    pub(crate) fn set_sum(
+        &self,
+        field: &'static dyn MergedField,
+        shown: Option<Number>,
+        after: Number,
+        default: impl FnOnce() -> Number,
+    ) {
+        let schema = field.schema();
+        let (below, now) = {
+            let state = self.state.borrow();
+            let is_changed = state.changes.patch.names(schema.stored);
+            (state.below().find(schema), is_changed.then(|| state.read(schema)).flatten())
+        };
+        let number = |json: &RawValue| Number::parse(json).ok();
+        let from = match below.as_deref() {
+            Some(json) => number(json),
+            None => Some(default()),
+        };
+        let now = now.as_deref().map_or(from, number);
+        let sum = match (shown, now) {
+            (Some(shown), Some(now)) if !now.is_same(shown) => match field.reads_as(now) {
+                Some(now) if !now.is_same(shown) => now.saturating_add(after.since(shown)),
+                _ => after,
+            },
+            _ => after,
+        };
+        let mut state = self.state.borrow_mut();
+        let (below, changes) = state.layers();
+        changes.set_sum(field, from, sum, below);
+        state.bump();
+    }
+
+    /// Remembers that a field has a value again that can be stored.
+    pub(crate) fn accept(&self, field: &FieldSchema) {
+        self.state.borrow_mut().changes.accept(field);
+    }
+
     /// Remembers that a field's new value cannot be stored.
     pub(crate) fn refuse(&self, field: &FieldSchema, error: ValueError) {
         self.state.borrow_mut().changes.refuse(field, error);
