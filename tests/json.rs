@@ -25,7 +25,7 @@ pub fn set(fields: &[(&str, &str)]) -> Patch {
 /// A patch that adds to a field, which is 0 if it is absent.
 pub fn add(name: &'static str, by: i64) -> Patch {
     let mut patch = Patch::default();
-    patch.add(name.into(), Number::Int(0), Number::Int(by));
+    patch.add(name.into(), Number::Int(0), Number::from(by));
     patch
 }
 

@@ -6,6 +6,7 @@
 //! - [`Gate`]: where requests wait, so that a test decides what happens first
 //! - [`json`]: JSON, patches and records
 //! - [`stores`], [`servers`]: a store of each kind, on servers that are started for the tests
+//! - [`values`]: a session with a field of each kind, and values that must read back exactly
 //! - [`log_watch`]: what the process logs; a line with a secret ends it
 
 pub mod chromium;
@@ -20,6 +21,7 @@ pub mod servers;
 pub mod site;
 pub mod steps;
 pub mod stores;
+pub mod values;
 
 /// Watches what the process logs, from before its first test on.
 #[cfg(feature = "log-watch")]

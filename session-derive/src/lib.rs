@@ -47,6 +47,10 @@ use proc_macro::TokenStream;
 /// lifetimes. Each stored field needs `Serialize`, `Deserialize` without borrowed data, and
 /// `Default` (or `#[session(default = …)]`).
 ///
+/// A session is stored field by field, so attributes of serde on the struct or its fields would
+/// have no effect. Each is a compile error that names the attribute to write instead. They work as
+/// usual on the types of the fields.
+///
 /// # Attributes of the struct
 ///
 /// Each of them is written as `#[session(…)]` above the struct.
@@ -94,15 +98,22 @@ use proc_macro::TokenStream;
 /// What a field is called, and what it is when the store has no value:
 ///
 /// - **`default = 100`** sets the value of an absent field. The expression may use `Self`, which is
-///   the struct. `default` alone is `Default::default()`, like no attribute.
+///   the struct. `default` alone is `Default::default()`, like no attribute. Setting an absent
+///   field to its default stores nothing. So a visitor who chooses the default gets another value
+///   when a later release changes it. If the choice must stay, make the field an `Option` whose
+///   default is `None`.
 /// - **`rename = "uid"`** sets the name in the store. Defaults to the name of the field.
 /// - **`alias = "user"`** adds a name under which an earlier release stored the field. It may be
-///   repeated. Defaults to none.
+///   repeated. It is the whole name in the store: a `namespace` does not prefix it. Defaults to
+///   none. See [below](#names-that-change).
 /// - **`accessor = "order"`** makes the accessors `order()`, `set_order(…)` and so on. Defaults to
 ///   the name of the field.
 /// - **`skip`** keeps the field out of the store. The field has its default at the beginning of
 ///   each request. `skip` can be combined with `default` and `accessor` alone, because the other
 ///   attributes concern the store.
+/// - **`with = "module"`** stores the field through `module::serialize` and `module::deserialize`,
+///   as serde's attribute of this name does. See [below](#types-that-serde-cannot-store). It cannot
+///   be combined with `merge = "add"`. Defaults to the type's `Serialize` and `Deserialize`.
 ///
 /// What happens if two requests change the field at once:
 ///
@@ -185,6 +196,60 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
+/// # Names that change
+///
+/// A field is read under its name, or else under the first alias that is stored. The first write
+/// moves it to its name. So a field or a namespace can be renamed while sessions are stored:
+///
+/// ```
+/// use actix_typed_session::Session;
+///
+/// /// The first release had no namespace, the second one had `market`.
+/// #[derive(Session)]
+/// #[session(namespace = "shop")]
+/// struct Shop {
+///     #[session(alias = "market.cart", alias = "cart")]
+///     cart: Vec<u32>,
+/// }
+/// ```
+///
+/// # Types that serde cannot store
+///
+/// A session is stored as JSON. `with` names a module that writes and reads a type for which serde
+/// or JSON has no form. Modules of other crates work too, such as `time::serde::rfc3339`, and so do
+/// types with these two functions, such as `serde_with::As::<DisplayFromStr>`.
+///
+/// ```
+/// use actix_typed_session::Session;
+/// use std::collections::HashMap;
+///
+/// /// Stores a map as a list of pairs, because the keys of JSON maps are strings.
+/// mod pairs {
+///     use serde::{Deserialize, Deserializer, Serializer};
+///     use std::collections::HashMap;
+///
+///     type Board = HashMap<(u8, u8), char>;
+///
+///     pub fn serialize<S: Serializer>(board: &Board, serializer: S) -> Result<S::Ok, S::Error> {
+///         serializer.collect_seq(board)
+///     }
+///
+///     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Board, D::Error> {
+///         Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+///     }
+/// }
+///
+/// #[derive(Session)]
+/// struct Game {
+///     #[session(with = "pairs")]
+///     board: HashMap<(u8, u8), char>,
+/// }
+/// ```
+///
+/// An `index` field is found by the JSON that the module writes. A field of type
+/// `Option<Option<V>>` needs no module: the derive stores its `Some(value)` as `[value]`, because
+/// JSON has one `null` for `Some(None)` and `None`.
+///
 /// # Values that end
 ///
 /// A field with a `ttl` reads as its default once this time has passed since it was written, by the
@@ -233,7 +298,7 @@ use proc_macro::TokenStream;
 ///   default. A value that was stored with a `ttl` does not decode after the attribute is removed.
 ///   If a later release changes the time, values that are already stored keep theirs.
 /// - `merge` is `"last_write"` or `"reject"`: values that end at different times cannot be merged.
-#[proc_macro_derive(Session, attributes(session))]
+#[proc_macro_derive(Session, attributes(session, serde))]
 pub fn derive_session(input: TokenStream) -> TokenStream {
     let (input, mut errors) = parse::input::parse(syn::parse_macro_input!(input));
     let model = check::session::check(input, &mut errors);

@@ -47,12 +47,13 @@ pub enum SessionError {
         /// What does not fit, and where.
         source: ValueError,
     },
-    /// A new value has no JSON form. Nothing of the request is stored, and the client gets a 500.
+    /// A new value has no JSON, or would not read back from it. Nothing of the request is stored, and
+    /// the client gets a 500.
     #[error("the new value of the session field `{field}` cannot be stored; set another value")]
     Encode {
         /// The field's name in the store.
         field: &'static str,
-        /// What cannot be stored.
+        /// Why it cannot be stored, and what to do.
         source: ValueError,
     },
     /// The session was destroyed, renewed or expired while this request used it. Its changes are
@@ -241,15 +242,67 @@ impl StoreError {
 /// logged and session values are secrets.
 #[derive(Clone, Debug)]
 pub struct ValueError {
-    category: Category,
+    problem: Problem,
     expected: Option<Box<str>>,
     column: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Problem {
+    /// A text that does not decode.
+    Text(Category),
+    /// The value's `Serialize` failed.
+    Serialize,
+    /// A map with keys that JSON cannot have.
+    MapKey,
+    /// A value whose JSON does not decode.
+    NotReadBack(Category),
+    /// A value with more levels of nesting than serde_json reads.
+    TooDeep,
+    /// A value that reads back as another one.
+    Altered,
+    /// The same, because both are `null` in JSON.
+    Null,
+}
+
+impl ValueError {
+    /// The error of a value that has no JSON.
+    pub(crate) fn unwritable(error: &serde_json::Error) -> Self {
+        // The messages of serde_json, which has no codes.
+        let problem = match error.to_string().as_str() {
+            "key must be a string" | "float key must be finite (got NaN or +/-inf)" => {
+                Problem::MapKey
+            }
+            _ => Problem::Serialize,
+        };
+        Self { problem, expected: None, column: 0 }
+    }
+
+    /// The error of a value whose JSON does not decode.
+    pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
+        let message = error.to_string();
+        if message.starts_with("recursion limit exceeded") {
+            return Self { problem: Problem::TooDeep, expected: None, column: 0 };
+        }
+        let expected = expected(&message).map(Into::into);
+        Self { problem: Problem::NotReadBack(error.classify()), expected, column: error.column() }
+    }
+
+    /// The error of a value whose JSON decodes to another value.
+    pub(crate) fn altered() -> Self {
+        Self { problem: Problem::Altered, expected: None, column: 0 }
+    }
+
+    /// The error of a value with a part that is `null` in JSON and reads back as `None`.
+    pub(crate) fn null() -> Self {
+        Self { problem: Problem::Null, expected: None, column: 0 }
+    }
 }
 
 impl From<serde_json::Error> for ValueError {
     fn from(error: serde_json::Error) -> Self {
         let expected = expected(&error.to_string()).map(Into::into);
-        Self { category: error.classify(), expected, column: error.column() }
+        Self { problem: Problem::Text(error.classify()), expected, column: error.column() }
     }
 }
 
@@ -293,7 +346,38 @@ fn expected(message: &str) -> Option<&str> {
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.category {
+        let category = match self.problem {
+            Problem::Text(category) => category,
+            Problem::NotReadBack(category) => {
+                f.write_str("it does not read back: ")?;
+                category
+            }
+            Problem::Serialize => return f.write_str("its `Serialize` failed"),
+            Problem::MapKey => {
+                return f.write_str(
+                    "a map has keys that JSON cannot have; use strings, numbers, characters, \
+                     `bool` or enums without data as keys, or store the entries as a list of pairs \
+                     with `#[session(with = …)]`",
+                );
+            }
+            Problem::TooDeep => {
+                return f
+                    .write_str("it has more than 127 levels of nesting; store a flatter value");
+            }
+            Problem::Altered => {
+                return f.write_str(
+                    "it reads back as another value; make the type's `Serialize` and \
+                     `Deserialize` agree",
+                );
+            }
+            Problem::Null => {
+                return f.write_str(
+                    "a `Some` around NaN, an infinity, `()` or `None` would read back as `None`; \
+                     use an enum with a variant for each case",
+                );
+            }
+        };
+        f.write_str(match category {
             Category::Data => "the value does not fit the type",
             Category::Syntax => "the text is not JSON",
             Category::Eof => "the JSON text is cut off",
@@ -304,6 +388,12 @@ impl fmt::Display for ValueError {
         }
         if self.column > 0 {
             write!(f, ", at byte {}", self.column)?;
+        }
+        if matches!(self.problem, Problem::NotReadBack(_)) {
+            f.write_str(
+                "; make the type's `Serialize` and `Deserialize` agree, for example with \
+                 `#[serde(default)]` beside `skip_serializing_if`",
+            )?;
         }
         Ok(())
     }

@@ -115,7 +115,8 @@ pub use {
 pub mod __private {
     pub use crate::{
         fields::{
-            Field, FieldSchema, Ordered, Schema, StoredDefault, StoredDeserialize, StoredSerialize,
+            Field, FieldSchema, Ordered, Schema, StoredDefault, StoredDeserialize, StoredInner,
+            StoredSerialize, StoredWith, nested_option,
         },
         record::Counter,
         sessions::by,
@@ -124,6 +125,7 @@ pub mod __private {
         },
     };
     pub use actix_web::{FromRequest, HttpRequest, dev::Payload};
+    pub use serde::{Deserializer, Serializer};
     pub use std::{
         fmt::{Debug, Formatter, Result as FmtResult},
         ops::Deref,

@@ -7,7 +7,7 @@ use super::{
     model::{Field, Merge, Stored},
     names::identifier,
     stored::Storage,
-    types::{is_option, reference},
+    types::{option, reference},
 };
 use crate::{
     errors::Errors,
@@ -41,9 +41,9 @@ impl Fields {
         let accessor = accessor.and_then(|name| identifier(name, "user_name", errors));
         let base = accessor.as_ref().unwrap_or(&ident);
         let stored = self.is_stored(&ty, &attributes, errors);
-        let stored = stored.then(|| self.storage.field(&ident, base, &attributes, errors));
+        let stored = stored.then(|| self.storage.field((&ident, &ty), base, &attributes, errors));
         let add = matches!(stored, Some(Stored { merge: Merge::Add, .. }));
-        let wanted = Wanted { field: &ident, base, take: is_option(&ty), add };
+        let wanted = Wanted { field: &ident, base, take: option(&ty).is_some(), add };
         let accessors = self.accessors.take(&wanted, errors);
         let default = match attributes.default {
             None | Some(OptionalExpr::Absent(_)) => None,

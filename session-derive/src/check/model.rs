@@ -43,6 +43,8 @@ pub(crate) struct Stored {
     pub(crate) name: String,
     /// Names in the store under which the field is read too.
     pub(crate) aliases: Vec<String>,
+    /// What writes and reads the value, if not serde's traits do.
+    pub(crate) with: Option<With>,
     pub(crate) merge: Merge,
     pub(crate) privilege: bool,
     /// The name of the function that returns an index key. None: the field is not indexed.
@@ -50,6 +52,13 @@ pub(crate) struct Stored {
     pub(crate) lenient: bool,
     /// How long a value lives after it was written.
     pub(crate) ttl: Option<Duration>,
+}
+
+/// The module that writes and reads a field's value.
+pub(crate) struct With {
+    pub(crate) module: ExprPath,
+    /// A type whose own traits the module needs.
+    pub(crate) inner: Option<Type>,
 }
 
 /// How the values of two requests that change a field at once are merged.

@@ -75,11 +75,12 @@ mod tests {
     fn a_namespace_keeps_names_apart_from_other_structs() {
         let (input, mut errors) = parse(syn::parse_quote! {
             #[session(namespace = "shop")]
-            struct S { #[session(alias = "old")] r#type: u8 }
+            struct S { #[session(alias = "type", alias = "market.type")] r#type: u8 }
         });
         let model = check(input, &mut errors);
         let stored = model.fields[0].stored.as_ref().expect("a stored field");
-        assert_eq!((stored.name.as_str(), stored.aliases[0].as_str()), ("shop.type", "shop.old"));
+        assert_eq!(stored.name, "shop.type");
+        assert_eq!(stored.aliases, ["type", "market.type"], "an alias is a name in the store");
     }
 
     #[test]
@@ -172,13 +173,13 @@ mod tests {
             struct S {
                 #[session(
                     skip, rename = "x", alias = "y", merge = "add", privilege, index, lenient,
-                    ttl = "1s"
+                    ttl = "1s", with = "module"
                 )]
                 a: u8,
                 #[session(skip, default = 3)]
                 b: u8,
             }
         });
-        assert_eq!(messages.len(), 7, "{messages:#?}");
+        assert_eq!(messages.len(), 8, "{messages:#?}");
     }
 }

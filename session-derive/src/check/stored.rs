@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use proc_macro2::Span;
 use quote::format_ident;
-use syn::{Ident, LitStr, ext::IdentExt as _};
+use syn::{Ident, LitStr, Type, ext::IdentExt as _, parse_quote};
 
 use super::{
     duration,
-    model::{Merge, Stored},
+    model::{Merge, Stored, With},
     names::{Claim, StoreNames, is_store_name},
+    types::option,
 };
 use crate::{
     errors::Errors,
@@ -33,7 +34,7 @@ impl Storage {
     /// Checks a field. `base` is the name that the names of its accessors are made of.
     pub(super) fn field(
         &mut self,
-        ident: &Ident,
+        (ident, ty): (&Ident, &Type),
         base: &Ident,
         attributes: &FieldAttributes,
         errors: &mut Errors,
@@ -41,6 +42,7 @@ impl Storage {
         Stored {
             name: self.name(ident, attributes, errors),
             aliases: self.aliases(ident, attributes, errors),
+            with: with(ty, attributes, errors),
             merge: merge(attributes, errors),
             privilege: attributes.privilege.is_some(),
             lenient: attributes.lenient.is_some(),
@@ -72,7 +74,8 @@ impl Storage {
     ) -> Vec<String> {
         let mut names = Vec::new();
         for alias in &attributes.aliases {
-            let name = self.full_name(&alias.value());
+            // An alias names what is stored, which may be from before the namespace.
+            let name = alias.value();
             let advice = "remove this alias";
             let claim = Claim { name: &name, field, span: alias.span(), advice };
             if is_store_name(alias, errors) && self.names.take(&claim, errors) {
@@ -104,6 +107,28 @@ impl Storage {
         }
         format_ident!("by_{}", base.unraw(), span = base.span())
     }
+}
+
+/// Returns what writes and reads the value, if not serde's traits do.
+fn with(ty: &Type, attributes: &FieldAttributes, errors: &mut Errors) -> Option<With> {
+    let Some(literal) = &attributes.with else {
+        // The JSON of `Some(None)` would be the one of `None`.
+        let inner = option(ty).filter(|inner| option(inner).is_some())?.clone();
+        let module = parse_quote!(::actix_typed_session::__private::nested_option);
+        return Some(With { module, inner: Some(inner) });
+    };
+    let module = literal.parse().ok();
+    if module.is_none() {
+        errors.push(
+            literal.span(),
+            format_args!(
+                "{:?} is not a valid path; write the path of a module with the functions \
+                 `serialize` and `deserialize`, such as `\"time::serde::rfc3339\"`",
+                literal.value(),
+            ),
+        );
+    }
+    Some(With { module: module?, inner: None })
 }
 
 /// Returns how long a value lives.

@@ -37,29 +37,27 @@ pub(super) fn reference(ty: &Type) -> Option<Span> {
     search.0
 }
 
-/// Whether a type is written as the standard library's `Option<…>`.
-pub(super) fn is_option(ty: &Type) -> bool {
+/// Returns the type in the brackets of a type that is written as the standard library's
+/// `Option<…>`.
+pub(super) fn option(ty: &Type) -> Option<&Type> {
     let path = match ty {
         Type::Path(path) => path,
         // A type that a `macro_rules` macro has passed on stands in invisible brackets.
-        Type::Group(group) => return is_option(&group.elem),
-        _ => return false,
+        Type::Group(group) => return option(&group.elem),
+        _ => return None,
     };
-    if path.qself.is_some() {
-        return false;
-    }
     let segments: Vec<_> = path.path.segments.iter().collect();
-    let Some((last, modules)) = segments.split_last() else { return false };
+    let (last, modules) = segments.split_last()?;
     let modules: Vec<_> = modules.iter().map(|segment| segment.ident.to_string()).collect();
     let modules: Vec<_> = modules.iter().map(String::as_str).collect();
-    last.ident == "Option"
-        && matches!(&*modules, [] | ["std" | "core", "option"])
-        && matches!(
-            &last.arguments,
-            PathArguments::AngleBracketed(arguments)
-                if matches!(arguments.args.first(), Some(GenericArgument::Type(_)))
-                    && arguments.args.len() == 1
-        )
+    let is_std = path.qself.is_none()
+        && last.ident == "Option"
+        && matches!(&*modules, [] | ["std" | "core", "option"]);
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(inner)) if is_std && arguments.args.len() == 1 => Some(inner),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +75,7 @@ mod tests {
             (syn::parse_quote!(Option<u8, u8>), false),
             (syn::parse_quote!(Vec<Option<u8>>), false),
         ] {
-            assert_eq!(is_option(&ty), is);
+            assert_eq!(option(&ty).is_some(), is);
         }
     }
 

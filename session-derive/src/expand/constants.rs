@@ -26,7 +26,7 @@ pub(super) fn constants(model: &Model, generics: &Parameters) -> Option<TokenStr
     let constants = model.fields.iter().enumerate().map(|(index, field)| {
         let name = constant_name(index);
         match &field.stored {
-            Some(stored) => stored_field(field, stored, &name),
+            Some(stored) => stored_field(field, stored, index),
             None => skipped_field(field, &name),
         }
     });
@@ -53,14 +53,17 @@ fn skipped_field(field: &Field, name: &Ident) -> TokenStream {
     }
 }
 
-fn stored_field(field: &Field, stored: &Stored, name: &Ident) -> TokenStream {
+/// `position` is the field's position in the struct.
+fn stored_field(field: &Field, stored: &Stored, position: usize) -> TokenStream {
+    let name = constant_name(position);
     let Field { ident, ty, .. } = field;
     let span = field.type_span();
     let (schema, default) = (schema(field, stored), default(field));
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
-    let constructor = match stored.merge {
-        Merge::Add => quote_spanned!(span=> #private::Field::sum),
-        _ => quote_spanned!(span=> #private::Field::value),
+    let constructor = match (&stored.merge, &stored.with) {
+        (Merge::Add, _) => quote_spanned!(span=> #private::Field::sum),
+        (_, Some(_)) => quote_spanned!(span=> #private::Field::with::<#position>),
+        (_, None) => quote_spanned!(span=> #private::Field::value),
     };
     // The call has the span of the type, where a missing bound is shown. Its arguments have not,
     // because then lints would look into them.
@@ -75,7 +78,7 @@ fn stored_field(field: &Field, stored: &Stored, name: &Ident) -> TokenStream {
     );
     arguments.set_span(span);
     let value = merged(field, &stored.merge, &quote!(#constructor #arguments));
-    let index = stored.index.as_ref().map(|function| index_function(field, name, function));
+    let index = stored.index.as_ref().map(|function| index_function(field, &name, function));
     quote! {
         #[doc(hidden)]
         const #name: ::actix_typed_session::__private::Field<Self, #ty> = #value;

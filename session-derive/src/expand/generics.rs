@@ -1,6 +1,6 @@
 //! The generics of the session struct, with the bounds of generated code.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, Span};
 use quote::quote_spanned;
 use syn::{
     Generics, Path, Type, WhereClause, WherePredicate, parse_quote, parse_quote_spanned,
@@ -8,7 +8,7 @@ use syn::{
 };
 
 use crate::{
-    check::model::{Field, Merge, Model, Stored},
+    check::model::{Field, Merge, Model, Stored, With},
     parse::input::Kind,
 };
 
@@ -55,19 +55,35 @@ fn bound(clause: &mut WhereClause, field: &Field) {
         Some(Stored { merge: Merge::Add, .. }) => {
             clause.predicates.push(parse_quote_spanned!(span=> #ty: #private::Counter));
         }
-        Some(Stored { merge, .. }) => {
+        Some(Stored { merge, with, .. }) => {
             let rule = match merge {
-                Merge::Max | Merge::Min => Some(quote_spanned!(span=> + #private::Ordered)),
-                Merge::Union => Some(quote_spanned!(span=> + ::actix_typed_session::Union)),
+                Merge::Max | Merge::Min => Some(quote_spanned!(span=> #private::Ordered)),
+                Merge::Union => Some(quote_spanned!(span=> ::actix_typed_session::Union)),
                 Merge::LastWrite | Merge::Add | Merge::Reject | Merge::With(_) => None,
             };
-            clause.predicates.push(parse_quote_spanned! {span=>
-                #ty: #private::StoredSerialize + #private::StoredDeserialize #rule
-            });
+            clause.predicates.extend(
+                rule.map::<WherePredicate, _>(|rule| parse_quote_spanned!(span=> #ty: #rule)),
+            );
+            clause.predicates.extend(stored_bound(ty, with.as_ref(), span));
         }
     }
     if field.default.is_none() {
         clause.predicates.push(parse_quote_spanned!(span=> #ty: #private::StoredDefault));
+    }
+}
+
+/// Returns the bound for writing and reading the value.
+fn stored_bound(ty: &Type, with: Option<&With>, span: Span) -> Option<WherePredicate> {
+    let private = quote_spanned!(span=> ::actix_typed_session::__private);
+    match with {
+        None => Some(parse_quote_spanned! {span=>
+            #ty: #private::StoredSerialize + #private::StoredDeserialize
+        }),
+        Some(With { inner: Some(inner), .. }) => Some(parse_quote_spanned! {span=>
+            #inner: #private::StoredInner
+        }),
+        // The bounds of the module's functions are those that the struct has.
+        Some(With { inner: None, .. }) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use syn::{
 };
 
 use super::{
-    attribute,
+    attribute, serde,
     table::{FieldAttributes, StructAttributes},
 };
 use crate::errors::Errors;
@@ -54,12 +54,16 @@ pub(crate) fn parse(input: DeriveInput) -> (Input, Errors) {
         );
     }
     let attributes = attribute::read(&input.attrs, &mut errors);
-    let fields = fields.into_iter().flat_map(|fields| fields.named).map(|field| InputField {
-        attributes: attribute::read(&field.attrs, &mut errors),
-        ident: field.ident.expect("named fields have names"),
-        vis: field.vis,
-        ty: field.ty,
-        docs: field.attrs.into_iter().filter(|attr| attr.path().is_ident("doc")).collect(),
+    serde::refuse(&input.attrs, serde::advice_for_struct, &mut errors);
+    let fields = fields.into_iter().flat_map(|fields| fields.named).map(|field| {
+        serde::refuse(&field.attrs, serde::advice_for_field, &mut errors);
+        InputField {
+            attributes: attribute::read(&field.attrs, &mut errors),
+            ident: field.ident.expect("named fields have names"),
+            vis: field.vis,
+            ty: field.ty,
+            docs: field.attrs.into_iter().filter(|attr| attr.path().is_ident("doc")).collect(),
+        }
     });
     let fields = fields.collect();
     let input = Input {

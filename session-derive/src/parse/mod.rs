@@ -2,6 +2,7 @@
 
 pub(crate) mod attribute;
 pub(crate) mod input;
+mod serde;
 pub(crate) mod spelling;
 pub(crate) mod syntax;
 pub(crate) mod table;

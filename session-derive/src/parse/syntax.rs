@@ -52,9 +52,21 @@ impl Item {
 }
 
 /// Reads everything inside all `#[session(…)]`.
-pub(crate) fn items(attributes: &[Attribute], errors: &mut Errors) -> Vec<Item> {
+pub(crate) fn items<'a>(
+    attributes: impl IntoIterator<Item = &'a Attribute>,
+    errors: &mut Errors,
+) -> Vec<Item> {
+    let attributes = attributes.into_iter();
+    items_of(attributes.filter(|attribute| attribute.path().is_ident("session")), errors)
+}
+
+/// Reads everything inside these attributes.
+pub(crate) fn items_of<'a>(
+    attributes: impl IntoIterator<Item = &'a Attribute>,
+    errors: &mut Errors,
+) -> Vec<Item> {
     let mut items = Vec::new();
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("session")) {
+    for attribute in attributes {
         match &attribute.meta {
             Meta::List(list) if matches!(list.delimiter, MacroDelimiter::Paren(_)) => {
                 let read = |input: ParseStream<'_>| {

@@ -65,6 +65,7 @@ pub(crate) struct FieldAttributes {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) skip: Option<Span>,
     pub(crate) accessor: Option<LitStr>,
+    pub(crate) with: Option<LitStr>,
     pub(crate) merge: Option<LitStr>,
     pub(crate) merge_with: Option<ExprPath>,
     pub(crate) privilege: Option<Span>,
@@ -110,6 +111,19 @@ impl Place for FieldAttributes {
             example: "user_name",
             slot: Slot::Text(|found| &mut found.accessor),
             conflicts: &[],
+        },
+        SessionAttribute {
+            name: "with",
+            takes: "the path of a module",
+            example: "module",
+            slot: Slot::Text(|found| &mut found.with),
+            conflicts: &[
+                NOT_STORED,
+                Conflict {
+                    with_values: &["add"],
+                    ..Conflict::with("merge", "the store adds up plain numbers")
+                },
+            ],
         },
         SessionAttribute {
             name: "merge",

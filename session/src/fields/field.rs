@@ -12,8 +12,12 @@ use super::{
     merge::{MergeError, MergeRule, MergedField, Ordered, Union, larger, smaller},
     schema::FieldSchema,
     snapshot::{Snapshot, StoredDeserialize, StoredSerialize, decode_sum},
+    with::{self, StoredWith},
 };
-use crate::{error::ValueError, record::Counter};
+use crate::{
+    error::ValueError,
+    record::{Counter, Number},
+};
 
 /// A stored field of the session struct `T`.
 pub struct Field<T: 'static, F: 'static> {
@@ -48,6 +52,27 @@ impl<T, F> Field<T, F> {
         }
     }
 
+    /// Returns a field whose last write wins, and which functions of the struct write and read.
+    pub const fn with<const FIELD: usize>(
+        schema: &'static FieldSchema,
+        get: fn(&T) -> &F,
+        get_mut: fn(&mut T) -> &mut F,
+        default: fn() -> F,
+    ) -> Self
+    where
+        T: StoredWith<FIELD, Value = F>,
+    {
+        Self {
+            schema,
+            get,
+            get_mut,
+            default,
+            snapshot: with::snapshot::<T, FIELD>,
+            decode: with::decode::<T, FIELD>,
+            rule: MergeRule::Native,
+        }
+    }
+
     /// Returns a field whose writes are recorded as differences, which the store adds up.
     pub const fn sum(
         schema: &'static FieldSchema,
@@ -65,7 +90,7 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: Snapshot::sum,
             decode: decode_sum,
-            rule: MergeRule::Native,
+            rule: MergeRule::Sum,
         }
     }
 
@@ -109,6 +134,14 @@ impl<T, F> Field<T, F> {
     pub fn fresh(&self) -> F {
         (self.default)()
     }
+
+    /// The default of a field whose writes add up.
+    fn zero(&self) -> Number {
+        match (self.snapshot)(&self.fresh()) {
+            Snapshot::Sum(number) => number,
+            Snapshot::Value(_) | Snapshot::Failed(..) => Number::Int(0),
+        }
+    }
 }
 
 impl<T, F> fmt::Debug for Field<T, F> {
@@ -126,7 +159,14 @@ impl<T, F> MergedField for Field<T, F> {
     }
 
     fn is_merged(&self) -> bool {
-        !matches!(self.rule, MergeRule::Native)
+        !matches!(self.rule, MergeRule::Native | MergeRule::Sum)
+    }
+
+    fn reads_as(&self, stored: Number) -> Option<Number> {
+        match (self.decode)(&stored.to_json()).map(|value| (self.snapshot)(&value)) {
+            Ok(Snapshot::Sum(number)) => Some(number),
+            _ => None,
+        }
     }
 
     fn merge(
@@ -137,6 +177,13 @@ impl<T, F> MergedField for Field<T, F> {
     ) -> Result<Option<Arc<RawValue>>, MergeError> {
         let merge = match self.rule {
             MergeRule::Native => return Ok(None),
+            MergeRule::Sum => {
+                let number = |json: Option<&RawValue>| {
+                    json.and_then(|json| Number::parse(json).ok()).unwrap_or_else(|| self.zero())
+                };
+                let sum = number(theirs).saturating_add(number(ours).since(number(base)));
+                return Ok(Some(sum.to_json().into()));
+            }
             MergeRule::Reject => return Err(MergeError::Rejected),
             MergeRule::Merge(merge) => merge,
         };
@@ -156,7 +203,7 @@ impl<T, F> MergedField for Field<T, F> {
         match (self.snapshot)(&merged) {
             Snapshot::Value(json) => Ok(Some(json)),
             Snapshot::Sum(number) => Ok(Some(number.to_json().into())),
-            Snapshot::Failed(error) => Err(MergeError::Encode(error)),
+            Snapshot::Failed(error, _) => Err(MergeError::Encode(error)),
         }
     }
 }

@@ -10,12 +10,14 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::schema::FieldSchema;
-use crate::error::ValueError;
+use crate::{error::ValueError, record::Number};
 
 /// The part of a field's merge rule that needs the field's type.
 pub(crate) enum MergeRule<F> {
-    /// The store merges: the last write wins, or differences add up.
+    /// The store merges: the last write wins.
     Native,
+    /// The store merges additions. A sum that was set because no addition yields it is merged here.
+    Sum,
     /// The later request fails.
     Reject,
     /// This function merges. `base` is the value that both requests have read.
@@ -26,6 +28,7 @@ impl<F> fmt::Debug for MergeRule<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Native => "Native",
+            Self::Sum => "Sum",
             Self::Reject => "Reject",
             Self::Merge(_) => "Merge(…)",
         })
@@ -38,6 +41,10 @@ pub(crate) trait MergedField: fmt::Debug + Send + Sync {
 
     /// Whether the library merges the field, because the store cannot.
     fn is_merged(&self) -> bool;
+
+    /// Returns what a stored number reads as, if the field's writes add up: the nearest value of
+    /// the field's type.
+    fn reads_as(&self, stored: Number) -> Option<Number>;
 
     /// Returns the JSON to store when both requests have changed the field. `None`: store `ours`.
     fn merge(

@@ -2,15 +2,18 @@
 
 mod field;
 mod merge;
+mod nulls;
 mod schema;
 mod snapshot;
 mod ttl;
+mod with;
 
 pub use {
     field::Field,
     merge::{Ordered, Union},
     schema::{FieldSchema, Schema},
     snapshot::{StoredDefault, StoredDeserialize, StoredSerialize},
+    with::{StoredInner, StoredWith, nested_option},
 };
 pub(crate) use {
     merge::{MergeError, MergedField},

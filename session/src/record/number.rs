@@ -1,12 +1,15 @@
 //! Numbers that concurrent requests add to: values of `merge = "add"` fields and their differences.
 
+use std::ops::RangeInclusive;
+
 use serde::ser::Error as _;
 use serde_json::value::RawValue;
 
 /// The value of a `merge = "add"` field, or a difference that is added to it.
 ///
-/// Whole numbers have 64 bits. Sums saturate: a sum beyond the greatest or the least value is that
-/// value.
+/// Sums saturate: a sum beyond the greatest or the least value is that value. A whole number is at
+/// least `i64::MIN` and at most `u64::MAX`, so that each integer type of up to 64 bits fits in. A
+/// difference of two such numbers can be larger.
 ///
 /// # Examples
 /// ```
@@ -19,10 +22,13 @@ use serde_json::value::RawValue;
 #[non_exhaustive]
 pub enum Number {
     /// A whole number.
-    Int(i64),
+    Int(i128),
     /// A floating-point number. In a stored record it is never NaN or infinite.
     Float(f64),
 }
+
+/// The least and the greatest whole number that is stored.
+const WHOLE: RangeInclusive<i128> = i64::MIN as i128..=u64::MAX as i128;
 
 impl Number {
     /// The sum, which is a floating-point number if one of the two is.
@@ -30,8 +36,18 @@ impl Number {
     /// A sum beyond the greatest or the least value is that value.
     pub fn saturating_add(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Int(a), Self::Int(b)) => Self::Int(a.saturating_add(b)),
+            (Self::Int(a), Self::Int(b)) => {
+                Self::Int(a.saturating_add(b).clamp(*WHOLE.start(), *WHOLE.end()))
+            }
             (a, b) => Self::Float((a.as_f64() + b.as_f64()).clamp(f64::MIN, f64::MAX)),
+        }
+    }
+
+    /// The difference that is as much as these two differences.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => Self::Int(a.saturating_add(b)),
+            (a, b) => a.saturating_add(b),
         }
     }
 
@@ -40,6 +56,17 @@ impl Number {
         match (self, earlier) {
             (Self::Int(a), Self::Int(b)) => Self::Int(a.saturating_sub(b)),
             (a, b) => Self::Float((a.as_f64() - b.as_f64()).clamp(f64::MIN, f64::MAX)),
+        }
+    }
+
+    /// Whether the two are one number. −0.0 is another number than 0.0.
+    pub(crate) fn is_same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a == b,
+            (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
+            (Self::Int(int), Self::Float(float)) | (Self::Float(float), Self::Int(int)) => {
+                float == int as f64 && float as i128 == int
+            }
         }
     }
 
@@ -56,21 +83,22 @@ impl Number {
     /// The text is not a JSON number.
     pub fn parse(json: &RawValue) -> Result<Self, serde_json::Error> {
         let text = json.get();
-        match text.parse::<i64>() {
-            Ok(n) => Ok(Self::Int(n)),
-            // A whole number beyond `i64` was stored as a `u64`, before the field had `merge =
-            // "add"`.
-            Err(_) => match serde_json::from_str::<u64>(text) {
-                Ok(_) => Ok(Self::Int(i64::MAX)),
-                Err(_) => serde_json::from_str(text).map(Self::Float),
-            },
+        if let Ok(n) = text.parse::<i64>() {
+            return Ok(Self::Int(n.into()));
+        }
+        match text.parse::<u64>() {
+            Ok(n) => Ok(Self::Int(n.into())),
+            Err(_) => serde_json::from_str(text).map(Self::Float),
         }
     }
 
     /// The JSON text of this number.
     pub fn to_json(self) -> Box<RawValue> {
         let text = match self {
-            Self::Int(n) => n.to_string(),
+            Self::Int(n) => match i64::try_from(n) {
+                Ok(n) => n.to_string(),
+                Err(_) => n.to_string(),
+            },
             Self::Float(n) => serde_json::to_string(&n).expect("a float always has JSON"),
         };
         RawValue::from_string(text).expect("a number is JSON")
@@ -96,7 +124,7 @@ impl Number {
 
 impl From<i64> for Number {
     fn from(number: i64) -> Self {
-        Self::Int(number)
+        Self::Int(number.into())
     }
 }
 
@@ -110,7 +138,7 @@ impl From<f64> for Number {
 ///
 /// The store keeps the sum of all differences, which may be outside the field's type. If two
 /// requests each take the last item of a `u32` stock, the sum is −1. Such a sum reads as the
-/// nearest value of the type, here 0.
+/// nearest value of the type, here 0. A request that then sets the field to 5 stores 5.
 #[diagnostic::on_unimplemented(
     message = "`merge = \"add\"` needs an integer of up to 64 bits, `f32` or `f64`, but the field's type is `{Self}`",
     label = "values of this type cannot be added up",
@@ -127,7 +155,7 @@ macro_rules! integer_counter {
     ($($integer:ty)*) => {$(
         impl Counter for $integer {
             fn to_number(self) -> Number {
-                Number::Int(i64::try_from(self).unwrap_or(i64::MAX))
+                Number::Int(self as i128)
             }
 
             fn from_number(number: Number) -> Self {
@@ -152,7 +180,7 @@ macro_rules! float_counter {
             }
 
             fn from_number(number: Number) -> Self {
-                number.as_f64() as Self
+                number.as_f64().clamp(Self::MIN.into(), Self::MAX.into()) as Self
             }
         }
     )*};
@@ -171,9 +199,16 @@ mod tests {
 
     #[test]
     fn whole_numbers_saturate() {
-        assert_eq!(Number::Int(i64::MAX).saturating_add(Number::Int(1)), Number::Int(i64::MAX));
-        assert_eq!(parse("18446744073709551615"), Some(Number::Int(i64::MAX)));
-        assert_eq!(u64::MAX.to_number(), Number::Int(i64::MAX));
+        let (least, most) = (Number::from(i64::MIN), u64::MAX.to_number());
+        assert_eq!(most.saturating_add(Number::Int(1)), most);
+        assert_eq!(least.saturating_add(Number::Int(-1)), least);
+        assert_eq!(least.saturating_add(most.since(least)), most, "a difference is exact");
+        assert_eq!(parse("18446744073709551615"), Some(most));
+        assert_eq!(
+            parse("18446744073709551616"),
+            Some(Number::Float(18_446_744_073_709_551_616.0))
+        );
+        assert_eq!(u64::from_number(most), u64::MAX);
     }
 
     #[test]
@@ -182,6 +217,20 @@ mod tests {
         assert_eq!(u8::from_number(Number::Int(300)), 255);
         assert_eq!(i8::from_number(Number::Int(-300)), -128);
         assert_eq!(u8::from_number(Number::Float(-0.5)), 0);
+        assert_eq!(f32::from_number(Number::Float(1e39)), f32::MAX);
+        assert_eq!(f32::from_number(Number::Float(f64::MIN)), f32::MIN);
+    }
+
+    #[test]
+    fn numbers_are_the_same_only_if_nothing_tells_them_apart() {
+        let (int, float) = (Number::Int, Number::Float);
+        assert!(
+            int(5).is_same(int(5)) && int(5).is_same(float(5.0)) && float(0.1).is_same(float(0.1))
+        );
+        assert!(!float(0.0).is_same(float(-0.0)));
+        assert!(!int(1 << 53).is_same(int((1 << 53) + 1)));
+        assert!(!int((1 << 53) + 1).is_same(float(9_007_199_254_740_992.0)));
+        assert!(!int(i64::MAX.into()).is_same(float(9_223_372_036_854_775_808.0)));
     }
 
     #[test]
@@ -194,9 +243,13 @@ mod tests {
 
     #[test]
     fn a_number_survives_its_json() {
-        for number in
-            [Number::Int(i64::MIN), Number::Int(0), Number::Float(0.1), Number::Float(1e300)]
-        {
+        for number in [
+            Number::from(i64::MIN),
+            u64::MAX.to_number(),
+            Number::Int(0),
+            Number::Float(0.1),
+            Number::Float(1e300),
+        ] {
             assert_eq!(Number::parse(&number.to_json()).ok(), Some(number));
         }
     }

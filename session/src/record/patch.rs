@@ -223,7 +223,7 @@ impl Patch {
         let change = match self.change(&name) {
             None => Change::Add { from, by },
             Some(Change::Add { from, by: before }) => {
-                Change::Add { from: *from, by: before.saturating_add(by) }
+                Change::Add { from: *from, by: before.and(by) }
             }
             Some(Change::Set(json)) => {
                 Change::Set(Number::parse(json).unwrap_or(from).saturating_add(by).to_json().into())
@@ -315,6 +315,11 @@ impl Patch {
     /// Whether the patch changes this field.
     pub(crate) fn names(&self, name: &str) -> bool {
         self.change(name).is_some()
+    }
+
+    /// Whether the patch gives this field a value, whatever it was before.
+    pub(crate) fn sets(&self, name: &str) -> bool {
+        matches!(self.change(name), Some(Change::Set(_)))
     }
 
     /// Whether the patch may change the values that the session is found by.
@@ -422,7 +427,7 @@ mod tests {
 
     fn add(n: i64) -> Patch {
         let mut patch = Patch::default();
-        patch.add("n".into(), Number::Int(10), Number::Int(n));
+        patch.add("n".into(), Number::Int(10), Number::from(n));
         patch
     }
 

@@ -63,6 +63,12 @@ impl Changes {
         self.patch.is_empty() && self.intent == Intent::Keep
     }
 
+    /// Whether a field is changed, under one of its names.
+    #[inline]
+    pub(crate) fn changes_field(&self, field: &FieldSchema) -> bool {
+        self.patch.names(field.stored) || field.aliases.iter().any(|alias| self.patch.names(alias))
+    }
+
     /// The error of the first value that cannot be stored.
     pub(crate) fn encode_error(&self) -> Option<SessionError> {
         let (field, source) = self.unstorable.first()?;
@@ -77,7 +83,7 @@ impl Changes {
 
     /// A field has a value again that can be stored.
     #[inline]
-    fn accept(&mut self, field: &FieldSchema) {
+    pub(super) fn accept(&mut self, field: &FieldSchema) {
         if !self.unstorable.is_empty() {
             self.unstorable.retain(|(name, _)| *name != field.stored);
         }
@@ -160,8 +166,45 @@ impl Changes {
         self.patch.add(field.schema().stored.into(), from, by);
         if self.patch.names(field.schema().stored) {
             self.changed(field, below);
+            if self.patch.sets(field.schema().stored) {
+                self.merged.push(field);
+            }
         } else {
             self.cancel(field.schema());
+        }
+    }
+
+    /// Gives a field whose writes add up the value `sum`. Without the changes it is `from`; `None`:
+    /// what is stored is not a number.
+    ///
+    /// The change is an addition if that yields exactly this sum. Floating-point numbers round, so
+    /// it may not. Then the change sets the sum, and the field's rule merges it with what other
+    /// requests have stored meanwhile.
+    pub(crate) fn set_sum(
+        &mut self,
+        field: &'static dyn MergedField,
+        from: Option<Number>,
+        sum: Number,
+        below: Below<'_>,
+    ) {
+        if from.is_some_and(|from| from.is_same(sum)) {
+            return self.cancel(field.schema());
+        }
+        let name = field.schema().stored;
+        self.patch.cancel(name);
+        let addition = from.map(|from| (from, sum.since(from)));
+        let addition =
+            addition.filter(|(from, by)| !by.is_zero() && from.saturating_add(*by).is_same(sum));
+        match addition {
+            Some((from, by)) => {
+                self.patch.add(name.into(), from, by);
+                self.changed(field, below);
+            }
+            None => {
+                self.patch.set(name.into(), sum.to_json().into());
+                self.changed(field, below);
+                self.merged.push(field);
+            }
         }
     }
 

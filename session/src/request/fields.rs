@@ -112,7 +112,7 @@ impl Fields<'_> {
         default: impl FnOnce() -> Number,
     ) {
         if self.end_unreadable(field.schema()) {
-            return self.set_sum(field, default().saturating_add(by));
+            return self.replace_sum(field, default().saturating_add(by));
         }
         if by.is_zero() {
             return;
@@ -120,7 +120,7 @@ impl Fields<'_> {
         let changed_alias = self.state.borrow().changed_alias(field.schema());
         if let Some(sum) = changed_alias {
             let sum = Number::parse(&sum).unwrap_or_else(|_| default());
-            return self.set_sum(field, sum.saturating_add(by));
+            return self.replace_sum(field, sum.saturating_add(by));
         }
         let below = self.state.borrow().below().find(field.schema());
         let from = below.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
@@ -130,7 +130,51 @@ impl Fields<'_> {
         state.bump();
     }
 
-    fn set_sum(&self, field: &'static dyn MergedField, sum: Number) {
+    /// Records a new value of a field whose writes add up. `shown` is the value that the caller has
+    /// seen before, if that was a number. If another struct has changed the field since, the
+    /// difference to `shown` is added to that.
+    pub(crate) fn set_sum(
+        &self,
+        field: &'static dyn MergedField,
+        shown: Option<Number>,
+        after: Number,
+        default: impl FnOnce() -> Number,
+    ) {
+        let schema = field.schema();
+        if self.end_unreadable(schema) {
+            return self.replace_sum(field, after);
+        }
+        let (below, now) = {
+            let state = self.state.borrow();
+            let is_changed = state.changes.changes_field(schema);
+            (state.below().find(schema), is_changed.then(|| state.read(schema)).flatten())
+        };
+        let number = |json: &RawValue| Number::parse(json).ok();
+        let from = match below.as_deref() {
+            Some(json) => number(json),
+            None => Some(default()),
+        };
+        let now = now.as_deref().map_or(from, number);
+        let sum = match (shown, now) {
+            (Some(shown), Some(now)) if !now.is_same(shown) => match field.reads_as(now) {
+                Some(now) if !now.is_same(shown) => now.saturating_add(after.since(shown)),
+                _ => after,
+            },
+            _ => after,
+        };
+        let mut state = self.state.borrow_mut();
+        let (below, changes) = state.layers();
+        changes.set_sum(field, from, sum, below);
+        state.bump();
+    }
+
+    /// Remembers that a field has a value again that can be stored.
+    pub(crate) fn accept(&self, field: &FieldSchema) {
+        self.state.borrow_mut().changes.accept(field);
+    }
+
+    /// Stores a sum whatever was stored before.
+    fn replace_sum(&self, field: &'static dyn MergedField, sum: Number) {
         let mut state = self.state.borrow_mut();
         let (below, changes) = state.layers();
         changes.set(field, sum.to_json().into(), below);

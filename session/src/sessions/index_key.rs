@@ -65,7 +65,7 @@ pub fn by<T, F>(field: &Field<T, F>, value: &F) -> IndexKey<T> {
     let json = |snapshot| match snapshot {
         Snapshot::Value(json) => Ok(json),
         Snapshot::Sum(number) => Ok(number.to_json().into()),
-        Snapshot::Failed(error) => Err(error),
+        Snapshot::Failed(error, _) => Err(error),
     };
     let default = json((field.snapshot)(&field.fresh()));
     let value = json((field.snapshot)(value)).map(|value: Arc<RawValue>| {

@@ -57,16 +57,20 @@ impl<T: Session> Tracked<T> {
             Snapshot::Sum(_) => {
                 shown(self.handle.fields(), field, (field.snapshot)((field.get)(&self.value)))
             }
-            Snapshot::Value(_) | Snapshot::Failed(_) => None,
+            Snapshot::Value(_) | Snapshot::Failed(..) => None,
         };
         let is_behind = self.is_behind();
         if is_behind {
             self.refresh();
         }
-        if !matches!(after, Snapshot::Failed(_)) {
+        if !matches!(after, Snapshot::Failed(..)) {
             *(field.get_mut)(&mut self.value) = value;
         }
         let fields = self.handle.fields();
+        if matches!(after, Snapshot::Sum(_)) {
+            // An equal sum is not a change, so nothing else would.
+            fields.accept(field.schema);
+        }
         record_change(fields, field, before, after, || (field.snapshot)(&field.fresh()));
         if is_behind {
             // What it shows of a sum is the sum of all changes.
@@ -102,7 +106,7 @@ impl<T: Session> Tracked<T> {
                 }
                 self.handle.fields().add(field, by, || number(&(field.snapshot)(&field.fresh())));
             }
-            (Snapshot::Failed(error), _) | (_, Snapshot::Failed(error)) => {
+            (Snapshot::Failed(error, _), _) | (_, Snapshot::Failed(error, _)) => {
                 self.handle.fields().refuse(field.schema, error);
             }
             // The derive calls this for `add` fields only.

@@ -18,15 +18,21 @@ pub(super) fn record_change(
     default: impl FnOnce() -> Snapshot,
 ) {
     match (before, after) {
-        (_, Snapshot::Failed(error)) => fields.refuse(field.schema(), error),
+        // A default that cannot be stored, such as NaN, does no harm until it is written.
+        (Some(Snapshot::Failed(_, Some(before))), Snapshot::Failed(_, Some(after)))
+            if same_json(&before, &after) => {}
+        (_, Snapshot::Failed(error, _)) => fields.refuse(field.schema(), error),
         (Some(Snapshot::Value(before)), Snapshot::Value(after)) if same_json(&before, &after) => {}
         (_, Snapshot::Value(after)) => fields.set(field, after, default),
-        (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) => {
-            fields.add(field, after.since(before), || number(&default()));
+        (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) if before.is_same(after) => {}
+        (before, Snapshot::Sum(after)) => {
+            let shown = match before {
+                Some(Snapshot::Sum(before)) => Some(before),
+                // It was NaN or infinite.
+                _ => None,
+            };
+            fields.set_sum(field, shown, after, || number(&default()));
         }
-        (None, Snapshot::Sum(after)) => fields.set(field, after.to_json().into(), default),
-        // The value before was NaN or infinite. It was refused, so the request fails already.
-        (Some(_), Snapshot::Sum(_)) => {}
     }
 }
 
@@ -42,7 +48,7 @@ pub(super) fn shown(
 pub(super) fn number(snapshot: &Snapshot) -> Number {
     match snapshot {
         Snapshot::Sum(number) => *number,
-        Snapshot::Value(_) | Snapshot::Failed(_) => Number::Int(0),
+        Snapshot::Value(_) | Snapshot::Failed(..) => Number::Int(0),
     }
 }
 

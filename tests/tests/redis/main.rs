@@ -6,3 +6,4 @@ mod laws;
 mod local_cache;
 mod parts;
 mod server;
+mod values;

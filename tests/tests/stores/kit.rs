@@ -198,7 +198,7 @@ impl SessionStore for Broken {
                         let stored = record.field(name).and_then(|json| Number::parse(json).ok());
                         let mut sum = stored.unwrap_or(from).saturating_add(*by);
                         if let (Number::Int(n), true) = (sum, self.is(F::AddRounds)) {
-                            sum = Number::Int(n as f64 as i64);
+                            sum = Number::Int(n as f64 as i128);
                         }
                         set.set(name.to_owned().into(), sum.to_json().into());
                     }

@@ -5,3 +5,4 @@ mod encrypted;
 mod files;
 mod kit;
 mod laws;
+mod values;

@@ -15,7 +15,7 @@ struct Early {
     #[session(rename = "type")]
     kind: String,
     r#type: String,
-    #[session(alias = "cart")]
+    #[session(alias = "shop.cart")]
     items: String,
     cart: String,
 }

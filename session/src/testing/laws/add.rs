@@ -37,7 +37,7 @@ pub async fn additions_start_from_the_given_number<H: Harness>(harness: Arc<H>) 
     let store = harness.open().await;
     let key = new_key();
     let fields =
-        set(&[("text", "\"x\""), ("float", "1.5"), ("max", "9223372036854775807"), ("n", "5")]);
+        set(&[("text", "\"x\""), ("float", "1.5"), ("max", "18446744073709551615"), ("n", "5")]);
     let before = with(&record(&harness), &fields);
     create(&store, &key, &before).await;
     let mut patch = Patch::default();
@@ -70,6 +70,8 @@ const STORED: &[&str] = &[
     "9223372036854775807",
     "-9223372036854775808",
     "9223372036854775808",
+    "10000000000000000000",
+    "18446744073709551614",
     "18446744073709551615",
     "18446744073709551616",
     "-9223372036854775809",
@@ -87,8 +89,17 @@ const STORED: &[&str] = &[
 const ADDED: &[Number] = &[
     Number::Int(1),
     Number::Int(-1),
-    Number::Int(i64::MAX),
-    Number::Int(i64::MIN),
+    Number::Int(i64::MAX as i128),
+    Number::Int(i64::MIN as i128),
+    Number::Int(u64::MAX as i128),
+    Number::Int(-(u64::MAX as i128)),
+    Number::Int(i64::MIN as i128 - u64::MAX as i128),
+    Number::Int(u64::MAX as i128 - i64::MIN as i128),
+    Number::Int(999_999_999),
+    Number::Int(-1_000_000_001),
+    Number::Int(i128::MAX),
+    Number::Int(i128::MIN),
+    Number::Float(-0.0),
     Number::Float(0.1),
     Number::Float(-2.0),
     Number::Float(f64::MAX),

@@ -37,7 +37,7 @@ impl Random {
             let n = self.below(100) as i64 - 50;
             match self.below(4) {
                 0 => patch.remove(name.into()),
-                1 => patch.add(name.into(), Number::Int(7), Number::Int(n)),
+                1 => patch.add(name.into(), Number::Int(7), Number::from(n)),
                 2 => patch.set(name.into(), json(&format!("[{n}]"))),
                 _ => patch.set(name.into(), json(&n.to_string())),
             }

@@ -85,7 +85,7 @@ pub(super) fn set_indexed<H: Harness>(harness: &Arc<H>, fields: &[(&str, &str)])
 /// Returns a patch that adds to a number; an absent one counts as 0.
 pub(super) fn add(name: &'static str, by: i64) -> Patch {
     let mut patch = Patch::default();
-    patch.add(name.into(), Number::Int(0), Number::Int(by));
+    patch.add(name.into(), Number::Int(0), Number::from(by));
     patch
 }
 

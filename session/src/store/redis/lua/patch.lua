@@ -1,20 +1,42 @@
-local MAX, MIN = '9223372036854775807', '-9223372036854775808'
+local MAX, MIN = '18446744073709551615', '-9223372036854775808'
 
 -- Whether a string of digits is a larger number than another one.
 local function past(text, bound)
   return #text > #bound or (#text == #bound and text > bound)
 end
 
--- Whether a JSON number counts as an integer: it has no fraction and fits into 64 bits.
-local function is_integer(text)
-  if not string.find(text, '^%-?%d+$') then return false end
-  if string.sub(text, 1, 1) == '-' then return not past(text, MIN) end
-  return not past(text, '18446744073709551615')
+-- Whether a JSON number has no fraction.
+local function is_whole(text)
+  return string.find(text, '^%-?%d+$')
 end
 
--- Whether an integer is larger than MAX, and counts as MAX.
-local function past_max(text)
-  return string.sub(text, 1, 1) ~= '-' and past(text, MAX)
+-- A whole number, or the bound that it is past.
+local function bounded(text)
+  if string.sub(text, 1, 1) == '-' then return past(text, MIN) and MIN or text end
+  return past(text, MAX) and MAX or text
+end
+
+-- A whole number as high * 1e9 + low. Lua's numbers are doubles, which hold both exactly.
+local function split(text)
+  local sign, digits = string.match(text, '(%-?)(%d+)')
+  sign = sign == '-' and -1 or 1
+  return sign * (tonumber(string.sub(digits, 1, -10)) or 0), sign * tonumber(string.sub(digits, -9))
+end
+
+-- The sum of two whole numbers.
+local function add_whole(a, b)
+  local high, low = split(a)
+  local more_high, more_low = split(b)
+  low = low + more_low
+  local carry = math.floor(low / 1e9)
+  high, low = high + more_high + carry, low - carry * 1e9
+  local sign = ''
+  if high < 0 then
+    sign, high = '-', -high
+    if low > 0 then high, low = high - 1, 1e9 - low end
+  end
+  if high == 0 then return sign .. string.format('%.0f', low) end
+  return bounded(sign .. string.format('%.0f%09.0f', high, low))
 end
 
 -- The shortest text that reads back as this number, and never as an integer.
@@ -38,16 +60,13 @@ local function add_number(key, name, by, first)
     redis.call('HSET', key, name, first)
     return
   end
-  if is_integer(text) and is_integer(by) then
-    -- HINCRBY does not accept these as integers.
+  if is_whole(text) and is_whole(by) and bounded(text) == text then
+    -- HINCRBY does not accept this as an integer.
     if text == '-0' then redis.call('HSET', key, name, '0') end
-    if past_max(text) then redis.call('HSET', key, name, MAX) end
     local sum = redis.pcall('HINCRBY', key, name, by)
-    if type(sum) == 'table' then
-      redis.call('HSET', key, name, string.sub(by, 1, 1) == '-' and MIN or MAX)
-    end
+    -- It fails beyond 64 bits with a sign.
+    if type(sum) == 'table' then redis.call('HSET', key, name, add_whole(text, by)) end
   else
-    if is_integer(text) and past_max(text) then text = MAX end
     redis.call('HSET', key, name, float(tonumber(text) + tonumber(by)))
   end
 end
