@@ -132,7 +132,7 @@ async fn live(store: FileStore) {
     store.destroy(&key(1)).await.expect("a working disk");
     report("destroy");
     let mut indexed = value_patch(1);
-    indexed.index_field(Index::new(PublicId::new(until(90_000)), "a".into()));
+    indexed.index_field(Index::new(PublicId::new(now, Duration::from_secs(90)), "a".into()));
     let record = indexed.apply_to(&Record::new(now, until(60_000)));
     let record = record.expect("a new record takes a patch");
     store.create(&key(2), &record).await.expect("a working disk");

@@ -21,6 +21,7 @@ mod find;
 mod fixture;
 mod folder;
 mod index;
+mod index_lock;
 mod lock;
 mod reading;
 mod session_path;
