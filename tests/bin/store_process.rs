@@ -12,6 +12,7 @@
 use std::{
     env,
     io::{self, Write as _},
+    time::Duration,
 };
 
 use actix_typed_session::{

@@ -3,8 +3,10 @@
 mod concurrency;
 mod http;
 mod layers;
+mod limits;
 mod middlewares;
 mod node;
+mod renamed;
 mod renewal;
 mod sessions;
 mod transport;

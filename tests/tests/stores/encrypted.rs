@@ -207,7 +207,7 @@ async fn the_store_inside_never_gets_a_plain_value_in_a_basis() {
     let seen = Seen(memory());
     let store = encrypted(seen);
     let mut indexed = Patch::default();
-    let id = PublicId::new(record(&[]).created_at(), HOUR);
+    let id = PublicId::new(record(&[]).created_at(), std::time::Duration::from_secs(3600));
     indexed.index_field(Index::new(id, "user".into()));
     let record = indexed.apply_to(&record(&[("user", "\"PLAINTEXT\"")])).expect("a new record");
     let old = create(&store, &record).await;
