@@ -5,9 +5,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use actix_typed_session::{
     FakeClock, OverLimit, PublicId, Session, SessionError, Sessions, TypedSession,
-    store::FindByIndex, testing::FaultyStore,
+    store::{FindByIndex, Index, SessionStore as _},
+    testing::FaultyStore,
 };
-use actix_typed_session_tests::{Client, Site, stores};
+use actix_typed_session_tests::{
+    Client, Site,
+    json::{json, set},
+    stores,
+};
 use actix_web::web;
 
 /// What each release is: its struct, and the same pages.
@@ -273,19 +278,22 @@ async fn a_list_is_complete_while_sessions_move_to_the_new_name<S: FindByIndex>(
     clock: Option<FakeClock>,
 ) {
     let it = Releases::start(store, clock);
-    let mut browsers = Vec::new();
-    for n in 0..6 {
-        browsers.push(it.log_in(["first", "second"][n % 2], "old").await);
+    for n in 0..12 {
+        it.log_in(["first", "second"][n % 2], "old").await;
     }
     let ids = it.ids().await;
-    let by = third::Visitor::by_account(&Some(7));
+    // As a tool would that brings all sessions to the new name.
     let moves = async {
-        for browser in &mut browsers {
-            let page = it.sessions.list(&by, None, 1).await.expect("the store answers");
-            assert_eq!(page.sessions.len(), 1);
-            // `modify` from outside stores the same value under the new name.
-            browser.get("/third/login/7/new").await;
-            tokio::task::yield_now().await;
+        for name in ["uid", "user"] {
+            let found = it.site.store.find(name, &json("7"), None, 100).await;
+            for (key, record) in found.expect("the store answers").sessions {
+                let mut patch = set(&[("user_id", "7")]);
+                patch.remove(name.into());
+                let id = record.index().expect("it was found").public_id();
+                patch.index_field(Index::new(id, "user_id".into()));
+                it.site.store.update(&key, &patch).await.expect("the store answers");
+                tokio::task::yield_now().await;
+            }
         }
     };
     let lists = async {
@@ -296,6 +304,8 @@ async fn a_list_is_complete_while_sessions_move_to_the_new_name<S: FindByIndex>(
     };
     tokio::join!(moves, lists);
     assert_eq!(it.ids().await, ids);
+    let left = it.site.store.find("uid", &json("7"), None, 100).await.expect("the store answers");
+    assert!(left.sessions.is_empty(), "all have moved");
 }
 
 async fn a_session_from_before_the_index_is_found_after_the_next_login<S: FindByIndex>(
