@@ -4,4 +4,5 @@ mod cookie;
 mod encrypted;
 mod files;
 mod kit;
+mod kit_index;
 mod laws;
