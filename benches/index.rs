@@ -29,7 +29,7 @@ struct Visitor {
 
 /// The user with many sessions; all others have one each.
 const BUSY: u64 = 0;
-/// Until when sessions live, and until when the index keeps them.
+/// How long sessions live, and how long the index keeps them.
 const MAX_AGE: Duration = Duration::from_secs(72_000);
 const KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 
@@ -125,7 +125,7 @@ fn record(user: u64, is_indexed: Indexed) -> Record {
     patch.set("views".into(), json("17".to_owned()));
     patch.set("theme".into(), json("\"dark\"".to_owned()));
     if is_indexed == Indexed::Yes {
-        let id = PublicId::new(now.saturating_add(KEPT));
+        let id = PublicId::new(now, KEPT);
         patch.index_field(Index::new(id, "user_id".into()));
     }
     let new = Record::new(now, now.saturating_add(MAX_AGE));

@@ -2,7 +2,7 @@
 //!
 //! - two structs that share one session
 //! - an id that is renewed at login
-//! - a page with the devices on which a user is logged in
+//! - a page with the devices on which a user is logged in, and a limit for their number
 //! - forms that other sites cannot send
 //!
 //! Run `cargo run --example login`, then open the printed address. The port is 8080; set `PORT` to
@@ -14,8 +14,8 @@
 use std::{env, error::Error, time::SystemTime};
 
 use actix_typed_session::{
-    MemoryStore, PublicId, Session, SessionError, SessionMiddleware, Sessions, StoredSession,
-    Timestamp, TypedSession,
+    MemoryStore, OverLimit, PublicId, Session, SessionError, SessionMiddleware, Sessions,
+    StoredSession, Timestamp, TypedSession,
 };
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, Responder, get,
@@ -23,6 +23,9 @@ use actix_web::{
     post, web,
 };
 use serde::{Deserialize, Serialize};
+
+/// On how many devices a user can be logged in. One more login ends the oldest.
+const MAX_DEVICES: usize = 5;
 
 /// Who is logged in.
 #[derive(Session)]
@@ -177,6 +180,7 @@ struct Credentials {
 async fn login(
     request: HttpRequest,
     mut account: TypedSession<Account>,
+    sessions: web::Data<Sessions<Account>>,
     form: web::Form<Credentials>,
 ) -> Result<HttpResponse, SessionError> {
     account.verify_csrf(&form.csrf)?;
@@ -186,6 +190,11 @@ async fn login(
     // The cart stays in the session. `account.regenerate()` would drop it.
     account.set_user(Some(form.into_inner().user));
     account.set_device(device_name(&request));
+    // A login counts once it is stored. So exactly as many remain of those at the same moment.
+    account.save().await?;
+    let of_user = Account::by_user(&account.user);
+    let over = OverLimit::DestroyOldest;
+    sessions.enforce_limit(&of_user, MAX_DEVICES, over, account.handle()).await?;
     Ok(see("/"))
 }
 

@@ -14,6 +14,7 @@
 use std::{
     env,
     io::{self, Write as _},
+    time::Duration,
 };
 
 use actix_typed_session::{
@@ -139,7 +140,7 @@ async fn live(store: FileStore) {
     store.destroy(&key(1)).await.expect("a working disk");
     report("destroy");
     let mut indexed = value_patch(1);
-    indexed.index_field(Index::new(PublicId::new(until(90_000)), "a".into()));
+    indexed.index_field(Index::new(PublicId::new(now, Duration::from_secs(90)), "a".into()));
     let record = indexed.apply_to(&Record::new(now, until(60_000)));
     let record = record.expect("a new record takes a patch");
     store.create(&key(2), &record).await.expect("a working disk");
@@ -185,7 +186,7 @@ async fn take_one(store: &FileStore, step: &str, session: u64) -> Result<String,
     let now = SystemClock.now();
     let until = |ms| Timestamp::from_unix_ms(now.as_unix_ms() + ms);
     let mut indexed = value_patch(1);
-    indexed.index_field(Index::new(PublicId::new(until(90_000)), "a".into()));
+    indexed.index_field(Index::new(PublicId::new(now, Duration::from_secs(90)), "a".into()));
     let key = key(session);
     Ok(match step {
         "create" => {

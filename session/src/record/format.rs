@@ -289,7 +289,7 @@ mod tests {
     }
 
     fn indexed_record() -> Record {
-        let id = PublicId::new(Timestamp::from_unix_ms(99));
+        let id = PublicId::new(Timestamp::from_unix_ms(99), Duration::from_secs(3_600));
         let mut patch = Patch::default();
         for name in ["views", "cart"] {
             patch.index_field(Index::new(id, name.into()));

@@ -1,6 +1,6 @@
 //! The index: which fields a session is found by, and its id for pages and tools.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -9,9 +9,11 @@ use crate::time::{Lifetimes, Timestamp};
 
 /// A session's id for pages and tools. It does not open the session.
 ///
-/// The session gets it when an indexed field is written for the first time, from the time and 64
-/// random bits, and keeps it when its secret id is renewed. Ids sort in the order in which the
-/// sessions began, so a list that is read page by page shows each session once.
+/// The session gets it when an indexed field is written for the first time, and keeps it when its
+/// secret id is renewed. It has the time at which the session began, 48 random bits, and for how
+/// many days the index keeps the session. Ids sort by the first, whatever lifetimes the sessions
+/// have. So they are in the order in which the sessions began, and a list that is read page by page
+/// shows each session once.
 ///
 /// [`Sessions`](crate::Sessions) takes a public id together with the [value](crate::IndexKey) under
 /// which the session is listed. So a visitor who sends the public id of another user's session
@@ -30,65 +32,97 @@ use crate::time::{Lifetimes, Timestamp};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicId {
-    until: Timestamp,
-    random: u64,
+    /// At most [`LAST`].
+    began: Timestamp,
+    random: [u8; 6],
+    /// How long after that the session has certainly ended. [`FOR_EVER`]: it may live for ever.
+    days: u16,
 }
 
 /// Later times do not fit into the 48 bits that an id has for it, nor into the dates of databases.
 const LAST: Timestamp = Timestamp::END_OF_9999;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// As many days, or more.
+const FOR_EVER: u16 = u16::MAX;
+
 impl PublicId {
-    /// A new id for a session that ends at `until` at the latest. A store may remove the session
-    /// from its index then. Times after the year 9999 become its end.
-    pub fn new(until: Timestamp) -> Self {
-        Self { until: until.min(LAST), random: rand::random() }
+    /// A new id for a session that began at this time and lives for at most `lifetime`. A store may
+    /// remove the session from its index after that, see [`until`](Self::until).
+    ///
+    /// The lifetime is rounded up to whole days. 65 535 days and more are without an end. Times
+    /// after the year 9999 become its end.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{PublicId, Timestamp};
+    /// use std::time::Duration;
+    ///
+    /// let began = Timestamp::from_unix_ms(1_767_225_600_000);
+    /// let id = PublicId::new(began, Duration::from_secs(1));
+    /// assert_eq!(id.began(), began);
+    /// assert_eq!(id.until(), began.saturating_add(Duration::from_secs(24 * 3600)));
+    /// ```
+    pub fn new(began: Timestamp, lifetime: Duration) -> Self {
+        let days = lifetime.as_nanos().div_ceil(DAY.as_nanos());
+        let days = u16::try_from(days).unwrap_or(FOR_EVER);
+        Self { began: began.min(LAST), random: rand::random(), days }
     }
 
-    /// A new id for a session that begins at this time. Its `until` is two absolute lifetimes
-    /// later, so that sessions are still found after the absolute lifetime is raised.
+    /// A new id for a session that begins at this time. The index keeps it for two absolute
+    /// lifetimes, so that sessions are still found after the absolute lifetime is raised.
     pub(crate) fn beginning(created_at: Timestamp, lifetimes: &Lifetimes) -> Self {
-        Self::new(lifetimes.deadline(lifetimes.deadline(created_at)))
+        Self::new(created_at, lifetimes.absolute.saturating_mul(2))
     }
 
-    /// The time at which the session has certainly ended.
+    /// The time at which the session began.
+    pub fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    /// The time at which the session has certainly ended, under the settings that it began with.
     pub fn until(&self) -> Timestamp {
-        self.until
+        match self.days {
+            FOR_EVER => LAST,
+            days => self.began.saturating_add(DAY * u32::from(days)).min(LAST),
+        }
     }
 
-    /// The id as 14 bytes, which sort as the ids do.
+    /// The id as 14 bytes, which sort as the ids do: six with the beginning in milliseconds since
+    /// 1970, six random ones, and two with the lifetime in days.
     pub fn to_bytes(&self) -> [u8; 14] {
         let mut bytes = [0; 14];
         // OK because the end of the year 9999 fits into six bytes.
-        bytes[..6].copy_from_slice(&self.until.as_unix_ms().to_be_bytes()[2..]);
-        bytes[6..].copy_from_slice(&self.random.to_be_bytes());
+        bytes[..6].copy_from_slice(&self.began.as_unix_ms().to_be_bytes()[2..]);
+        bytes[6..12].copy_from_slice(&self.random);
+        bytes[12..].copy_from_slice(&self.days.to_be_bytes());
         bytes
     }
 
     /// Reads the bytes that [`to_bytes`](Self::to_bytes) wrote.
     pub fn from_bytes(bytes: [u8; 14]) -> Self {
-        let [mut until, mut random] = [[0; 8]; 2];
-        until[2..].copy_from_slice(&bytes[..6]);
-        random.copy_from_slice(&bytes[6..]);
-        let until = Timestamp::from_unix_ms(u64::from_be_bytes(until));
-        Self { until: until.min(LAST), random: u64::from_be_bytes(random) }
+        let (mut began, mut random) = ([0; 8], [0; 6]);
+        began[2..].copy_from_slice(&bytes[..6]);
+        random.copy_from_slice(&bytes[6..12]);
+        let [.., high, low] = bytes;
+        let began = Timestamp::from_unix_ms(u64::from_be_bytes(began));
+        Self { began: began.min(LAST), random, days: u16::from_be_bytes([high, low]) }
     }
 
     /// The greatest id below this one, if there is one.
     pub(crate) fn predecessor(self) -> Option<Self> {
-        match (self.random, self.until.as_unix_ms()) {
-            (0, 0) => None,
-            (0, until) => {
-                Some(Self { until: Timestamp::from_unix_ms(until - 1), random: u64::MAX })
-            }
-            (random, _) => Some(Self { random: random - 1, ..self }),
-        }
+        let mut number = [0; 16];
+        number[2..].copy_from_slice(&self.to_bytes());
+        let before = u128::from_be_bytes(number).checked_sub(1)?.to_be_bytes();
+        let [_, _, before @ ..] = before;
+        Some(Self::from_bytes(before))
     }
 }
 
 impl fmt::Display for PublicId {
     /// 28 lower-case hexadecimal digits, which sort as the ids do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012x}{:016x}", self.until.as_unix_ms(), self.random)
+        self.to_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -102,17 +136,20 @@ impl FromStr for PublicId {
     type Err = PublicIdError;
 
     fn from_str(text: &str) -> Result<Self, PublicIdError> {
-        let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 28 || !text.bytes().all(|byte| digit(&byte)) {
-            return Err(PublicIdError);
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let text: &[u8; 28] = text.as_bytes().try_into().map_err(|_| PublicIdError)?;
+        let mut bytes = [0; 14];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_chunks::<2>().0) {
+            let [high, low] = pair.map(digit);
+            *byte = high.ok_or(PublicIdError)? << 4 | low.ok_or(PublicIdError)?;
         }
-        let (until, random) = text.split_at(12);
-        let number = |digits| u64::from_str_radix(digits, 16).map_err(|_| PublicIdError);
-        let until = Timestamp::from_unix_ms(number(until)?);
-        if until > LAST {
-            return Err(PublicIdError);
-        }
-        Ok(Self { until, random: number(random)? })
+        let id = Self::from_bytes(bytes);
+        // A time after the year 9999 would read as another id.
+        if id.to_bytes() == bytes { Ok(id) } else { Err(PublicIdError) }
     }
 }
 
@@ -187,16 +224,22 @@ impl Index {
 mod tests {
     use super::*;
 
-    fn id(until: u64, random: u64) -> PublicId {
-        PublicId { until: Timestamp::from_unix_ms(until), random }
+    fn id(began: u64, random: u8, days: u16) -> PublicId {
+        PublicId { began: Timestamp::from_unix_ms(began), random: [random; 6], days }
     }
 
     #[test]
     fn an_id_survives_its_text_and_its_bytes_and_both_keep_the_order() {
         let mut last = None;
-        for id in
-            [id(0, 0), id(0, 1), id(1, 0), id(255, u64::MAX), id(256, 0), id(LAST.as_unix_ms(), 7)]
-        {
+        for id in [
+            id(0, 0, 0),
+            id(0, 0, 1),
+            id(0, 1, 0),
+            id(1, 0, 256),
+            id(255, u8::MAX, u16::MAX),
+            id(256, 0, 0),
+            id(LAST.as_unix_ms(), 7, 60),
+        ] {
             assert_eq!(id.to_string().parse(), Ok(id));
             let json = serde_json::to_string(&id).expect("text always serialises");
             assert_eq!(serde_json::from_str(&json).ok(), Some(id));
@@ -206,13 +249,48 @@ mod tests {
             assert!(last < now, "{id:?}");
             last = now;
         }
-        assert_eq!(PublicId::new(Timestamp::from_unix_ms(u64::MAX)).until(), LAST);
-        assert_eq!(id(1, 0).predecessor(), Some(id(0, u64::MAX)));
+        let late = PublicId::new(Timestamp::from_unix_ms(u64::MAX), Duration::ZERO);
+        assert_eq!((late.began(), late.until()), (LAST, LAST));
+        assert_eq!(id(0, 0, 0).predecessor(), None);
+        assert_eq!(id(1, 0, 0).predecessor(), Some(id(0, u8::MAX, u16::MAX)));
+    }
+
+    #[test]
+    fn ids_sort_by_the_beginning_whatever_the_lifetimes_are() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        let lifetimes =
+            [hours(720), Duration::MAX, hours(1), Duration::ZERO, hours(20), hours(24 * 65_534)];
+        let mut last = None;
+        for n in 0..10_000_u64 {
+            // Each lifetime comes before and after each other one.
+            let absolute = lifetimes[(n * n % 31) as usize % lifetimes.len()];
+            let settings = Lifetimes { idle: hours(1), absolute, touch_interval: None };
+            let began = Timestamp::from_unix_ms(1_767_225_600_000 + n);
+            let id = PublicId::beginning(began, &settings);
+            assert_eq!(id.began(), began);
+            assert!(last < Some(id), "{n}: {absolute:?}");
+            last = Some(id);
+        }
+    }
+
+    #[test]
+    fn an_index_keeps_a_session_for_twice_its_absolute_lifetime_at_least() {
+        let began = Timestamp::from_unix_ms(1_767_225_600_000);
+        let kept = |absolute| {
+            let settings = Lifetimes { idle: DAY, absolute, touch_interval: None };
+            PublicId::beginning(began, &settings).until()
+        };
+        assert_eq!(kept(DAY * 30), began.saturating_add(DAY * 60));
+        assert_eq!(kept(Duration::from_secs(1)), began.saturating_add(DAY), "in whole days");
+        assert_eq!(kept(DAY * 32_767), began.saturating_add(DAY * 65_534));
+        for endless in [DAY * 32_768, DAY * 1_000_000, Duration::MAX] {
+            assert_eq!(kept(endless), LAST);
+        }
     }
 
     #[test]
     fn other_text_is_not_a_public_id() {
-        let good = id(1_000_000, 7).to_string();
+        let good = id(1_000_000, 7, 60).to_string();
         let long = format!("{good}0");
         let upper = good.to_uppercase().replace('0', "A");
         let accents = "é".repeat(14);
@@ -225,8 +303,8 @@ mod tests {
 
     #[test]
     fn a_session_keeps_its_public_id_when_another_field_is_indexed() {
-        let first = Index::new(id(1, 1), "a".into());
-        let both = first.and(&Index::new(id(2, 2), "b".into())).and(&first);
+        let first = Index::new(id(1, 1, 1), "a".into());
+        let both = first.and(&Index::new(id(2, 2, 2), "b".into())).and(&first);
         assert_eq!(both.public_id(), first.public_id());
         assert_eq!(both.names().collect::<Vec<_>>(), ["a", "b"]);
     }

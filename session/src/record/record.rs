@@ -278,8 +278,7 @@ mod tests {
     fn a_record_retired_by_a_privilege_keeps_nothing() {
         let grace = Grace { until: Timestamp::from_unix_ms(99), old_id: OldIdReads::Nothing };
         let mut indexed = record();
-        indexed.index =
-            Some(Index::new(PublicId::new(Timestamp::from_unix_ms(99)), "n".into()).into());
+        indexed.index = Some(Index::new(PublicId::from_bytes([1; 14]), "n".into()).into());
         let retired = indexed.retire(grace, &StoreKey::from_bytes([7; 32]));
         assert_eq!(retired.fields().len(), 0);
         assert!(retired.index().is_none(), "it is not listed");

@@ -1,13 +1,13 @@
 //! What a request changed and asked for since its last save.
 
-use std::{mem, sync::Arc};
+use std::{iter, mem, sync::Arc};
 
 use serde_json::value::RawValue;
 
 use crate::{
     error::{SessionError, ValueError},
     fields::{FieldSchema, MergedField},
-    record::{Number, Patch, Record},
+    record::{Index, Number, Patch, Record},
     time::Limits,
 };
 
@@ -282,6 +282,15 @@ impl Below<'_> {
 
     fn has(self, name: &str) -> bool {
         self.read(name).is_some()
+    }
+
+    /// Whether the session is found by the field's value under the name that has it.
+    pub(crate) fn is_listed(self, field: &FieldSchema) -> bool {
+        let stored = self.record.and_then(Record::index);
+        let saving = self.in_flight.and_then(Patch::index);
+        let name = iter::once(&field.stored).chain(field.aliases).find(|name| self.has(name));
+        let mut names = stored.into_iter().chain(saving).flat_map(Index::names);
+        name.is_none_or(|name| names.any(|indexed| indexed == *name))
     }
 
     /// The field's value, as it is stored.

@@ -56,8 +56,12 @@ impl Fields<'_> {
         if let Some(ttl) = schema.ttl {
             return self.set_timed(field, ttl, &json, default);
         }
-        let below = self.state.borrow().below().find(schema);
-        let equals = Equals::new(schema, &json, below.as_deref(), default);
+        let (below, is_listed) = {
+            let state = self.state.borrow();
+            let below = state.below();
+            (below.find(schema), !schema.index || below.is_listed(schema))
+        };
+        let equals = Equals::new(schema, &json, below.as_deref(), is_listed, default);
         let mut state = self.state.borrow_mut();
         match equals {
             Equals::Below => state.changes.cancel(schema),
@@ -239,16 +243,18 @@ enum Equals {
 }
 
 impl Equals {
-    /// Compares. `default` is what the field reads as when it is absent.
+    /// Compares. `default` is what the field reads as when it is absent. A value by which the
+    /// session is not found yet, as from before the field was indexed, is equal to nothing.
     #[inline]
     fn new(
         field: &FieldSchema,
         json: &RawValue,
         below: Option<&RawValue>,
+        is_listed: bool,
         default: impl FnOnce() -> Snapshot,
     ) -> Self {
         let if_default = match below {
-            Some(below) if same_json(below, json) => return Self::Below,
+            Some(below) if is_listed && same_json(below, json) => return Self::Below,
             // Whether it is the default matters for indexed fields only.
             Some(_) if !field.index => return Self::Nothing,
             Some(_) => Self::Default,

@@ -1,6 +1,8 @@
 //! Sessions from outside a request: finding, destroying and changing them.
 
 mod index_key;
+mod limit;
+mod search;
 mod sessions;
 mod stored;
 

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::{
     index_key::IndexKey,
-    stored::{OverLimit, SessionPage, StoredSession, public_id},
+    stored::{SessionPage, StoredSession},
 };
 use crate::{
     config::DEFAULT_LIFETIMES,
@@ -14,7 +14,7 @@ use crate::{
     id::StoreKey,
     record::{PublicId, Record},
     request::{Changes, Fields, Loaded, Merger, SessionHandle, State, broken_law},
-    store::{ErasedIndex, FindByIndex, IndexPage, MergeLocks, UpdateOutcome},
+    store::{ErasedIndex, FindByIndex, MergeLocks, UpdateOutcome},
     time::{Clock, Lifetimes, SystemClock},
     typed::{Session, modify, read},
 };
@@ -62,7 +62,7 @@ use crate::{
 ///     .route("/", web::post().to(log_out_everywhere_else));
 /// ```
 pub struct Sessions<T> {
-    store: Arc<dyn ErasedIndex>,
+    pub(super) store: Arc<dyn ErasedIndex>,
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
     merge_locks: Arc<MergeLocks>,
@@ -70,7 +70,7 @@ pub struct Sessions<T> {
 }
 
 /// How many sessions one call of the store returns at most.
-const PAGE_SIZE: usize = 100;
+pub(super) const PAGE_SIZE: usize = 100;
 /// How often an operation starts again because sessions were renewed meanwhile.
 const MAX_ATTEMPTS: usize = 100;
 
@@ -105,7 +105,7 @@ impl<T: Session> Sessions<T> {
     /// page for it is empty.
     ///
     /// A session that lives from the first page to the last is on exactly one of them, even if its
-    /// id is renewed meanwhile.
+    /// id is renewed meanwhile, or a request moves the value from an `alias` to the field's new name.
     ///
     /// # Examples
     /// ```
@@ -218,66 +218,6 @@ impl<T: Session> Sessions<T> {
         self.destroy_if(by, |key, record| !current.active().is(key, record)).await
     }
 
-    /// Makes room for one more session with this value, so that there are at most `limit`. Returns
-    /// how many sessions were destroyed.
-    ///
-    /// Call it at login, before you write the indexed field. It neither counts nor destroys the
-    /// request's own session. A limit of 0 counts as 1.
-    ///
-    /// Concurrent logins do not see each other, so a user may briefly exceed the limit. To prevent
-    /// that, store the login with [`save`](SessionHandle::save), and then call this again.
-    ///
-    /// # Examples
-    /// ```
-    /// # use actix_typed_session::{OverLimit, Session, SessionError, Sessions, TypedSession};
-    /// # #[derive(Session)]
-    /// # struct Visitor { #[session(privilege, index)] user_id: Option<i64> }
-    /// async fn log_in(
-    ///     session: &mut TypedSession<Visitor>,
-    ///     sessions: &Sessions<Visitor>,
-    ///     user_id: i64,
-    /// ) -> Result<(), SessionError> {
-    ///     let of_user = Visitor::by_user_id(&Some(user_id));
-    ///     sessions.enforce_limit(&of_user, 3, OverLimit::DestroyOldest, session.handle()).await?;
-    ///     session.set_user_id(Some(user_id));
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// [`SessionError::TooManySessions`] if the limit is reached and `over` is
-    /// [`OverLimit::Refuse`]. Otherwise the same as those of [`destroy`](Self::destroy).
-    pub async fn enforce_limit(
-        &self,
-        by: &IndexKey<T>,
-        limit: usize,
-        over: OverLimit,
-        current: &SessionHandle,
-    ) -> Result<u64, SessionError> {
-        let mut others = Vec::new();
-        let mut after = None;
-        loop {
-            let found = self.find(by, after, PAGE_SIZE).await?;
-            let sessions = found.sessions.iter();
-            let sessions = sessions.filter(|(key, record)| !current.active().is(key, record));
-            others.extend(sessions.filter_map(|(_, record)| public_id(record)));
-            after = found.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        let limit = limit.max(1);
-        let excess = (others.len() + 1).saturating_sub(limit);
-        if excess > 0 && over == OverLimit::Refuse {
-            return Err(SessionError::TooManySessions { limit });
-        }
-        let mut destroyed = 0;
-        for id in &others[..excess] {
-            destroyed += u64::from(self.destroy(by, *id).await?);
-        }
-        Ok(destroyed)
-    }
-
     /// Changes the session with this value and this public id. Returns what `change` has returned.
     /// `None`: the session has ended.
     ///
@@ -381,26 +321,6 @@ impl<T: Session> Sessions<T> {
 
     fn fields<'a>(&'a self, state: &'a RefCell<State>) -> Fields<'a> {
         Fields { state, clock: &*self.clock, lifetimes: &self.lifetimes }
-    }
-
-    async fn find(
-        &self,
-        by: &IndexKey<T>,
-        after: Option<PublicId>,
-        limit: usize,
-    ) -> Result<IndexPage, SessionError> {
-        let Some(value) = by.value()? else { return Ok(IndexPage::default()) };
-        let value = value.to_owned();
-        Ok(Arc::clone(&self.store).find(by.name(), value, after, limit).await?)
-    }
-
-    async fn seek(
-        &self,
-        by: &IndexKey<T>,
-        id: PublicId,
-    ) -> Result<Option<(StoreKey, Record)>, SessionError> {
-        let mut found = self.find(by, id.predecessor(), 1).await?;
-        Ok(found.sessions.pop().filter(|(_, record)| public_id(record) == Some(id)))
     }
 
     /// Destroys the sessions with this value for which `is_unwanted` is true. Repeats that until no

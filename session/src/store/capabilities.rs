@@ -4,7 +4,10 @@ use std::future::Future;
 
 use serde_json::value::RawValue;
 
-use super::session_store::SessionStore;
+use super::{
+    session_store::SessionStore,
+    value_locks::{lock_key, lock_value},
+};
 use crate::{
     error::StoreError,
     id::StoreKey,
@@ -39,9 +42,14 @@ pub trait DeleteExpired: SessionStore {
 ///    pages together have every session of law 1.
 /// 4. After a crash at any point, no live session is hidden. Entries without a session disappear
 ///    without any help.
+/// 5. Of the actions that [`exclusively`](Self::exclusively) runs with the same value, one runs at a
+///    time.
 ///
 /// A store that keeps its index apart from the sessions must therefore write the index first.
 /// Before it returns a session for an entry, it must check the session itself.
+///
+/// Public ids are in the order in which the sessions began, not in that in which they end. A store
+/// can remove an entry when its [`until`](PublicId::until) is over.
 #[diagnostic::on_unimplemented(
     message = "the store `{Self}` cannot find sessions by their fields",
     label = "this store does not implement `FindByIndex`",
@@ -62,6 +70,35 @@ pub trait FindByIndex: SessionStore {
         after: Option<PublicId>,
         limit: usize,
     ) -> impl Future<Output = Result<IndexPage, StoreError>> + Send;
+
+    /// Runs an action while no other action with this value runs.
+    ///
+    /// [`Sessions::enforce_limit`](crate::Sessions::enforce_limit) counts and destroys sessions in
+    /// such an action, so that simultaneous logins of a user do not destroy each other. The action
+    /// calls this store. It never calls `exclusively`.
+    ///
+    /// By default, actions of the same process wait for each other. A store that several processes
+    /// use at the same time should make them wait too, with a lock that is free again after its
+    /// owner has crashed. A store that wraps another one calls the other one's `exclusively`.
+    ///
+    /// # Errors
+    /// The lock cannot be taken, or the action took longer than the lock can be held. The action may
+    /// have been carried out in part.
+    fn exclusively<T, A>(
+        &self,
+        value: &RawValue,
+        action: A,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send
+    where
+        T: Send + 'static,
+        A: Future<Output = T> + Send + 'static,
+    {
+        let key = lock_key(value);
+        async move {
+            let _lock = lock_value(key).await;
+            Ok(action.await)
+        }
+    }
 }
 
 /// A page of sessions that [`find`](FindByIndex::find) has found.

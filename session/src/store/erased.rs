@@ -10,7 +10,7 @@ use super::{
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 use crate::{
-    error::StoreError,
+    error::{SessionError, StoreError},
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
     time::Timestamp,
@@ -52,7 +52,16 @@ pub(crate) trait ErasedIndex: ErasedStore {
         after: Option<PublicId>,
         limit: usize,
     ) -> StoreFuture<IndexPage>;
+    fn exclusively(
+        self: Arc<Self>,
+        value: Box<RawValue>,
+        action: LimitAction,
+    ) -> BoxFuture<'static, Result<Result<u64, SessionError>, StoreError>>;
 }
+
+/// What runs [exclusively](FindByIndex::exclusively): it enforces a limit, and returns how many
+/// sessions it has destroyed.
+pub(crate) type LimitAction = BoxFuture<'static, Result<u64, SessionError>>;
 
 impl<S: FindByIndex> ErasedIndex for S {
     fn find(
@@ -63,6 +72,15 @@ impl<S: FindByIndex> ErasedIndex for S {
         limit: usize,
     ) -> StoreFuture<IndexPage> {
         erase::<S, _>(async move { FindByIndex::find(&*self, name, &value, after, limit).await })
+    }
+
+    fn exclusively(
+        self: Arc<Self>,
+        value: Box<RawValue>,
+        action: LimitAction,
+    ) -> BoxFuture<'static, Result<Result<u64, SessionError>, StoreError>> {
+        // It may have to wait, even if the store is immediate.
+        async move { FindByIndex::exclusively(&*self, &value, action).await }.boxed()
     }
 }
 

@@ -42,14 +42,21 @@ pub(crate) fn page(
 
 /// How many new entries are expected at most between the entries of a batch when it is read again.
 const MAX_NEW_ENTRIES: usize = 64;
+/// How often an entry without a session is tried at most.
+const MAX_TRIES: u8 = 2;
 
 /// A batch of index entries and the sessions that were found for them.
 ///
 /// If an entry has no session, its id may have been renewed just now, and the session is under
 /// another key. So the index is read once more for such entries.
+///
+/// Each entry is tried up to twice. The index may have the entry of the new key before the session
+/// is stored there, and the session may have left the old key when that is looked at. Then both are
+/// in vain, but by now the new key has the session.
 pub(crate) struct EntryBatch {
     listed: usize,
-    tried: BTreeSet<IndexEntry>,
+    /// How often each entry was tried.
+    tried: BTreeMap<IndexEntry, u8>,
     next: Vec<IndexEntry>,
     missing: BTreeSet<PublicId>,
     found: BTreeMap<PublicId, (StoreKey, Record)>,
@@ -59,7 +66,7 @@ impl EntryBatch {
     pub(crate) fn new(listed: &[IndexEntry]) -> Self {
         Self {
             listed: listed.len(),
-            tried: BTreeSet::new(),
+            tried: BTreeMap::new(),
             next: listed.to_vec(),
             missing: BTreeSet::new(),
             found: BTreeMap::new(),
@@ -69,7 +76,9 @@ impl EntryBatch {
     /// Returns the entries whose sessions must be loaded next. `None`: the batch is complete.
     pub(crate) fn next(&mut self) -> Option<Vec<IndexEntry>> {
         let next = mem::take(&mut self.next);
-        self.tried.extend(&next);
+        for entry in &next {
+            *self.tried.entry(*entry).or_default() += 1;
+        }
         (!next.is_empty()).then_some(next)
     }
 
@@ -96,7 +105,7 @@ impl EntryBatch {
         let is_next = |entry: &&IndexEntry| {
             self.missing.contains(&entry.0)
                 && !self.found.contains_key(&entry.0)
-                && !self.tried.contains(entry)
+                && self.tried.get(entry).is_none_or(|times| *times < MAX_TRIES)
         };
         self.next = entries.iter().filter(is_next).copied().collect();
         self.missing.clear();
@@ -135,3 +144,56 @@ impl PageBuilder {
 
 /// The most entries of a batch, however large the page is.
 const MAX_BATCH: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn id() -> PublicId {
+        PublicId::from_bytes([1; 14])
+    }
+
+    fn key(n: u8) -> StoreKey {
+        StoreKey::from_bytes([n; 32])
+    }
+
+    fn session() -> Record {
+        Record::new(Timestamp::default(), Timestamp::END_OF_9999)
+    }
+
+    #[test]
+    fn a_session_is_found_that_moves_while_both_of_its_keys_are_looked_at() {
+        for [old, new] in [[1, 2], [2, 1]] {
+            let is_moved = Cell::new(false);
+            let listed = |_, _| Ok(vec![(id(), key(old.min(new))), (id(), key(old.max(new)))]);
+            let looked_at = RefCell::new(BTreeSet::new());
+            // The new key is looked at before the session is there, the old one after that.
+            let load = |entry: &IndexEntry| {
+                let is_new = entry.1 == key(new);
+                let has_session = is_new && is_moved.get();
+                if looked_at.borrow_mut().insert(entry.1) && looked_at.borrow().len() == 2 {
+                    is_moved.set(true);
+                }
+                Ok(has_session.then(session))
+            };
+            let page = page(None, 10, listed, load).expect("no call fails");
+            assert_eq!(page.sessions.len(), 1, "from {old} to {new}");
+            assert_eq!(page.sessions[0].0, key(new));
+        }
+    }
+
+    #[test]
+    fn an_entry_that_leads_nowhere_is_tried_twice() {
+        let tries = Cell::new(0);
+        let load = |_: &IndexEntry| {
+            tries.set(tries.get() + 1);
+            Ok(None)
+        };
+        let page = page(None, 10, |_, _| Ok(vec![(id(), key(1))]), load).expect("no call fails");
+        assert!(page.sessions.is_empty() && page.next.is_none());
+        assert_eq!(tries.get(), 2);
+    }
+}

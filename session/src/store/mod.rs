@@ -21,6 +21,7 @@ mod persistence;
 mod redis;
 mod session_store;
 mod sweeper;
+mod value_locks;
 
 #[doc(inline)]
 pub use crate::{

@@ -202,6 +202,15 @@ impl<S: FindByIndex> FindByIndex for FaultyStore<S> {
     ) -> Result<IndexPage, StoreError> {
         self.call(Operation::Find, self.inner().find(name, value, after, limit)).await
     }
+
+    async fn exclusively<T, A>(&self, value: &RawValue, action: A) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        A: Future<Output = T> + Send + 'static,
+    {
+        // The action calls this store, so its calls are counted and can fail.
+        self.inner().exclusively(value, action).await
+    }
 }
 
 #[cfg(test)]

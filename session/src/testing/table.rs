@@ -104,6 +104,7 @@ macro_rules! __store_laws {
                 pages_are_complete_while_sessions_come_go_and_move,
                 a_session_is_found_at_any_moment_of_a_renewal,
                 sessions_found_after_random_calls_are_those_stored,
+                one_exclusive_action_runs_at_a_time,
             }
         }
     };

@@ -7,6 +7,7 @@ use actix_typed_session_tests::{
     examples::{build, start},
 };
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 #[actix_web::test]
 async fn the_counter_counts_per_browser_and_survives_a_restart() {
@@ -131,4 +132,30 @@ async fn the_login_lists_the_devices_of_a_user_and_logs_them_out() {
         assert!(gone.get("/").await.body.contains("Log in"));
     }
     assert!(bob.get("/").await.body.contains("Hello, bob."));
+}
+
+#[actix_web::test]
+async fn the_login_keeps_five_devices_of_a_user_who_logs_in_on_many_at_once() {
+    let program = build("login");
+    let folder = TempDir::new().expect("a temporary folder");
+    let login = start(&program, folder.path());
+    let mut logins = JoinSet::new();
+    for _ in 0..20 {
+        let mut browser = Client::new(login.address);
+        let csrf = token(&browser.get("/").await.body);
+        logins.spawn_local(async move {
+            let form = format!("csrf={csrf}&user=ann&password=open+sesame");
+            (browser.post_form("/login", &form).await.status, browser)
+        });
+    }
+    let mut logged_in = 0;
+    for (status, mut browser) in logins.join_all().await {
+        assert_eq!(status, 303);
+        let page = browser.get("/devices").await;
+        if page.status == 200 {
+            logged_in += 1;
+            assert_eq!(ids(&page.body).len(), 4, "{}", page.body);
+        }
+    }
+    assert_eq!(logged_in, 5);
 }

@@ -159,8 +159,8 @@ fn values(n: u32) -> All {
             step_up: n == 1,
             rank: i64::from(n) - 5,
             roles: ["admin".to_owned(), format!("role {n}")].into(),
-            count: u64::from(n),
-            balance: i64::from(n),
+            count: u64::MAX / u64::from(n),
+            balance: i64::MIN + i64::from(n),
             best: i128::MIN + i128::from(n),
             most: u128::MAX - u128::from(n),
             weight: 0.1 * f64::from(n),
@@ -432,7 +432,9 @@ where
 {
     let site = Site::unwatched(SessionMiddleware::builder(store.clone())).configure(routes).start();
     let sessions = Sessions::<All>::new(store);
-    for requests in [&["set=1"][..], &["before=1,set=1"], &["set=2", "edit=1"]] {
+    for requests in
+        [&["set=1"][..], &["before=1", "set=1"], &["before=1,set=1"], &["set=2", "edit=1"]]
+    {
         let mut browser: Client = site.client();
         for steps in requests {
             browser.act(steps).await;

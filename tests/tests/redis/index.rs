@@ -1,9 +1,9 @@
 //! The index in Redis: what it costs, how long it is kept, and how it recovers from a crash.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_typed_session::{
-    Clock as _, PublicId, RedisStore, SessionId, SystemClock,
+    Clock as _, PublicId, RedisStore, SessionId, SystemClock, Timestamp,
     store::{
         FindByIndex as _, Grace, Index, OldIdReads, Patch, Record, SessionStore, StoreKey,
         UpdateOutcome,
@@ -20,7 +20,7 @@ use redis::Value;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn new_id() -> PublicId {
-    PublicId::new(SystemClock.now().saturating_add(HOUR * 9))
+    PublicId::new(SystemClock.now(), HOUR * 24)
 }
 
 fn new_key() -> StoreKey {
@@ -167,10 +167,14 @@ async fn the_index_is_kept_as_long_as_its_sessions_can_live_and_is_compact() {
     let it = It::start().await;
     let until = |id: PublicId| i64::try_from(id.until().as_unix_ms()).expect("this century");
     assert_eq!(it.number(&["PEXPIRETIME", &it.set()]), until(it.id));
-    let later = PublicId::new(SystemClock.now().saturating_add(HOUR * 50));
-    it.create(&new_key(), later).await;
+    let longer = PublicId::new(SystemClock.now(), HOUR * 50);
+    it.create(&new_key(), longer).await;
     it.create(&new_key(), new_id()).await;
-    assert_eq!(it.number(&["PEXPIRETIME", &it.set()]), until(later), "that of the last to end");
+    assert_eq!(it.number(&["PEXPIRETIME", &it.set()]), until(longer), "that of the last to end");
+    let never = PublicId::new(SystemClock.now(), Duration::MAX);
+    it.create(&new_key(), never).await;
+    it.create(&new_key(), new_id()).await;
+    assert_eq!(it.number(&["PEXPIRETIME", &it.set()]), until(never), "one may live for ever");
     let encoding = it.server.command(&["OBJECT", "ENCODING", &it.set()]);
     assert_eq!(encoding, Value::BulkString(b"listpack".to_vec()));
 }
@@ -210,8 +214,7 @@ async fn a_member_without_a_session_finds_nothing_and_goes_once_nobody_can_be_ab
 #[tokio::test]
 async fn members_whose_time_is_over_go_with_the_next_read_or_write() {
     let it = It::start().await;
-    let past = PublicId::new(SystemClock.now()).to_string();
-    let past: PublicId = past.replacen(&past[..12], "000000000001", 1).parse().expect("an id");
+    let past = PublicId::new(Timestamp::from_unix_ms(1), HOUR * 24);
     it.plant(past, &new_key(), 0);
     assert_eq!(it.members(), 2);
     it.found().await;
@@ -222,11 +225,35 @@ async fn members_whose_time_is_over_go_with_the_next_read_or_write() {
 }
 
 #[tokio::test]
+async fn members_whose_time_is_over_stay_few_behind_one_that_never_ends() {
+    let it = It::start().await;
+    it.plant(PublicId::new(Timestamp::default(), Duration::MAX), &new_key(), 1);
+    for n in 1..=200 {
+        it.plant(PublicId::new(Timestamp::from_unix_ms(n), HOUR * 24), &new_key(), 1);
+        let login = patch("user", "7", it.id);
+        it.store.update(&it.key, &login).await.expect("the server answers");
+    }
+    assert!(it.members() < 60, "{} members", it.members());
+}
+
+#[tokio::test]
+async fn a_session_that_outlives_what_its_index_expects_is_still_found() {
+    let it = It::start().await;
+    let (key, id) = (new_key(), PublicId::new(Timestamp::from_unix_ms(1), HOUR * 24));
+    // Its index entry is there, as before its time was over.
+    let record = patch("user", "7", id).apply_to(&record()).expect("a live record");
+    it.store.create(&key, &record).await.expect("the server answers");
+    it.plant(id, &key, 100);
+    assert_eq!(it.found().await, [key, it.key]);
+    assert_eq!(it.members(), 2, "a read removes it only if the session is gone");
+}
+
+#[tokio::test]
 async fn a_session_under_a_wrong_public_id_is_found_under_its_own_and_once() {
     let it = It::start().await;
     // As after two requests in a cluster that index a session for the first time at once.
     for age in [1, 100] {
-        for wrong in [new_id(), PublicId::new(SystemClock.now().saturating_add(HOUR))] {
+        for wrong in [new_id(), PublicId::new(SystemClock.now(), Duration::MAX)] {
             it.plant(wrong, &it.key, age);
             assert_eq!(it.found().await, [it.key]);
         }
@@ -307,4 +334,42 @@ async fn an_acl_user_needs_no_more_than_the_guide_says() {
     let new = new_key();
     store.rotate(&it.key, &new, &Patch::default(), grace()).await.expect("it may");
     assert!(store.destroy(&new).await.expect("it may"));
+    assert_eq!(store.exclusively(&json("7"), async { 1 }).await.expect("it may"), 1);
+}
+
+#[tokio::test]
+async fn a_lock_waits_for_another_process_and_is_free_after_that_one_crashed() {
+    let it = It::start().await;
+    it.store.exclusively(&json("7"), async {}).await.expect("the server answers");
+    assert_eq!(it.number(&["DBSIZE"]), 2, "the lock is released: a session and its set are left");
+    // Another process that crashes 200 ms before its time is over.
+    let server = it.server.url();
+    let name = it.store.exclusively(&json("7"), async move { lock_of(&server) }).await;
+    let name = name.expect("the server answers");
+    assert_eq!(it.number(&["HSET", &name, "owner", "another"]), 1);
+    assert_eq!(it.number(&["PEXPIRE", &name, "200"]), 1);
+    let begun = Instant::now();
+    it.store.exclusively(&json("7"), async {}).await.expect("the server answers");
+    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+    assert_eq!(it.number(&["DBSIZE"]), 2, "it is released again");
+}
+
+/// The key of the lock that is held now.
+fn lock_of(url: &str) -> String {
+    let client = redis::Client::open(url).expect("a good URL");
+    let mut connection = client.get_connection().expect("the server runs");
+    let names: Vec<String> =
+        redis::cmd("KEYS").arg("session:@lock:*").query(&mut connection).expect("an answer");
+    assert_eq!(names.len(), 1, "one lock: {names:?}");
+    names[0].clone()
+}
+
+#[tokio::test]
+async fn an_action_that_takes_longer_than_its_lock_is_given_up() {
+    let it = It::start().await;
+    let begun = Instant::now();
+    let value = json("7");
+    let ended = it.store.exclusively(&value, std::future::pending::<()>()).await;
+    assert!(ended.is_err());
+    assert!(begun.elapsed() < Duration::from_secs(9), "before another process has the lock");
 }

@@ -191,7 +191,7 @@ async fn a_storm_does_not_revive_a_destroyed_session(site: Site<()>) {
 async fn a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie(site: Site<()>) {
     for renewal in ["renew", "user=7", "regenerate,name=new"] {
         let mut browser = site.visitor("name=x,tag=a").await;
-        let held = site.held(&browser, "gate,name=late,tag=late,user=9").await;
+        let held = site.held(&browser, "gate,name=late,tag=late").await;
         let renewed = browser.act(renewal).await;
         assert!(renewed.set_cookie().is_some());
         let late = site.release(held).await;
@@ -199,7 +199,6 @@ async fn a_slow_write_against_a_renewal_is_lost_and_sets_no_cookie(site: Site<()
         let body = browser.act("read").await.body;
         assert_ne!(field(&body, "name"), "late", "{renewal}");
         assert!(!field(&body, "tags").contains("late"), "{renewal}");
-        assert_ne!(field(&body, "user"), "9", "{renewal}");
     }
 }
 

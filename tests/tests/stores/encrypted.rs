@@ -207,8 +207,8 @@ async fn the_store_inside_never_gets_a_plain_value_in_a_basis() {
     let seen = Seen(memory());
     let store = encrypted(seen);
     let mut indexed = Patch::default();
-    let ends = record(&[]).expires_at();
-    indexed.index_field(Index::new(PublicId::new(ends), "user".into()));
+    let id = PublicId::new(record(&[]).created_at(), std::time::Duration::from_secs(3600));
+    indexed.index_field(Index::new(id, "user".into()));
     let record = indexed.apply_to(&record(&[("user", "\"PLAINTEXT\"")])).expect("a new record");
     let old = create(&store, &record).await;
     let basis = load(&store, &old).await;

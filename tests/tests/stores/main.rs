@@ -4,5 +4,6 @@ mod cookie;
 mod encrypted;
 mod files;
 mod kit;
+mod kit_index;
 mod laws;
 mod values;

@@ -70,6 +70,7 @@ impl SessionFolder {
         for first in self.names_in(index)?.iter().filter(|name| is_subfolder_name(name)) {
             let first = index.join(first);
             self.check_folder(&first, true)?;
+            self.check_lock(&first.join(LOCK_FILE))?;
             // There may be one per user, so this does not write to them.
             for rest in self.names_in(&first)?.iter().filter(|name| !name.starts_with('.')) {
                 self.check_folder(&first.join(rest), false)?;

@@ -23,13 +23,13 @@ use super::{
     access::Access,
     durability::Durability,
     file_system::{TEMPORARY_PREFIX, failed_at, not_a_folder, sync_folder},
+    lock::LOCK_FILE,
 };
 use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
     record::{PublicId, Record},
     store::index_pages::IndexEntry,
-    time::Timestamp,
 };
 
 /// A process that created an entry writes the session within this time, or never.
@@ -176,27 +176,23 @@ impl IndexFolder {
         Ok(entries)
     }
 
-    /// Deletes the entries of sessions that have expired or do not exist.
-    pub(super) fn sweep(
-        &self,
-        now: Timestamp,
-        exists: impl Fn(&StoreKey) -> bool,
-    ) -> Result<(), StoreError> {
+    /// Deletes the entries of sessions that do not exist.
+    pub(super) fn sweep(&self, exists: impl Fn(&StoreKey) -> bool) -> Result<(), StoreError> {
         let names = |path: &Path| {
             let path = self.path.join(path);
             names(&path).map_err(|error| self.failed("read the index", &path, error))
         };
         for first in names(Path::new(""))? {
-            for rest in names(Path::new(&first))? {
-                let folder = Path::new(&first).join(&rest);
+            for rest in names(Path::new(&first))?.iter().filter(|rest| *rest != LOCK_FILE) {
+                let folder = Path::new(&first).join(rest);
                 for name in names(&folder)? {
                     let path = folder.join(&name);
                     if name.starts_with(TEMPORARY_PREFIX) && is_settled(&self.path.join(&path)) {
                         // A killed process left it behind.
                         self.remove([&path]);
                     }
-                    let Some((id, key)) = parse(&name) else { continue };
-                    if id.until() <= now || !exists(&key) && is_settled(&self.path.join(&path)) {
+                    let Some((_, key)) = parse(&name) else { continue };
+                    if !exists(&key) && is_settled(&self.path.join(&path)) {
                         self.remove([&path]);
                     }
                 }
@@ -266,7 +262,7 @@ mod tests {
             },
             session_store::{CreateOutcome, LoadOptions, SessionStore as _, UpdateOutcome},
         },
-        time::{Clock as _, FakeClock},
+        time::{Clock as _, FakeClock, Timestamp},
     };
 
     struct IndexFixture {
@@ -294,7 +290,7 @@ mod tests {
         fn patch(&self, user: &str) -> Patch {
             let mut patch = Patch::default();
             patch.set("user".into(), json(user));
-            let id = PublicId::new(self.clock.now().saturating_add(HOUR * 9));
+            let id = PublicId::new(self.clock.now(), HOUR * 9);
             patch.index_field(Index::new(id, "user".into()));
             patch
         }
@@ -325,12 +321,16 @@ mod tests {
         }
 
         fn entries(&self) -> usize {
+            self.files().len()
+        }
+
+        fn files(&self) -> Vec<PathBuf> {
             let mut folders = vec![self.root.path().join("index")];
-            let mut files = 0;
+            let mut files = Vec::new();
             while let Some(folder) = folders.pop() {
                 for name in names(&folder).expect("a readable folder") {
                     let path = folder.join(name);
-                    if path.is_dir() { folders.push(path) } else { files += 1 }
+                    if path.is_dir() { folders.push(path) } else { files.push(path) }
                 }
             }
             files
@@ -424,7 +424,24 @@ mod tests {
         assert_eq!(it.entries(), 3);
         it.clock.advance(HOUR * 8);
         it.store.delete_expired().await.expect("a writable folder");
+        it.files().iter().for_each(|entry| age(entry));
+        it.store.delete_expired().await.expect("a writable folder");
         assert_eq!(it.entries(), 0, "by now all of them have expired");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_outlives_what_its_index_expects_is_still_found() {
+        let it = fixture();
+        it.create(1, "7").await;
+        // The absolute lifetime was raised since the session began.
+        it.store
+            .touch(&key(1), it.clock.now().saturating_add(HOUR * 24 * 365))
+            .await
+            .expect("it is there");
+        it.clock.advance(HOUR * 24 * 30);
+        it.files().iter().for_each(|entry| age(entry));
+        it.store.delete_expired().await.expect("a writable folder");
+        assert_eq!(it.found("7").await, [key(1)]);
     }
 
     #[tokio::test]
@@ -507,7 +524,7 @@ mod tests {
         for name in ["", "-", ".lock", "0123456789abcdef0123456789ab", "x-y"] {
             assert_eq!(parse(name), None, "{name}");
         }
-        let entry = (PublicId::new(Timestamp::from_unix_ms(5)), key(7));
+        let entry = (PublicId::new(Timestamp::from_unix_ms(5), HOUR), key(7));
         assert_eq!(parse(&file_name(entry)), Some(entry));
     }
 }

@@ -23,6 +23,7 @@ mod find;
 mod fixture;
 mod folder;
 mod index;
+mod index_lock;
 mod lock;
 mod owner;
 mod reading;

@@ -52,7 +52,7 @@ impl FileStore {
     }
 
     /// Runs blocking work on a thread for it, so that no async thread waits.
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&SessionFolder) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -130,5 +130,13 @@ impl FindByIndex for FileStore {
     ) -> Result<IndexPage, StoreError> {
         let (name, value) = (name.to_owned(), value.to_owned());
         self.run(move |folder| folder.find(&name, &value, after, limit)).await
+    }
+
+    async fn exclusively<T, A>(&self, value: &RawValue, action: A) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        A: Future<Output = T> + Send + 'static,
+    {
+        self.run_locked(value, action).await
     }
 }

@@ -46,7 +46,7 @@ impl SessionFolder {
             }
         }
         let exists = |key: &StoreKey| self.session_path(key).file.exists();
-        if let Err(error) = self.index().sweep(self.clock.now(), exists) {
+        if let Err(error) = self.index().sweep(exists) {
             first_error.get_or_insert(error);
         }
         first_error.map_or(Ok(deleted), Err)

@@ -444,7 +444,7 @@ mod tests {
         let mut patch = Patch::default();
         let json = RawValue::from_string(user.to_string()).expect("a number is JSON");
         patch.set("user".into(), json.into());
-        let id = PublicId::new(from.expires_at());
+        let id = PublicId::new(from.created_at(), HOUR);
         patch.index_field(Index::new(id, "user".into()));
         patch.apply_to(from).expect("a live record takes a patch")
     }

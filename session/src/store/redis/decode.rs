@@ -99,6 +99,8 @@ pub(super) struct IndexMember {
     pub(super) entry: IndexEntry,
     /// The seconds since it was added.
     pub(super) age: u64,
+    /// Whether the session has certainly ended.
+    pub(super) has_ended: bool,
     pub(super) bytes: Bytes,
 }
 
@@ -111,9 +113,11 @@ pub(super) fn parse_members(reply: Reply) -> Result<Vec<IndexMember>, StoreError
         let (id, rest) = bytes.split_first_chunk()?;
         let (key, added_at) = rest.split_last_chunk()?;
         let added_at = i64::from(u32::from_be_bytes(*added_at));
+        let id = PublicId::from_bytes(*id);
         Some(IndexMember {
-            entry: (PublicId::from_bytes(*id), parse_key_name(key)?),
+            entry: (id, parse_key_name(key)?),
             age: u64::try_from(now - added_at).unwrap_or(0),
+            has_ended: i64::try_from(id.until().as_unix_ms() / 1_000).is_ok_and(|end| end <= *now),
             bytes: bytes.clone(),
         })
     };

@@ -37,6 +37,17 @@ impl FindByIndex for RedisStore {
         }
         Ok(page.found)
     }
+
+    async fn exclusively<T, A>(&self, value: &RawValue, action: A) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        A: Future<Output = T> + Send + 'static,
+    {
+        let (store, value) = (self.clone(), value.to_owned());
+        // It runs to its end even if the caller goes away, so that the lock is released.
+        let task = async move { store.keyspace().run_locked(&value, action).await };
+        tokio::spawn(task).await.map_err(StoreError::internal)?
+    }
 }
 
 /// The search in the set of a value.

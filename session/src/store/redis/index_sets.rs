@@ -2,8 +2,8 @@
 //!
 //! Each is a sorted set in which all members have the score 0, so the members are in the order of
 //! their bytes: the session's public id (14 bytes), the name of its key without the prefix (43),
-//! and when it was added (seconds since 1970, 4). That is less than 64 bytes, so Redis keeps small
-//! sets as compact lists.
+//! and when it was added (seconds since 1970, 4). So they are in the order in which the sessions
+//! began. That is less than 64 bytes, so Redis keeps small sets as compact lists.
 //!
 //! On one server, the scripts that change a session change the sets in the same step. In a cluster,
 //! a set is in another slot than most of its sessions. There a session is added to the sets before
@@ -88,7 +88,7 @@ impl Keyspace {
     }
 
     /// Loads the session of a member. Removes a member that leads to no session with the value,
-    /// unless it is so young that its session may be about to be stored.
+    /// unless its session may be about to be stored: it is young, and its time is not over.
     pub(super) async fn check_member(
         &self,
         set: &str,
@@ -117,7 +117,7 @@ impl Keyspace {
                 _ => return Ok(CheckedMember::Session(record)),
             },
         };
-        if member.age > MAX_STORE_DELAY {
+        if member.age > MAX_STORE_DELAY || member.has_ended {
             let command = Command::new("ZREM").arg(set).arg(&member.bytes);
             self.call(set, &command, Retry::Idempotent).await?;
         }

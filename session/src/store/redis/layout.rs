@@ -62,6 +62,11 @@ pub(super) fn index_key(field: &str, value: &RawValue) -> String {
     iter::once("@".to_owned()).chain(hash.iter().map(|byte| format!("{byte:02x}"))).collect()
 }
 
+/// The Redis key, without the prefix, of the lock of a value.
+pub(super) fn lock_key(value: &StoreKey) -> String {
+    format!("@lock:{}", key_name(value))
+}
+
 /// A session as a member of such a set, without the time at which it was added.
 pub(super) fn index_member(id: PublicId, key: &StoreKey) -> Vec<u8> {
     let mut member = id.to_bytes().to_vec();

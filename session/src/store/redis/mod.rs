@@ -11,6 +11,7 @@ mod client;
 mod decode;
 mod encode;
 mod index;
+mod index_lock;
 mod index_sets;
 mod keyspace;
 mod layout;

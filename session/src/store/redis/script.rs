@@ -165,6 +165,14 @@ pub(super) static REMOVE_FROM_INDEX: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// The time, and the members of the set of a value. `ARGV`: where to begin, and how many.
-pub(super) static FIND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("lua/index_set.lua"), include_str!("lua/find.lua"),))
-});
+pub(super) static FIND: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/find.lua")));
+
+/// Takes the lock of a value, unless someone else has it. Returns 1 if it is taken. `ARGV`: a text
+/// that names the owner, and after how many ms the lock is free again.
+pub(super) static LOCK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/lock.lua")));
+
+/// Frees the lock of a value, if this owner has it. `ARGV`: the text that names the owner.
+pub(super) static UNLOCK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/unlock.lua")));

@@ -4,8 +4,9 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use super::{
@@ -31,8 +32,9 @@ where
     for n in 0..50 {
         let key = new_key();
         let mut patch = set(&[("user", "1")]);
-        // Seven sessions each have public ids of the same time.
-        let id = PublicId::new(ticks(&harness, 2_000 - n / 7));
+        // Seven sessions each began at the same time, and a later one may end first.
+        let lifetimes = [Duration::MAX, harness.tick() * 2_000, Duration::from_secs(1)];
+        let id = PublicId::new(ticks(&harness, 50 - n / 7), lifetimes[n as usize % 3]);
         patch.index_field(Index::new(id, "user".into()));
         create(&store, &key, &with(&record(&harness), &patch)).await;
         keys.insert(key);
@@ -42,6 +44,11 @@ where
         expect(
             format_args!("`FindByIndex` law 3: pages of {limit} are in the order of public ids"),
             sessions.is_sorted(),
+            &sessions,
+        );
+        expect(
+            format_args!("`FindByIndex` law 3: pages of {limit} are in the order of the beginning"),
+            sessions.is_sorted_by_key(|(id, _)| id.began()),
             &sessions,
         );
         let listed: BTreeSet<StoreKey> = sessions.iter().map(|(_, key)| *key).collect();
@@ -213,4 +220,36 @@ async fn make_random_calls<H: Harness>(
         }
     }
     keys
+}
+
+pub async fn one_exclusive_action_runs_at_a_time<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = Arc::new(harness.open().await);
+    let running = Arc::new(AtomicUsize::new(0));
+    let tasks = (0..12).map(|n| {
+        let (store, calling, running) = (Arc::clone(&store), Arc::clone(&store), running.clone());
+        let harness = Arc::clone(&harness);
+        let action = async move {
+            let at_once = running.fetch_add(1, Ordering::SeqCst) + 1;
+            // The action calls the store, which must not wait for itself.
+            let patch = set_indexed(&harness, &[("user", "1")]);
+            let before = find(&*calling, "user", "1").await.len();
+            create(&*calling, &new_key(), &with(&record(&harness), &patch)).await;
+            tokio::task::yield_now().await;
+            let after = find(&*calling, "user", "1").await.len();
+            running.fetch_sub(1, Ordering::SeqCst);
+            (at_once, after - before)
+        };
+        async move {
+            stagger(n).await;
+            ok(store.exclusively(&json("1"), action)).await
+        }
+    });
+    for done in at_once(tasks.collect()).await {
+        expect_eq("`FindByIndex` law 5: one exclusive action runs at a time", done, (1, 1));
+    }
+    let other = ok(store.exclusively(&json("1"), async { 7 })).await;
+    expect_eq("`FindByIndex` law 5: the value is free after the actions", other, 7);
 }

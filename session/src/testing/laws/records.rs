@@ -75,7 +75,7 @@ pub(super) fn set(fields: &[(&str, &str)]) -> Patch {
 /// Returns a patch that sets these fields and indexes them.
 pub(super) fn set_indexed<H: Harness>(harness: &Arc<H>, fields: &[(&str, &str)]) -> Patch {
     let mut patch = set(fields);
-    let id = PublicId::new(ticks(harness, 2_000));
+    let id = PublicId::new(harness.now(), harness.tick() * 2_000);
     for (name, _) in fields {
         patch.index_field(Index::new(id, FieldName::Owned((*name).to_owned())));
     }
