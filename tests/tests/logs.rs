@@ -84,6 +84,12 @@ struct Lenient {
 }
 
 #[derive(Session)]
+struct Right {
+    #[session(privilege)]
+    name: u64,
+}
+
+#[derive(Session)]
 struct Largest {
     #[session(merge = "max")]
     name: u64,
@@ -228,6 +234,11 @@ fn routes(config: &mut web::ServiceConfig) {
                 "ok"
             }),
         )
+        .route(
+            "/right",
+            web::get().to(async |session: TypedSession<Right>| session.name.to_string()),
+        )
+        .route("/token", web::get().to(async |mut session: SessionHandle| session.csrf_token()))
         .route("/conflict", web::get().to(conflict))
         .route("/lose", web::get().to(lose))
         .route("/reject", web::get().to(reject))
@@ -278,6 +289,7 @@ async fn values_that_no_longer_fit() {
         ("/lenient", "200 0 0"),
         ("/timed", "200 None"),
         ("/unfit", "500 "),
+        ("/right", "200 0"),
         ("/conflict", "200 ok"),
     ] {
         assert_eq!(browser.get(path).await.text(), answer, "{path}");
@@ -310,6 +322,27 @@ async fn requests_that_go_wrong() {
 
     let bare = serve!(App::new().configure(routes));
     assert_eq!(Client::new(bare).get("/read").await.status, 500);
+
+    let mut browser = visit(store.clone(), &store).await;
+    let old = browser.clone();
+    browser.get("/renew").await;
+    assert_eq!(old.clone().get("/token").await.status, 200);
+
+    let eager = Site::unwatched(SessionMiddleware::builder(store.clone()))
+        .settings(|it| it.touch_interval(Duration::ZERO).cookie_persistent(true))
+        .configure(routes)
+        .start();
+    let mut eager = eager.client();
+    eager.get("/fill").await;
+    store.inject(Operation::Touch, Fault::ErrorBefore);
+    assert_eq!(eager.get("/read").await.status, 200);
+    store.heal();
+
+    let inner = SessionMiddleware::builder(MemoryStore::new()).cookie_name("inner");
+    let inner = inner.build().expect("valid settings");
+    let outer = SessionMiddleware::new(MemoryStore::new());
+    let nested = serve!(App::new().configure(routes).wrap(inner.clone()).wrap(outer.clone()));
+    assert_eq!(Client::new(nested).get("/read").await.status, 200);
 
     let own_ids = Site::unwatched(SessionMiddleware::builder(MemoryStore::new()))
         .settings(|it| it.id_generator(|_| SessionId::random()))

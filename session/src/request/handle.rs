@@ -250,8 +250,11 @@ impl SessionHandle {
             state.changes.needs_session = true;
             state.gets_new_id(&active.config.rules.privileges)
         };
+        let is_old = matches!(active.state.borrow().loaded, Loaded::Retired { .. });
         let id = if is_new {
             active.reserve_id()
+        } else if is_old {
+            None
         } else {
             // While the store is unavailable, assume that the client's session still exists: then
             // the token is valid once the store is back.
