@@ -265,7 +265,10 @@ impl Lifetimes {
     /// Whether moving the expiry from `from` to `to` is worth a write.
     pub(crate) fn worth_touching(&self, limits: &Limits, from: Timestamp, to: Timestamp) -> bool {
         let max_age = self.max_age(limits);
-        let interval = self.touch_interval.unwrap_or(max_age / 60).min(max_age / 2);
+        let interval = match self.touch_interval {
+            None => max_age / 60,
+            Some(interval) => interval.min(max_age / 2),
+        };
         to > from && to.saturating_since(from) >= interval
     }
 }

@@ -56,24 +56,54 @@ impl Fields<'_> {
         if let Some(ttl) = schema.ttl {
             return self.set_timed(field, ttl, &json, default);
         }
+        if schema.index {
+            return self.set_indexed(field, json, default);
+        }
+        let below = self.state.borrow().below().find(schema);
+        let is_same = match &below {
+            Some(below) => same_json(below, &json),
+            None => matches!(default(), Snapshot::Value(default) if same_json(&default, &json)),
+        };
+        let mut state = self.state.borrow_mut();
+        if is_same {
+            state.changes.cancel(schema);
+        } else {
+            let (below, changes) = state.layers();
+            changes.set(field, json, below);
+        }
+        state.bump();
+    }
+
+    /// As [`set`](Self::set), for an indexed field. A value by which the session is not found yet,
+    /// as from before the field was indexed, is a change although it is equal.
+    fn set_indexed(
+        &self,
+        field: &'static dyn MergedField,
+        json: Arc<RawValue>,
+        default: impl FnOnce() -> Snapshot,
+    ) {
+        let schema = field.schema();
         let (below, is_listed) = {
             let state = self.state.borrow();
             let below = state.below();
-            (below.find(schema), !schema.index || below.is_listed(schema))
+            (below.find(schema), below.is_listed(schema))
         };
-        let equals = Equals::new(schema, &json, below.as_deref(), is_listed, default);
+        let is_default =
+            matches!(default(), Snapshot::Value(default) if same_json(&default, &json));
+        let is_same = match &below {
+            Some(below) => is_listed && same_json(below, &json),
+            None => is_default,
+        };
         let mut state = self.state.borrow_mut();
-        match equals {
-            Equals::Below => state.changes.cancel(schema),
+        if is_same {
+            state.changes.cancel(schema);
+        } else if is_default && !field.is_merged() {
             // Absent reads the same, and keeps visitors without the value out of the index.
-            Equals::Default if schema.index && !field.is_merged() => {
-                let (below, changes) = state.layers();
-                changes.remove(field, below);
-            }
-            Equals::Default | Equals::Nothing => {
-                let (below, changes) = state.layers();
-                changes.set(field, json, below);
-            }
+            let (below, changes) = state.layers();
+            changes.remove(field, below);
+        } else {
+            let (below, changes) = state.layers();
+            changes.set(field, json, below);
         }
         state.bump();
         self.index(&mut state, schema);
@@ -194,7 +224,7 @@ impl Fields<'_> {
     #[inline]
     pub(crate) fn hides(&self, field: &FieldSchema) -> bool {
         let state = self.state.borrow();
-        !state.unreadable.is_empty() && state.hides(field)
+        state.unreadable.is_some() && state.hides(field)
     }
 
     /// Ends what is stored and not shown, before the first write of a field in it.
@@ -208,10 +238,9 @@ impl Fields<'_> {
         self.state.borrow_mut().changes.refuse(field, error);
     }
 
-    /// Lets the session be found by the new value of a changed field, if it is an indexed one.
-    #[inline]
+    /// Lets the session be found by the new value of an indexed field, if it is changed.
     fn index(&self, state: &mut State, field: &FieldSchema) {
-        if !field.index || !state.changes.patch.names(field.stored) {
+        if !state.changes.patch.names(field.stored) {
             return;
         }
         let record = state.below().record;
@@ -229,40 +258,5 @@ impl Fields<'_> {
         let mut state = self.state.borrow_mut();
         state.latest = state.latest.max(self.clock.now());
         state.latest
-    }
-}
-
-/// What a field's new value is equal to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Equals {
-    /// What the field reads as without the request's changes.
-    Below,
-    /// What it reads as when it is absent, which it is not.
-    Default,
-    Nothing,
-}
-
-impl Equals {
-    /// Compares. `default` is what the field reads as when it is absent. A value by which the
-    /// session is not found yet, as from before the field was indexed, is equal to nothing.
-    #[inline]
-    fn new(
-        field: &FieldSchema,
-        json: &RawValue,
-        below: Option<&RawValue>,
-        is_listed: bool,
-        default: impl FnOnce() -> Snapshot,
-    ) -> Self {
-        let if_default = match below {
-            Some(below) if is_listed && same_json(below, json) => return Self::Below,
-            // Whether it is the default matters for indexed fields only.
-            Some(_) if !field.index => return Self::Nothing,
-            Some(_) => Self::Default,
-            None => Self::Below,
-        };
-        match default() {
-            Snapshot::Value(default) if same_json(&default, json) => if_default,
-            _ => Self::Nothing,
-        }
     }
 }

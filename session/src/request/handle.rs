@@ -131,7 +131,7 @@ impl SessionHandle {
             *has_unknown_id |= self.active().presented.is_later;
         }
         state.changes.end_session(intent);
-        state.unreadable.clear();
+        state.unreadable = None;
         state.bump();
     }
 

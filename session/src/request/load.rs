@@ -184,7 +184,7 @@ impl ActiveSession {
         };
         let mut state = self.state.borrow_mut();
         state.changes.clear_fields();
-        state.unreadable.clear();
+        state.unreadable = None;
         state.bump();
         if let Some((key, record)) = record {
             let gone = Loaded::Gone { key };

@@ -42,7 +42,11 @@ pub(crate) struct State {
     /// The latest time at which a value with a `ttl` was looked at.
     pub(crate) latest: Timestamp,
     /// What is stored but not shown, because a value does not decode. The next write ends it.
-    pub(crate) unreadable: Vec<Unreadable>,
+    #[expect(
+        clippy::box_collection,
+        reason = "seldom there, so it takes one word of each request"
+    )]
+    pub(crate) unreadable: Option<Box<Vec<Unreadable>>>,
 }
 
 /// Whether a cookie can still be sent.
@@ -134,29 +138,32 @@ impl State {
 
     /// Whether a changed field is merged by code of its type, so that the change must meet the
     /// version that was read.
+    #[inline]
     pub(crate) fn is_merged(&self) -> bool {
         self.changes.merged.iter().any(|field| self.changes.patch.names(field.schema().stored))
     }
 
     /// Remembers that a part of what is stored is not shown.
     pub(crate) fn hide(&mut self, part: Unreadable) {
-        if !self.unreadable.iter().any(|known| known.is(part)) {
-            self.unreadable.push(part);
+        let parts = self.unreadable.get_or_insert_default();
+        if !parts.iter().any(|known| known.is(part)) {
+            parts.push(part);
         }
     }
 
     /// Whether the field has a stored value that is not shown.
     pub(crate) fn hides(&self, field: &FieldSchema) -> bool {
-        self.unreadable.iter().any(|part| part.includes(field))
+        self.unreadable.iter().flat_map(|parts| parts.iter()).any(|part| part.includes(field))
     }
 
     /// Ends what is stored and not shown, before the first write of a field in it. Returns whether
     /// there was something.
     pub(crate) fn end_unreadable(&mut self, field: &FieldSchema) -> bool {
         let below = below(&self.loaded, self.in_flight.as_deref(), self.changes.intent);
+        let Some(parts) = &mut self.unreadable else { return false };
         let (ended, rest): (Vec<_>, _) =
-            mem::take(&mut self.unreadable).into_iter().partition(|part| part.includes(field));
-        self.unreadable = rest;
+            mem::take(&mut **parts).into_iter().partition(|part| part.includes(field));
+        **parts = rest;
         for part in &ended {
             // The write itself takes the place of a field alone.
             if let Unreadable::Struct(schema) = part {
