@@ -137,10 +137,10 @@ use proc_macro::TokenStream;
 /// - **`ttl = "15m"`** ends a value this long after it was written, while the session goes on. See
 ///   [below](#values-that-end). By default a value ends with the session.
 ///
-/// For an `index` field `f` the struct gets a function `by_f(&F) -> IndexKey<Self>`, as visible as the
-/// field. It returns the key for the sessions with this value. `accessor = "g"` makes it `by_g`.
-/// Write `index` in every struct that has the field: a struct without it changes the field and not
-/// the index.
+/// For an `index` field `f` the struct gets a function `by_f(&F) -> IndexKey<Self>`, as visible as
+/// the field. It returns the key for the sessions with this value. `accessor = "g"` makes it
+/// `by_g`. Write `index` in every struct that has the field: a struct without it changes the field
+/// and not the index.
 ///
 /// ```
 /// use actix_typed_session::{Session, SessionError, Sessions, TypedSession};

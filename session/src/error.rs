@@ -47,8 +47,8 @@ pub enum SessionError {
         /// What does not fit, and where.
         source: ValueError,
     },
-    /// A new value has no JSON, or would not read back from it. Nothing of the request is stored, and
-    /// the client gets a 500.
+    /// A new value has no JSON, or would not read back from it. Nothing of the request is stored,
+    /// and the client gets a 500.
     #[error("the new value of the session field `{field}` cannot be stored; set another value")]
     Encode {
         /// The field's name in the store.

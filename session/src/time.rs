@@ -232,8 +232,8 @@ pub(crate) struct Lifetimes {
     pub(crate) idle: Duration,
     /// How long a session lives at most, however often it is used.
     pub(crate) absolute: Duration,
-    /// The least extension that is worth a touch. `None`: 1/60 of the idle time. At most half of the
-    /// idle time, or an active session would expire between two touches.
+    /// The least extension that is worth a touch. `None`: 1/60 of the idle time. At most half of
+    /// the idle time, or an active session would expire between two touches.
     pub(crate) touch_interval: Option<Duration>,
 }
 

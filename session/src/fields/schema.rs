@@ -60,8 +60,8 @@ pub struct FieldSchema {
     /// The field's former names in the store. They are read if `stored` is absent, and the next
     /// write removes them.
     pub aliases: &'static [&'static str],
-    /// Whether a value that does not decode resets this field only, even if it is a privilege or the
-    /// struct is strict.
+    /// Whether a value that does not decode resets this field only, even if it is a privilege or
+    /// the struct is strict.
     pub lenient: bool,
     /// How long a value lives after it was written. `None`: as long as the session. If it is set,
     /// the value is stored together with its end.

@@ -134,9 +134,9 @@ impl SessionMiddlewareBuilder {
     /// written. Defaults to 1/60 of the session's `max_age`, which is 20 minutes for 20 hours.
     ///
     /// A longer interval saves writes, but a session can then end that much earlier than `max_age`
-    /// after its last use. It must be shorter than `max_age`. More than half of the `max_age` that a
-    /// session has counts as half, so that a session that is used does not expire. With zero, every
-    /// request writes. A persistent cookie is sent again with each such write.
+    /// after its last use. It must be shorter than `max_age`. More than half of the `max_age` that
+    /// a session has counts as half, so that a session that is used does not expire. With zero,
+    /// every request writes. A persistent cookie is sent again with each such write.
     ///
     /// Example: `.touch_interval(Duration::from_secs(60))` writes at most once a minute for a
     /// session that is only read.
@@ -215,11 +215,11 @@ impl SessionMiddlewareBuilder {
     /// A path does not protect the cookie from other applications on the host. Browsers accept a
     /// `__Host-` cookie only with the path `/`, so another path needs another name.
     ///
-    /// A path covers itself and what is below it (RFC 6265bis, 5.1.4): `/app` covers `/app`, `/app/`
-    /// and `/app/x`, and not `/application`; `/app/` does not cover `/app`. Elsewhere, browsers do
-    /// not send the cookie, so a request reads as a new visitor. **It cannot begin a session**,
-    /// because the new cookie would replace the session below the path: what it writes is dropped,
-    /// with one warning in the log, and `save()` is
+    /// A path covers itself and what is below it (RFC 6265bis, 5.1.4): `/app` covers `/app`,
+    /// `/app/` and `/app/x`, and not `/application`; `/app/` does not cover `/app`. Elsewhere,
+    /// browsers do not send the cookie, so a request reads as a new visitor. **It cannot begin a
+    /// session**, because the new cookie would replace the session below the path: what it writes
+    /// is dropped, with one warning in the log, and `save()` is
     /// [`SessionError::OutsideCookiePath`](crate::SessionError::OutsideCookiePath). So the login
     /// page belongs below the path too. A proxy that removes the path needs
     /// [`stripped_prefix`](Self::stripped_prefix).
@@ -422,8 +422,8 @@ impl SessionMiddlewareBuilder {
     /// Sets when the browser sends the cookie with requests that come from other sites (RFC
     /// 6265bis, 5.6.7; OWASP ASVS 5.0, 3.3.2). Defaults to [`SameSite::Lax`].
     ///
-    /// Example: with `.cookie_same_site(SameSite::Strict)` a visitor who follows a link from another site
-    /// arrives without a session.
+    /// Example: with `.cookie_same_site(SameSite::Strict)` a visitor who follows a link from
+    /// another site arrives without a session.
     pub fn cookie_same_site(mut self, same_site: SameSite) -> Self {
         self.cookie.same_site = same_site;
         self
@@ -465,7 +465,8 @@ impl SessionMiddlewareBuilder {
     /// A persistent cookie has a `Max-Age` that ends with the session. A session can
     /// [decide for itself](crate::SessionHandle::set_persistent), for a "remember me" checkbox.
     ///
-    /// Example: with `.cookie_persistent(true)` visitors stay logged in when they close the browser.
+    /// Example: with `.cookie_persistent(true)` visitors stay logged in when they close the
+    /// browser.
     pub fn cookie_persistent(mut self, persistent: bool) -> Self {
         self.config.rules.persistent = persistent;
         self

@@ -22,7 +22,8 @@ impl<T: Session> Sessions<T> {
     /// Enforces that there are at most `limit` sessions with this value. Returns how many sessions
     /// were destroyed.
     ///
-    /// Call it at login, and once more after the login is stored with [`save`](SessionHandle::save):
+    /// Call it at login, and once more after the login is stored with
+    /// [`save`](SessionHandle::save):
     ///
     /// - If the request's own session does not have the value yet, the call makes room for it, or
     ///   refuses the login. The session itself is not changed.
@@ -35,11 +36,12 @@ impl<T: Session> Sessions<T> {
     /// The second call is for logins at the same moment, which do not see each other before they
     /// are stored. With it, as many of them remain as are allowed, neither more nor fewer:
     ///
-    /// - The calls for one value run [one at a time](crate::store::FindByIndex::exclusively), on all
-    ///   servers that use the store.
+    /// - The calls for one value run [one at a time](crate::store::FindByIndex::exclusively), on
+    ///   all servers that use the store.
     /// - Each call leaves at most `limit` sessions. It destroys only as many as are too many.
     /// - A session whose own call comes too late, because another login has destroyed it, destroys
-    ///   nothing. Its call returns `Ok(0)`, and its client is a new visitor from the next request on.
+    ///   nothing. Its call returns `Ok(0)`, and its client is a new visitor from the next request
+    ///   on.
     ///
     /// Every login is stored before its second call. So the last call sees all of them. No clock
     /// decides how many remain; the order in which sessions began decides only which ones go.

@@ -105,7 +105,8 @@ impl<T: Session> Sessions<T> {
     /// page for it is empty.
     ///
     /// A session that lives from the first page to the last is on exactly one of them, even if its
-    /// id is renewed meanwhile, or a request moves the value from an `alias` to the field's new name.
+    /// id is renewed meanwhile, or a request moves the value from an `alias` to the field's new
+    /// name.
     ///
     /// # Examples
     /// ```

@@ -42,8 +42,8 @@ pub trait DeleteExpired: SessionStore {
 ///    pages together have every session of law 1.
 /// 4. After a crash at any point, no live session is hidden. Entries without a session disappear
 ///    without any help.
-/// 5. Of the actions that [`exclusively`](Self::exclusively) runs with the same value, one runs at a
-///    time.
+/// 5. Of the actions that [`exclusively`](Self::exclusively) runs with the same value, one runs at
+///    a time.
 ///
 /// A store that keeps its index apart from the sessions must therefore write the index first.
 /// Before it returns a session for an entry, it must check the session itself.
@@ -82,8 +82,8 @@ pub trait FindByIndex: SessionStore {
     /// owner has crashed. A store that wraps another one calls the other one's `exclusively`.
     ///
     /// # Errors
-    /// The lock cannot be taken, or the action took longer than the lock can be held. The action may
-    /// have been carried out in part.
+    /// The lock cannot be taken, or the action took longer than the lock can be held. The action
+    /// may have been carried out in part.
     fn exclusively<T, A>(
         &self,
         value: &RawValue,

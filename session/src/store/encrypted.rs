@@ -51,9 +51,9 @@ use crate::{
 /// A field gets the newest key when it is next written. All fields of a session get it when its id
 /// is renewed. A value whose key was removed is damaged.
 ///
-/// A process that lacks a key deletes and changes nothing: the stored session stays as it is, and the
-/// log has an error. But its client reads as a new visitor and loses the cookie, so do not leave out
-/// the first step. A value in the format of a later release makes the session
+/// A process that lacks a key deletes and changes nothing: the stored session stays as it is, and
+/// the log has an error. But its client reads as a new visitor and loses the cookie, so do not
+/// leave out the first step. A value in the format of a later release makes the session
 /// [unavailable](StoreError::Unavailable), and its client keeps the cookie.
 ///
 /// # Examples

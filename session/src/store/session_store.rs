@@ -61,8 +61,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// work with them:
     ///
     /// - The caller may need only [some fields](LoadOptions::fields). A store that keeps fields
-    ///   apart may leave out the others. It marks such a record with [`Record::into_partial`], and the
-    ///   middleware loads the session again if it needs more.
+    ///   apart may leave out the others. It marks such a record with [`Record::into_partial`], and
+    ///   the middleware loads the session again if it needs more.
     /// - The caller may want to extend the session, to [`LoadOptions::new_expiry`]. A store that
     ///   can load and extend in one round trip should do so, and return the record with its new
     ///   expiry. Otherwise the middleware calls `touch` at the end of the request.

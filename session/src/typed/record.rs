@@ -36,7 +36,8 @@ pub(super) fn record_change(
     }
 }
 
-/// The value that a field had before it was written, unless the struct does not show what is stored.
+/// The value that a field had before it was written, unless the struct does not show what is
+/// stored.
 pub(super) fn shown(
     fields: Fields<'_>,
     field: &'static dyn MergedField,

@@ -45,8 +45,8 @@ impl FileStoreBuilder {
     /// `share_with_group(true)` lets processes of several users share the folder. It also suits
     /// containers that run with a random user id and always the same group, as on OpenShift.
     ///
-    /// With `true`, files have the mode 0660 and folders 2770, whatever the umask is. The setgid bit
-    /// gives what is created in them the group of the store's folder; every process must be in
+    /// With `true`, files have the mode 0660 and folders 2770, whatever the umask is. The setgid
+    /// bit gives what is created in them the group of the store's folder; every process must be in
     /// that group. The owner's next start with this setting also shares what was created without
     /// it. All processes that use the folder need the same setting.
     ///

@@ -31,7 +31,8 @@ const MAX_WAIT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(2);
 
 impl FileStore {
-    /// Runs an action while no other process, and nothing else in this one, has the lock of a value.
+    /// Runs an action while no other process, and nothing else in this one, has the lock of a
+    /// value.
     pub(super) async fn run_locked<T>(
         &self,
         value: &RawValue,

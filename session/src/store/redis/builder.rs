@@ -183,8 +183,8 @@ impl RedisStoreBuilder {
 
     /// Limits how long a request waits for the answer to a command.
     ///
-    /// For example, `response_timeout(Duration::from_millis(500))`. Defaults to 1 second. Zero is an
-    /// error of [`build`](Self::build).
+    /// For example, `response_timeout(Duration::from_millis(500))`. Defaults to 1 second. Zero is
+    /// an error of [`build`](Self::build).
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.answer = timeout;
         self

@@ -30,7 +30,8 @@ const MAX_WAIT: Duration = Duration::from_secs(15);
 const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
 
 impl Keyspace {
-    /// Runs an action while no other process, and nothing else in this one, has the lock of a value.
+    /// Runs an action while no other process, and nothing else in this one, has the lock of a
+    /// value.
     pub(super) async fn run_locked<T>(
         &self,
         value: &RawValue,
