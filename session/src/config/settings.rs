@@ -33,6 +33,8 @@ pub(crate) struct Config {
     /// The header that carries ids in addition to the cookie. `None`: only the cookie carries ids.
     pub(crate) header: Option<HeaderSettings>,
     pub(crate) id_generator: Option<IdGenerator>,
+    /// Which requests do not extend the session.
+    pub(crate) keeps_expiry: Option<RequestPredicate>,
     pub(crate) save_on_server_error: bool,
     /// The start of the public path that a proxy removes, without a slash at its end.
     pub(crate) stripped_prefix: String,
@@ -61,6 +63,9 @@ impl HasWarned {
 
 /// The application's function that makes ids.
 pub(crate) type IdGenerator = Box<dyn Fn(&HttpRequest) -> SessionId + Send + Sync>;
+
+/// The application's function that chooses requests.
+pub(crate) type RequestPredicate = Box<dyn Fn(&HttpRequest) -> bool + Send + Sync>;
 
 impl Config {
     /// Returns which cookie the connection of a request uses.
@@ -107,6 +112,7 @@ impl Config {
             unsecured: None,
             header: None,
             id_generator: None,
+            keeps_expiry: None,
             save_on_server_error: false,
             stripped_prefix: String::new(),
             has_warned: HasWarned::default(),

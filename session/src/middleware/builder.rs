@@ -145,6 +145,29 @@ impl SessionMiddlewareBuilder {
         self
     }
 
+    /// Chooses requests that do not extend the session, such as those that a page makes on its own.
+    /// Defaults to none: every request that extracts a session extends it when that is due.
+    ///
+    /// [`keep_expiry`](crate::SessionHandle::keep_expiry) does the same for one request, in its
+    /// handler. [`touch`](crate::SessionHandle::touch) extends the session all the same.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .keep_expiry_if(|request| request.path().starts_with("/poll/"))
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn keep_expiry_if(
+        mut self,
+        is_chosen: impl Fn(&HttpRequest) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.config.keeps_expiry = Some(Box::new(is_chosen));
+        self
+    }
+
     /// Names a session struct, so that its `privilege` fields are known before the first request.
     ///
     /// A change of a `privilege` field renews the session's id, whichever struct writes it. The

@@ -191,6 +191,36 @@ impl SessionHandle {
         self.active().state.borrow_mut().changes.touch = TouchMode::Now;
     }
 
+    /// Does not extend the session with this request. Call it where a page asks for news on its
+    /// own: otherwise, a tab that is left open keeps the session alive.
+    ///
+    /// What the request writes is stored, and [`touch`](Self::touch) extends the session all the
+    /// same. If the middleware's
+    /// [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval) is below 1/60 of
+    /// `max_age`, the store has extended the session when it loaded it, before this call. Use
+    /// [`keep_expiry_if`](crate::SessionMiddlewareBuilder::keep_expiry_if) there.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{Session, TypedSession};
+    /// use actix_web::Responder;
+    ///
+    /// #[derive(Session)]
+    /// struct Visitor {
+    ///     unread: u32,
+    /// }
+    ///
+    /// async fn poll(session: TypedSession<Visitor>) -> impl Responder {
+    ///     session.handle().keep_expiry();
+    ///     session.unread.to_string()
+    /// }
+    /// ```
+    pub fn keep_expiry(&self) {
+        let mut state = self.active().state.borrow_mut();
+        state.keeps_expiry = true;
+        state.changes.touch = TouchMode::WhenDue;
+    }
+
     /// Returns a token that protects a form against cross-site request forgery (CSRF).
     ///
     /// Put it into a hidden field of every form that changes something, or into a header that a

@@ -237,7 +237,7 @@ impl ActiveSession {
         if let Some(fields) = fields {
             options = options.with_fields(fields);
         }
-        if lifetimes.touches_often() {
+        if lifetimes.touches_often() && !self.state.borrow().keeps_expiry {
             let touch = TouchRule { lifetimes: *lifetimes, now: self.config.clock.now() };
             options = options.with_touch(touch);
         }

@@ -278,7 +278,7 @@ impl Planning<'_> {
         if self.replaces_signature()
             || touched_by_load && self.rules.is_persistent(limits) && can_send_cookie
         {
-            return true;
+            return !self.keeps_expiry();
         }
         match self.state.changes.touch {
             TouchMode::Now => expires_at > record.expires_at(),
@@ -291,15 +291,24 @@ impl Planning<'_> {
             TouchMode::WhenDue => {
                 !touched_by_load
                     && self.rules.lifetimes.worth_touching(limits, record.expires_at(), expires_at)
+                    && !self.keeps_expiry()
             }
         }
+    }
+
+    /// Whether the request does not extend the session.
+    fn keeps_expiry(&self) -> bool {
+        self.state.keeps_expiry && self.state.changes.touch == TouchMode::WhenDue
     }
 
     /// The session goes on under a new id.
     fn renew(self, key: StoreKey, record: &Record) -> Plan {
         let mut patch = self.patch().clone();
         let limits = *patch.limits().unwrap_or(record.limits());
-        let expires_at = self.rules.lifetimes.expires_at(record.created_at(), &limits, self.now);
+        let expires_at = match patch.limits() {
+            None if self.keeps_expiry() => record.expires_at(),
+            _ => self.rules.lifetimes.expires_at(record.created_at(), &limits, self.now),
+        };
         patch.set_expiry(match patch.limits() {
             Some(_) => ExpiryChange::Set(expires_at),
             None => ExpiryChange::ExtendTo(expires_at),

@@ -129,6 +129,10 @@ impl RequestSession {
             let ids = (0..GENERATED_IDS).map(|_| generator(request)).collect();
             active.spare_ids.replace(ids);
         }
+        if let Some(keeps_expiry) = &self.config.keeps_expiry {
+            let keeps_expiry = keeps_expiry(request);
+            active.state.borrow_mut().keeps_expiry = keeps_expiry;
+        }
     }
 
     /// Whether an extractor asked for the session.

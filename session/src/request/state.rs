@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) changes: Changes,
     /// Whether the session was extended while it was loaded.
     pub(crate) touched_by_load: bool,
+    /// Whether the request does not extend the session, unless it asks for that.
+    pub(crate) keeps_expiry: bool,
     /// Whether a key other than the first has signed the client's id.
     pub(crate) has_old_signature: bool,
     pub(crate) head: Head,

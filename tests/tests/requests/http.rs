@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use actix_typed_session::{
-    SameSite, SessionHandle, SessionId,
+    MemoryStore, SameSite, SessionHandle, SessionId, SessionMiddlewareBuilder, TypedSession,
     store::StoreKey,
-    testing::{Fault, Operation},
+    testing::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_tests::{Client, Response, Site, exchange, get, steps};
+use actix_typed_session_tests::{
+    Client, Response, Site, exchange, get,
+    steps::{self, Visitor},
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -405,6 +408,76 @@ async fn a_session_that_is_used_outlives_its_own_short_max_age() {
             assert_eq!(browser.act("read").await.text(), "200 New", "{ms}");
         }
     }
+}
+
+/// A site whose page polls, in the ways that there are.
+fn polling(
+    settings: impl FnOnce(SessionMiddlewareBuilder) -> SessionMiddlewareBuilder,
+) -> Site<FaultyStore<MemoryStore>> {
+    Site::in_memory()
+        .configure(steps::routes)
+        .route("/poll", async |session: TypedSession<Visitor>| {
+            session.handle().keep_expiry();
+            session.name.clone()
+        })
+        .route("/poll/write", async |mut session: TypedSession<Visitor>| {
+            session.handle().keep_expiry();
+            session.set_views(session.views + 1);
+            session.name.clone()
+        })
+        .route("/poll/renew", async |mut session: TypedSession<Visitor>| {
+            session.renew();
+            session.handle().keep_expiry();
+            session.name.clone()
+        })
+        .route("/chosen", async |session: TypedSession<Visitor>| session.name.clone())
+        .route("/touch", async |mut session: TypedSession<Visitor>| {
+            session.handle().keep_expiry();
+            session.touch();
+            session.name.clone()
+        })
+        .settings(|it| settings(it.max_age(HOUR).keep_expiry_if(|it| it.path() == "/chosen")))
+        .start()
+}
+
+#[actix_web::test]
+async fn a_request_that_keeps_the_expiry_does_not_extend_the_session() {
+    for path in ["/poll", "/poll/write", "/poll/renew", "/chosen"] {
+        for persistent in [false, true] {
+            let site = polling(|it| it.cookie_persistent(persistent));
+            let mut browser = site.client();
+            browser.act("name=ann").await;
+            for _ in 0..3 {
+                site.clock().advance(HOUR / 4);
+                assert_eq!(browser.get(path).await.body, "ann", "{path}");
+            }
+            site.clock().advance(HOUR / 4);
+            assert_eq!(browser.act("read").await.text(), "200 New", "{path}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_chosen_request_does_not_extend_the_session_while_it_loads_it() {
+    let site = polling(|it| it.touch_interval(Duration::ZERO));
+    let mut browser = site.client();
+    browser.act("name=ann").await;
+    site.clock().advance(HOUR / 2);
+    assert_eq!(browser.get("/chosen").await.body, "ann");
+    site.clock().advance(HOUR / 2);
+    assert_eq!(browser.act("read").await.text(), "200 New");
+}
+
+#[actix_web::test]
+async fn a_touch_that_is_asked_for_extends_a_session_whose_expiry_is_kept() {
+    let site = polling(|it| it);
+    let mut browser = site.client();
+    browser.act("name=ann").await;
+    for _ in 0..4 {
+        site.clock().advance(HOUR / 2);
+        assert_eq!(browser.get("/touch").await.body, "ann");
+    }
+    assert_eq!(browser.act("read").await.text(), "200 Loaded name=ann");
 }
 
 #[actix_web::test]
