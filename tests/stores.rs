@@ -106,6 +106,52 @@ macro_rules! on_every_store {
     };
 }
 
+/// A store with its clock, as [`with_every_store!`](crate::with_every_store) gives it to claims.
+pub fn with_clock<S>((store, clock): (S, FakeClock)) -> (S, Option<FakeClock>) {
+    (store, Some(clock))
+}
+
+/// Makes a test of each claim, on each kind of store. A claim is an async function that takes a
+/// store and its clock. On Redis there is none, because time cannot stand still there.
+#[macro_export]
+macro_rules! with_every_store {
+    ($($claim:ident,)*) => {
+        mod memory {
+            use super::*;
+            $crate::with!($crate::stores::with_clock($crate::stores::memory()); $($claim,)*);
+        }
+
+        mod file {
+            use super::*;
+            $crate::with!($crate::stores::with_clock($crate::stores::files_and_clock()); $($claim,)*);
+        }
+
+        mod redis {
+            use super::*;
+            $crate::with!(($crate::stores::redis(), None); $($claim,)*);
+        }
+
+        mod redis_cluster {
+            use super::*;
+            $crate::with!(($crate::stores::redis_cluster(), None); $($claim,)*);
+        }
+    };
+}
+
+/// Makes a test of each claim, with one store and its clock.
+#[macro_export]
+macro_rules! with {
+    ($store:expr; $($claim:ident,)*) => {
+        $(
+            #[::actix_web::test]
+            async fn $claim() {
+                let (store, clock) = $store;
+                super::$claim(store, clock).await;
+            }
+        )*
+    };
+}
+
 /// Makes a test of each claim, on one site.
 #[macro_export]
 macro_rules! on {

@@ -9,7 +9,7 @@ use actix_typed_session::{
     store::FindByIndex,
     testing::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_tests::{Client, Site, stores};
+use actix_typed_session_tests::{Client, Site, stores, with_every_store};
 use actix_web::web;
 use tokio::task::JoinSet;
 
@@ -166,7 +166,7 @@ async fn exactly_as_many_remain_as_are_allowed<S: FindByIndex>(store: S, clock: 
     }
 }
 
-/// Nobody is refused, and no session ends, while there is room for all.
+/// No login is refused, and no session ends, while there is room for all.
 async fn all_get_in_where_there_is_room<S: FindByIndex>(store: S, clock: Option<FakeClock>) {
     let it = LimitSite::start(store, clock);
     for (user, over) in [(1, "oldest"), (2, "refuse")] {
@@ -214,45 +214,11 @@ async fn sessions_that_are_renewed_at_the_same_moment_count_once<S: FindByIndex>
     }
 }
 
-macro_rules! on_each {
-    ($($store:ident: $open:expr;)*) => {
-        $(
-            mod $store {
-                use super::*;
-
-                #[actix_web::test]
-                async fn exactly_as_many_remain_as_are_allowed() {
-                    let (store, clock) = $open;
-                    super::exactly_as_many_remain_as_are_allowed(store, clock).await;
-                }
-
-                #[actix_web::test]
-                async fn all_get_in_where_there_is_room() {
-                    let (store, clock) = $open;
-                    super::all_get_in_where_there_is_room(store, clock).await;
-                }
-
-                #[actix_web::test]
-                async fn sessions_that_are_renewed_at_the_same_moment_count_once() {
-                    let (store, clock) = $open;
-                    super::sessions_that_are_renewed_at_the_same_moment_count_once(store, clock)
-                        .await;
-                }
-            }
-        )*
-    };
-}
-
-fn with_clock<S>((store, clock): (S, FakeClock)) -> (S, Option<FakeClock>) {
-    (store, Some(clock))
-}
-
-on_each! {
-    memory: with_clock(stores::memory());
-    file: with_clock(stores::files_and_clock());
-    redis: (stores::redis(), None);
-    redis_cluster: (stores::redis_cluster(), None);
-}
+with_every_store!(
+    exactly_as_many_remain_as_are_allowed,
+    all_get_in_where_there_is_room,
+    sessions_that_are_renewed_at_the_same_moment_count_once,
+);
 
 fn in_memory() -> LimitSite<MemoryStore> {
     let (store, clock) = stores::memory();

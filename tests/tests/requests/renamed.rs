@@ -11,7 +11,7 @@ use actix_typed_session::{
 use actix_typed_session_tests::{
     Client, Site,
     json::{json, set},
-    stores,
+    with_every_store,
 };
 use actix_web::web;
 
@@ -217,7 +217,7 @@ async fn a_limit_counts_the_sessions_of_all_releases<S: FindByIndex>(
     }
     it.site.client().get("/third/limited/7/3").await;
     assert_eq!(it.devices().await, ["third", "first", "limited"]);
-    // A session that an older release has stored logs in again, so that it is stored anew.
+    // A session that an older release has stored logs in again, so that it is stored again.
     let mut old = it.log_in("first", "old").await;
     assert_eq!(old.get("/third/limited/7/2").await.status, 200);
     assert_eq!(it.devices().await, ["limited", "limited"]);
@@ -328,41 +328,12 @@ async fn a_session_from_before_the_index_is_found_after_the_next_login<S: FindBy
     }
 }
 
-macro_rules! on_each {
-    ($($store:ident: $open:expr;)*) => {
-        $(
-            mod $store {
-                use super::*;
-                on_each!(@claims $open;
-                    sessions_of_all_releases_are_one_list,
-                    a_password_change_ends_the_sessions_of_all_releases,
-                    a_limit_counts_the_sessions_of_all_releases,
-                    one_session_is_found_changed_and_destroyed_by_its_public_id,
-                    a_session_that_moves_to_the_new_name_is_there_once,
-                    a_list_is_complete_while_sessions_move_to_the_new_name,
-                    a_session_from_before_the_index_is_found_after_the_next_login,
-                );
-            }
-        )*
-    };
-    (@claims $open:expr; $($claim:ident,)*) => {
-        $(
-            #[actix_web::test]
-            async fn $claim() {
-                let (store, clock) = $open;
-                super::$claim(store, clock).await;
-            }
-        )*
-    };
-}
-
-fn with_clock<S>((store, clock): (S, FakeClock)) -> (S, Option<FakeClock>) {
-    (store, Some(clock))
-}
-
-on_each! {
-    memory: with_clock(stores::memory());
-    file: with_clock(stores::files_and_clock());
-    redis: (stores::redis(), None);
-    redis_cluster: (stores::redis_cluster(), None);
-}
+with_every_store!(
+    sessions_of_all_releases_are_one_list,
+    a_password_change_ends_the_sessions_of_all_releases,
+    a_limit_counts_the_sessions_of_all_releases,
+    one_session_is_found_changed_and_destroyed_by_its_public_id,
+    a_session_that_moves_to_the_new_name_is_there_once,
+    a_list_is_complete_while_sessions_move_to_the_new_name,
+    a_session_from_before_the_index_is_found_after_the_next_login,
+);

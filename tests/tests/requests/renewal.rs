@@ -29,7 +29,7 @@ fn with_the_same_cookie(browser: &Client) -> Client {
     browser.clone()
 }
 
-/// Whether the attempt begins a session of its own, as a login with an old id does.
+/// Whether the attempt begins a new session, as a login with an old id does.
 fn begins_another(attempt: &str) -> bool {
     attempt.contains("user=") || attempt.contains("regenerate")
 }

@@ -385,7 +385,7 @@ async fn a_copy_under_way_when_the_session_ends_gains_nothing<S>(
                 assert!([200, 409].contains(&response.status), "{what}: {response:?}");
                 assert!(!response.body.contains("secret"), "{what}: {response:?}");
                 if !slow.id.is_empty() && slow.id != copy.id {
-                    // A session of its own, with nothing but what this request wrote.
+                    // A new session, with nothing but what this request wrote.
                     let own = match attempt {
                         "regenerate,name=eve" => "name=eve user=0 views=0",
                         "view,user=9" => "name= user=9 views=1",
