@@ -114,8 +114,7 @@ pub enum SessionError {
          make it return a new random id each time"
     )]
     IdsTaken,
-    /// A request has saved so many new ids that those which the id generator made for it are used
-    /// up. The client gets a 500.
+    /// A request needs more new ids than the id generator made for it. The client gets a 500.
     #[error(
         "the ids that the id generator made for this request are used up; \
          renew or begin the session less often in one request, or at its end"

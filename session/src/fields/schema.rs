@@ -40,7 +40,7 @@ impl Unreadable {
 pub struct Schema {
     /// The struct's name, for messages.
     pub type_name: &'static str,
-    /// The cookie name of the struct's middleware. `None`: the only middleware.
+    /// The cookie name of the struct's middleware. `None`: the innermost middleware.
     pub cookie: Option<&'static str>,
     /// Whether extraction fails if a stored value does not decode.
     pub strict: bool,

@@ -455,8 +455,8 @@ impl SessionMiddlewareBuilder {
     /// Sets whether the browser hides the cookie from scripts (RFC 6265bis, 4.1.2.6; OWASP ASVS
     /// 5.0, 3.3.4). Defaults to `true`.
     ///
-    /// Example: `.cookie_http_only(false)`, if the page's own script must read the cookie. A script that
-    /// an attacker injects can read it too.
+    /// Example: `.cookie_http_only(false)`, if the page's own script must read the cookie. A script
+    /// that an attacker injects can read it too.
     pub fn cookie_http_only(mut self, http_only: bool) -> Self {
         self.cookie.http_only = http_only;
         self

@@ -21,8 +21,8 @@ local function remove(set, member)
   return redis.call('ZREMRANGEBYLEX', set, '[' .. member, '[' .. member .. '\255\255\255\255\255')
 end
 
--- When the session of a member has certainly ended, ms since 1970. The public id says when it began,
--- and for how many days it lives at most; 65535: for ever.
+-- When the session of a member has certainly ended, ms since 1970. The public id says when it
+-- began, and for how many days it lives at most; 65535: for ever.
 local function ends_at(member)
   local days = number(string.sub(member, 13, 14))
   local at = number(string.sub(member, 1, 6)) + days * 86400000
