@@ -214,22 +214,27 @@ impl StoreKey {
     ///
     /// Fails if the text is not 64 lower-case hexadecimal digits.
     pub fn from_hex(text: &str) -> Result<Self, StoreKeyError> {
-        Self::parse(text).ok_or(StoreKeyError)
+        bytes_from_hex(text).map(Self).ok_or(StoreKeyError)
     }
+}
 
-    fn parse(text: &str) -> Option<Self> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let text: &[u8; 64] = text.as_bytes().try_into().ok()?;
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Some(Self(bytes))
+/// The bytes that are written as lower-case hexadecimal digits; `None` if the text is not that.
+pub(crate) fn bytes_from_hex<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != LEN || !rest.is_empty() {
+        return None;
     }
+    let mut bytes = [0; LEN];
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(digit);
+        *byte = high? << 4 | low?;
+    }
+    Some(bytes)
 }
 
 /// The text is not a [`StoreKey`].

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
     time::Duration,
 };
 
@@ -46,15 +46,22 @@ pub(crate) struct Config {
 }
 
 /// What the log has already said, so that it is not said for each request.
-#[derive(Default)]
 pub(crate) struct HasWarned {
-    pub(crate) of_cookie_path: OnceLock<()>,
-    pub(crate) of_later_cookies: OnceLock<()>,
+    pub(crate) of_cookie_path: Once,
+    pub(crate) of_later_cookies: Once,
     /// The structs that name no cookie where middlewares are nested.
     structs: Mutex<BTreeSet<&'static str>>,
 }
 
 impl HasWarned {
+    const fn new() -> Self {
+        Self {
+            of_cookie_path: Once::new(),
+            of_later_cookies: Once::new(),
+            structs: Mutex::new(BTreeSet::new()),
+        }
+    }
+
     /// Whether to warn of a struct: the first time only.
     pub(crate) fn of_struct(&self, type_name: &'static str) -> bool {
         self.structs.lock().unwrap_or_else(PoisonError::into_inner).insert(type_name)
@@ -115,7 +122,7 @@ impl Config {
             keeps_expiry: None,
             save_on_server_error: false,
             stripped_prefix: String::new(),
-            has_warned: HasWarned::default(),
+            has_warned: HasWarned::new(),
             merge_locks: Arc::default(),
             touch_failures: LogInterval::default(),
         }

@@ -21,9 +21,9 @@ impl SessionMiddlewareBuilder {
     /// cookie.
     pub fn build(self) -> Result<SessionMiddleware, ConfigError> {
         self.check_lifetimes()?;
-        let mut cookie = self.cookie.clone().checked()?;
-        self.check_structs(&cookie)?;
         let mut config = self.config;
+        let mut cookie = self.cookie.checked()?;
+        check_structs(&self.structs, &cookie)?;
         if let Persistence::Client(_) = config.sessions {
             // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot
             // carry it.
@@ -75,19 +75,17 @@ impl SessionMiddlewareBuilder {
             None => Ok(()),
         }
     }
+}
 
-    /// Refuses structs that the middleware would never serve.
-    fn check_structs(&self, cookie: &CookieSettings) -> Result<(), ConfigError> {
-        let other = |schema: &&&Schema| schema.cookie.is_some_and(|name| !cookie.is_called(name));
-        match self.structs.iter().find(other) {
-            None => Ok(()),
-            Some(schema) => Err(ConfigError::OtherCookie {
-                type_name: schema.type_name,
-                struct_cookie: schema.cookie.unwrap_or_default(),
-                cookie: cookie.name.clone(),
-            }),
+/// Refuses structs that the middleware would never serve.
+fn check_structs(structs: &[&Schema], cookie: &CookieSettings) -> Result<(), ConfigError> {
+    for Schema { type_name, cookie: name, .. } in structs {
+        if let Some(struct_cookie) = name.filter(|name| !cookie.is_called(name)) {
+            let cookie = cookie.name.clone();
+            return Err(ConfigError::OtherCookie { type_name, struct_cookie, cookie });
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

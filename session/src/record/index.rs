@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::field_name::FieldName;
-use crate::time::{Lifetimes, Timestamp};
+use crate::{
+    id::bytes_from_hex,
+    time::{Lifetimes, Timestamp},
+};
 
 /// A session's id for pages and tools. It does not open the session.
 ///
@@ -136,17 +139,7 @@ impl FromStr for PublicId {
     type Err = PublicIdError;
 
     fn from_str(text: &str) -> Result<Self, PublicIdError> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let text: &[u8; 28] = text.as_bytes().try_into().map_err(|_| PublicIdError)?;
-        let mut bytes = [0; 14];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_chunks::<2>().0) {
-            let [high, low] = pair.map(digit);
-            *byte = high.ok_or(PublicIdError)? << 4 | low.ok_or(PublicIdError)?;
-        }
+        let bytes = bytes_from_hex(text).ok_or(PublicIdError)?;
         let id = Self::from_bytes(bytes);
         // A time after the year 9999 would read as another id.
         if id.to_bytes() == bytes { Ok(id) } else { Err(PublicIdError) }

@@ -95,10 +95,7 @@ impl Number {
     /// The JSON text of this number.
     pub fn to_json(self) -> Box<RawValue> {
         let text = match self {
-            Self::Int(n) => match i64::try_from(n) {
-                Ok(n) => n.to_string(),
-                Err(_) => n.to_string(),
-            },
+            Self::Int(n) => n.to_string(),
             Self::Float(n) => serde_json::to_string(&n).expect("a float always has JSON"),
         };
         RawValue::from_string(text).expect("a number is JSON")

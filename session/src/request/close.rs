@@ -155,7 +155,7 @@ impl ActiveSession {
                 let is_tolerated = matches!(error, SessionError::Store(StoreError::Unavailable(_)))
                     && tolerates_outage(&state, &self.config.rules);
                 state.changes = Changes::default();
-                let is_dropped = self.drops_changes(&error);
+                let is_dropped = self.log_if_dropped(&error);
                 if is_tolerated {
                     warn!(
                         route = request.and_then(HttpRequest::match_pattern),

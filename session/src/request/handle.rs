@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::SessionError,
     id::SessionId,
-    time::{Limits, in_whole_ms, whole_ms},
+    time::{Limits, whole_ms},
 };
 
 /// Extracts the request's session without its fields: its id and status, and the methods that
@@ -100,7 +100,7 @@ impl SessionHandle {
     ///
     /// The new session is stored once something is written to it. For a grace period of 10 s by
     /// default, requests with the old id read as new visitors and change nothing, except that
-    /// another login begins a session of its own.
+    /// another login begins a new session.
     pub fn regenerate(&mut self) {
         self.end_session(Intent::Regenerate);
     }
@@ -275,12 +275,12 @@ impl SessionHandle {
     #[must_use = "put the token into the page"]
     pub fn csrf_token(&mut self) -> String {
         let active = self.active();
-        let is_new = {
+        let (is_new, is_old) = {
             let mut state = active.state.borrow_mut();
             state.changes.needs_session = true;
-            state.gets_new_id(&active.config.rules.privileges)
+            let is_old = matches!(state.loaded, Loaded::Retired { .. });
+            (state.gets_new_id(&active.config.rules.privileges), is_old)
         };
-        let is_old = matches!(active.state.borrow().loaded, Loaded::Retired { .. });
         let id = if is_new {
             active.reserve_id()
         } else if is_old {
@@ -343,8 +343,7 @@ impl SessionHandle {
         if whole_ms(max_age) == 0 {
             self.destroy();
         } else {
-            // As it is stored, so that the same value is not a change.
-            self.set_limits(|limits| limits.max_age = Some(in_whole_ms(max_age)));
+            self.set_limits(|limits| limits.max_age = Some(max_age));
         }
     }
 

@@ -25,6 +25,6 @@ pub(crate) use {
     fields::Fields,
     loaded::Loaded,
     merge::Merger,
-    session::{NotFound, RequestSession},
+    session::{HeldSession, NotFound, RequestSession},
     state::State,
 };

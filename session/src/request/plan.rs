@@ -153,12 +153,13 @@ impl Planning<'_> {
                 Ok(self.destroy(*key))
             }
             Loaded::Retired { .. } if self.begins_another() => Ok(self.create()),
-            Loaded::Gone { .. } if intent == Intent::Regenerate && self.begins_session() => {
-                Ok(self.create())
-            }
             Loaded::Gone { key } if self.begins_another() => {
                 let (record, cookie) = self.new_record();
-                Ok(Plan::new(Call::CreateIfRenewed(*key, record), cookie))
+                let call = match intent {
+                    Intent::Regenerate => Call::Create(record),
+                    _ => Call::CreateIfRenewed(*key, record),
+                };
+                Ok(Plan::new(call, cookie))
             }
             Loaded::Retired { .. } | Loaded::Gone { .. } => {
                 let loses_changes = !self.state.changes.is_empty();
@@ -183,8 +184,8 @@ impl Planning<'_> {
         self.patch().changes_fields() || self.state.changes.needs_session
     }
 
-    /// Whether a request whose session was renewed by another one begins a session of its own: it
-    /// may be a login that is repeated, because the client did not get the response to the first.
+    /// Whether a request whose session was renewed by another one begins a new session: it may be a
+    /// login that is repeated, because the client did not get the response to the first.
     fn begins_another(&self) -> bool {
         match self.state.changes.intent {
             Intent::Regenerate => self.begins_session(),

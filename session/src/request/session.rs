@@ -24,7 +24,7 @@ use crate::{
     error::{Chain, SessionError},
     fields::Schema,
     id::{SessionId, StoreKey},
-    record::{Index, Record},
+    record::{Index, PublicId, Record},
     store::{ErasedStore, Persistence, RequestStore},
     transport::{CookieSettings, CookieVariant, IdChannel, Presented},
 };
@@ -146,6 +146,26 @@ impl RequestSession {
     }
 }
 
+/// What identifies the stored session that a request holds.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldSession {
+    key: StoreKey,
+    public_id: Option<PublicId>,
+}
+
+impl HeldSession {
+    pub(crate) fn of(state: &State) -> Option<Self> {
+        let (key, record) = state.loaded.held()?;
+        Some(Self { key: *key, public_id: record.index().map(Index::public_id) })
+    }
+
+    /// Whether it is this session, also if its id was renewed meanwhile.
+    pub(crate) fn is(&self, key: &StoreKey, record: &Record) -> bool {
+        let public_id = record.index().map(Index::public_id);
+        self.key == *key || self.public_id.is_some() && self.public_id == public_id
+    }
+}
+
 /// How many ids the application's generator makes for a request. A request needs more than one if
 /// it saves, destroys and saves again, or if an id is in use.
 const GENERATED_IDS: usize = 4;
@@ -247,10 +267,7 @@ impl ActiveSession {
     /// Whether it is the stored session with this key and record, also if its id was renewed
     /// meanwhile.
     pub(crate) fn is(&self, key: &StoreKey, record: &Record) -> bool {
-        let state = self.state.borrow();
-        let Some((own_key, own)) = state.loaded.held() else { return false };
-        let id = |record: &Record| record.index().map(Index::public_id);
-        own_key == key || id(own).is_some() && id(own) == id(record)
+        HeldSession::of(&self.state.borrow()).is_some_and(|own| own.is(key, record))
     }
 
     /// Checks that a new session's cookie would replace none that this request cannot see.
@@ -271,14 +288,14 @@ impl ActiveSession {
 
     /// Logs once that changes are dropped, if this error means that. The response stays the
     /// handler's.
-    pub(super) fn drops_changes(&self, error: &SessionError) -> bool {
+    pub(super) fn log_if_dropped(&self, error: &SessionError) -> bool {
         let warned = &self.config.has_warned;
         let once = match error {
             SessionError::OutsideCookiePath { .. } => &warned.of_cookie_path,
             SessionError::LaterCookie => &warned.of_later_cookies,
             _ => return false,
         };
-        once.get_or_init(|| warn!("what requests write is dropped: {}", Chain(error)));
+        once.call_once(|| warn!("what requests write is dropped: {}", Chain(error)));
         true
     }
 

@@ -1,6 +1,6 @@
 //! What a request knows of its session, and what it wants of it.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
@@ -96,10 +96,10 @@ impl State {
     }
 
     pub(crate) fn set_limits(&mut self, limits: Limits) {
-        if self.below().limits() == limits {
+        // Compared as the patch has them, which is how they are stored.
+        self.changes.patch.set_limits(limits);
+        if self.changes.patch.limits() == Some(&self.below().limits()) {
             self.changes.patch.keep_limits();
-        } else {
-            self.changes.patch.set_limits(limits);
         }
     }
 
@@ -162,10 +162,10 @@ impl State {
     /// there was something.
     pub(crate) fn end_unreadable(&mut self, field: &FieldSchema) -> bool {
         let below = below(&self.loaded, self.in_flight.as_deref(), self.changes.intent);
-        let Some(parts) = &mut self.unreadable else { return false };
-        let (ended, rest): (Vec<_>, _) =
-            mem::take(&mut **parts).into_iter().partition(|part| part.includes(field));
-        **parts = rest;
+        let Some(parts) = self.unreadable.take() else { return false };
+        let (ended, rest): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| part.includes(field));
+        self.unreadable = (!rest.is_empty()).then(|| Box::new(rest));
         for part in &ended {
             // The write itself takes the place of a field alone.
             if let Unreadable::Struct(schema) = part {

@@ -14,7 +14,7 @@ use crate::{
     error::SessionError,
     id::StoreKey,
     record::{PublicId, Record},
-    request::{SessionHandle, Status},
+    request::{HeldSession, SessionHandle, Status},
     typed::Session,
 };
 
@@ -147,8 +147,7 @@ impl<T: Session> Sessions<T> {
 /// The session of the request that enforces a limit.
 #[derive(Clone, Copy, Default)]
 struct OwnSession {
-    key: Option<StoreKey>,
-    public_id: Option<PublicId>,
+    held: Option<HeldSession>,
     /// Whether it is stored with the value, as far as the request can know.
     has_value: bool,
 }
@@ -157,17 +156,15 @@ impl OwnSession {
     fn of<T>(current: &SessionHandle, by: &IndexKey<T>, value: &RawValue) -> Self {
         let goes_on = matches!(current.status(), Status::Loaded | Status::Renewed);
         let state = current.fields().state.borrow();
-        let Some((key, record)) = state.loaded.held() else { return Self::default() };
+        let Some((_, record)) = state.loaded.held() else { return Self::default() };
         let is_listed = by.names().any(|name| record.is_found_by(name, value));
         Self {
-            key: Some(*key),
-            public_id: public_id(record),
+            held: HeldSession::of(&state),
             has_value: goes_on && is_listed && by.is_value_of(record),
         }
     }
 
-    /// Whether it is this session, also if its id was renewed meanwhile.
     fn is(&self, key: &StoreKey, record: &Record) -> bool {
-        self.key == Some(*key) || self.public_id.is_some() && self.public_id == public_id(record)
+        self.held.is_some_and(|held| held.is(key, record))
     }
 }

@@ -11,8 +11,10 @@ use std::{
 
 use super::{
     access::{Access, SHARED_FILE, SHARED_FOLDER, share},
-    file_system::{failed, failed_at, not_a_folder, open_lock},
+    damaged::DAMAGED_FOLDER,
+    file_system::{failed, failed_at, names_in, not_a_folder, open_lock},
     folder::SessionFolder,
+    index::INDEX_FOLDER,
     lock::{LOCK_FILE, SWEEP_LOCK_FILE},
     session_path::is_subfolder_name,
 };
@@ -50,16 +52,16 @@ impl SessionFolder {
     fn check_existing(&self) -> Result<(), StoreError> {
         self.check_folder(&self.path, true)?;
         self.check_lock(&self.path.join(SWEEP_LOCK_FILE))?;
-        for name in self.names_in(&self.path)? {
+        for name in names(&self.path)? {
             let path = self.path.join(&name);
             if is_subfolder_name(&name) {
                 self.check_folder(&path, true)?;
                 self.check_lock(&path.join(LOCK_FILE))?;
-            } else if name == "damaged" && path.is_dir() {
+            } else if name == DAMAGED_FOLDER && path.is_dir() {
                 self.check_folder(&path, true)?;
             }
         }
-        self.check_index(&self.path.join("index"))
+        self.check_index(&self.path.join(INDEX_FOLDER))
     }
 
     fn check_index(&self, index: &Path) -> Result<(), StoreError> {
@@ -67,12 +69,12 @@ impl SessionFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             _ => self.check_folder(index, true)?,
         }
-        for first in self.names_in(index)?.iter().filter(|name| is_subfolder_name(name)) {
+        for first in names(index)?.iter().filter(|name| is_subfolder_name(name)) {
             let first = index.join(first);
             self.check_folder(&first, true)?;
             self.check_lock(&first.join(LOCK_FILE))?;
             // There may be one per user, so this does not write to them.
-            for rest in self.names_in(&first)?.iter().filter(|name| !name.starts_with('.')) {
+            for rest in names(&first)?.iter().filter(|name| !name.starts_with('.')) {
                 self.check_folder(&first.join(rest), false)?;
             }
         }
@@ -168,17 +170,10 @@ impl SessionFolder {
         let _ = (path, lock);
         Ok(())
     }
+}
 
-    fn names_in(&self, folder: &Path) -> Result<Vec<String>, StoreError> {
-        let read = || -> io::Result<Vec<String>> {
-            let mut names = Vec::new();
-            for entry in fs::read_dir(folder)? {
-                names.extend(entry?.file_name().into_string());
-            }
-            Ok(names)
-        };
-        read().map_err(|error| failed("read the folder", folder, error))
-    }
+fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
+    names_in(folder).map_err(|error| failed("read the folder", folder, error))
 }
 
 /// Whether this user owns a file or folder.

@@ -16,6 +16,9 @@ use crate::{
 /// The most damaged files that are remembered.
 const MOST_REPORTED: usize = 1_000;
 
+/// The name of the folder of damaged files, in the store's folder.
+pub(super) const DAMAGED_FOLDER: &str = "damaged";
+
 /// Keeps damaged files for an administrator.
 pub(super) struct DamagedFiles {
     /// The folder `damaged`.

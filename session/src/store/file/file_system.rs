@@ -1,7 +1,7 @@
 //! Files and folders, opened and created so that planted links and pipes do no harm.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -46,6 +46,15 @@ pub(super) fn failed_at(
 /// The error for a link or a file in the place of a folder. A link could lead out of the store.
 pub(super) fn not_a_folder() -> io::Error {
     io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder")
+}
+
+/// The names of what is in a folder, except those that are not UTF-8.
+pub(super) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        names.extend(entry?.file_name().into_string());
+    }
+    Ok(names)
 }
 
 /// Makes what was created, renamed or removed in a folder survive a power cut.

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     access::Access,
-    damaged::DamagedFiles,
+    damaged::{DAMAGED_FOLDER, DamagedFiles},
     durability::Durability,
     file_system::{failed, failed_at, sync_folder, to_system_time},
     index::IndexFolder,
@@ -40,7 +40,7 @@ impl SessionFolder {
     pub(super) fn new(path: PathBuf) -> Self {
         let path = std::path::absolute(&path).unwrap_or(path);
         Self {
-            damaged: DamagedFiles::new(path.join("damaged")),
+            damaged: DamagedFiles::new(path.join(DAMAGED_FOLDER)),
             path,
             access: Access::default(),
             durability: Durability::default(),

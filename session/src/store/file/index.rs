@@ -22,7 +22,7 @@ use tracing::warn;
 use super::{
     access::Access,
     durability::Durability,
-    file_system::{TEMPORARY_PREFIX, failed_at, not_a_folder, sync_folder},
+    file_system::{TEMPORARY_PREFIX, failed_at, names_in, not_a_folder, sync_folder},
     lock::LOCK_FILE,
 };
 use crate::{
@@ -61,6 +61,9 @@ fn parse(name: &str) -> Option<IndexEntry> {
     Some((id.parse().ok()?, StoreKey::from_hex(key).ok()?))
 }
 
+/// The name of the index's folder, in the store's folder.
+pub(super) const INDEX_FOLDER: &str = "index";
+
 /// The folder of the index.
 pub(super) struct IndexFolder {
     path: PathBuf,
@@ -70,7 +73,7 @@ pub(super) struct IndexFolder {
 
 impl IndexFolder {
     pub(super) fn new(store: &Path, access: Access, durability: Durability) -> Self {
-        Self { path: store.join("index"), access, durability }
+        Self { path: store.join(INDEX_FOLDER), access, durability }
     }
 
     /// Creates the entries that do not exist yet.
@@ -226,11 +229,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
         if !fs::symlink_metadata(folder)?.is_dir() {
             return Err(not_a_folder());
         }
-        let mut names = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            names.extend(entry?.file_name().into_string());
-        }
-        Ok(names)
+        names_in(folder)
     };
     match read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use super::{
     file_system::{failed, not_a_folder},
     folder::SessionFolder,
+    index::INDEX_FOLDER,
     lock::{FileLock, LOCK_FILE},
     store::FileStore,
 };
@@ -58,7 +59,7 @@ impl FileStore {
 impl SessionFolder {
     /// Locks a value. `None`: another thread or process has the lock.
     pub(super) fn try_lock_value(&self, key: &StoreKey) -> Result<Option<FileLock>, StoreError> {
-        let index = self.path.join("index");
+        let index = self.path.join(INDEX_FOLDER);
         let folder = index.join(&key.to_hex()[..2]);
         let lock = || {
             // A link would lead out of the store.
