@@ -93,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{crypto::Key, store::MemoryStore, transport::SameSite};
+    use crate::{store::MemoryStore, transport::SameSite};
 
     fn builder() -> SessionMiddlewareBuilder {
         SessionMiddleware::builder(MemoryStore::new())
@@ -158,7 +158,7 @@ mod tests {
     #[cfg(feature = "encryption")]
     #[test]
     fn settings_that_need_a_store_are_refused_without_one() {
-        use crate::store::CookieStore;
+        use crate::{crypto::Key, store::CookieStore};
 
         let store = || CookieStore::new([Key::generate()]).expect("there is a key");
         let builder = || SessionMiddleware::builder(store());
