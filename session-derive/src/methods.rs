@@ -120,7 +120,7 @@ fn csrf() -> TokenStream {
 
 fn lifetime() -> TokenStream {
     quote! {
-        /// How long the session lives without a request that uses it.
+        /// How long the session lives from now on if no request uses it.
         pub fn max_age(&self) -> ::core::time::Duration {
             self.0.handle().max_age()
         }
@@ -137,7 +137,10 @@ fn lifetime() -> TokenStream {
             self.0.handle().is_persistent()
         }
 
-        /// Lets this session's cookie outlive the browser, or not: "remember me".
+        /// Lets this session's cookie outlive the browser, or not.
+        ///
+        /// For a "remember me" checkbox, see
+        /// [`SessionHandle::remember_for`](::actix_typed_session::SessionHandle::remember_for).
         pub fn set_persistent(&mut self, persistent: bool) {
             self.0.set_persistent(persistent);
         }

@@ -115,8 +115,8 @@ pub use {
 pub mod __private {
     pub use crate::{
         fields::{
-            Field, FieldSchema, Ordered, Schema, StoredDefault, StoredDeserialize, StoredInner,
-            StoredSerialize, StoredWith, nested_option,
+            Field, FieldSchema, Messages, Ordered, Schema, StoredDefault, StoredDeserialize,
+            StoredInner, StoredSerialize, StoredWith, nested_option,
         },
         record::Counter,
         sessions::by,

@@ -53,13 +53,14 @@ impl Timestamp {
 }
 
 /// The duration in whole milliseconds, as stores keep it.
-pub(crate) fn in_whole_ms(duration: Duration) -> Duration {
+fn in_whole_ms(duration: Duration) -> Duration {
     Duration::from_millis(whole_ms(duration))
 }
 
 /// The whole milliseconds of a duration, at most `u64::MAX`.
 pub(crate) fn whole_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    // Cheaper than `as_millis`, which has 128 bits.
+    duration.as_secs().saturating_mul(1_000).saturating_add(duration.subsec_millis().into())
 }
 
 impl From<SystemTime> for Timestamp {
@@ -223,6 +224,29 @@ pub struct Limits {
     pub max_age: Option<Duration>,
     /// Whether the cookie outlives the browser. `None`: the middleware's `persistent`.
     pub persistent: Option<bool>,
+    /// How long the session lives after it began, however often it is used. `None`: the
+    /// middleware's `absolute_lifetime`.
+    pub absolute_lifetime: Option<Duration>,
+}
+
+impl Limits {
+    /// These limits, and the other ones where these say nothing.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            max_age: self.max_age.or(other.max_age),
+            persistent: self.persistent.or(other.persistent),
+            absolute_lifetime: self.absolute_lifetime.or(other.absolute_lifetime),
+        }
+    }
+
+    /// The limits as stores keep them: in whole milliseconds.
+    pub(crate) fn in_whole_ms(self) -> Self {
+        Self {
+            max_age: self.max_age.map(in_whole_ms),
+            absolute_lifetime: self.absolute_lifetime.map(in_whole_ms),
+            ..self
+        }
+    }
 }
 
 /// The middleware's limits, which apply to every session that has not set its own.
@@ -242,9 +266,13 @@ impl Lifetimes {
         limits.max_age.unwrap_or(self.idle)
     }
 
+    pub(crate) fn absolute(&self, limits: &Limits) -> Duration {
+        limits.absolute_lifetime.unwrap_or(self.absolute)
+    }
+
     /// The end of the absolute lifetime of a session created at `created_at`.
-    pub(crate) fn deadline(&self, created_at: Timestamp) -> Timestamp {
-        created_at.saturating_add(self.absolute)
+    pub(crate) fn deadline(&self, created_at: Timestamp, limits: &Limits) -> Timestamp {
+        created_at.saturating_add(self.absolute(limits))
     }
 
     /// When a session expires that is used at `now`.
@@ -254,7 +282,7 @@ impl Lifetimes {
         limits: &Limits,
         now: Timestamp,
     ) -> Timestamp {
-        now.saturating_add(self.max_age(limits)).min(self.deadline(created_at))
+        now.saturating_add(self.max_age(limits)).min(self.deadline(created_at, limits))
     }
 
     /// Whether touches are so frequent that one call should load and touch.
@@ -264,12 +292,12 @@ impl Lifetimes {
 
     /// Whether moving the expiry from `from` to `to` is worth a write.
     pub(crate) fn worth_touching(&self, limits: &Limits, from: Timestamp, to: Timestamp) -> bool {
-        let max_age = self.max_age(limits);
+        let max_age = whole_ms(self.max_age(limits));
         let interval = match self.touch_interval {
             None => max_age / 60,
-            Some(interval) => interval.min(max_age / 2),
+            Some(interval) => whole_ms(interval).min(max_age / 2),
         };
-        to > from && to.saturating_since(from) >= interval
+        to > from && to.0 - from.0 >= interval
     }
 }
 
@@ -370,6 +398,19 @@ mod tests {
     fn a_session_that_has_set_its_max_age_uses_that() {
         let limits = Limits { max_age: Some(2 * HOUR), ..Limits::default() };
         assert_eq!(LIFETIMES.expires_at(at(0), &limits, at(30)), at(150));
+    }
+
+    #[test]
+    fn a_session_that_has_set_its_absolute_lifetime_uses_that() {
+        for (own, end) in [(5 * HOUR, at(300)), (20 * HOUR, at(1_200))] {
+            let limits = Limits {
+                max_age: Some(30 * HOUR),
+                absolute_lifetime: Some(own),
+                ..Limits::default()
+            };
+            assert_eq!(LIFETIMES.expires_at(at(0), &limits, at(30)), end);
+            assert_eq!(LIFETIMES.deadline(at(0), &limits), end);
+        }
     }
 
     #[test]

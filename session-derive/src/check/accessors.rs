@@ -23,6 +23,7 @@ pub(super) struct Wanted<'a> {
     pub(super) base: &'a Ident,
     pub(super) take: bool,
     pub(super) add: bool,
+    pub(super) flash: bool,
 }
 
 impl AccessorNames {
@@ -32,7 +33,7 @@ impl AccessorNames {
 
     /// Gives a field its accessors. Names that are taken are left out, and the first is reported.
     pub(super) fn take(&mut self, wanted: &Wanted<'_>, errors: &mut Errors) -> Accessors {
-        let &Wanted { field, base, take, add } = wanted;
+        let &Wanted { field, base, take, add, flash } = wanted;
         let (bare, span) = (base.unraw(), base.span());
         let mut is_reported = false;
         let mut accessor = |ident: Ident| match self.take_one(&ident, field) {
@@ -56,6 +57,11 @@ impl AccessorNames {
             set: accessor(format_ident!("set_{bare}", span = span)),
             edit: accessor(format_ident!("{bare}_mut", span = span)),
             take: if take { accessor(format_ident!("take_{bare}", span = span)) } else { None },
+            take_messages: if flash {
+                accessor(format_ident!("take_{bare}", span = span))
+            } else {
+                None
+            },
             add: if add { accessor(format_ident!("add_{bare}", span = span)) } else { None },
         }
     }

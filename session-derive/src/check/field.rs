@@ -43,7 +43,9 @@ impl Fields {
         let stored = self.is_stored(&ty, &attributes, errors);
         let stored = stored.then(|| self.storage.field((&ident, &ty), base, &attributes, errors));
         let add = matches!(stored, Some(Stored { merge: Merge::Add, .. }));
-        let wanted = Wanted { field: &ident, base, take: option(&ty).is_some(), add };
+        let flash = matches!(stored, Some(Stored { merge: Merge::Flash, .. }));
+        let take = option(&ty).is_some() && !flash;
+        let wanted = Wanted { field: &ident, base, take, add, flash };
         let accessors = self.accessors.take(&wanted, errors);
         let default = match attributes.default {
             None | Some(OptionalExpr::Absent(_)) => None,

@@ -69,6 +69,8 @@ pub(crate) enum Merge {
     Min,
     Union,
     Reject,
+    /// The value is a list of messages that are shown once.
+    Flash,
     With(ExprPath),
 }
 
@@ -79,4 +81,6 @@ pub(crate) struct Accessors {
     pub(crate) edit: Option<Ident>,
     pub(crate) take: Option<Ident>,
     pub(crate) add: Option<Ident>,
+    /// Takes the messages of a field with `flash`.
+    pub(crate) take_messages: Option<Ident>,
 }

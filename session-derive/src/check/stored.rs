@@ -140,6 +140,9 @@ fn ttl(attributes: &FieldAttributes, errors: &mut Errors) -> Option<Duration> {
 }
 
 fn merge(attributes: &FieldAttributes, errors: &mut Errors) -> Merge {
+    if attributes.flash.is_some() {
+        return Merge::Flash;
+    }
     let rule = match (&attributes.merge, &attributes.merge_with) {
         (None, None) => return Merge::LastWrite,
         (None, Some(path)) => return Merge::With(path.clone()),

@@ -56,7 +56,8 @@ impl FieldAccessors<'_> {
         let edit = names.edit.as_ref().map(|name| self.edit(name));
         let take = names.take.as_ref().map(|name| self.take(name));
         let add = names.add.as_ref().map(|name| self.add(name));
-        quote! { #get #set #edit #take #add }
+        let messages = names.take_messages.as_ref().map(|name| self.take_messages(name));
+        quote! { #get #set #edit #take #add #messages }
     }
 
     fn get(&self, name: &Ident) -> TokenStream {
@@ -122,6 +123,27 @@ impl FieldAccessors<'_> {
         quote! {
             #[doc = #doc]
             #vis fn #name(&mut self, n: #ty) {
+                #body
+            }
+        }
+    }
+
+    fn take_messages(&self, name: &Ident) -> TokenStream {
+        let Field { ident, vis, ty, .. } = self.field;
+        let constant = &self.constant;
+        let doc = format!(
+            "Takes the messages of `{ident}` out of the session. Of several requests at once, one \
+             gets each message."
+        );
+        let body = self.body(quote!(self.0.take_messages(#constant).await));
+        quote! {
+            #[doc = #doc]
+            ///
+            /// # Errors
+            /// The store failed.
+            #vis async fn #name(
+                &mut self
+            ) -> ::core::result::Result<#ty, ::actix_typed_session::SessionError> {
                 #body
             }
         }

@@ -62,6 +62,7 @@ fn stored_field(field: &Field, stored: &Stored, position: usize) -> TokenStream 
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
     let constructor = match (&stored.merge, &stored.with) {
         (Merge::Add, _) => quote_spanned!(span=> #private::Field::sum),
+        (Merge::Flash, _) => quote_spanned!(span=> #private::Field::flash),
         (_, Some(_)) => quote_spanned!(span=> #private::Field::with::<#position>),
         (_, None) => quote_spanned!(span=> #private::Field::value),
     };
@@ -101,6 +102,7 @@ fn schema(field: &Field, stored: &Stored) -> TokenStream {
     let label = field.ident.unraw().to_string();
     let Stored { name, aliases, lenient, index, .. } = stored;
     let is_indexed = index.is_some();
+    let is_flash = matches!(stored.merge, Merge::Flash);
     let ttl = ttl(stored.ttl);
     quote! {
         ::actix_typed_session::__private::FieldSchema {
@@ -110,6 +112,7 @@ fn schema(field: &Field, stored: &Stored) -> TokenStream {
             lenient: #lenient,
             ttl: #ttl,
             index: #is_indexed,
+            flash: #is_flash,
         }
     }
 }
@@ -130,7 +133,7 @@ fn merged(field: &Field, merge: &Merge, value: &TokenStream) -> TokenStream {
     let span = field.type_span();
     let private = quote_spanned!(span=> ::actix_typed_session::__private);
     let rule = match merge {
-        Merge::LastWrite | Merge::Add => return value.clone(),
+        Merge::LastWrite | Merge::Add | Merge::Flash => return value.clone(),
         Merge::Max => quote_spanned!(span=> #private::Field::max),
         Merge::Min => quote_spanned!(span=> #private::Field::min),
         Merge::Union => quote_spanned!(span=> #private::Field::union),

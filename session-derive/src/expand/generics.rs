@@ -59,6 +59,7 @@ fn bound(clause: &mut WhereClause, field: &Field) {
             let rule = match merge {
                 Merge::Max | Merge::Min => Some(quote_spanned!(span=> #private::Ordered)),
                 Merge::Union => Some(quote_spanned!(span=> ::actix_typed_session::Union)),
+                Merge::Flash => Some(quote_spanned!(span=> #private::Messages)),
                 Merge::LastWrite | Merge::Add | Merge::Reject | Merge::With(_) => None,
             };
             clause.predicates.extend(

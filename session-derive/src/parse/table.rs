@@ -70,6 +70,7 @@ pub(crate) struct FieldAttributes {
     pub(crate) merge_with: Option<ExprPath>,
     pub(crate) privilege: Option<Span>,
     pub(crate) index: Option<Span>,
+    pub(crate) flash: Option<Span>,
     pub(crate) lenient: Option<Span>,
     pub(crate) ttl: Option<LitStr>,
 }
@@ -162,6 +163,22 @@ impl Place for FieldAttributes {
                     ..Conflict::with("merge", "only the store computes the sum")
                 },
                 Conflict::with("ttl", "a session would be found after the value has ended"),
+            ],
+        },
+        SessionAttribute {
+            name: "flash",
+            takes: "no value",
+            example: "",
+            slot: Slot::Flag(|found| &mut found.flash),
+            conflicts: &[
+                NOT_STORED,
+                Conflict::with("default", "a message would be shown that was not added"),
+                Conflict::with("with", "the messages are stored with their ids"),
+                Conflict::with("merge", "messages are merged by their ids"),
+                Conflict::with("merge_with", "messages are merged by their ids"),
+                Conflict::with("privilege", "each message would renew the session's id"),
+                Conflict::with("index", "messages do not say whose session it is"),
+                Conflict::with("ttl", "a message ends when it is shown"),
             ],
         },
         SessionAttribute {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::{
+    flash::{self, Messages},
     merge::{MergeError, MergeRule, MergedField, Ordered, Union, larger, smaller},
     schema::FieldSchema,
     snapshot::{Snapshot, StoredDeserialize, StoredSerialize, decode_sum},
@@ -91,6 +92,27 @@ impl<T, F> Field<T, F> {
             snapshot: Snapshot::sum,
             decode: decode_sum,
             rule: MergeRule::Sum,
+        }
+    }
+
+    /// Returns a field whose value is a list of messages that are shown once.
+    pub const fn flash(
+        schema: &'static FieldSchema,
+        get: fn(&T) -> &F,
+        get_mut: fn(&mut T) -> &mut F,
+        default: fn() -> F,
+    ) -> Self
+    where
+        F: Messages + StoredSerialize + StoredDeserialize,
+    {
+        Self {
+            schema,
+            get,
+            get_mut,
+            default,
+            snapshot: Snapshot::value,
+            decode: flash::decode,
+            rule: MergeRule::Flash,
         }
     }
 
@@ -184,6 +206,7 @@ impl<T, F> MergedField for Field<T, F> {
                 let sum = number(theirs).saturating_add(number(ours).since(number(base)));
                 return Ok(Some(sum.to_json().into()));
             }
+            MergeRule::Flash => return Ok(Some(flash::merge(base, theirs, ours).into())),
             MergeRule::Reject => return Err(MergeError::Rejected),
             MergeRule::Merge(merge) => merge,
         };

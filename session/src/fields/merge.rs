@@ -18,6 +18,8 @@ pub(crate) enum MergeRule<F> {
     Native,
     /// The store merges additions. A sum that was set because no addition yields it is merged here.
     Sum,
+    /// Messages that either request has added stay, and those that one has shown go.
+    Flash,
     /// The later request fails.
     Reject,
     /// This function merges. `base` is the value that both requests have read.
@@ -29,6 +31,7 @@ impl<F> fmt::Debug for MergeRule<F> {
         f.write_str(match self {
             Self::Native => "Native",
             Self::Sum => "Sum",
+            Self::Flash => "Flash",
             Self::Reject => "Reject",
             Self::Merge(_) => "Merge(…)",
         })

@@ -1,6 +1,7 @@
 //! What a session struct declares: its fields, their types and their merge rules.
 
 mod field;
+mod flash;
 mod merge;
 mod nulls;
 mod schema;
@@ -10,12 +11,14 @@ mod with;
 
 pub use {
     field::Field,
+    flash::Messages,
     merge::{Ordered, Union},
     schema::{FieldSchema, Schema},
     snapshot::{StoredDefault, StoredDeserialize, StoredSerialize},
     with::{StoredInner, StoredWith, nested_option},
 };
 pub(crate) use {
+    flash::Flash,
     merge::{MergeError, MergedField},
     schema::Unreadable,
     snapshot::{Snapshot, same_json},

@@ -68,6 +68,8 @@ pub struct FieldSchema {
     pub ttl: Option<Duration>,
     /// Whether sessions can be found by the field's value.
     pub index: bool,
+    /// Whether the value is a list of messages that are shown once.
+    pub flash: bool,
 }
 
 impl FieldSchema {

@@ -123,6 +123,9 @@ impl SessionMiddlewareBuilder {
     /// Sets how long a session lives at most, however often it is used (OWASP ASVS 5.0, 7.3.2).
     /// Defaults to 30 days (NIST SP 800-63B, 2.1.3).
     ///
+    /// A session can set [its own](crate::SessionHandle::set_absolute_lifetime), for a
+    /// ["remember me"](crate::SessionHandle::remember_for) checkbox.
+    ///
     /// Example: with `.absolute_lifetime(Duration::from_secs(12 * 60 * 60))` everybody logs in
     /// again after twelve hours.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
@@ -486,7 +489,7 @@ impl SessionMiddlewareBuilder {
     /// when it closes.
     ///
     /// A persistent cookie has a `Max-Age` that ends with the session. A session can
-    /// [decide for itself](crate::SessionHandle::set_persistent), for a "remember me" checkbox.
+    /// [decide for itself](crate::SessionHandle::set_persistent).
     ///
     /// Example: with `.cookie_persistent(true)` visitors stay logged in when they close the
     /// browser.

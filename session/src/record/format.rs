@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     index::Index,
-    record::{FieldMap, Record, Retired},
+    record::{FieldMap, OwnLimits, Record, Retired},
 };
 use crate::{
     error::{StoreError, ValueError},
@@ -29,6 +29,7 @@ impl Record {
             version: self.version,
             max_age: self.limits.max_age.map(whole_ms),
             persistent: self.limits.persistent,
+            absolute_lifetime: self.limits.absolute_lifetime.map(whole_ms),
             retired: self.retired.as_deref().map(|retired| StoredRetired {
                 successor: retired.successor.map(|key| key.to_hex()),
             }),
@@ -52,6 +53,7 @@ impl Record {
             self.version,
             self.limits.max_age.map(whole_ms),
             self.limits.persistent,
+            self.limits.absolute_lifetime.map(whole_ms),
             StoredFields(Arc::clone(&self.fields)),
         );
         serde_json::to_vec(&compact).expect("numbers, names and raw JSON always serialise")
@@ -60,11 +62,15 @@ impl Record {
     /// Reads the bytes that [`to_compact_bytes`](Self::to_compact_bytes) wrote; `None` for others.
     #[cfg(feature = "encryption")]
     pub(crate) fn from_compact_bytes(bytes: &[u8]) -> Option<(String, Self)> {
-        let (id, created, expires, version, max_age, persistent, fields) =
+        let (id, created, expires, version, max_age, persistent, absolute, fields) =
             serde_json::from_slice::<CompactRecord<String>>(bytes).ok()?;
         let record = Self {
             version,
-            limits: Limits { max_age: max_age.map(Duration::from_millis), persistent },
+            limits: OwnLimits::from(Limits {
+                max_age: max_age.map(Duration::from_millis),
+                persistent,
+                absolute_lifetime: absolute.map(Duration::from_millis),
+            }),
             fields: fields.0,
             ..Self::new(Timestamp::from_unix_ms(created), Timestamp::from_unix_ms(expires))
         };
@@ -125,6 +131,8 @@ struct StoredRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     persistent: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    absolute_lifetime: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     retired: Option<StoredRetired>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     index: Option<StoredIndex>,
@@ -137,10 +145,11 @@ impl StoredRecord {
             created_at: Timestamp::from_unix_ms(self.created),
             expires_at: Timestamp::from_unix_ms(self.expires),
             version: self.version,
-            limits: Limits {
+            limits: OwnLimits::from(Limits {
                 max_age: self.max_age.map(Duration::from_millis),
                 persistent: self.persistent,
-            },
+                absolute_lifetime: self.absolute_lifetime.map(Duration::from_millis),
+            }),
             retired: self.retired.map(StoredRetired::into_retired).transpose()?.map(Arc::new),
             index: self.index.map(StoredIndex::into_index).transpose()?.map(Arc::new),
             fields: self.fields.0,
@@ -149,10 +158,10 @@ impl StoredRecord {
     }
 }
 
-/// The id, when the session was created, when it ends, its version, its two limits, its fields. The
-/// length does not change when the session is extended.
+/// The id, when the session was created, when it ends, its version, its three limits, its fields.
+/// The length does not change when the session is extended.
 #[cfg(feature = "encryption")]
-type CompactRecord<Id> = (Id, u64, u64, u64, Option<u64>, Option<bool>, StoredFields);
+type CompactRecord<Id> = (Id, u64, u64, u64, Option<u64>, Option<bool>, Option<u64>, StoredFields);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -245,6 +254,14 @@ mod tests {
         RawValue::from_string(text.to_owned()).expect("a JSON literal").into()
     }
 
+    fn limits() -> Limits {
+        Limits {
+            max_age: Some(Duration::from_millis(7)),
+            persistent: Some(false),
+            absolute_lifetime: Some(Duration::from_millis(8)),
+        }
+    }
+
     fn record() -> Record {
         let mut patch = Patch::default();
         patch.set("views".into(), json("1"));
@@ -256,7 +273,7 @@ mod tests {
     #[test]
     fn a_record_survives_its_bytes() {
         let mut record = record();
-        record.limits = Limits { max_age: Some(Duration::from_millis(7)), persistent: Some(false) };
+        record.limits = limits().into();
         let key = StoreKey::from_bytes([7; 32]);
         for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
             let grace = Grace { until: Timestamp::from_unix_ms(8), old_id };
@@ -272,11 +289,8 @@ mod tests {
     #[test]
     fn a_record_survives_its_compact_bytes_and_they_are_fewer() {
         let mut record = record();
-        for limits in [
-            Limits::default(),
-            Limits { max_age: Some(Duration::from_millis(7)), persistent: Some(false) },
-        ] {
-            record.limits = limits;
+        for limits in [Limits::default(), limits()] {
+            record.limits = limits.into();
             let bytes = record.to_compact_bytes("id");
             assert!(bytes.len() < record.to_bytes().len());
             let (id, read) = Record::from_compact_bytes(&bytes).expect("its own bytes");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::field_name::FieldName;
 use crate::{
     id::bytes_from_hex,
-    time::{Lifetimes, Timestamp},
+    time::{Lifetimes, Limits, Timestamp},
 };
 
 /// A session's id for pages and tools. It does not open the session.
@@ -74,8 +74,20 @@ impl PublicId {
 
     /// A new id for a session that begins at this time. The index keeps it for two absolute
     /// lifetimes, so that sessions are still found after the absolute lifetime is raised.
-    pub(crate) fn beginning(created_at: Timestamp, lifetimes: &Lifetimes) -> Self {
-        Self::new(created_at, lifetimes.absolute.saturating_mul(2))
+    pub(crate) fn beginning(created_at: Timestamp, lifetimes: &Lifetimes, limits: &Limits) -> Self {
+        // The session may return to the middleware's lifetime.
+        let longest = lifetimes.absolute.max(lifetimes.absolute(limits));
+        Self::new(created_at, longest.saturating_mul(2))
+    }
+
+    /// The id of the same session, of which the index keeps it for at least as long as `other`.
+    pub(crate) fn lasting(self, other: Self) -> Self {
+        Self { days: self.days.max(other.days), ..self }
+    }
+
+    /// Whether both are ids of one session, which may differ in how long the index keeps it.
+    pub(crate) fn is_same_session(self, other: Self) -> bool {
+        (self.began, self.random) == (other.began, other.random)
     }
 
     /// The time at which the session began.
@@ -110,6 +122,11 @@ impl PublicId {
         let [.., high, low] = bytes;
         let began = Timestamp::from_unix_ms(u64::from_be_bytes(began));
         Self { began: began.min(LAST), random, days: u16::from_be_bytes([high, low]) }
+    }
+
+    /// The first id of the same session in the order of ids.
+    pub(crate) fn shortest(self) -> Self {
+        Self { days: 0, ..self }
     }
 
     /// The greatest id below this one, if there is one.
@@ -204,9 +221,13 @@ impl Index {
         self.names.iter().map(|name| &**name)
     }
 
-    /// This index with the fields of another one. The public id stays.
+    /// This index with the fields of another one. The public id stays, unless the other one is of
+    /// the same session and lasts longer.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let mut both = self.clone();
+        if self.public_id.is_same_session(other.public_id) {
+            both.public_id = self.public_id.lasting(other.public_id);
+        }
         let new = other.names.iter().filter(|name| !self.names.contains(name));
         both.names.extend(new.cloned());
         both
@@ -259,7 +280,7 @@ mod tests {
             let absolute = lifetimes[(n * n % 31) as usize % lifetimes.len()];
             let settings = Lifetimes { idle: hours(1), absolute, touch_interval: None };
             let began = Timestamp::from_unix_ms(1_767_225_600_000 + n);
-            let id = PublicId::beginning(began, &settings);
+            let id = PublicId::beginning(began, &settings, &Limits::default());
             assert_eq!(id.began(), began);
             assert!(last < Some(id), "{n}: {absolute:?}");
             last = Some(id);
@@ -271,7 +292,7 @@ mod tests {
         let began = Timestamp::from_unix_ms(1_767_225_600_000);
         let kept = |absolute| {
             let settings = Lifetimes { idle: DAY, absolute, touch_interval: None };
-            PublicId::beginning(began, &settings).until()
+            PublicId::beginning(began, &settings, &Limits::default()).until()
         };
         assert_eq!(kept(DAY * 30), began.saturating_add(DAY * 60));
         assert_eq!(kept(Duration::from_secs(1)), began.saturating_add(DAY), "in whole days");

@@ -11,7 +11,7 @@ use super::{
     number::Number,
     record::Record,
 };
-use crate::time::{Limits, Timestamp, in_whole_ms};
+use crate::time::{Limits, Timestamp};
 
 /// The changes of one request, field by field.
 ///
@@ -38,7 +38,7 @@ pub struct Patch {
     changes: Option<Arc<LiteMap<FieldName, Change>>>,
     reset_at: Option<Timestamp>,
     expiry: Option<ExpiryChange>,
-    limits: Option<Limits>,
+    limits: Option<Box<Limits>>,
     expected_version: Option<u64>,
     index: Option<Arc<Index>>,
     snapshot: Option<Box<Record>>,
@@ -119,8 +119,8 @@ impl Patch {
             }
             Some(ExpiryChange::Set(expires_at)) => record.expires_at = expires_at,
         }
-        if let Some(limits) = self.limits {
-            record.limits = limits;
+        if let Some(limits) = &self.limits {
+            record.limits = (**limits).into();
         }
         if let Some(index) = &self.index {
             record.index = Some(match &record.index {
@@ -181,7 +181,7 @@ impl Patch {
 
     /// The session's new limits, if they change.
     pub fn limits(&self) -> Option<&Limits> {
-        self.limits.as_ref()
+        self.limits.as_deref()
     }
 
     /// The version that the record must have. `None`: any version.
@@ -201,7 +201,8 @@ impl Patch {
     /// by their new values.
     ///
     /// The fields of the record that were indexed before still are. If the session has a
-    /// [public id](Index::public_id), it keeps that.
+    /// [public id](Index::public_id), it keeps that. If this one differs only in that the session
+    /// lives longer, the session keeps the longer of the two.
     pub fn index(&self) -> Option<&Index> {
         self.index.as_deref()
     }
@@ -255,8 +256,7 @@ impl Patch {
 
     /// Changes the session's own limits. Fractions of a millisecond are cut off.
     pub fn set_limits(&mut self, limits: Limits) {
-        let max_age = limits.max_age.map(in_whole_ms);
-        self.limits = Some(Limits { max_age, ..limits });
+        self.limits = Some(limits.in_whole_ms().into());
     }
 
     /// Gives the store the session as the request has loaded it, see [`snapshot`](Self::snapshot).
@@ -361,7 +361,7 @@ impl Patch {
                 }
             }
         }
-        self.limits = later.limits.or(self.limits);
+        self.limits = later.limits.or(self.limits.take());
         if let Some(index) = later.index {
             self.index_field((*index).clone());
         }
@@ -487,7 +487,7 @@ mod tests {
     #[test]
     fn a_session_that_starts_over_has_only_what_the_patch_sets() {
         let mut before = record(&[("a", "1"), ("n", "5")]);
-        before.limits.persistent = Some(true);
+        before.limits = Limits { persistent: Some(true), ..Limits::default() }.into();
         let mut patch = add(1);
         patch.reset(LATER);
         let after = patch.apply_to(&before).expect("a live record takes a patch");

@@ -1,6 +1,6 @@
 //! A stored session: raw JSON for each field, and facts about the session as a whole.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use litemap::LiteMap;
 use serde_json::value::RawValue;
@@ -33,12 +33,32 @@ pub struct Record {
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) version: u64,
-    pub(crate) limits: Limits,
+    pub(crate) limits: OwnLimits,
     pub(crate) retired: Option<Arc<Retired>>,
     pub(crate) index: Option<Arc<Index>>,
     pub(crate) fields: FieldMap,
     /// Whether the record has all fields of the session.
     pub(crate) is_whole: bool,
+}
+
+/// The limits that a session has set for itself. Most sessions set none, so this is one word.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnLimits(Option<Box<Limits>>);
+
+impl From<Limits> for OwnLimits {
+    fn from(limits: Limits) -> Self {
+        Self((limits != Limits::default()).then(|| Box::new(limits)))
+    }
+}
+
+impl Deref for OwnLimits {
+    type Target = Limits;
+
+    #[inline]
+    fn deref(&self) -> &Limits {
+        const NONE: Limits = Limits { max_age: None, persistent: None, absolute_lifetime: None };
+        self.0.as_deref().unwrap_or(&NONE)
+    }
 }
 
 /// What a record has in addition when its id was renewed. It answers requests with the old id until
@@ -57,7 +77,7 @@ impl Record {
             created_at,
             expires_at,
             version: 0,
-            limits: Limits::default(),
+            limits: OwnLimits::default(),
             retired: None,
             index: None,
             fields: FieldMap::default(),
@@ -215,7 +235,7 @@ impl fmt::Debug for Record {
             .field("created_at", &self.created_at)
             .field("expires_at", &self.expires_at)
             .field("version", &self.version)
-            .field("limits", &self.limits)
+            .field("limits", &*self.limits)
             .field("retired", &self.retired)
             .field("index", &self.index)
             .field("fields", &self.fields.keys().collect::<Vec<_>>())

@@ -65,7 +65,10 @@ impl ActiveSession {
             outcome => outcome?,
         };
         match outcome {
-            SaveOutcome::Stored => Ok(()),
+            SaveOutcome::Stored => {
+                self.state.borrow_mut().taken = None;
+                Ok(())
+            }
             SaveOutcome::Ended | SaveOutcome::Lost => Err(SessionError::Gone),
         }
     }
@@ -127,6 +130,8 @@ impl ActiveSession {
         let has_failed = status.is_server_error() && !self.config.save_on_server_error;
         if has_failed || error.is_some() {
             state.changes.discard();
+            state.chosen_limits = None;
+            state.put_messages_back();
         }
         error
     }

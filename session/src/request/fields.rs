@@ -8,7 +8,7 @@ use tracing::warn;
 use super::state::State;
 use crate::{
     error::ValueError,
-    fields::{FieldSchema, MergedField, Snapshot, Timed, Unreadable, same_json},
+    fields::{FieldSchema, Flash, MergedField, Snapshot, Timed, Unreadable, same_json},
     record::{Index, Number, PublicId, Record},
     time::{Clock, Lifetimes, Timestamp},
 };
@@ -56,8 +56,11 @@ impl Fields<'_> {
         if let Some(ttl) = schema.ttl {
             return self.set_timed(field, ttl, &json, default);
         }
-        if schema.index {
-            return self.set_indexed(field, json, default);
+        if schema.index | schema.flash {
+            return match schema.index {
+                true => self.set_indexed(field, json, default),
+                false => self.set_messages(field, &json),
+            };
         }
         let below = self.state.borrow().below().find(schema);
         let is_same = match &below {
@@ -107,6 +110,23 @@ impl Fields<'_> {
         }
         state.bump();
         self.index(&mut state, schema);
+    }
+
+    /// As [`set`](Self::set), for a field with `flash`. `list` is the messages without ids.
+    fn set_messages(&self, field: &'static dyn MergedField, list: &RawValue) {
+        let schema = field.schema();
+        let mut state = self.state.borrow_mut();
+        let (now, below) = (state.read(schema), state.below().find(schema));
+        let messages = Flash::parse(now.as_deref()).with_messages(list).unwrap_or_default();
+        let (is_empty, messages) = (messages.is_empty(), messages.to_json());
+        let (layer, changes) = state.layers();
+        match below {
+            Some(below) if below.get() == messages.get() => changes.cancel(schema),
+            None if is_empty => changes.cancel(schema),
+            Some(_) if is_empty => changes.remove(field, layer),
+            _ => changes.set(field, messages.into(), layer),
+        }
+        state.bump();
     }
 
     /// As [`set`](Self::set), for a field with a `ttl`. An equal value is a change, because it ends
@@ -247,7 +267,7 @@ impl Fields<'_> {
         let known = record.and_then(Record::index).or(state.changes.patch.index());
         let public_id = known.map(Index::public_id).unwrap_or_else(|| {
             let created_at = record.map_or_else(|| self.clock.now(), Record::created_at);
-            PublicId::beginning(created_at, self.lifetimes)
+            PublicId::beginning(created_at, self.lifetimes, &state.limits())
         });
         state.changes.patch.index_field(Index::new(public_id, field.stored.into()));
     }

@@ -130,9 +130,7 @@ impl SessionHandle {
             // Also that of a later release's cookie.
             *has_unknown_id |= self.active().presented.is_later;
         }
-        state.changes.end_session(intent);
-        state.unreadable = None;
-        state.bump();
+        state.end_session(intent);
     }
 
     /// Reads the stored session again, and drops the changes that this request has not saved.
@@ -315,36 +313,118 @@ impl SessionHandle {
         }
     }
 
-    /// Returns how long the session lives without a request that uses it. Defaults to the
-    /// middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), which is 20 hours unless
-    /// it is set.
+    /// Remembers the client for this long from now: "remember me". The cookie outlives the browser,
+    /// and the session ends when the time is over, used or not. Call it at the login.
+    ///
+    /// It sets three things that the session stores, so they also apply to later requests:
+    /// [`set_persistent(true)`](Self::set_persistent), [`set_max_age`](Self::set_max_age) and an
+    /// absolute lifetime that begins now. A session that
+    /// [`regenerate`](Self::regenerate) begins in this request gets them, whichever is called
+    /// first. A duration of less than 1 ms destroys the session, as [`destroy`](Self::destroy)
+    /// does.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{Session, TypedSession};
+    /// use actix_web::{HttpResponse, Responder, web};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Session)]
+    /// struct Visitor {
+    ///     #[session(privilege)]
+    ///     user_id: Option<i64>,
+    /// }
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Login {
+    ///     #[serde(default)]
+    ///     remember_me: bool,
+    /// }
+    ///
+    /// async fn log_in(
+    ///     mut session: TypedSession<Visitor>,
+    ///     login: web::Form<Login>,
+    /// ) -> impl Responder {
+    ///     session.set_user_id(Some(7));
+    ///     if login.remember_me {
+    ///         session.handle().remember_for(Duration::from_secs(90 * 24 * 3600)); // 90 days
+    ///     }
+    ///     HttpResponse::NoContent()
+    /// }
+    /// ```
+    pub fn remember_for(&self, duration: Duration) {
+        let limits = Limits {
+            max_age: Some(duration),
+            persistent: Some(true),
+            absolute_lifetime: Some(duration),
+        };
+        self.set_limits(limits, self.age());
+    }
+
+    /// Returns how long the session lives from now on if no request uses it: its `max_age`, or what
+    /// is left of its absolute lifetime, if that is less.
+    ///
+    /// The `max_age` defaults to the middleware's
+    /// [`max_age`](crate::SessionMiddlewareBuilder::max_age), which is 20 hours unless it is set.
     pub fn max_age(&self) -> Duration {
-        self.active().config.rules.lifetimes.max_age(&self.active().state.borrow().limits())
+        let (active, age) = (self.active(), self.age());
+        let (lifetimes, limits) = (&active.config.rules.lifetimes, active.state.borrow().limits());
+        lifetimes.max_age(&limits).min(lifetimes.absolute(&limits).saturating_sub(age))
     }
 
     /// Sets how long this session lives without a request that uses it. The session stores it, so
-    /// it also applies to later requests.
+    /// it also applies to later requests. So does a session that [`regenerate`](Self::regenerate)
+    /// begins in this request.
     ///
-    /// A `max_age` of less than 1 ms destroys the session, as [`destroy`](Self::destroy) does. The
-    /// middleware's
-    /// [`absolute_lifetime`](crate::SessionMiddlewareBuilder::absolute_lifetime) still applies.
+    /// The session still ends with its [`absolute_lifetime`](Self::absolute_lifetime). A `max_age`
+    /// of less than 1 ms destroys the session, as [`destroy`](Self::destroy) does.
     ///
     /// # Examples
     /// ```
     /// use actix_typed_session::SessionHandle;
     /// use std::time::Duration;
     ///
-    /// fn remember(session: &mut SessionHandle) {
+    /// fn stay_logged_in(session: &mut SessionHandle) {
     ///     session.set_max_age(Duration::from_secs(14 * 24 * 3600)); // two weeks
     ///     session.set_persistent(true);
     /// }
     /// ```
     pub fn set_max_age(&mut self, max_age: Duration) {
-        if whole_ms(max_age) == 0 {
-            self.destroy();
-        } else {
-            self.set_limits(|limits| limits.max_age = Some(max_age));
-        }
+        self.set_limits(Limits { max_age: Some(max_age), ..Limits::default() }, Duration::ZERO);
+    }
+
+    /// Returns how long the session lives after it began, however often it is used. Defaults to the
+    /// middleware's
+    /// [`absolute_lifetime`](crate::SessionMiddlewareBuilder::absolute_lifetime), which is 30 days
+    /// unless it is set.
+    pub fn absolute_lifetime(&self) -> Duration {
+        let limits = self.active().state.borrow().limits();
+        self.active().config.rules.lifetimes.absolute(&limits)
+    }
+
+    /// Sets how long this session lives after it began, however often it is used. It can be more or
+    /// less than the middleware's
+    /// [`absolute_lifetime`](crate::SessionMiddlewareBuilder::absolute_lifetime). The session
+    /// stores it, so it also applies to later requests. So does a session that
+    /// [`regenerate`](Self::regenerate) begins in this request.
+    ///
+    /// Renewing the id does not begin a new session. [`remember_for`](Self::remember_for) sets a
+    /// lifetime that begins now. A lifetime of less than 1 ms destroys the session, as
+    /// [`destroy`](Self::destroy) does.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::SessionHandle;
+    /// use std::time::Duration;
+    ///
+    /// /// Administrators log in every working day.
+    /// fn limit_administrator(session: &SessionHandle) {
+    ///     session.set_absolute_lifetime(Duration::from_secs(8 * 3600));
+    /// }
+    /// ```
+    pub fn set_absolute_lifetime(&self, lifetime: Duration) {
+        let limits = Limits { absolute_lifetime: Some(lifetime), ..Limits::default() };
+        self.set_limits(limits, Duration::ZERO);
     }
 
     /// Whether the session's cookie outlives the browser. Defaults to the middleware's
@@ -354,17 +434,29 @@ impl SessionHandle {
         limits.persistent.unwrap_or(self.active().config.rules.persistent)
     }
 
-    /// Sets whether this session's cookie outlives the browser: "remember me". The session stores
-    /// it, so it also applies to later requests.
+    /// Sets whether this session's cookie outlives the browser. The session stores it, so it also
+    /// applies to later requests. So does a session that [`regenerate`](Self::regenerate) begins in
+    /// this request.
     pub fn set_persistent(&mut self, persistent: bool) {
-        self.set_limits(|limits| limits.persistent = Some(persistent));
+        let limits = Limits { persistent: Some(persistent), ..Limits::default() };
+        self.set_limits(limits, Duration::ZERO);
     }
 
-    fn set_limits(&mut self, change: impl FnOnce(&mut Limits)) {
-        let mut state = self.active().state.borrow_mut();
-        let mut limits = state.limits();
-        change(&mut limits);
-        state.set_limits(limits);
+    /// Sets limits. The absolute lifetime begins when the session is `age` old.
+    fn set_limits(&self, limits: Limits, age: Duration) {
+        let durations = [limits.max_age, limits.absolute_lifetime];
+        if durations.into_iter().flatten().any(|duration| whole_ms(duration) == 0) {
+            self.end_session(Intent::Destroy);
+        } else {
+            self.active().state.borrow_mut().choose_limits(limits, age);
+        }
+    }
+
+    /// How long ago the session began.
+    fn age(&self) -> Duration {
+        let created_at = self.active().state.borrow().created_at();
+        let now = self.active().config.clock.now();
+        created_at.map_or(Duration::ZERO, |created_at| now.saturating_since(created_at))
     }
 }
 

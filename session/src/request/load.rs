@@ -184,6 +184,7 @@ impl ActiveSession {
         };
         let mut state = self.state.borrow_mut();
         state.changes.clear_fields();
+        state.chosen_limits = None;
         state.unreadable = None;
         state.bump();
         if let Some((key, record)) = record {
@@ -265,7 +266,8 @@ impl ActiveSession {
         };
         let now = self.config.clock.now();
         let lifetimes = &self.config.rules.lifetimes;
-        if record.is_expired(now) || lifetimes.deadline(record.created_at()) <= now {
+        if record.is_expired(now) || lifetimes.deadline(record.created_at(), record.limits()) <= now
+        {
             return Ok(None);
         }
         if let Some(TouchRule { now, .. }) = touch {

@@ -143,6 +143,7 @@ mod tests {
         lenient: false,
         ttl: None,
         index: false,
+        flash: false,
     };
 
     fn json(text: &str) -> Arc<RawValue> {

@@ -5,6 +5,7 @@ mod changes;
 mod close;
 mod csrf;
 mod fields;
+mod flash;
 mod handle;
 mod ids;
 mod in_flight;

@@ -131,6 +131,9 @@ pub(crate) fn plan(state: &State, rules: &Rules, now: Timestamp) -> Result<Plan,
 }
 
 /// What a decision rests on.
+///
+/// Most requests keep their session as it is. What is rarer is not inlined, so that those do not pay
+/// for it.
 #[derive(Clone, Copy)]
 struct Planning<'a> {
     state: &'a State,
@@ -194,6 +197,7 @@ impl Planning<'_> {
         }
     }
 
+    #[inline(never)]
     fn create(self) -> Plan {
         let (record, cookie) = self.new_record();
         Plan::new(Call::Create(record), cookie)
@@ -218,6 +222,7 @@ impl Planning<'_> {
     }
 
     /// The session ends. What the request wrote afterwards begins another.
+    #[inline(never)]
     fn destroy(self, key: StoreKey) -> Plan {
         if self.begins_session() {
             let (record, cookie) = self.new_record();
@@ -250,6 +255,7 @@ impl Planning<'_> {
             patch.expect_version(record.version());
         }
         let cookie = if patch.limits().is_some_and(|limits| limits != record.limits()) {
+            self.keep_indexed(&mut patch, Some(record), limits);
             patch.set_expiry(ExpiryChange::Set(expires_at));
             issue
         } else if is_due {
@@ -303,6 +309,7 @@ impl Planning<'_> {
     }
 
     /// The session goes on under a new id.
+    #[inline(never)]
     fn renew(self, key: StoreKey, record: &Record) -> Plan {
         let mut patch = self.patch().clone();
         let limits = *patch.limits().unwrap_or(record.limits());
@@ -318,6 +325,7 @@ impl Planning<'_> {
         if self.state.is_merged() {
             patch.expect_version(record.version());
         }
+        self.keep_indexed(&mut patch, Some(record), &limits);
         let (old_id, if_gone) = match self.state.is_elevated(&self.rules.privileges) {
             true => (OldIdReads::Nothing, IfGone::CreateIfRenewed(self.new_record().0)),
             false => (OldIdReads::Snapshot, IfGone::LoseChanges),
@@ -328,25 +336,51 @@ impl Planning<'_> {
         )
     }
 
+    /// Lets the index keep the session for as long as new limits let it live.
+    #[inline(never)]
+    fn keep_indexed(&self, patch: &mut Patch, record: Option<&Record>, limits: &Limits) {
+        if patch.limits().and_then(|limits| limits.absolute_lifetime).is_none() {
+            return;
+        }
+        let stored = record.and_then(Record::index);
+        let Some(index) = stored.or(patch.index()).cloned() else { return };
+        let created_at = record.map_or(self.now, Record::created_at);
+        let needed = PublicId::beginning(created_at, &self.rules.lifetimes, limits);
+        let id = index.public_id().lasting(needed);
+        if id != index.public_id() {
+            patch.set_public_id(id);
+            patch.index_field(index.with_public_id(id));
+        }
+    }
+
     /// Another session takes the place of this one.
+    #[inline(never)]
     fn regenerate(self, key: StoreKey, record: &Record) -> Plan {
         let (new, cookie) = self.new_record();
         let mut patch = self.patch().clone();
         patch.set_snapshot(record.clone());
         patch.reset(self.now);
+        self.keep_indexed(&mut patch, None, new.limits());
         patch.set_expiry(ExpiryChange::Set(new.expires_at()));
         let grace = self.rules.grace_from(OldIdReads::Nothing, self.now);
         Plan::new(Call::Rotate { key, patch, grace, if_gone: IfGone::Create(new) }, cookie)
     }
 
     /// The record of a session that begins with what the request wrote.
+    #[inline(never)]
     fn new_record(&self) -> (Record, CookieAction) {
-        let limits = self.patch().limits().copied().unwrap_or_default();
+        // Those in the patch may also have what an old session has set.
+        let limits = self.state.new_limits();
         let expires_at = self.rules.lifetimes.expires_at(self.now, &limits, self.now);
         let mut patch = self.patch().clone();
+        if patch.limits().is_some() {
+            patch.set_limits(limits);
+        }
         if self.state.loaded.held().is_some() {
             // The two sessions must not have the same public id.
-            patch.set_public_id(PublicId::beginning(self.now, &self.rules.lifetimes));
+            patch.set_public_id(PublicId::beginning(self.now, &self.rules.lifetimes, &limits));
+        } else {
+            self.keep_indexed(&mut patch, None, &limits);
         }
         let record = patch
             .apply_to(&Record::new(self.now, expires_at))

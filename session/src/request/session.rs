@@ -161,8 +161,8 @@ impl HeldSession {
 
     /// Whether it is this session, also if its id was renewed meanwhile.
     pub(crate) fn is(&self, key: &StoreKey, record: &Record) -> bool {
-        let public_id = record.index().map(Index::public_id);
-        self.key == *key || self.public_id.is_some() && self.public_id == public_id
+        let public_ids = self.public_id.zip(record.index().map(Index::public_id));
+        self.key == *key || public_ids.is_some_and(|(own, other)| own.is_same_session(other))
     }
 }
 

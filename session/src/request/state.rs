@@ -1,11 +1,12 @@
 //! What a request knows of its session, and what it wants of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
 use super::{
     changes::{Below, Changes, Intent},
+    flash::Taken,
     ids::Ids,
     in_flight::InFlight,
     loaded::Loaded,
@@ -28,6 +29,14 @@ pub(crate) struct State {
     pub(crate) changes: Changes,
     /// Whether the session was extended while it was loaded.
     pub(crate) touched_by_load: bool,
+    /// The limits that the request has set. A session that the request begins has them, too.
+    pub(crate) chosen_limits: Option<Box<Limits>>,
+    /// The messages that the request has taken out of the store.
+    #[expect(
+        clippy::box_collection,
+        reason = "seldom there, so it takes one word of each request"
+    )]
+    pub(crate) taken: Option<Box<Vec<Taken>>>,
     /// Whether the request does not extend the session, unless it asks for that.
     pub(crate) keeps_expiry: bool,
     /// Whether a key other than the first has signed the client's id.
@@ -95,7 +104,39 @@ impl State {
         self.changes.patch.limits().copied().unwrap_or_else(|| self.below().limits())
     }
 
-    pub(crate) fn set_limits(&mut self, limits: Limits) {
+    /// Gives the session limits of its own. Those of `chosen` that are `None` stay. The absolute
+    /// lifetime begins when the session is `age` old.
+    pub(crate) fn choose_limits(&mut self, chosen: Limits, age: Duration) {
+        let all = self.chosen_limits.get_or_insert_default();
+        **all = chosen.or(**all);
+        let absolute_lifetime =
+            chosen.absolute_lifetime.map(|lifetime| lifetime.saturating_add(age));
+        self.set_limits(Limits { absolute_lifetime, ..chosen }.or(self.limits()));
+    }
+
+    /// The limits of a session that the request begins.
+    pub(crate) fn new_limits(&self) -> Limits {
+        self.chosen_limits.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Ends what the request reads. The limits that the request has set apply to the next session,
+    /// except after a `destroy()`.
+    pub(crate) fn end_session(&mut self, intent: Intent) {
+        self.changes.end_session(intent);
+        self.unreadable = None;
+        if intent == Intent::Destroy {
+            self.chosen_limits = None;
+        }
+        self.set_limits(self.new_limits());
+        self.bump();
+    }
+
+    /// When the session began. `None`: it is still to begin.
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
+        self.below().record.map(Record::created_at)
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
         // Compared as the patch has them, which is how they are stored.
         self.changes.patch.set_limits(limits);
         if self.changes.patch.limits() == Some(&self.below().limits()) {
@@ -296,7 +337,6 @@ fn below<'a>(loaded: &'a Loaded, in_flight: Option<&'a InFlight>, intent: Intent
 /// Brings the request's copy of a record up to what the request has stored. What other requests
 /// have stored meanwhile is not in it; `reload` gets that.
 fn apply(record: &mut Record, patch: &Patch) {
-    if let Ok(patched) = patch.apply_to(record) {
-        *record = patched;
-    }
+    // A patch that does not fit changes nothing.
+    let _ = patch.apply_in_place(record);
 }

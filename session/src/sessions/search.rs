@@ -33,8 +33,11 @@ impl<T: Session> Sessions<T> {
         by: &IndexKey<T>,
         id: PublicId,
     ) -> Result<Option<(StoreKey, Record)>, SessionError> {
-        let mut found = self.find(by, id.predecessor(), 1).await?;
-        Ok(found.sessions.pop().filter(|(_, record)| public_id(record) == Some(id)))
+        let mut found = self.find(by, id.shortest().predecessor(), 1).await?;
+        Ok(found
+            .sessions
+            .pop()
+            .filter(|(_, record)| public_id(record).is_some_and(|found| found.is_same_session(id))))
     }
 }
 

@@ -89,6 +89,7 @@ macro_rules! __store_laws {
         $crate::$macro! { $context
             index {
                 a_session_is_found_after_create_update_and_rotate,
+                a_session_that_lasts_longer_is_found_for_longer,
                 a_session_is_found_by_each_of_its_indexed_fields,
                 a_write_that_names_no_index_changes_it_too,
                 a_session_is_found_by_every_kind_of_value,

@@ -115,6 +115,21 @@ impl<T: Session> Tracked<T> {
         self.set_current();
     }
 
+    /// Takes the messages of a field with `flash`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn take_messages<F>(
+        &mut self,
+        field: &'static Field<T, F>,
+    ) -> Result<F, SessionError> {
+        let taken = self.handle.active().take_messages(field).await?;
+        self.refresh();
+        *(field.get_mut)(&mut self.value) = field.fresh();
+        // Those that do not decode were logged when the struct was read.
+        Ok((field.decode)(&taken).unwrap_or_else(|_| field.fresh()))
+    }
+
     /// Returns a reference to a field that is not stored.
     pub fn unsaved<F>(&mut self, get_mut: fn(&mut T) -> &mut F) -> &mut F {
         get_mut(&mut self.value)

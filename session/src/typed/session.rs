@@ -83,7 +83,7 @@ pub trait Session: Sized + 'static {
 /// | [`max_age()`], [`set_max_age(…)`] | how long the session lives without a request |
 /// | [`is_persistent()`], [`set_persistent(…)`] | whether the cookie outlives the browser |
 /// | `modify(\|t: &mut T\| …)` | changes several fields, and records those that differ afterwards |
-/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle) |
+/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle), which has more methods, such as [`remember_for(…)`] |
 ///
 /// `regenerate` and `destroy` reset the struct's fields to their defaults. `reload` sets them to
 /// what is stored.
@@ -102,6 +102,7 @@ pub trait Session: Sized + 'static {
 /// [`set_max_age(…)`]: crate::SessionHandle::set_max_age
 /// [`is_persistent()`]: crate::SessionHandle::is_persistent
 /// [`set_persistent(…)`]: crate::SessionHandle::set_persistent
+/// [`remember_for(…)`]: crate::SessionHandle::remember_for
 ///
 /// # Errors
 /// Extraction fails with one of these:

@@ -3,11 +3,13 @@
 mod abandoned;
 mod concurrency;
 mod cookie_path;
+mod flash;
 mod http;
 mod layers;
 mod limits;
 mod middlewares;
 mod node;
+mod remember_me;
 mod renamed;
 mod renewal;
 mod sessions;

@@ -67,7 +67,7 @@ fn fields() -> Patch {
 
 fn limits() -> Patch {
     let mut patch = Patch::default();
-    patch.set_limits(Limits { max_age: Some(HOUR / 2), persistent: None });
+    patch.set_limits(Limits { max_age: Some(HOUR / 2), persistent: None, ..Limits::default() });
     patch
 }
 
@@ -113,6 +113,7 @@ impl Situation<'_> {
             touched_by_load: self.touched_by_load,
             has_old_signature: self.has_old_signature,
             head: self.head,
+            chosen_limits: self.patch.limits().copied().map(Box::new),
             ..State::default()
         }
     }
@@ -127,6 +128,7 @@ static MERGED: Field<(u8,), u8> = Field::<(u8,), u8>::value(
         lenient: false,
         ttl: None,
         index: false,
+        flash: false,
     },
     |it| &it.0,
     |it| &mut it.0,
@@ -550,7 +552,7 @@ fn a_sessions_own_limits_win_and_may_shorten_it() {
 #[test]
 fn a_session_that_wants_a_persistent_cookie_gets_one() {
     let mut patch = fields();
-    patch.set_limits(Limits { max_age: None, persistent: Some(true) });
+    patch.set_limits(Limits { max_age: None, persistent: Some(true), ..Limits::default() });
     assert_eq!(decide(&quiet(NOTHING, &patch)), "create; issue with age");
     let record = stored();
     assert_eq!(decide(&quiet(loaded(&record), &patch)), "update; issue with age");

@@ -27,7 +27,8 @@ impl Keyspace {
     /// [`update`](crate::store::SessionStore::update) with a patch that changes indexed fields.
     ///
     /// The session is added to the index with the public id that its first patch gave to it. That
-    /// patch may be this one.
+    /// patch may be this one. If this one makes the session last longer, it is added with the longer
+    /// id for all its values.
     pub(super) async fn update_across_slots(
         &self,
         key: &StoreKey,
@@ -37,6 +38,13 @@ impl Keyspace {
             None => self.load_index(key).await?,
             Some(_) => None,
         };
+        if let (Some(stored), Some(index)) = (&stored, patch.index())
+            && stored.and(index).public_id() != stored.public_id()
+            && let Some(record) = self.load(key, None).await?
+        {
+            let id = stored.and(index).public_id();
+            self.add_to_index(key, id, record.indexed_fields()).await?;
+        }
         let index = match (&stored, patch.index()) {
             (Some(stored), Some(index)) => stored.and(index),
             (Some(index), None) | (None, Some(index)) => index.clone(),

@@ -15,7 +15,7 @@ use crate::{
 use super::{
     client::Reply,
     layout::{
-        CREATED, EXPIRES, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape,
+        ABSOLUTE, CREATED, EXPIRES, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape,
         parse_key_name, unescape,
     },
 };
@@ -153,6 +153,9 @@ impl RecordDecoder {
             VERSION => self.version = Some(number(value)?),
             MAX_AGE => self.limits.max_age = Some(Duration::from_millis(number(value)?)),
             PERSISTENT => self.limits.persistent = Some(number(value)? != 0),
+            ABSOLUTE => {
+                self.limits.absolute_lifetime = Some(Duration::from_millis(number(value)?));
+            }
             RETIRED => self.retired = Some(Arc::new(parse_retired(value)?)),
             INDEX => self.index = Some(Arc::new(parse_index(value)?)),
             name => self.fields.push((unescape(name)?, raw_json(value)?)),
@@ -170,7 +173,7 @@ impl RecordDecoder {
             created_at: Timestamp::from_unix_ms(created),
             expires_at: Timestamp::from_unix_ms(expires),
             version,
-            limits: self.limits,
+            limits: self.limits.into(),
             retired: self.retired,
             index: self.index,
             fields: FieldMap::new(self.fields.into_iter().collect()),

@@ -9,7 +9,9 @@ use crate::{
 
 use super::{
     client::Args,
-    layout::{CREATED, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape, key_name},
+    layout::{
+        ABSOLUTE, CREATED, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape, key_name,
+    },
 };
 
 /// The arguments that store a record: when it expires, then the hash.
@@ -28,6 +30,9 @@ pub(super) fn record_args(record: &Record) -> Args {
     }
     if let Some(persistent) = limits.persistent {
         push_number(PERSISTENT, persistent.into());
+    }
+    if let Some(lifetime) = limits.absolute_lifetime {
+        push_number(ABSOLUTE, whole_ms(lifetime));
     }
     if record.is_retired() {
         args.push(RETIRED);
@@ -129,6 +134,7 @@ fn patch_head(patch: &Patch) -> String {
         tokens.push("l".to_owned());
         tokens.extend(limits.max_age.map(|max_age| format!("m{}", whole_ms(max_age))));
         tokens.extend(limits.persistent.map(|persistent| format!("p{}", u8::from(persistent))));
+        tokens.extend(limits.absolute_lifetime.map(|lifetime| format!("d{}", whole_ms(lifetime))));
     }
     match patch.expiry() {
         None => {}

@@ -8,6 +8,7 @@
 //! | `@v` | the version |
 //! | `@m` | the session's `max_age`, ms; absent: the middleware's setting holds |
 //! | `@p` | the session's `persistent`, 0 or 1; absent: the middleware's setting holds |
+//! | `@a` | the session's `absolute_lifetime`, ms; absent: the middleware's setting holds |
 //! | `@i` | only if fields are indexed: the public id, 14 bytes, then their names, a line each |
 //! | `@r` | only if the id was renewed: the successor's key; empty: the old id reads nothing |
 //! | `@@…` | a field of the session whose name begins with `@`, without the first `@` |
@@ -30,12 +31,13 @@ pub(super) const EXPIRES: &str = "@e";
 pub(super) const VERSION: &str = "@v";
 pub(super) const MAX_AGE: &str = "@m";
 pub(super) const PERSISTENT: &str = "@p";
+pub(super) const ABSOLUTE: &str = "@a";
 pub(super) const RETIRED: &str = "@r";
 pub(super) const INDEX: &str = "@i";
 
 /// The fields that describe the session as a whole.
-pub(super) const METADATA: [&str; 7] =
-    [CREATED, EXPIRES, VERSION, MAX_AGE, PERSISTENT, RETIRED, INDEX];
+pub(super) const METADATA: [&str; 8] =
+    [CREATED, EXPIRES, VERSION, MAX_AGE, PERSISTENT, ABSOLUTE, RETIRED, INDEX];
 
 /// The Redis key of a session.
 pub(super) fn session_key(prefix: &str, key: &StoreKey) -> String {

@@ -1,6 +1,6 @@
 //! The capability `FindByIndex`: which changes let a session be found.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     checks::{create, expect, expect_applied, expect_eq, expect_reported_gone, ok},
@@ -49,6 +49,43 @@ where
 
 async fn public_id<S: FindByIndex>(store: &S, user: &str) -> Option<PublicId> {
     find_in_pages(store, "user", user, 1).await.first().map(|(id, _)| *id)
+}
+
+pub async fn a_session_that_lasts_longer_is_found_for_longer<H: Harness>(harness: Arc<H>)
+where
+    H::Store: FindByIndex,
+{
+    let store = harness.open().await;
+    let [key, new] = [new_key(), new_key()];
+    let first = set_indexed(&harness, &[("user", "1"), ("tenant", "2")]);
+    create(&store, &key, &with(&record(&harness), &first)).await;
+    let before = public_id(&store, "1").await.expect("it is found");
+    let index = first.index().expect("it has an index");
+    let lasts_for = |days: u32| {
+        let lifetime = Duration::from_secs(24 * 3600) * days;
+        let other = PublicId::new(before.began(), lifetime);
+        let mut patch = set(&[("other", "1")]);
+        patch.index_field(index.with_public_id(before.lasting(other)));
+        patch
+    };
+    // Past a byte, and a day less than the day before.
+    let days = [400, 600, 599];
+    for (days, kept) in days.into_iter().zip([400, 600, 600]) {
+        expect_applied(&ok(store.update(&key, &lasts_for(days))).await);
+        for value in [("user", "1"), ("tenant", "2")] {
+            expect_found(&store, "after it lasts longer", value, &[key]).await;
+        }
+        let id = public_id(&store, "1").await.expect("it is found");
+        expect("`FindByIndex`: it is the same session", id.is_same_session(before), id);
+        let until = before.began().saturating_add(Duration::from_secs(24 * 3600) * kept);
+        expect_eq("`FindByIndex`: the index keeps the session for longer", id.until(), until);
+    }
+    let grace = grace(&harness, 10, OldIdReads::Snapshot);
+    expect_applied(&ok(store.rotate(&key, &new, &lasts_for(700), grace)).await);
+    expect_found(&store, "after a renewal that lasts longer", ("user", "1"), &[new]).await;
+    let until = before.began().saturating_add(Duration::from_secs(24 * 3600) * 700);
+    let id = public_id(&store, "1").await.expect("it is found");
+    expect_eq("`FindByIndex`: so does a renewal", id.until(), until);
 }
 
 pub async fn a_session_is_found_by_each_of_its_indexed_fields<H: Harness>(harness: Arc<H>)

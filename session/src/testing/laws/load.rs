@@ -61,7 +61,11 @@ pub async fn load_of_some_fields_has_them_and_reports_whether_it_is_whole<H: Har
 
 fn with_limits<H: Harness>(harness: &Arc<H>, fields: &[(&str, &str)]) -> Patch {
     let mut patch = set(fields);
-    patch.set_limits(Limits { max_age: Some(harness.tick() * 7), persistent: Some(true) });
+    patch.set_limits(Limits {
+        max_age: Some(harness.tick() * 7),
+        persistent: Some(true),
+        absolute_lifetime: Some(harness.tick() * 9),
+    });
     patch
 }
 

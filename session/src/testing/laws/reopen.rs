@@ -15,7 +15,11 @@ pub async fn sessions_are_there_after_reopening<H: Reopen>(harness: Arc<H>) {
     let (live, touched, destroyed, expired) = (new_key(), new_key(), new_key(), new_key());
     let (old, new) = (new_key(), new_key());
     let mut patch = set(FIELDS);
-    patch.set_limits(Limits { max_age: Some(harness.tick() * 3), persistent: None });
+    patch.set_limits(Limits {
+        max_age: Some(harness.tick() * 3),
+        persistent: None,
+        ..Limits::default()
+    });
     create(&store, &live, &with(&record(&harness), &patch)).await;
     for key in [touched, expired] {
         create(&store, &key, &record_for(&harness, 1)).await;

@@ -49,22 +49,30 @@ pub async fn touch_only_extends<H: Harness>(harness: Arc<H>) {
 pub async fn load_and_touch_extends_as_asked_or_not_at_all<H: Harness>(harness: Arc<H>) {
     let store = harness.open().await;
     let (tick, zero) = (harness.tick(), Duration::ZERO);
-    for (own, idle, absolute, touch_interval) in [
-        (None, 20, 100, Some(zero)),
-        (None, 20, 100, None),
-        (None, 20, 15, Some(zero)),
-        (None, 20, 100, Some(tick * 11)),
-        (None, 20, 100, Some(tick * 9)),
-        (None, 5, 100, Some(zero)),
-        (Some(30), 5, 100, Some(zero)),
-        (Some(30), 20, 100, Some(zero)),
-        (Some(30), 50, 100, Some(tick * 25)),
+    // The session's own limits, then those of the middleware.
+    for (own, own_absolute, idle, absolute, touch_interval) in [
+        (None, None, 20, 100, Some(zero)),
+        (None, None, 20, 100, None),
+        (None, None, 20, 15, Some(zero)),
+        (None, None, 20, 100, Some(tick * 11)),
+        (None, None, 20, 100, Some(tick * 9)),
+        (None, None, 5, 100, Some(zero)),
+        (Some(30), None, 5, 100, Some(zero)),
+        (Some(30), None, 20, 100, Some(zero)),
+        (Some(30), None, 50, 100, Some(tick * 25)),
+        (None, Some(15), 20, 100, Some(zero)),
+        (None, Some(25), 20, 15, Some(zero)),
+        (Some(200), Some(150), 20, 100, Some(zero)),
     ] {
         let lifetimes = Lifetimes { idle: tick * idle, absolute: tick * absolute, touch_interval };
         let touch = TouchRule { lifetimes, now: harness.now() };
         let options = LoadOptions::default().with_touch(touch);
         let mut patch = set(&[("a", "1")]);
-        patch.set_limits(Limits { max_age: own.map(|own| tick * own), ..Limits::default() });
+        patch.set_limits(Limits {
+            max_age: own.map(|own| tick * own),
+            absolute_lifetime: own_absolute.map(|own| tick * own),
+            ..Limits::default()
+        });
         let record = with(&record_for(&harness, 10), &patch);
         let key = new_key();
         create(&store, &key, &record).await;

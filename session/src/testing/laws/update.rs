@@ -64,8 +64,11 @@ pub async fn update_stores_limits_and_expiry<H: Harness>(harness: Arc<H>) {
     let key = new_key();
     let mut expected = record(&harness);
     create(&store, &key, &expected).await;
-    let mut limits =
-        Limits { max_age: Some(Duration::from_millis(12_345)), persistent: Some(false) };
+    let mut limits = Limits {
+        max_age: Some(Duration::from_millis(12_345)),
+        persistent: Some(false),
+        absolute_lifetime: Some(Duration::from_millis(54_321)),
+    };
     for expiry in [
         ExpiryChange::ExtendTo(ticks(&harness, 2_000)),
         ExpiryChange::ExtendTo(ticks(&harness, 100)),
@@ -82,6 +85,8 @@ pub async fn update_stores_limits_and_expiry<H: Harness>(harness: Arc<H>) {
             seen(&expected),
         );
         limits.persistent = None;
+        limits.absolute_lifetime = limits.absolute_lifetime.filter(|_| limits.max_age.is_some());
+        limits.max_age = None;
     }
     let mut patch = Patch::default();
     patch.set_expiry(ExpiryChange::Set(ticks(&harness, 1)));
@@ -95,7 +100,11 @@ pub async fn a_reset_keeps_nothing_of_the_old_session<H: Harness>(harness: Arc<H
     let store = harness.open().await;
     let (key, new) = (new_key(), new_key());
     let mut first = set(FIELDS);
-    first.set_limits(Limits { max_age: None, persistent: Some(true) });
+    first.set_limits(Limits {
+        max_age: None,
+        persistent: Some(true),
+        absolute_lifetime: Some(harness.tick() * 9),
+    });
     let before = with(&record(&harness), &first);
     create(&store, &key, &before).await;
     let mut patch = set(&[("new", "1")]);

@@ -71,10 +71,21 @@ local function add_number(key, name, by, first)
   end
 end
 
--- Indexes further fields. `more` is a public id and names. A stored public id is kept.
+-- For how many days a session lives at most, by the public id that begins the text.
+local function days(text)
+  local high, low = string.byte(text, 13, 14)
+  return 256 * high + low
+end
+
+-- Indexes further fields. `more` is a public id and names. A stored public id is kept, unless that
+-- in `more` differs only in that it lasts for more days.
 local function join_index(key, more)
   local indexed = redis.call('HGET', key, '@i')
   if indexed then
+    local is_same = string.sub(indexed, 1, 12) == string.sub(more, 1, 12)
+    if is_same and days(indexed) < days(more) then
+      indexed = string.sub(more, 1, 14) .. string.sub(indexed, 15)
+    end
     for name in string.gmatch(string.sub(more, 15), '[^\n]+') do
       local names = '\n' .. string.sub(indexed, 15) .. '\n'
       local is_new = not string.find(names, '\n' .. name .. '\n', 1, true)
@@ -94,11 +105,13 @@ local function apply(key, expires, head, first)
       redis.call('HSET', key, '@c', value, '@v', version)
       expire(key, expires)
     elseif what == 'l' then
-      redis.call('HDEL', key, '@m', '@p')
+      redis.call('HDEL', key, '@m', '@p', '@a')
     elseif what == 'm' then
       redis.call('HSET', key, '@m', value)
     elseif what == 'p' then
       redis.call('HSET', key, '@p', value)
+    elseif what == 'd' then
+      redis.call('HSET', key, '@a', value)
     elseif what == 's' or (what == 'x' and tonumber(value) > tonumber(expires)) then
       expire(key, value)
     end
