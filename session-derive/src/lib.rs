@@ -132,6 +132,10 @@ use proc_macro::TokenStream;
 ///   readable under the old id. Off by default.
 /// - **`index`** lets `Sessions` list and end the sessions with a value of this field. At most four
 ///   fields of a struct can be indexed, none of them with `merge = "add"` or `ttl`. Off by default.
+/// - **`flash`** makes a list of messages one whose messages are shown once. It adds
+///   `take_f().await?`, which takes them out of the session. The type is a `Vec` or a `VecDeque`.
+///   It cannot be combined with `default`, `with`, `merge`, `merge_with`, `privilege`, `index` and
+///   `ttl`. Off by default. See the guide.
 /// - **`lenient`** resets this field alone if its stored value does not decode, even if it is a
 ///   `privilege` or the struct is `strict`. Off by default.
 /// - **`ttl = "15m"`** ends a value this long after it was written, while the session goes on. See
