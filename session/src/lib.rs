@@ -75,6 +75,8 @@ mod id;
 mod middleware;
 mod record;
 mod request;
+#[cfg(feature = "testing")]
+mod schema;
 mod sessions;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -115,8 +117,8 @@ pub use {
 pub mod __private {
     pub use crate::{
         fields::{
-            Field, FieldSchema, Ordered, Schema, StoredDefault, StoredDeserialize, StoredInner,
-            StoredSerialize, StoredWith, nested_option,
+            Field, FieldDescription, FieldSchema, Ordered, Schema, StoredDefault,
+            StoredDeserialize, StoredInner, StoredSerialize, StoredWith, nested_option,
         },
         record::Counter,
         sessions::by,

@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 use serde_json::value::RawValue;
 use tracing::warn;
 
+#[cfg(feature = "testing")]
+use super::example::{Probe, ProbeError};
 use super::{
     merge::{MergeError, MergeRule, MergedField, Ordered, Union, larger, smaller},
     schema::FieldSchema,
@@ -27,6 +29,9 @@ pub struct Field<T: 'static, F: 'static> {
     pub(crate) default: fn() -> F,
     pub(crate) snapshot: fn(&F) -> Snapshot,
     pub(crate) decode: fn(&RawValue) -> Result<F, serde_json::Error>,
+    /// Makes a value of the type, to see whether a later release reads such values.
+    #[cfg(feature = "testing")]
+    pub(crate) example: fn(&mut Probe) -> Result<F, ProbeError>,
     rule: MergeRule<F>,
 }
 
@@ -48,6 +53,8 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: Snapshot::value,
             decode: F::decode_stored,
+            #[cfg(feature = "testing")]
+            example: F::decode_example,
             rule: MergeRule::Native,
         }
     }
@@ -69,6 +76,8 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: with::snapshot::<T, FIELD>,
             decode: with::decode::<T, FIELD>,
+            #[cfg(feature = "testing")]
+            example: with::example::<T, FIELD>,
             rule: MergeRule::Native,
         }
     }
@@ -90,6 +99,8 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: Snapshot::sum,
             decode: decode_sum,
+            #[cfg(feature = "testing")]
+            example: |probe| Ok(F::from_number(probe.number())),
             rule: MergeRule::Sum,
         }
     }

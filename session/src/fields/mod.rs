@@ -1,5 +1,7 @@
 //! What a session struct declares: its fields, their types and their merge rules.
 
+#[cfg(feature = "testing")]
+mod example;
 mod field;
 mod merge;
 mod nulls;
@@ -8,10 +10,12 @@ mod snapshot;
 mod ttl;
 mod with;
 
+#[cfg(feature = "testing")]
+pub(crate) use example::{Examples, examples};
 pub use {
     field::Field,
     merge::{Ordered, Union},
-    schema::{FieldSchema, Schema},
+    schema::{FieldDescription, FieldSchema, Schema},
     snapshot::{StoredDefault, StoredDeserialize, StoredSerialize},
     with::{StoredInner, StoredWith, nested_option},
 };

@@ -9,6 +9,7 @@
 //! | know how browsers treat the cookie and your pages | [`browsers`] |
 //! | serve API clients, sign ids, run behind a proxy, protect forms | [`clients`] |
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
+//! | change a struct while sessions are stored | [`deploys`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
 //! | run on Redis or Valkey | [`redis`] |
 //! | encrypt sessions | [`sealing`] |
@@ -38,6 +39,9 @@ pub mod clients {}
 
 #[doc = include_str!("two_sessions.md")]
 pub mod two_sessions {}
+
+#[doc = include_str!("deploys.md")]
+pub mod deploys {}
 
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}

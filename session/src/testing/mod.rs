@@ -46,6 +46,8 @@
 //! Law 9 also covers crashes, and only a store's author can crash it. For an example, see the tests
 //! of [`FileStore`](crate::FileStore): they kill a process in the middle of its writes.
 //!
+//! [`StoredSchema`] checks that a release reads what earlier ones have stored.
+//!
 //! [`FaultyStore`] tests code that uses a store: it injects errors and delays, and counts calls.
 
 #[macro_use]
@@ -55,10 +57,12 @@ mod faulty;
 mod harness;
 #[doc(hidden)]
 pub mod laws;
+mod stored_schema;
 
 #[doc(hidden)]
 pub use harness::run;
 pub use {
     faulty::{Fault, FaultyStore, Operation},
     harness::{Damage, Harness, Reopen},
+    stored_schema::StoredSchema,
 };
