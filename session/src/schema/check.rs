@@ -5,10 +5,12 @@ use std::{
     env,
     io::{self, Write as _},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use super::{
-    compare::{clashes, compare},
+    compare::{clashes, compare, has_other_default},
     declared::Declared,
     file::{self, SchemaFile},
     next::next,
@@ -54,7 +56,7 @@ impl Mode {
 /// # Panics
 /// The check fails.
 #[track_caller]
-pub(crate) fn check_and_print(path: &Path, now: &[Declared]) {
+pub(crate) fn check_and_print(path: &Path, now: Vec<Declared>) {
     let mode = Mode::parse(&env::var(VARIABLE).unwrap_or_default());
     match mode.and_then(|mode| check(path, mode, now)) {
         Ok(notes) => notes.iter().for_each(|note| {
@@ -69,9 +71,13 @@ pub(crate) fn check_and_print(path: &Path, now: &[Declared]) {
 ///
 /// # Errors
 /// The structs would lose what is stored, or the file cannot be read or written.
-pub(crate) fn check(path: &Path, mode: Mode, now: &[Declared]) -> Result<Vec<String>, String> {
+pub(crate) fn check(
+    path: &Path,
+    mode: Mode,
+    mut now: Vec<Declared>,
+) -> Result<Vec<String>, String> {
     let label = path.display();
-    let clashes = clashes(now);
+    let clashes = clashes(&now);
     if !clashes.is_empty() {
         return Err(format!("these structs share a session and disagree:\n{}", list(&clashes)));
     }
@@ -87,8 +93,13 @@ pub(crate) fn check(path: &Path, mode: Mode, now: &[Declared]) -> Result<Vec<Str
         ));
     }
     let before = before.unwrap_or_else(|| SchemaFile::new(BTreeMap::new()));
-    let faults = compare(&before.structs, now);
-    let next = SchemaFile::new(next(&before.structs, now));
+    if has_other_default(&before.structs, &now) {
+        // A default that is the present second has not changed a moment ago.
+        thread::sleep(Duration::from_millis(1_100));
+        now.iter_mut().for_each(Declared::drop_changing_defaults);
+    }
+    let faults = compare(&before.structs, &now);
+    let next = SchemaFile::new(next(&before.structs, &now));
     let is_up_to_date = next == before && !is_new;
     match mode {
         Mode::Check | Mode::Locked | Mode::Update if !faults.is_empty() => {
@@ -102,7 +113,7 @@ pub(crate) fn check(path: &Path, mode: Mode, now: &[Declared]) -> Result<Vec<Str
         Mode::Update | Mode::Accept if is_up_to_date => Ok(Vec::new()),
         Mode::Update | Mode::Accept => {
             file::write(&resolved, &next.text()).map_err(of_file)?;
-            Ok(written(path, &faults, &next, now))
+            Ok(written(path, &faults, &next, &now))
         }
     }
 }

@@ -36,6 +36,20 @@ pub(super) fn compare(before: &BTreeMap<String, StoredStruct>, now: &[Declared])
     findings
 }
 
+/// Whether a default differs from the one of an earlier release.
+pub(super) fn has_other_default(before: &BTreeMap<String, StoredStruct>, now: &[Declared]) -> bool {
+    let pairs = Pairs::new(before, now);
+    before.iter().any(|(name, old)| {
+        old.fields.iter().any(|(stored, old)| {
+            let found = pairs.find(name, stored);
+            found.is_some_and(|found| match (&old.default, &found.field.default) {
+                (Some(before), Some(now)) => is_other_default(old, found, (before, now)),
+                _ => false,
+            })
+        })
+    })
+}
+
 /// Returns one sentence for each fault of structs that share a session.
 pub(super) fn clashes(now: &[Declared]) -> Vec<String> {
     let mut findings = Vec::new();
@@ -230,7 +244,7 @@ mod tests {
             (name.clone(), Box::new(read) as _)
         });
         let read = read.collect();
-        Declared { name: name.to_owned(), stored, read }
+        Declared { name: name.to_owned(), stored, read, fresh: BTreeMap::new() }
     }
 
     fn findings(before: &Value, now: &Value) -> Vec<String> {

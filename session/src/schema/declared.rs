@@ -13,10 +13,14 @@ pub(crate) struct Declared {
     pub(super) stored: StoredStruct,
     /// How each field reads JSON, by the field's name in the store.
     pub(super) read: BTreeMap<String, Read>,
+    /// The default of each field, evaluated again.
+    pub(super) fresh: BTreeMap<String, Fresh>,
 }
 
 /// Reads JSON as a field's value, and writes that again.
 pub(super) type Read = Box<dyn Fn(&RawValue) -> Result<Json, String>>;
+
+pub(super) type Fresh = Box<dyn Fn() -> Option<Json>>;
 
 /// What a struct stores.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

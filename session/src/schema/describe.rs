@@ -1,6 +1,6 @@
 //! Describes the structs of this release.
 
-use std::any;
+use std::{any, collections::BTreeMap};
 
 use super::{
     declared::{Declared, Read, StoredField, StoredStruct},
@@ -19,7 +19,18 @@ impl Declared {
             strict: schema.strict,
             ..StoredStruct::default()
         };
-        Self { name, stored, read: Default::default() }
+        Self { name, stored, read: BTreeMap::new(), fresh: BTreeMap::new() }
+    }
+}
+
+impl Declared {
+    /// Forgets each default that is another one each time, such as the present time.
+    pub(super) fn drop_changing_defaults(&mut self) {
+        for (stored, field) in &mut self.stored.fields {
+            if self.fresh.get(stored).is_some_and(|fresh| fresh() != field.default) {
+                field.default = None;
+            }
+        }
     }
 }
 
@@ -32,8 +43,8 @@ pub(crate) fn declared_field<T, F>(
 ) {
     let json = |value: &F| stored_json(field, value);
     let Examples { values, is_complete } = examples(field.example);
-    let default =
-        Some(json(&field.fresh())).filter(|first| *first == json(&field.fresh())).flatten();
+    let fresh = move || stored_json(field, &field.fresh());
+    let default = fresh();
     let made = values.iter().map(json);
     let is_whole = is_complete && made.clone().all(|json| json.is_some());
     let given = samples.iter().filter_map(|sample| json((field.get)(sample)));
@@ -66,6 +77,8 @@ pub(crate) fn declared_field<T, F>(
     });
     declared.stored.fields.insert(schema.stored.to_owned(), stored);
     declared.read.insert(schema.stored.to_owned(), read);
+    declared.fresh.insert(schema.stored.to_owned(), Box::new(fresh));
+    declared.drop_changing_defaults();
 }
 
 /// The JSON of a value, if it can be stored.

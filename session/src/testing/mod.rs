@@ -1,4 +1,5 @@
-//! The laws of [`SessionStore`](crate::store::SessionStore), as tests that any store can run.
+//! The laws of [`SessionStore`](crate::store::SessionStore), as tests that any store can run, and a
+//! check of what releases store.
 //!
 //! Enable the feature `testing` in your `[dev-dependencies]`. Describe how to open your store
 //! and how its time passes, then write one line:

@@ -70,7 +70,7 @@ impl StoredSchema {
     /// cannot be read or written.
     #[track_caller]
     pub fn check(self) {
-        schema::check_and_print(&self.path, &self.declared);
+        schema::check_and_print(&self.path, self.declared);
     }
 
     /// The faults of these structs if earlier releases had those of `before`.
@@ -83,7 +83,7 @@ impl StoredSchema {
     /// be printed.
     #[doc(hidden)]
     pub fn check_as(self, variable: &str) -> Result<Vec<String>, String> {
-        schema::check(&self.path, Mode::parse(variable)?, &self.declared)
+        schema::check(&self.path, Mode::parse(variable)?, self.declared)
     }
 }
 

@@ -99,7 +99,7 @@ pub trait Session: Sized + 'static {
     #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
     #[track_caller]
     fn check_stored_schema(path: impl AsRef<Path>) {
-        check_and_print(path.as_ref(), &[declared::<Self>(&[])]);
+        check_and_print(path.as_ref(), vec![declared::<Self>(&[])]);
     }
 
     /// As [`check_stored_schema`](Self::check_stored_schema), with values of your own as examples.
@@ -141,7 +141,7 @@ pub trait Session: Sized + 'static {
     #[track_caller]
     fn check_stored_schema_with(path: impl AsRef<Path>, samples: impl IntoIterator<Item = Self>) {
         let samples: Vec<Self> = samples.into_iter().collect();
-        check_and_print(path.as_ref(), &[declared(&samples)]);
+        check_and_print(path.as_ref(), vec![declared(&samples)]);
     }
 }
 

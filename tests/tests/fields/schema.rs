@@ -36,9 +36,8 @@ impl Folder {
 
 /// Lets a release follow another one. Returns the faults.
 fn deploy<Before: Session, Now: Session>() -> Vec<String> {
-    let folder = Folder::new();
-    folder.check::<Before>("1").expect("there is nothing to lose");
-    faults(folder.check::<Now>(""))
+    let (before, now) = (StoredSchema::at("").of::<Before>(), StoredSchema::at("").of::<Now>());
+    now.faults_after(before)
 }
 
 fn faults(checked: Result<Vec<String>, String>) -> Vec<String> {
@@ -593,6 +592,33 @@ fn the_file_is_the_same_for_the_same_struct_and_ends_its_last_line() {
     // Windows checks text out with other line ends, and a formatter may indent it.
     fs::write(folder.file(), renamed.replace('\n', "\r\n\t")).expect("a folder");
     assert_eq!(folder.check::<second::Visitor>("locked"), Ok(vec![]));
+}
+
+#[test]
+fn a_default_that_differs_each_time_is_not_compared() {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::SystemTime,
+    };
+
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+
+    fn seconds() -> u64 {
+        SystemTime::UNIX_EPOCH.elapsed().expect("a time since 1970").as_secs()
+    }
+    #[derive(Session)]
+    struct Visitor {
+        #[session(default = CALLS.fetch_add(1, Ordering::Relaxed))]
+        number: u64,
+        #[session(default = seconds())]
+        since: u64,
+    }
+    let folder = Folder::new();
+    folder.check::<Visitor>("1").expect("nothing to lose");
+    let earlier = folder.text().replace(&seconds().to_string()[..5], "12345");
+    fs::write(folder.file(), earlier).expect("a folder");
+    assert_eq!(faults(folder.check::<Visitor>("1")), [""; 0]);
+    assert!(!folder.text().contains("default"), "{}", folder.text());
 }
 
 #[test]
