@@ -42,13 +42,15 @@ pub(super) fn struct_is_gone(name: &str) -> String {
     )
 }
 
+/// `new` is the field that has taken the place of one that is gone, and whether it would read the
+/// stored values.
 pub(super) fn field_is_gone(
     name: &str,
     stored: &str,
     old: &StoredField,
-    new: Option<Found<'_>>,
+    new: Option<(Found<'_>, bool)>,
 ) -> String {
-    let Some(new) = new else {
+    let Some((new, reads)) = new else {
         return format!(
             "`{name}::{}` is gone, so the values that are stored as `{stored}` are lost. If the \
              field has another name now, write `#[session(alias = \"{stored}\")]` above it.",
@@ -56,6 +58,13 @@ pub(super) fn field_is_gone(
         );
     };
     let subject = Subject::of(new);
+    if new.field.field == old.field && !reads {
+        return format!(
+            "{subject} is stored as `{}`, and no longer as `{stored}`. Its type does not read the \
+             values that are stored as `{stored}`, so they are lost.",
+            new.stored,
+        );
+    }
     if new.field.field == old.field {
         return format!(
             "{subject} is stored as `{}`, and no longer as `{stored}`, so the stored values are \
@@ -91,8 +100,8 @@ pub(super) fn unreadable(
         (before, now) => format!("its type was {before} and is {now}"),
     };
     format!(
-        "{subject} does not read what an earlier release has stored: {change}, and {example} fails \
-         with: {problem}. {}. Let the type read both forms, for example with `#[serde(default)]` or \
+        "{subject} does not read what an earlier release has stored: {change}, and {example} \
+         {problem}. {}. Let the type read both forms, for example with `#[serde(default)]` or \
          `#[serde(alias = \"…\")]` in it, or store the field under another name.",
         subject.consequence(),
     )
@@ -212,9 +221,10 @@ pub(super) fn cookie(name: &str, before: Option<&str>, now: &Option<String>) -> 
 
 pub(super) fn reused(subject: &Subject<'_>, stored: &str, problem: &str) -> String {
     format!(
-        "{subject} reads the name `{stored}`, under which sessions may still have values of a field \
-         that was removed: {problem} Choose another name with `#[session(rename = \"…\")]`. If no \
-         session of that time is left, delete `{stored}` from `removed` in the file."
+        "{subject} reads the name `{stored}`, under which sessions may still have values of a \
+         field that was removed: {problem} Choose another name with `#[session(rename = \
+         \"…\")]`. If no session of that time is left, delete `{stored}` from `removed` in the \
+         file."
     )
 }
 

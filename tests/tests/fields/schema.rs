@@ -11,7 +11,7 @@ use actix_typed_session::{Session, testing::StoredSchema};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-/// The file of a check, in a folder of its own.
+/// The file of a check, in an empty folder.
 struct Folder {
     folder: TempDir,
 }

@@ -132,7 +132,7 @@ impl Probe {
         }
     }
 
-    /// Returns which of so many alternatives to offer.
+    /// Returns which of the alternatives to offer. `of` is their number.
     pub(super) fn choose(&mut self, of: usize) -> Result<usize, ProbeError> {
         if self.position >= MOST_PARTS {
             return Err(ProbeError::Refused);
