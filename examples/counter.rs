@@ -42,3 +42,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     server.run().await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deploy_loses_no_session() {
+        Visitor::check_stored_schema("counter.session.json");
+    }
+}

@@ -177,3 +177,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     server.run().await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_typed_session::testing::StoredSchema;
+
+    use super::*;
+
+    #[test]
+    fn a_deploy_loses_no_session() {
+        StoredSchema::at("oauth.session.json").of::<Account>().of::<Login>().check();
+    }
+}

@@ -217,6 +217,9 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
+/// A test can check that no release loses what is stored: `Shop::check_stored_schema("shop.json")`
+/// with the feature `testing`.
+///
 /// # Types that serde cannot store
 ///
 /// A session is stored as JSON. `with` names a module that writes and reads a type for which serde

@@ -45,6 +45,7 @@
 //! | know what browsers do with the cookie | [browsers](guide::browsers) |
 //! | serve API clients, sign ids, use a proxy, protect forms | [clients](guide::clients) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
+//! | change a struct while sessions are stored | [deploys](guide::deploys) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |
 //! | encrypt sessions, or keep them in the cookie | [encrypted sessions](guide::sealing) |
@@ -62,7 +63,7 @@
 //! | `redis` | [`RedisStore`], for several processes or machines |
 //! | `redis-tls` | [`RedisStore`] with TLS (`rediss:` URLs); adds the crate `rustls` |
 //! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; adds `chacha20poly1305` |
-//! | `testing` | for tests: a kit that checks stores, a store that fails, a fake clock |
+//! | `testing` | for tests: a check of what releases store, laws of stores, a store that fails, a fake clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -75,6 +76,8 @@ mod id;
 mod middleware;
 mod record;
 mod request;
+#[cfg(feature = "testing")]
+mod schema;
 mod sessions;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -115,8 +118,8 @@ pub use {
 pub mod __private {
     pub use crate::{
         fields::{
-            Field, FieldSchema, Messages, Ordered, Schema, StoredDefault, StoredDeserialize,
-            StoredInner, StoredSerialize, StoredWith, nested_option,
+            Field, FieldDescription, FieldSchema, Messages, Ordered, Schema, StoredDefault,
+            StoredDeserialize, StoredInner, StoredSerialize, StoredWith, nested_option,
         },
         record::Counter,
         sessions::by,

@@ -2,6 +2,7 @@
 
 mod accessors;
 mod constants;
+mod description;
 mod generics;
 mod glue;
 mod quiet;

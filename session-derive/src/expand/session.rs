@@ -6,7 +6,9 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt as _;
 
-use super::{constants::constant_name, generics::Parameters, quiet::quiet};
+use super::{
+    constants::constant_name, description::description, generics::Parameters, quiet::quiet,
+};
 use crate::{
     check::model::{Field, Model, Stored},
     parse::input::Kind,
@@ -16,7 +18,7 @@ pub(super) fn session(model: &Model, generics: &Parameters) -> TokenStream {
     let Model { ident, generated, .. } = model;
     let quiet = quiet();
     let (impl_generics, ty, clause) = generics.stored.split_for_impl();
-    let schema = schema(model);
+    let (schema, description) = (schema(model), description(model));
     let Bodies { decode, fresh, visit } = match model.kind {
         Kind::Session => Bodies::of(model),
         Kind::Unfit => Bodies::stubs(),
@@ -28,6 +30,9 @@ pub(super) fn session(model: &Model, generics: &Parameters) -> TokenStream {
             type Fields = #generated #ty;
 
             const SCHEMA: &'static ::actix_typed_session::__private::Schema = &#schema;
+
+            const DESCRIPTION: &'static [::actix_typed_session::__private::FieldDescription] =
+                #description;
 
             fn decode(
                 reader: &mut ::actix_typed_session::__private::FieldReader<'_>,

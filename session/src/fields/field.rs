@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 use serde_json::value::RawValue;
 use tracing::warn;
 
+#[cfg(feature = "testing")]
+use super::example::{Probe, ProbeError};
 use super::{
     flash::{self, Messages},
     merge::{MergeError, MergeRule, MergedField, Ordered, Union, larger, smaller},
@@ -28,6 +30,9 @@ pub struct Field<T: 'static, F: 'static> {
     pub(crate) default: fn() -> F,
     pub(crate) snapshot: fn(&F) -> Snapshot,
     pub(crate) decode: fn(&RawValue) -> Result<F, serde_json::Error>,
+    /// Makes a value of the type, to see whether a later release reads such values.
+    #[cfg(feature = "testing")]
+    pub(crate) example: fn(&mut Probe) -> Result<F, ProbeError>,
     rule: MergeRule<F>,
 }
 
@@ -49,6 +54,8 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: Snapshot::value,
             decode: F::decode_stored,
+            #[cfg(feature = "testing")]
+            example: F::decode_example,
             rule: MergeRule::Native,
         }
     }
@@ -70,6 +77,8 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: with::snapshot::<T, FIELD>,
             decode: with::decode::<T, FIELD>,
+            #[cfg(feature = "testing")]
+            example: with::example::<T, FIELD>,
             rule: MergeRule::Native,
         }
     }
@@ -91,6 +100,8 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: Snapshot::sum,
             decode: decode_sum,
+            #[cfg(feature = "testing")]
+            example: |probe| Ok(F::from_number(probe.number())),
             rule: MergeRule::Sum,
         }
     }
@@ -112,6 +123,8 @@ impl<T, F> Field<T, F> {
             default,
             snapshot: Snapshot::value,
             decode: flash::decode,
+            #[cfg(feature = "testing")]
+            example: F::decode_example,
             rule: MergeRule::Flash,
         }
     }
@@ -155,6 +168,15 @@ impl<T, F> Field<T, F> {
     /// Returns the field's default: its value in a session that stores none.
     pub fn fresh(&self) -> F {
         (self.default)()
+    }
+
+    /// Reads the JSON of a snapshot. Stored messages also have ids.
+    #[cfg(feature = "testing")]
+    pub(crate) fn decode_snapshot(&self, json: &RawValue) -> Result<F, serde_json::Error> {
+        match flash::Flash::default().with_messages(json).filter(|_| self.schema.flash) {
+            Some(messages) => (self.decode)(&messages.to_json()),
+            None => (self.decode)(json),
+        }
     }
 
     /// The default of a field whose writes add up.

@@ -1,5 +1,7 @@
 //! What a session struct declares: its fields, their types and their merge rules.
 
+#[cfg(feature = "testing")]
+mod example;
 mod field;
 mod flash;
 mod merge;
@@ -9,11 +11,13 @@ mod snapshot;
 mod ttl;
 mod with;
 
+#[cfg(feature = "testing")]
+pub(crate) use example::{Examples, examples};
 pub use {
     field::Field,
     flash::Messages,
     merge::{Ordered, Union},
-    schema::{FieldSchema, Schema},
+    schema::{FieldDescription, FieldSchema, Schema},
     snapshot::{StoredDefault, StoredDeserialize, StoredSerialize},
     with::{StoredInner, StoredWith, nested_option},
 };

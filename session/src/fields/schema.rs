@@ -72,6 +72,20 @@ pub struct FieldSchema {
     pub flash: bool,
 }
 
+/// What the source says of a stored field, for the check that a release reads what earlier ones have
+/// stored. Only tests read it, so a program without them does not contain it.
+#[derive(Debug)]
+pub struct FieldDescription {
+    /// The field's type.
+    pub ty: &'static str,
+    /// The merge rule: `add`, say, or `with` and the path of a function.
+    pub merge: &'static str,
+    /// The path of the module that writes and reads the field.
+    pub with: Option<&'static str>,
+    /// Whether a change renews the session's id.
+    pub privilege: bool,
+}
+
 impl FieldSchema {
     /// Returns the field's JSON in a record. A write removes the aliases, so an alias that is left
     /// has the current value.

@@ -6,6 +6,8 @@ use memchr::memchr2_iter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
+#[cfg(feature = "testing")]
+use super::example::{Probe, ProbeError};
 use super::nulls;
 use crate::{
     error::ValueError,
@@ -218,12 +220,24 @@ pub trait StoredDeserialize: Sized {
     /// # Errors
     /// The JSON does not decode as this type.
     fn decode_stored(json: &RawValue) -> Result<Self, serde_json::Error>;
+
+    /// Makes a value of this type.
+    ///
+    /// # Errors
+    /// The type's `Deserialize` refuses the probe's data.
+    #[cfg(feature = "testing")]
+    fn decode_example(probe: &mut Probe) -> Result<Self, ProbeError>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<F: DeserializeOwned> StoredDeserialize for F {
     fn decode_stored(json: &RawValue) -> Result<Self, serde_json::Error> {
         serde_json::from_str(json.get())
+    }
+
+    #[cfg(feature = "testing")]
+    fn decode_example(probe: &mut Probe) -> Result<Self, ProbeError> {
+        F::deserialize(probe)
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
+#[cfg(feature = "testing")]
+use super::example::{Probe, ProbeError};
 use super::snapshot::{Codec, Snapshot, StoredSerialize as _};
 
 /// Names the functions that write and read one field of the implementing session struct. `FIELD` is
@@ -57,6 +59,13 @@ pub(super) fn decode<T: StoredWith<FIELD>, const FIELD: usize>(
     let value = T::deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
+}
+
+#[cfg(feature = "testing")]
+pub(super) fn example<T: StoredWith<FIELD>, const FIELD: usize>(
+    probe: &mut Probe,
+) -> Result<T::Value, ProbeError> {
+    T::deserialize(probe)
 }
 
 /// How the derive stores a field of type `Option<Option<V>>`: `Some` is a list of one item, because

@@ -10,6 +10,7 @@
 //! | serve API clients, sign ids, run behind a proxy, protect forms | [`clients`] |
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
 //! | show a message once, on the next page | [`flash_messages`] |
+//! | change a struct while sessions are stored | [`deploys`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
 //! | run on Redis or Valkey | [`redis`] |
 //! | encrypt sessions | [`sealing`] |
@@ -42,6 +43,9 @@ pub mod two_sessions {}
 
 #[doc = include_str!("flash_messages.md")]
 pub mod flash_messages {}
+
+#[doc = include_str!("deploys.md")]
+pub mod deploys {}
 
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}

@@ -1,4 +1,5 @@
-//! The laws of [`SessionStore`](crate::store::SessionStore), as tests that any store can run.
+//! The laws of [`SessionStore`](crate::store::SessionStore), as tests that any store can run, and a
+//! check of what releases store.
 //!
 //! Enable the feature `testing` in your `[dev-dependencies]`. Describe how to open your store
 //! and how its time passes, then write one line:
@@ -46,6 +47,8 @@
 //! Law 9 also covers crashes, and only a store's author can crash it. For an example, see the tests
 //! of [`FileStore`](crate::FileStore): they kill a process in the middle of its writes.
 //!
+//! [`StoredSchema`] checks that a release reads what earlier ones have stored.
+//!
 //! [`FaultyStore`] tests code that uses a store: it injects errors and delays, and counts calls.
 
 #[macro_use]
@@ -55,10 +58,12 @@ mod faulty;
 mod harness;
 #[doc(hidden)]
 pub mod laws;
+mod stored_schema;
 
 #[doc(hidden)]
 pub use harness::run;
 pub use {
     faulty::{Fault, FaultyStore, Operation},
     harness::{Damage, Harness, Reopen},
+    stored_schema::StoredSchema,
 };

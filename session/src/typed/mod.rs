@@ -9,6 +9,8 @@ mod record;
 mod session;
 mod tracked;
 
+#[cfg(feature = "testing")]
+pub(crate) use session::declared;
 pub(crate) use {decode::read, record::modify};
 pub use {
     extract::{Extraction, extract},

@@ -1,6 +1,8 @@
 //! The trait of session structs, and the extractor [`TypedSession`].
 
 use std::ops::Deref;
+#[cfg(feature = "testing")]
+use std::{path::Path, slice};
 
 use actix_web::FromRequest;
 
@@ -8,9 +10,11 @@ use super::{
     reader::{FieldError, FieldReader},
     tracked::Tracked,
 };
+#[cfg(feature = "testing")]
+use crate::schema::{Declared, check_and_print, declared_field};
 use crate::{
     error::SessionError,
-    fields::{Field, Schema},
+    fields::{Field, FieldDescription, Schema},
 };
 
 /// Marks a struct as a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).
@@ -39,6 +43,9 @@ pub trait Session: Sized + 'static {
     const SCHEMA: &'static Schema;
 
     #[doc(hidden)]
+    const DESCRIPTION: &'static [FieldDescription];
+
+    #[doc(hidden)]
     fn decode(reader: &mut FieldReader<'_>) -> Result<Self, FieldError>;
 
     #[doc(hidden)]
@@ -46,6 +53,118 @@ pub trait Session: Sized + 'static {
 
     #[doc(hidden)]
     fn visit<V: Visit<Self>>(visitor: &mut V);
+
+    /// Checks in a test that this release reads what earlier releases have stored.
+    ///
+    /// The file describes what they have stored: the names and types of the fields, their merge
+    /// rules, and examples of their values. Commit it. The check fails with a sentence for each
+    /// change of the struct that loses stored values or gives them another meaning, and says what
+    /// to write. The guide on [deploys](crate::guide::deploys) has all of them.
+    ///
+    /// The file is written when you run the tests with the environment variable
+    /// `UPDATE_SESSION_SCHEMA`:
+    ///
+    /// | value | meaning |
+    /// | --- | --- |
+    /// | none, or `0` | writes nothing; a change that loses nothing passes |
+    /// | `1` | writes the file, unless a change loses something |
+    /// | `accept` | writes the file, and prints what is lost |
+    /// | `locked` | writes nothing, and fails if `1` would change the file: for CI |
+    ///
+    /// A relative path begins at the folder of the package, where its `Cargo.toml` is. The file is
+    /// JSON. To check several structs of one session, use
+    /// [`StoredSchema`](crate::testing::StoredSchema), which also finds structs that disagree.
+    ///
+    /// Examples are made from the types alone, so a change deep inside a type is found as well.
+    /// For a few types none can be made; see
+    /// [`check_stored_schema_with`](Self::check_stored_schema_with).
+    ///
+    /// # Panics
+    /// The release would lose what is stored, the file does not exist, or it cannot be read or
+    /// written.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use actix_typed_session::Session;
+    ///
+    /// #[derive(Session)]
+    /// struct Visitor {
+    ///     views: u64,
+    /// }
+    ///
+    /// // In a `#[test]` function:
+    /// Visitor::check_stored_schema("visitor.session.json");
+    /// ```
+    #[cfg(feature = "testing")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+    #[track_caller]
+    fn check_stored_schema(path: impl AsRef<Path>) {
+        check_and_print(path.as_ref(), vec![declared::<Self>(&[])]);
+    }
+
+    /// As [`check_stored_schema`](Self::check_stored_schema), with values of your own as examples.
+    ///
+    /// Give samples of types for which no examples can be made from the type alone: those with
+    /// `#[serde(tag = "…")]`, `untagged` or `flatten`, and text in a form of your own. The test
+    /// that writes the file says which fields these are. The values of the samples go into the
+    /// file, so do not use a real user's.
+    ///
+    /// # Panics
+    /// As [`check_stored_schema`](Self::check_stored_schema).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use actix_typed_session::Session;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// #[serde(tag = "kind")]
+    /// enum Delivery {
+    ///     Pickup,
+    ///     Parcel { street: String },
+    /// }
+    ///
+    /// #[derive(Session)]
+    /// struct Visitor {
+    ///     delivery: Option<Delivery>,
+    /// }
+    ///
+    /// // In a `#[test]` function:
+    /// Visitor::check_stored_schema_with(
+    ///     "visitor.session.json",
+    ///     [Delivery::Pickup, Delivery::Parcel { street: "Mill Lane".to_owned() }]
+    ///         .map(|delivery| Visitor { delivery: Some(delivery) }),
+    /// );
+    /// ```
+    #[cfg(feature = "testing")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+    #[track_caller]
+    fn check_stored_schema_with(path: impl AsRef<Path>, samples: impl IntoIterator<Item = Self>) {
+        let samples: Vec<Self> = samples.into_iter().collect();
+        check_and_print(path.as_ref(), vec![declared(&samples)]);
+    }
+}
+
+/// Describes a struct of this release.
+#[cfg(feature = "testing")]
+pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
+    struct Describe<'a, T> {
+        declared: Declared,
+        sources: slice::Iter<'static, FieldDescription>,
+        samples: &'a [T],
+    }
+
+    impl<T> Visit<T> for Describe<'_, T> {
+        fn field<F>(&mut self, field: &'static Field<T, F>) {
+            let source = self.sources.next().expect("the derive describes each stored field");
+            declared_field(&mut self.declared, field, source, self.samples);
+        }
+    }
+
+    let declared = Declared::new::<T>(T::SCHEMA);
+    let mut describe = Describe { declared, sources: T::DESCRIPTION.iter(), samples };
+    T::visit(&mut describe);
+    describe.declared
 }
 
 /// Extracts the request's session as your struct.

@@ -5,6 +5,7 @@ mod crossings;
 mod merge;
 mod namespace;
 mod privilege;
+mod schema;
 mod stored;
 mod sums;
 mod ttl;
