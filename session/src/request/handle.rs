@@ -131,6 +131,10 @@ impl SessionHandle {
             *has_unknown_id |= self.active().presented.is_later;
         }
         state.changes.end_session(intent);
+        #[cfg(feature = "testing")]
+        {
+            state.asked_to_end = true;
+        }
         state.unreadable = None;
         state.bump();
     }

@@ -1,7 +1,23 @@
-//! The laws of [`SessionStore`](crate::store::SessionStore), as tests that any store can run.
+//! For tests: prepared sessions for the tests of your site, and the laws of stores as tests.
 //!
-//! Enable the feature `testing` in your `[dev-dependencies]`. Describe how to open your store
-//! and how its time passes, then write one line:
+//! Enable the feature `testing` in your `[dev-dependencies]`.
+//!
+//! # Tests of your site
+//!
+//! | to test | use |
+//! | --- | --- |
+//! | a handler, without an app | [`TestSession`] |
+//! | a request through your app and its middleware | [`TestSessions`], [`TestRequestExt`] |
+//! | several requests of one client | [`TestClient`] |
+//! | expiry | [`FakeClock`](crate::FakeClock), which the fixtures have as `clock()` |
+//! | outages | [`FaultyStore`], which the fixtures have as `store()` |
+//!
+//! The guide has a test for [every case of a small shop](crate::guide::testing).
+//!
+//! # Tests of your store
+//!
+//! The laws of [`SessionStore`](crate::store::SessionStore) are tests that any store can run.
+//! Describe how to open your store and how its time passes, then write one line:
 //!
 //! ```
 //! use actix_typed_session::{
@@ -53,12 +69,23 @@ mod table;
 
 mod faulty;
 mod harness;
+mod held_request;
+mod jar;
 #[doc(hidden)]
 pub mod laws;
+mod peek;
+mod test_client;
+mod test_request;
+mod test_session;
+mod test_sessions;
 
 #[doc(hidden)]
 pub use harness::run;
 pub use {
     faulty::{Fault, FaultyStore, Operation},
     harness::{Damage, Harness, Reopen},
+    test_client::TestClient,
+    test_request::{SessionRequest, TestRequestExt},
+    test_session::{Outcome, TestSession},
+    test_sessions::{MadeMiddleware, SessionSource, SessionValues, TestSessions},
 };
