@@ -46,6 +46,7 @@
 //! | serve API clients, sign ids, use a proxy, protect forms | [clients](guide::clients) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
+//! | test your site | [testing](guide::testing) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |
 //! | encrypt sessions, or keep them in the cookie | [encrypted sessions](guide::sealing) |
 //! | show compliance | [OWASP ASVS 5.0](guide::asvs), line by line |
@@ -62,7 +63,7 @@
 //! | `redis` | [`RedisStore`], for several processes or machines |
 //! | `redis-tls` | [`RedisStore`] with TLS (`rediss:` URLs); adds the crate `rustls` |
 //! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; adds `chacha20poly1305` |
-//! | `testing` | for tests: a kit that checks stores, a store that fails, a fake clock |
+//! | `testing` | for tests: prepared sessions, a kit that checks stores, a store that fails, a fake clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

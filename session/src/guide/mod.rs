@@ -10,6 +10,7 @@
 //! | serve API clients, sign ids, run behind a proxy, protect forms | [`clients`] |
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
+//! | test your site | [`testing`] |
 //! | run on Redis or Valkey | [`redis`] |
 //! | encrypt sessions | [`sealing`] |
 //! | answer an auditor | [`asvs`] |
@@ -41,6 +42,13 @@ pub mod two_sessions {}
 
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}
+
+#[cfg(feature = "testing")]
+#[doc = include_str!("testing.md")]
+#[doc = "\n```"]
+#[doc = include_str!("testing_shop.rs")]
+#[doc = "```"]
+pub mod testing {}
 
 #[cfg(feature = "redis")]
 #[doc = include_str!("redis.md")]

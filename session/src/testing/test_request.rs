@@ -183,7 +183,6 @@ impl SessionRequest {
     }
 
     /// Makes the request for [`call_service`].
-    #[expect(clippy::wrong_self_convention, reason = "as `TestRequest::to_request`")]
     pub fn to_request(self) -> Request {
         let mut request = self.request.to_request();
         let path = request.path().to_owned();
@@ -192,7 +191,6 @@ impl SessionRequest {
     }
 
     /// Makes the request for a service.
-    #[expect(clippy::wrong_self_convention, reason = "as `TestRequest::to_srv_request`")]
     pub fn to_srv_request(self) -> ServiceRequest {
         let mut request = self.request.to_srv_request();
         let path = request.path().to_owned();
@@ -201,7 +199,6 @@ impl SessionRequest {
     }
 
     /// Makes the request for a handler or an extractor.
-    #[expect(clippy::wrong_self_convention, reason = "as `TestRequest::to_http_request`")]
     pub fn to_http_request(self) -> HttpRequest {
         self.to_srv_request().into_parts().0
     }

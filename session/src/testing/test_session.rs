@@ -30,9 +30,13 @@ use crate::{
 ///
 /// Behind it are the middleware and a [`MemoryStore`], so it does what the site will do. A request
 /// begins when something is extracted. It ends when all of that is dropped and the test asks
-/// something or extracts again, or with [`finish`](Self::finish). What one handler extracts is one
-/// request: `handler(test.session(), test.handle())`. The next one is the next request of the same
-/// client, with the id that it got.
+/// something, extracts again, or uses the clock or the store; or with [`finish`](Self::finish). What
+/// one handler extracts is one request: `handler(test.session(), test.handle())`. The next one is
+/// the next request of the same client, with the id that it got.
+///
+/// What is held when the test asks something cannot change the session any more, as after a
+/// response. Read with [`stored`](Self::stored) in the middle of a test, not with `session`, which
+/// is a request.
 ///
 /// # Examples
 /// ```
@@ -123,15 +127,17 @@ pub enum Outcome {
     /// The session ended, and another one began: [`regenerate`](SessionHandle::regenerate), or a
     /// write after [`destroy`](SessionHandle::destroy).
     Regenerated,
-    /// The session ended: [`destroy`](SessionHandle::destroy).
+    /// The session ended: [`destroy`](SessionHandle::destroy), or it expired during the request.
     Destroyed,
 }
 
 impl<T: Session> TestSession<T> {
     /// A visitor whose stored session has these values.
     ///
-    /// They are stored before the first request. Fields with `skip` are not stored, so handlers see
-    /// their defaults. A `ttl` begins when the value is stored.
+    /// Fields with `skip` are not stored, so handlers see their defaults.
+    ///
+    /// The session is stored when the test first uses it, so a value that cannot be stored panics
+    /// there.
     pub fn of(value: T) -> Self {
         Self::new_visitor().and(value)
     }
@@ -329,8 +335,8 @@ impl<T: Session> TestSession<T> {
     pub async fn finish(&self, response: impl Responder) -> HttpResponse {
         let request = self.client.borrow().open.as_ref().map(|open| open.held.request.clone());
         let request = request.expect(
-            "there is no request to finish; call `session`, `handle` or `extract` before, and ask \
-             what became of the session after",
+            "there is no request to finish; call `session`, `handle` or `extract` before, and use \
+             the clock and the store and ask what became of the session after",
         );
         let response = response.respond_to(&request).map_into_boxed_body();
         drop(request);
@@ -451,26 +457,43 @@ impl<T: Session> TestSession<T> {
         token
     }
 
-    /// Returns the clock, which stands still until the test advances it.
+    /// Returns the clock, which stands still until the test advances it. Ends a request whose
+    /// handler has returned, before time passes.
+    ///
+    /// # Panics
+    /// The request or a prepared value cannot be stored.
+    #[track_caller]
     pub fn clock(&self) -> &FakeClock {
+        self.settle();
         self.sessions.clock()
     }
 
     /// Returns the store, to inject faults and to count calls. What the fixture does is not counted
-    /// and has no faults.
+    /// and has no faults. Ends a request whose handler has returned.
+    ///
+    /// # Panics
+    /// The request or a prepared value cannot be stored.
+    #[track_caller]
     pub fn store(&self) -> &FaultyStore<MemoryStore> {
+        self.settle();
         self.sessions.store()
     }
 }
 
 impl<T: Session> TestSession<T> {
-    /// Begins a request, unless one is open.
+    /// Stores what was prepared, and ends a request of which nothing is held.
     #[track_caller]
-    fn begin(&self) {
+    fn settle(&self) {
+        self.prepare();
         if self.client.borrow().open.as_ref().is_some_and(|open| open.held.is_over()) {
             self.end();
         }
-        self.prepare();
+    }
+
+    /// Begins a request, unless one is open.
+    #[track_caller]
+    fn begin(&self) {
+        self.settle();
         if self.client.borrow().open.is_none() {
             let before = Seen::of(&self.peek());
             let mut client = self.client.borrow_mut();

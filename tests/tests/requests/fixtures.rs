@@ -175,9 +175,9 @@ fn transports() -> Vec<(&'static str, TestSessions)> {
     ]
 }
 
-fn panic_of(act: impl FnOnce()) -> String {
-    let panic = std::panic::catch_unwind(AssertUnwindSafe(act)).expect_err("it panics");
-    text_of(&*panic)
+fn panic_of<R>(act: impl FnOnce() -> R) -> String {
+    let panic = std::panic::catch_unwind(AssertUnwindSafe(act)).err();
+    text_of(&*panic.expect("it panics"))
 }
 
 fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
@@ -358,6 +358,36 @@ fn values_and_sessions_end_when_the_clock_says_so() {
 }
 
 #[test]
+fn what_is_prepared_begins_before_time_passes() {
+    let test = TestSession::of(Visitor { code: Some(123), ..ann() });
+    test.clock().advance(Duration::from_secs(15 * 60));
+    assert_eq!(test.session().code, None);
+    let test = TestSession::of(ann());
+    test.clock().advance(21 * HOUR);
+    assert_eq!(test.stored(), None);
+    assert_eq!(TestSession::of(ann()).store().inner().len(), 1);
+}
+
+#[actix_web::test]
+async fn a_request_ends_before_time_passes_and_before_the_store_is_asked() {
+    let test = TestSession::<Visitor>::new_visitor();
+    log_in(test.session()).await;
+    assert_eq!(test.store().calls(Operation::Create), 1);
+    log_in(test.session()).await;
+    test.clock().advance(21 * HOUR);
+    assert_eq!(test.stored(), None, "the login was 21 hours ago");
+    log_in(test.session()).await;
+    test.clock().advance(HOUR);
+    assert_eq!(test.outcome(), Outcome::Began);
+    let mut session = test.session();
+    test.clock().advance(21 * HOUR);
+    assert_eq!(session.user_id, Some(7));
+    session.set_best(1);
+    drop(session);
+    assert_eq!(test.outcome(), Outcome::Destroyed, "it expired while the handler ran");
+}
+
+#[test]
 fn a_ttl_that_is_written_again_was_written() {
     let test = TestSession::of(Visitor { code: Some(123), ..ann() });
     test.session();
@@ -467,7 +497,7 @@ async fn a_delay_is_waited_for_by_what_waits() {
     assert_eq!(test.finish("slow").await.status(), 200);
     assert_eq!(test.stored().map(|it| it.best), Some(4));
     test.session().set_best(5);
-    assert!(panic_of(|| drop(test.stored())).contains("heal()"));
+    assert!(panic_of(|| test.stored()).contains("heal()"));
 }
 
 #[test]
@@ -475,8 +505,8 @@ fn a_value_that_does_not_decode_is_an_error_that_the_test_gets() {
     let test = TestSession::of(ann().with_cart("pear")).and(Account::default());
     let error = test.extract::<TypedSession<Strict>>().expect_err("another type");
     assert!(matches!(error, SessionError::Decode { .. }));
-    assert!(panic_of(|| drop(test.session_as::<Strict>())).contains("`Strict::cart` does not"));
-    assert!(panic_of(|| drop(test.stored_as::<Strict>())).contains("`Strict::cart` does not"));
+    assert!(panic_of(|| test.session_as::<Strict>()).contains("`Strict::cart` does not"));
+    assert!(panic_of(|| test.stored_as::<Strict>()).contains("`Strict::cart` does not"));
 }
 
 impl Visitor {
@@ -510,9 +540,9 @@ fn a_struct_with_a_cookie_gets_a_session_with_that_cookie() {
     test.session().set_level(3);
     assert_eq!((test.written(), test.session().level), (vec!["level"], 3));
     let of_another = TestSession::of(ann()).and(Admin { level: 2 });
-    let why = panic_of(|| drop(of_another.session()));
+    let why = panic_of(|| of_another.session());
     assert!(why.contains("`Admin` is kept in the session with the cookie `admin`"), "{why}");
-    let why = panic_of(|| drop(TestSession::of(ann()).session_as::<Admin>()));
+    let why = panic_of(|| TestSession::of(ann()).session_as::<Admin>());
     assert!(why.contains("`Admin` cannot be extracted: `Admin` uses the session cookie"), "{why}");
 }
 
@@ -524,33 +554,60 @@ struct Score {
 #[actix_web::test]
 async fn misuse_is_explained() {
     let test = TestSession::of(Score { score: f64::NAN });
-    let why = panic_of(|| drop(test.session()));
+    let why = panic_of(|| test.session());
     assert!(
         why.contains("cannot be prepared: the new value of the session field `score`"),
         "{why}"
     );
 
     let test = TestSession::of(Score { score: 1.0 });
-    assert!(panic_of(|| drop(test.written())).contains("there was no request; call `session`"));
+    assert!(panic_of(|| test.written()).contains("there was no request; call `session`"));
     let why = AssertUnwindSafe(test.finish("early")).catch_unwind().await.expect_err("no request");
     assert!(text_of(&*why).contains("there is no request to finish"));
 
     test.session().set_score(f64::NAN);
-    let why = panic_of(|| drop(test.stored()));
+    let why = panic_of(|| test.stored());
     assert!(why.contains("the client gets the status 500") && why.contains("finish"), "{why}");
-    assert!(panic_of(|| drop(test.and(ann()))).contains("prepare it before"));
+    assert!(panic_of(|| test.and(ann())).contains("prepare it before"));
 
-    let why = panic_of(|| drop(TestSessions::new(|_| Err::<SessionMiddleware, _>("no key"))));
+    let why = panic_of(|| TestSessions::new(|_| Err::<SessionMiddleware, _>("no key")));
     assert!(why.contains("the middleware cannot be made: no key"), "{why}");
     let shared = SessionMiddleware::new(MemoryStore::new());
-    let why = panic_of(|| drop(TestSessions::new(|_| shared.clone())));
+    let why = panic_of(|| TestSessions::new(|_| shared.clone()));
     assert!(why.contains("without clones"), "{why}");
     let sessions = TestSessions::new(shop);
-    let why = panic_of(|| drop(sessions.api_client()));
+    let why = panic_of(|| sessions.api_client());
     assert!(why.contains("call `bearer()` or `header(…)`"), "{why}");
     let request = TestRequest::get();
-    let why = panic_of(|| drop(request.session(&sessions, Score { score: f64::NAN })));
+    let why = panic_of(|| request.session(&sessions, Score { score: f64::NAN }));
     assert!(why.contains("field `score` cannot be stored"), "{why}");
+}
+
+#[derive(Session)]
+#[session(namespace = "with")]
+struct Hex {
+    #[session(with = "hex", alias = "old_color")]
+    color: u32,
+}
+
+mod hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{value:06x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        u32::from_str_radix(&String::deserialize(from)?, 16).map_err(D::Error::custom)
+    }
+}
+
+#[test]
+fn a_field_with_a_module_of_its_own_is_prepared_and_read() {
+    let test = TestSession::of(Hex { color: 0xff_00_7f });
+    assert_eq!(test.session().color, 0xff_00_7f);
+    *test.session().color_mut() = 1;
+    assert_eq!((test.written(), test.stored().map(|it| it.color)), (vec!["color"], Some(1)));
 }
 
 // TestSessions
@@ -817,7 +874,7 @@ async fn any_store_serves() {
     let visitor = sessions.session_of::<Visitor>(&response).await.expect("a session");
     assert_eq!(visitor.cart, ["pear", "fig"]);
     let request = TestRequest::get();
-    let why = panic_of(|| drop(request.session(&sessions, Visitor::default())));
+    let why = panic_of(|| request.session(&sessions, Visitor::default()));
     assert!(why.contains("client_with(…).await"), "{why}");
 }
 
