@@ -32,25 +32,8 @@ pub(super) struct HeldRequest {
 }
 
 impl HeldRequest {
-    /// Sends a request of this client. It takes the way of `like`: the same proxy, with TLS or
-    /// without.
-    pub(super) fn new(
-        middleware: &SessionMiddleware,
-        client: &Jar,
-        like: Option<&HttpRequest>,
-    ) -> Self {
-        let config = middleware.config();
-        let mut request = TestRequest::default().uri(&inside_cookie_path(config));
-        if let Some(like) = like {
-            for name in [FORWARDED, X_FORWARDED_PROTO] {
-                for value in like.headers().get_all(&name) {
-                    request = request.append_header((name.clone(), value.clone()));
-                }
-            }
-            if let Some(peer) = like.peer_addr() {
-                request = request.peer_addr(peer);
-            }
-        }
+    /// Sends a request with what this client keeps.
+    pub(super) fn new(middleware: &SessionMiddleware, client: &Jar, request: TestRequest) -> Self {
         let mut request = request.to_srv_request();
         let path = request.path().to_owned();
         client.send(request.headers_mut(), &path);
@@ -92,6 +75,25 @@ impl HeldRequest {
     pub(super) async fn answer(self, response: HttpResponse) -> ServiceResponse {
         self.answer.replace(Some(response));
         self.response.await.expect("a route that answers does not fail")
+    }
+}
+
+/// A request at a path with the cookie. It takes the way of `like`: the same proxy, with TLS or
+/// without.
+pub(super) fn plain_request(
+    middleware: &SessionMiddleware,
+    like: Option<&HttpRequest>,
+) -> TestRequest {
+    let mut request = TestRequest::default().uri(&inside_cookie_path(middleware.config()));
+    let Some(like) = like else { return request };
+    for name in [FORWARDED, X_FORWARDED_PROTO] {
+        for value in like.headers().get_all(&name) {
+            request = request.append_header((name.clone(), value.clone()));
+        }
+    }
+    match like.peer_addr() {
+        Some(peer) => request.peer_addr(peer),
+        None => request,
     }
 }
 

@@ -73,6 +73,7 @@ mod held_request;
 mod jar;
 #[doc(hidden)]
 pub mod laws;
+mod outcome;
 mod peek;
 mod test_client;
 mod test_request;
@@ -84,8 +85,9 @@ pub use harness::run;
 pub use {
     faulty::{Fault, FaultyStore, Operation},
     harness::{Damage, Harness, Reopen},
+    outcome::Outcome,
     test_client::TestClient,
     test_request::{SessionRequest, TestRequestExt},
-    test_session::{Outcome, TestSession},
+    test_session::TestSession,
     test_sessions::{MadeMiddleware, SessionSource, SessionValues, TestSessions},
 };

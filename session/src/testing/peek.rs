@@ -3,7 +3,11 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::SET_COOKIE};
 use futures_util::future::FutureExt as _;
 
-use super::{faulty::unwatched, held_request::HeldRequest, jar::Jar};
+use super::{
+    faulty::unwatched,
+    held_request::{HeldRequest, plain_request},
+    jar::Jar,
+};
 use crate::{
     error::{Chain, SessionError},
     fields::{Field, same_json},
@@ -32,7 +36,7 @@ impl Peek {
         like: Option<&HttpRequest>,
     ) -> Option<Self> {
         unwatched(async {
-            let request = HeldRequest::new(middleware, client, like);
+            let request = HeldRequest::new(middleware, client, plain_request(middleware, like));
             request.only_read();
             match request.extract::<SessionHandle>().await {
                 Ok(handle) => Some(Self { handle, _request: request }),
@@ -83,7 +87,7 @@ pub(super) async fn prepare(
     values: impl FnOnce(&SessionMiddleware, &SessionHandle),
 ) {
     unwatched(async {
-        let request = HeldRequest::new(middleware, client, None);
+        let request = HeldRequest::new(middleware, client, plain_request(middleware, None));
         request.only_read();
         let mut handle = match request.extract::<SessionHandle>().await {
             Ok(handle) => handle,

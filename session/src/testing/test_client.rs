@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, dev::ServiceResponse, http::header::HeaderMap, tes
 
 use super::{
     faulty::unwatched,
-    held_request::HeldRequest,
+    held_request::{HeldRequest, plain_request},
     jar::Jar,
     peek::prepare,
     test_sessions::{SessionValues, TestSessions, sealed},
@@ -101,7 +101,7 @@ impl<S: SessionStore> TestSessions<S> {
     pub async fn csrf_token(&self, client: &TestClient) -> String {
         unwatched(async {
             let jar = client.jar.borrow().clone();
-            let request = HeldRequest::new(self.made(), &jar, None);
+            let request = HeldRequest::new(self.made(), &jar, plain_request(self.made(), None));
             request.only_read();
             let mut handle = match request.extract::<SessionHandle>().await {
                 Ok(handle) => handle,

@@ -2,20 +2,19 @@
 
 use std::{cell::RefCell, fmt, marker::PhantomData, mem, time::Duration};
 
-use actix_web::{FromRequest, HttpResponse, Responder, http::StatusCode};
+use actix_web::{FromRequest, HttpResponse, Responder, http::StatusCode, test::TestRequest};
 
 use super::{
     faulty::FaultyStore,
-    held_request::HeldRequest,
+    held_request::{HeldRequest, plain_request},
     jar::Jar,
+    outcome::{Finished, Outcome, Seen},
     peek::{Peek, at_once, prepare, write, written},
     test_sessions::{MadeMiddleware, TestSessions},
 };
 use crate::{
     error::Chain,
-    id::SessionId,
     middleware::SessionMiddleware,
-    record::Record,
     request::SessionHandle,
     store::MemoryStore,
     time::{FakeClock, Timestamp},
@@ -85,6 +84,8 @@ struct Client {
     /// What the session is given before the first request.
     prepare: Vec<Prepare>,
     is_prepared: bool,
+    /// The next request, if the test has one.
+    next: Option<TestRequest>,
     open: Option<OpenRequest>,
     latest: Option<Finished>,
 }
@@ -95,40 +96,6 @@ type Prepare = Box<dyn FnOnce(&SessionMiddleware, &SessionHandle)>;
 struct OpenRequest {
     held: HeldRequest,
     before: Option<Seen>,
-}
-
-/// A session as a test has seen it.
-struct Seen {
-    id: Option<SessionId>,
-    record: Record,
-}
-
-/// What became of the session in a request.
-struct Finished {
-    outcome: Outcome,
-    /// What the session was before. `None` if the session is another one now.
-    before: Option<Record>,
-    after: Option<Record>,
-}
-
-/// What became of a session in a request. [`TestSession::outcome`] returns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The visitor had no session, and has none now.
-    NoSession,
-    /// The visitor had no session, and got one.
-    Began,
-    /// The session goes on under its id.
-    Kept,
-    /// The session goes on under a new id: [`renew`](SessionHandle::renew), or a `privilege` field
-    /// was changed.
-    Renewed,
-    /// The session ended, and another one began: [`regenerate`](SessionHandle::regenerate), or a
-    /// write after [`destroy`](SessionHandle::destroy).
-    Regenerated,
-    /// The session ended: [`destroy`](SessionHandle::destroy), or it expired during the request.
-    Destroyed,
 }
 
 impl<T: Session> TestSession<T> {
@@ -291,6 +258,46 @@ impl<T: Session> TestSession<T> {
             "the extractor waits; test extractors that wait, and stores with a delay, through an \
              app with `TestSessions`",
         )
+    }
+
+    /// Sets the next request, for extractors and settings that look at its path, headers or
+    /// `app_data`. Defaults to `GET` at the path of the cookie.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, Session, SessionMiddleware, testing::TestSession};
+    /// use actix_web::test::TestRequest;
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Session)]
+    /// struct Visitor {
+    ///     unread: u32,
+    /// }
+    ///
+    /// let test = TestSession::of(Visitor { unread: 2 }).middleware(|store| {
+    ///     SessionMiddleware::builder(store)
+    ///         .keep_expiry_if(|request| request.path().starts_with("/poll/"))
+    ///         .build()
+    /// });
+    /// let expires_at = test.expires_at();
+    /// test.clock().advance(Duration::from_secs(3600));
+    /// test.request(TestRequest::get().uri("/poll/mail")).session();
+    /// assert_eq!(test.expires_at(), expires_at);
+    /// ```
+    ///
+    /// # Panics
+    /// A request is open, and something of it is held.
+    #[track_caller]
+    pub fn request(&self, request: TestRequest) -> &Self {
+        self.settle();
+        let mut client = self.client.borrow_mut();
+        assert!(
+            client.open.is_none(),
+            "a request is open; drop what was extracted from it, or end it with `finish`",
+        );
+        client.next = Some(request);
+        drop(client);
+        self
     }
 
     /// Ends the request with the response of the handler, as the middleware does, and returns the
@@ -497,7 +504,9 @@ impl<T: Session> TestSession<T> {
         if self.client.borrow().open.is_none() {
             let before = Seen::of(&self.peek());
             let mut client = self.client.borrow_mut();
-            let held = HeldRequest::new(self.sessions.made(), &client.jar, None);
+            let middleware = self.sessions.made();
+            let request = client.next.take().unwrap_or_else(|| plain_request(middleware, None));
+            let held = HeldRequest::new(middleware, &client.jar, request);
             client.open = Some(OpenRequest { held, before });
         }
     }
@@ -567,31 +576,6 @@ impl<T: Session> TestSession<T> {
 
 const WAITS: &str = "the store has a delay; end the request with `finish(response).await`, or call \
                      `heal()` on the store";
-
-impl Seen {
-    fn of(peek: &Peek) -> Option<Self> {
-        Some(Self { record: peek.record()?, id: peek.handle().id().cloned() })
-    }
-}
-
-impl Finished {
-    fn new(before: Option<Seen>, after: Option<Seen>, asked_to_end: bool) -> Self {
-        let outcome = match (&before, &after) {
-            (None, None) => Outcome::NoSession,
-            (None, Some(_)) => Outcome::Began,
-            (Some(_), None) => Outcome::Destroyed,
-            (Some(before), Some(after)) if before.id == after.id => Outcome::Kept,
-            (Some(_), Some(_)) if asked_to_end => Outcome::Regenerated,
-            (Some(_), Some(_)) => Outcome::Renewed,
-        };
-        let before = before.filter(|_| outcome != Outcome::Regenerated);
-        Self {
-            outcome,
-            before: before.map(|seen| seen.record),
-            after: after.map(|seen| seen.record),
-        }
-    }
-}
 
 impl<T: Session> fmt::Debug for TestSession<T> {
     /// Omits the fields and ids.

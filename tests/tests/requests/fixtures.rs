@@ -448,6 +448,45 @@ impl Page for TestSession<Visitor> {
 }
 
 #[actix_web::test]
+async fn the_handler_gets_the_request_of_the_test() {
+    struct Tenant(String);
+
+    impl actix_web::FromRequest for Tenant {
+        type Error = actix_web::Error;
+        type Future = std::future::Ready<Result<Self, Self::Error>>;
+
+        fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+            let tenant = request.app_data::<String>().expect("the test has set it").clone();
+            std::future::ready(Ok(Self(tenant)))
+        }
+    }
+    let test = TestSession::of(ann());
+    let request = TestRequest::post().uri("/x").app_data("books".to_owned());
+    let Tenant(tenant) = test.request(request).extract().expect("it is extracted");
+    assert_eq!(tenant, "books");
+    assert_eq!(test.session().user_id, Some(7), "the request has the session too");
+    let session = test.session();
+    let why = panic_of(|| test.request(TestRequest::get()).is_unchanged());
+    assert!(why.contains("a request is open; drop what was extracted"), "{why}");
+    drop(session);
+    let request = test.request(TestRequest::get().uri("/y")).extract::<HttpRequest>();
+    assert_eq!(request.expect("a request").path(), "/y");
+}
+
+#[test]
+fn a_test_may_have_any_number_of_requests() {
+    let test = TestSession::of(Visitor::default());
+    for n in 1..=1_000 {
+        let mut session = test.session();
+        session.add_views(1);
+        session.set_best(n);
+        session.set_balance(n.into());
+    }
+    let visitor = test.stored().expect("a session");
+    assert_eq!((visitor.views, visitor.best, visitor.balance), (1_000, 1_000, 1_000));
+}
+
+#[actix_web::test]
 async fn finish_answers_as_the_middleware_does() {
     let test = TestSession::of(ann());
     let response = test.finish(fail(test.session()).await).await;
@@ -671,6 +710,26 @@ async fn the_old_id_is_worthless_after_a_login() {
     ann.call(&app, TestRequest::post().uri("/login")).await;
     assert_eq!(sessions.session_of::<Visitor>(&thief).await, None);
     assert!(sessions.session_of::<Visitor>(&ann).await.is_some());
+}
+
+#[actix_web::test]
+async fn an_old_id_reads_what_it_reads_on_the_site() {
+    async fn renew(mut session: TypedSession<Visitor>) -> &'static str {
+        session.renew();
+        session.set_best(4);
+        "renewed"
+    }
+    let sessions = TestSessions::new(shop);
+    let app = App::new().wrap(sessions.middleware()).route("/", web::get().to(renew));
+    let app = test::init_service(app).await;
+    let ann = sessions.client_with(ann()).await;
+    let slow = ann.clone();
+    ann.call(&app, TestRequest::get()).await;
+    assert_eq!(sessions.session_of::<Visitor>(&ann).await.map(|it| it.best), Some(4));
+    assert_eq!(sessions.session_of::<Visitor>(&slow).await.map(|it| it.best), Some(0));
+    sessions.clock().advance(Duration::from_secs(10));
+    assert_eq!(sessions.session_of::<Visitor>(&slow).await, None, "the grace is over");
+    assert_eq!(sessions.session_of::<Visitor>(&ann).await.map(|it| it.best), Some(4));
 }
 
 #[actix_web::test]
