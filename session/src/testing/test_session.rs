@@ -29,9 +29,9 @@ use crate::{
 ///
 /// Behind it are the middleware and a [`MemoryStore`], so it does what the site will do. A request
 /// begins when something is extracted. It ends when all of that is dropped and the test asks
-/// something, extracts again, or uses the clock or the store; or with [`finish`](Self::finish). What
-/// one handler extracts is one request: `handler(test.session(), test.handle())`. The next one is
-/// the next request of the same client, with the id that it got.
+/// something, extracts again, or uses the clock or the store; or with [`finish`](Self::finish).
+/// What one handler extracts is one request: `handler(test.session(), test.handle())`. The next one
+/// is the next request of the same client, with the id that it got.
 ///
 /// What is held when the test asks something cannot change the session any more, as after a
 /// response. Read with [`stored`](Self::stored) in the middle of a test, not with `session`, which

@@ -76,8 +76,9 @@ impl TestSessions {
     /// Makes the site's middleware with a [`MemoryStore`] and a [`FakeClock`]. `middleware` is the
     /// function with which the site makes it from a store.
     ///
-    /// The clock takes the place of the one that the middleware has. A function that takes
-    /// something else than a store fits into a closure: `|store| shop::sessions(&config, store)`.
+    /// The clock takes the place of the one that the middleware has. A function with other
+    /// parameters fits into a closure: `|store| shop::sessions(&config, store)`. One that takes a
+    /// `MemoryStore` gets `store.inner().clone()`, which injects no faults.
     ///
     /// # Panics
     /// The function fails, or the middleware that it returns has clones, so that its clock cannot
