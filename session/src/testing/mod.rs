@@ -73,6 +73,7 @@ mod held_request;
 mod jar;
 #[doc(hidden)]
 pub mod laws;
+mod meanwhile;
 mod outcome;
 mod peek;
 mod test_client;

@@ -72,30 +72,30 @@ use crate::{
 /// # });
 /// ```
 pub struct TestSession<T> {
-    sessions: TestSessions,
-    client: RefCell<Client>,
+    pub(super) sessions: TestSessions,
+    pub(super) client: RefCell<Client>,
     session: PhantomData<T>,
 }
 
 /// The client, its request, and what became of the request before.
 #[derive(Default)]
-struct Client {
-    jar: Jar,
+pub(super) struct Client {
+    pub(super) jar: Jar,
     /// What the session is given before the first request.
     prepare: Vec<Prepare>,
     is_prepared: bool,
     /// The next request, if the test has one.
     next: Option<TestRequest>,
-    open: Option<OpenRequest>,
+    pub(super) open: Option<OpenRequest>,
     latest: Option<Finished>,
 }
 
 type Prepare = Box<dyn FnOnce(&SessionMiddleware, &SessionHandle)>;
 
 /// A request that was not answered yet.
-struct OpenRequest {
+pub(super) struct OpenRequest {
     held: HeldRequest,
-    before: Option<Seen>,
+    pub(super) before: Option<Seen>,
 }
 
 impl<T: Session> TestSession<T> {
@@ -490,7 +490,7 @@ impl<T: Session> TestSession<T> {
 impl<T: Session> TestSession<T> {
     /// Stores what was prepared, and ends a request of which nothing is held.
     #[track_caller]
-    fn settle(&self) {
+    pub(super) fn settle(&self) {
         self.prepare();
         if self.client.borrow().open.as_ref().is_some_and(|open| open.held.is_over()) {
             self.end();
@@ -558,7 +558,7 @@ impl<T: Session> TestSession<T> {
         response.into_parts().1
     }
 
-    fn peek(&self) -> Peek {
+    pub(super) fn peek(&self) -> Peek {
         let jar = self.client.borrow().jar.clone();
         let peek = at_once(Peek::new(self.sessions.made(), &jar, None)).expect(WAITS);
         peek.expect("a client that sends one id does not contradict itself")
@@ -574,7 +574,7 @@ impl<T: Session> TestSession<T> {
     }
 }
 
-const WAITS: &str = "the store has a delay; end the request with `finish(response).await`, or call \
+pub(super) const WAITS: &str = "the store has a delay; end the request with `finish(response).await`, or call \
                      `heal()` on the store";
 
 impl<T: Session> fmt::Debug for TestSession<T> {

@@ -473,6 +473,50 @@ async fn the_handler_gets_the_request_of_the_test() {
     assert_eq!(request.expect("a request").path(), "/y");
 }
 
+#[actix_web::test]
+async fn what_another_request_does_meanwhile_is_merged_as_on_the_site() {
+    let test = TestSession::of(Visitor { views: 5, best: 3, balance: 10, ..ann() });
+    let session = test.session();
+    test.meanwhile(|other| {
+        other.add_views(1);
+        other.set_best(9);
+        other.set_cart(vec!["pear".to_owned()]);
+    });
+    assert_eq!(session.best, 3, "it was loaded before");
+    let mut session = session;
+    session.add_views(1);
+    session.set_best(4);
+    session.set_balance(8);
+    drop(session);
+    assert_eq!((test.outcome(), test.written()), (Outcome::Kept, vec!["views", "balance"]));
+    let visitor = test.stored().expect("a session");
+    assert_eq!((visitor.views, visitor.best, visitor.balance), (7, 9, 8));
+    assert_eq!(visitor.cart, ["pear"]);
+
+    let mut session = test.session();
+    test.store().inject(Operation::Load, Fault::ErrorBefore);
+    test.meanwhile(|other| other.set_balance(1));
+    session.set_balance(2);
+    assert!(matches!(session.save().await, Err(SessionError::Conflict { .. })));
+    drop(session);
+    assert_eq!(test.finish("not stored").await.status(), 409);
+    assert!(test.is_unchanged());
+    test.store().heal();
+
+    let mut session = test.session();
+    test.meanwhile(|other| other.destroy());
+    session.set_best(10);
+    assert!(matches!(session.save().await, Err(SessionError::Gone)));
+    drop(session);
+    assert_eq!((test.outcome(), test.stored()), (Outcome::NoSession, None));
+
+    test.meanwhile(|other| other.set_user_id(Some(8)));
+    assert_eq!(test.session().user_id, Some(8), "also between two requests");
+    let why =
+        panic_of(|| TestSession::of(Score { score: 1.0 }).meanwhile(|it| it.set_score(f64::NAN)));
+    assert!(why.contains("the other request cannot be stored; it gets a 500"), "{why}");
+}
+
 #[test]
 fn a_test_may_have_any_number_of_requests() {
     let test = TestSession::of(Visitor::default());
