@@ -47,6 +47,7 @@
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
 //! | change a struct while sessions are stored | [deploys](guide::deploys) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
+//! | test your site | [testing](guide::testing) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |
 //! | encrypt sessions, or keep them in the cookie | [encrypted sessions](guide::sealing) |
 //! | show compliance | [OWASP ASVS 5.0](guide::asvs), line by line |
@@ -63,7 +64,7 @@
 //! | `redis` | [`RedisStore`], for several processes or machines |
 //! | `redis-tls` | [`RedisStore`] with TLS (`rediss:` URLs); adds the crate `rustls` |
 //! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; adds `chacha20poly1305` |
-//! | `testing` | for tests: a check of what releases store, laws of stores, a store that fails, a fake clock |
+//! | `testing` | for tests: prepared sessions, a check of what releases store, laws of stores, a store that fails, a fake clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -12,6 +12,7 @@
 //! | show a message once, on the next page | [`flash_messages`] |
 //! | change a struct while sessions are stored | [`deploys`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
+//! | test your site | [`testing`] |
 //! | run on Redis or Valkey | [`redis`] |
 //! | encrypt sessions | [`sealing`] |
 //! | answer an auditor | [`asvs`] |
@@ -49,6 +50,13 @@ pub mod deploys {}
 
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}
+
+#[cfg(feature = "testing")]
+#[doc = include_str!("testing.md")]
+#[doc = "\n```"]
+#[doc = include_str!("testing_shop.rs")]
+#[doc = "```"]
+pub mod testing {}
 
 #[cfg(feature = "redis")]
 #[doc = include_str!("redis.md")]

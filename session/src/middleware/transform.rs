@@ -61,6 +61,21 @@ impl SessionMiddleware {
     }
 }
 
+/// For the fixtures of tests.
+#[cfg(feature = "testing")]
+impl SessionMiddleware {
+    /// Returns the settings.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Replaces the clock. `None`: clones of this middleware share its settings.
+    pub(crate) fn with_clock(mut self, clock: impl crate::time::Clock) -> Option<Self> {
+        Arc::get_mut(&mut self.config)?.clock = Arc::new(clock);
+        Some(self)
+    }
+}
+
 #[cfg(feature = "file")]
 impl Default for SessionMiddleware {
     /// Creates a middleware with a [`FileStore`](crate::FileStore) in the folder `sessions` of the

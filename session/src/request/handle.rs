@@ -130,6 +130,10 @@ impl SessionHandle {
             // Also that of a later release's cookie.
             *has_unknown_id |= self.active().presented.is_later;
         }
+        #[cfg(feature = "testing")]
+        {
+            state.asked_to_end = true;
+        }
         state.end_session(intent);
     }
 

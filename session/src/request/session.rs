@@ -80,9 +80,7 @@ impl RequestSession {
     /// The session of a request: that of the cookie that the struct names, or the innermost. It is
     /// active after this.
     pub(crate) fn find(request: &HttpRequest, schema: &Schema) -> Result<Rc<Self>, NotFound> {
-        let innermost =
-            request.extensions().get::<CurrentSession>().map(|current| Rc::clone(&current.0));
-        let innermost = innermost.ok_or(NotFound::NoMiddleware)?;
+        let innermost = Self::innermost(request).ok_or(NotFound::NoMiddleware)?;
         let found = match schema.cookie {
             None => {
                 innermost.warn_if_ambiguous(schema);
@@ -96,6 +94,11 @@ impl RequestSession {
         };
         found.activate(request);
         Ok(found)
+    }
+
+    /// The innermost session of a request.
+    pub(crate) fn innermost(request: &HttpRequest) -> Option<Rc<Self>> {
+        request.extensions().get::<CurrentSession>().map(|current| Rc::clone(&current.0))
     }
 
     fn with_outer(self: &Rc<Self>) -> impl Iterator<Item = &Rc<Self>> {
@@ -143,6 +146,26 @@ impl RequestSession {
     #[inline]
     pub(crate) fn active(&self) -> &ActiveSession {
         self.active.get().expect("only sessions that an extractor asked for are used")
+    }
+}
+
+/// For the fixtures of tests.
+#[cfg(feature = "testing")]
+impl RequestSession {
+    /// Whether extractors asked for the session, and the last of them is dropped.
+    pub(crate) fn is_over(&self) -> bool {
+        self.active.get().is_some_and(|active| active.handles.get() == 0)
+    }
+
+    /// Whether the request has asked to end the session that it came with.
+    pub(crate) fn asked_to_end(&self) -> bool {
+        self.active.get().is_some_and(|active| active.state.borrow().asked_to_end)
+    }
+
+    /// Lets the request read the session without extending it, not even when it is loaded.
+    pub(crate) fn only_read(&self, request: &HttpRequest) {
+        self.activate(request);
+        self.active().state.borrow_mut().keeps_expiry = true;
     }
 }
 

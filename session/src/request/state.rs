@@ -46,6 +46,9 @@ pub(crate) struct State {
     pub(crate) cookie: CookieAction,
     /// Whether `save` has carried out a `destroy`.
     pub(crate) was_destroyed: bool,
+    /// Whether the request has asked to end the session that it came with.
+    #[cfg(feature = "testing")]
+    pub(crate) asked_to_end: bool,
     /// Whether the session has another id than the client came with.
     pub(crate) has_new_id: bool,
     /// Counts what changes the values of fields, so that structs extracted before notice it.

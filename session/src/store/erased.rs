@@ -1,6 +1,10 @@
 //! Stores as trait objects, so that handlers and session structs need not name the store's type.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use futures_util::future::{BoxFuture, Either, FutureExt as _, Ready, ready};
 use serde_json::value::RawValue;
@@ -137,8 +141,12 @@ fn erase<S: SessionStore, T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> StoreFuture<T> {
     if S::IMMEDIATE {
-        let result = pin!(call).now_or_never();
-        return Either::Left(ready(result.unwrap_or_else(|| Err(not_immediate()))));
+        // Polled in place: `now_or_never` takes the future by value where it is not inlined.
+        let result = match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(not_immediate()),
+        };
+        return Either::Left(ready(result));
     }
     Either::Right(call.boxed())
 }

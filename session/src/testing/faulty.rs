@@ -1,7 +1,10 @@
 //! A store that injects errors and delays.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -133,6 +136,9 @@ impl<S: SessionStore> FaultyStore<S> {
         operation: Operation,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        if IS_UNWATCHED.get() {
+            return call.await;
+        }
         self.shared.all_calls.fetch_add(1, Ordering::SeqCst);
         *lock(&self.shared.calls).entry(operation).or_default() += 1;
         let faults = lock(&self.shared.faults).get(&operation).cloned().unwrap_or_default();
@@ -150,6 +156,30 @@ impl<S: SessionStore> FaultyStore<S> {
         }
         Ok(answer)
     }
+}
+
+thread_local! {
+    /// Whether a fixture makes the calls, not the application.
+    static IS_UNWATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Awaits a future whose store calls are those of a fixture: they have no faults, and are not
+/// counted.
+pub(super) async fn unwatched<T>(future: impl Future<Output = T>) -> T {
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_UNWATCHED.set(self.0);
+        }
+    }
+
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let _restore = Restore(IS_UNWATCHED.replace(true));
+        future.as_mut().poll(context)
+    })
+    .await
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

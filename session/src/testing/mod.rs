@@ -1,8 +1,25 @@
-//! The laws of [`SessionStore`](crate::store::SessionStore), as tests that any store can run, and a
-//! check of what releases store.
+//! For tests: prepared sessions for the tests of your site, a check of what its releases store, and
+//! the laws of stores as tests.
 //!
-//! Enable the feature `testing` in your `[dev-dependencies]`. Describe how to open your store
-//! and how its time passes, then write one line:
+//! Enable the feature `testing` in your `[dev-dependencies]`.
+//!
+//! # Tests of your site
+//!
+//! | to test | use |
+//! | --- | --- |
+//! | a handler, without an app | [`TestSession`] |
+//! | a request through your app and its middleware | [`TestSessions`], [`TestRequestExt`] |
+//! | several requests of one client | [`TestClient`] |
+//! | expiry | [`FakeClock`](crate::FakeClock), which the fixtures have as `clock()` |
+//! | what a release would lose of stored sessions | [`StoredSchema`] |
+//! | outages | [`FaultyStore`], which the fixtures have as `store()` |
+//!
+//! The guide has a test for [every case of a small shop](crate::guide::testing).
+//!
+//! # Tests of your store
+//!
+//! The laws of [`SessionStore`](crate::store::SessionStore) are tests that any store can run.
+//! Describe how to open your store and how its time passes, then write one line:
 //!
 //! ```
 //! use actix_typed_session::{
@@ -56,14 +73,28 @@ mod table;
 
 mod faulty;
 mod harness;
+mod held_request;
+mod jar;
 #[doc(hidden)]
 pub mod laws;
+mod meanwhile;
+mod outcome;
+mod peek;
 mod stored_schema;
+mod test_client;
+mod test_request;
+mod test_session;
+mod test_sessions;
 
 #[doc(hidden)]
 pub use harness::run;
 pub use {
     faulty::{Fault, FaultyStore, Operation},
     harness::{Damage, Harness, Reopen},
+    outcome::Outcome,
     stored_schema::StoredSchema,
+    test_client::TestClient,
+    test_request::{SessionRequest, TestRequestExt},
+    test_session::TestSession,
+    test_sessions::{MadeMiddleware, SessionSource, SessionValues, TestSessions},
 };

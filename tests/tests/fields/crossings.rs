@@ -9,6 +9,7 @@ use actix_typed_session::{
     CookieStore, EncryptedStore, FakeClock, Key, MemoryStore, Session, SessionError, SessionHandle,
     SessionId, SessionMiddleware, SessionMiddlewareBuilder, Sessions, TypedSession,
     store::{FindByIndex, SessionStore},
+    testing::{TestSession, TestSessions},
 };
 use actix_typed_session_tests::{Client, Site, stores};
 use actix_web::{
@@ -482,4 +483,61 @@ async fn fields_of_another_struct_survive_every_write() {
             assert!(browser.get("/other").await.body.ends_with(" kept"), "{way}: {steps}");
         }
     }
+}
+
+#[actix_web::test]
+async fn everything_that_a_test_prepares_reads_back() {
+    for n in 0..3 {
+        let test = TestSession::of(values(n)).and(Other {
+            plain: values(n).plain,
+            count: values(n).count,
+            other: "another".to_owned(),
+        });
+        assert_eq!(*test.session(), values(n));
+        assert!(test.is_unchanged());
+        for (m, write) in [(0, set as fn(&mut _, _)), (1, edit), (2, set), (1, set), (0, edit)] {
+            write(&mut test.session(), values(m));
+            assert_eq!(test.stored(), Some(values(m)), "{n} then {m}");
+        }
+        set(&mut test.session(), values(1));
+        assert_eq!(test.written().len(), 24, "every field differs from its default");
+        assert_eq!(test.stored_as::<Other>().expect("a session").other, "another");
+    }
+}
+
+#[actix_web::test]
+async fn everything_that_a_test_prepares_reads_back_through_every_kind_of_store() {
+    let key = || [Key::from_bytes([7; 32])];
+    let encrypted = |store| EncryptedStore::new(store, key()).expect("a key");
+    let cookie = || CookieStore::new(key()).expect("a key");
+    for sessions in [
+        TestSessions::new(SessionMiddleware::new),
+        TestSessions::new(|store| SessionMiddleware::new(encrypted(store))),
+        TestSessions::new(|_| SessionMiddleware::new(cookie())),
+    ] {
+        for n in 0..3 {
+            let client = sessions.client_with(values(n)).await;
+            assert_eq!(sessions.session_of::<All>(&client).await, Some(values(n)), "{sessions:?}");
+        }
+    }
+}
+
+#[test]
+fn a_test_prepares_the_session_of_the_release_before() {
+    let test = TestSession::of(Before {
+        old_renamed: values(1).renamed,
+        old_timed: 5,
+        old_moved: Some(6),
+        old_user: Some(7),
+        old_roles: values(1).roles,
+        old_count: 8,
+        plain: "plain".to_owned(),
+    });
+    let mut session = test.session_as::<All>();
+    assert_eq!((session.timed_best, session.moved, session.user), (5, Some(6), Some(7)));
+    session.add_count(1);
+    drop(session);
+    assert_eq!(test.written_as::<All>(), ["count"]);
+    let all = test.stored_as::<All>().expect("a session");
+    assert_eq!((all.count, all.renamed, all.roles), (9, values(1).renamed, values(1).roles));
 }

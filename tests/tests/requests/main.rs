@@ -3,6 +3,7 @@
 mod abandoned;
 mod concurrency;
 mod cookie_path;
+mod fixtures;
 mod flash;
 mod http;
 mod layers;
