@@ -5,7 +5,7 @@ use std::{iter, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::{loaded::Loaded, session::ActiveSession, state::State};
+use super::{loaded::Loaded, session::ActiveSession, state::State, taken::Taken};
 use crate::{
     error::{SessionError, StoreError},
     fields::{Flash, MergedField},
@@ -18,12 +18,6 @@ use crate::{
 const ATTEMPTS: u32 = 50;
 /// How long a request waits for the others that take messages of the same session.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Messages that the request has taken out of the store.
-pub(crate) struct Taken {
-    field: &'static dyn MergedField,
-    messages: Box<RawValue>,
-}
 
 impl ActiveSession {
     /// Takes the messages that the request would show, and returns them as they were stored.

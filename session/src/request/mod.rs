@@ -16,6 +16,7 @@ mod outcome;
 mod plan;
 mod session;
 mod state;
+mod taken;
 mod turn;
 
 pub use handle::{SessionHandle, Status};

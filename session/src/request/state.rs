@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 use super::{
     changes::{Below, Changes, Intent},
-    flash::Taken,
     ids::Ids,
     in_flight::InFlight,
     loaded::Loaded,
     outcome::{CookieAction, SaveOutcome, StoreOutcome},
+    taken::Taken,
 };
 use crate::{
     config::Privileges,
