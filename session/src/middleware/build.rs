@@ -10,7 +10,9 @@ use crate::{
     error::ConfigError,
     fields::Schema,
     store::Persistence,
-    transport::{CookieSettings, HeaderSettings, Signer, TrustedProxies, Unsecured},
+    transport::{
+        CookieSettings, CrossOriginRules, HeaderSettings, Signer, TrustedProxies, Unsecured,
+    },
 };
 
 impl SessionMiddlewareBuilder {
@@ -36,6 +38,8 @@ impl SessionMiddlewareBuilder {
             }
         }
         let proxies = TrustedProxies::parse(self.trusted_proxies)?;
+        let rules = CrossOriginRules::new(self.trusted_origins, proxies.clone())?;
+        config.cross_origin = config.cross_origin.map(|_| rules);
         if self.follows_connection {
             config.unsecured = Some(Unsecured::beside(&cookie, proxies)?);
         }
@@ -182,5 +186,10 @@ mod tests {
         assert!(matches!(fails(builder().header("Cookie")), ConfigError::HeaderName(_)));
         let proxies = builder().cookie_secure_auto().trusted_proxies(["localhost"]);
         assert!(matches!(fails(proxies), ConfigError::TrustedProxy(_)));
+        for is_on in [true, false] {
+            let origins =
+                builder().cross_origin_protection(is_on).trusted_origins(["shop.example"]);
+            assert!(matches!(fails(origins), ConfigError::TrustedOrigin(_)));
+        }
     }
 }

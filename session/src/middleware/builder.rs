@@ -46,6 +46,7 @@ pub struct SessionMiddlewareBuilder {
     /// Whether `Secure` follows the connection.
     pub(super) follows_connection: bool,
     pub(super) trusted_proxies: Vec<String>,
+    pub(super) trusted_origins: Vec<String>,
     pub(super) header: Option<Header>,
     /// `None`: ids are not signed.
     pub(super) keys: Option<Vec<Key>>,
@@ -66,6 +67,7 @@ impl SessionMiddlewareBuilder {
             cookie: CookieSettings::default(),
             follows_connection: false,
             trusted_proxies: Vec::new(),
+            trusted_origins: Vec::new(),
             header: None,
             keys: None,
             structs: Vec::new(),
@@ -353,12 +355,14 @@ impl SessionMiddlewareBuilder {
     }
 
     /// Sets the addresses (`127.0.0.1`, `::1`) and networks (`10.0.0.0/8`) of the proxies whose
-    /// headers [`cookie_secure_auto`](Self::cookie_secure_auto) trusts. Defaults to none.
+    /// headers about the client's connection are trusted. Defaults to none.
     ///
     /// A proxy says in the last element of `X-Forwarded-Proto` or `Forwarded` (RFC 7239) whether
-    /// the client's connection has TLS. If it sends both headers, both must say so. The headers are
-    /// ignored from any other address. A proxy on a Unix socket has no address; behind one, set
-    /// `cookie_secure(true)`.
+    /// the client's connection has TLS, for [`cookie_secure_auto`](Self::cookie_secure_auto). It
+    /// says in `X-Forwarded-Host` or `Forwarded` which host the client has asked, for the
+    /// [check of the origin](Self::cross_origin_protection). If it sends both headers, both must
+    /// agree. The headers are ignored from any other address. A proxy on a Unix socket has no
+    /// address; behind one, set `cookie_secure(true)` and [`trusted_origins`](Self::trusted_origins).
     ///
     /// Example: `.trusted_proxies(["127.0.0.1", "10.0.0.0/8"])`.
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = impl Into<String>>) -> Self {

@@ -46,6 +46,8 @@ pub(crate) enum NotFound {
     NoMiddleware,
     /// There are sessions, but none has the cookie.
     OtherCookies,
+    /// A page of another origin may have caused the request.
+    CrossOrigin,
 }
 
 impl RequestSession {
@@ -94,7 +96,7 @@ impl RequestSession {
                 Rc::clone(found.ok_or(NotFound::OtherCookies)?)
             }
         };
-        found.activate(request);
+        found.activate(request)?;
         Ok(found)
     }
 
@@ -119,9 +121,16 @@ impl RequestSession {
         );
     }
 
-    fn activate(&self, request: &HttpRequest) {
+    fn activate(&self, request: &HttpRequest) -> Result<(), NotFound> {
         if self.is_extracted() {
-            return;
+            return Ok(());
+        }
+        if self.config.refuses_cookie_of(request) && is_cookies(&self.config, request) {
+            self.config.has_warned.of_cross_origin.call_once(|| {
+                let error = SessionError::CrossOrigin;
+                warn!("a request gets a 403, and later ones are logged at `debug`: {error}");
+            });
+            return Err(NotFound::CrossOrigin);
         }
         let active = self.active.get_or_init(|| ActiveSession::new(&self.config, request));
         // After the cell is set, because the generator may look for the session too.
@@ -133,6 +142,7 @@ impl RequestSession {
             let keeps_expiry = keeps_expiry(request);
             active.state.borrow_mut().keeps_expiry = keeps_expiry;
         }
+        Ok(())
     }
 
     /// Whether an extractor asked for the session.
@@ -144,6 +154,16 @@ impl RequestSession {
     pub(crate) fn active(&self) -> &ActiveSession {
         self.active.get().expect("only sessions that an extractor asked for are used")
     }
+}
+
+/// Whether the session of a request is that of its cookie, also if it has none yet.
+#[cold]
+fn is_cookies(config: &WorkerConfig, request: &HttpRequest) -> bool {
+    let (cookie, headers) = (config.cookie_on(config.connection_of(request)), request.headers());
+    config.header.as_ref().is_none_or(|header| {
+        let presented = cookie.find(headers).and_in_header(header.find(headers, cookie));
+        presented.channel == IdChannel::Cookie
+    })
 }
 
 /// What identifies the stored session that a request holds.

@@ -1,6 +1,7 @@
 //! How ids travel between clients and the server.
 
 mod cookie;
+mod cross_origin;
 mod header;
 mod presented;
 mod response;
@@ -12,6 +13,7 @@ pub(crate) use cookie::MOST_COOKIE_BYTES;
 pub use cookie::SameSite;
 pub(crate) use {
     cookie::CookieSettings,
+    cross_origin::{CrossOriginRules, is_safe},
     header::HeaderSettings,
     presented::{IdChannel, Presented},
     response::IdHeader,
