@@ -43,7 +43,8 @@
 //! | know what is stored, when, and what happens on errors | [semantics](guide::semantics) |
 //! | know what concurrent requests do | [concurrent requests](guide::concurrent_requests) |
 //! | know what browsers do with the cookie | [browsers](guide::browsers) |
-//! | serve API clients, sign ids, use a proxy, protect forms | [clients](guide::clients) |
+//! | know which requests of other sites are refused | [cross-site requests](guide::csrf) |
+//! | serve API clients, sign ids, use a proxy | [clients](guide::clients) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |

@@ -7,7 +7,8 @@
 //! | know what is stored when, and what happens on errors | [`semantics`] |
 //! | decide what concurrent requests do to a field | [`concurrent_requests`] |
 //! | know how browsers treat the cookie and your pages | [`browsers`] |
-//! | serve API clients, sign ids, run behind a proxy, protect forms | [`clients`] |
+//! | know which requests of other sites are refused | [`csrf`] |
+//! | serve API clients, sign ids, run behind a proxy | [`clients`] |
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
 //! | run on Redis or Valkey | [`redis`] |
@@ -32,6 +33,9 @@ pub mod concurrent_requests {}
 
 #[doc = include_str!("browsers.md")]
 pub mod browsers {}
+
+#[doc = include_str!("csrf.md")]
+pub mod csrf {}
 
 #[doc = include_str!("clients.md")]
 pub mod clients {}

@@ -1,5 +1,6 @@
 //! The examples, and the library in Chromium.
 
+mod cross_origin;
 mod examples;
 mod oauth;
 mod pages;
