@@ -475,6 +475,12 @@ pub enum ConfigError {
          give the cookie another name with `cookie_name`, such as `__Secure-session`"
     )]
     HostPrefix,
+    /// A former cookie is the present one, or is named twice.
+    #[error(
+        "the former cookie `{0}` has the name, path, domain and keys of the present cookie, or of \
+         another former one; say what was different, or leave it out"
+    )]
+    FormerCookie(String),
     /// Browsers refuse `SameSite=None` without `Secure` (RFC 6265bis, 5.7).
     #[error("`SameSite=None` needs `Secure`; set `cookie_secure(true)`")]
     SameSiteNoneNeedsSecure,

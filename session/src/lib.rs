@@ -45,6 +45,7 @@
 //! | know what browsers do with the cookie | [browsers](guide::browsers) |
 //! | know which requests of other sites are refused | [cross-site requests](guide::csrf) |
 //! | serve API clients, sign ids, use a proxy | [clients](guide::clients) |
+//! | rename or move the cookie | [changing the cookie](guide::changing_the_cookie) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |
@@ -106,7 +107,7 @@ pub use {
     sessions::{IndexKey, OverLimit, SessionPage, Sessions, StoredSession},
     store::{Backend, MemoryStore, MemoryStoreBuilder},
     time::{Clock, SystemClock, Timestamp},
-    transport::SameSite,
+    transport::{FormerCookie, SameSite},
     typed::{FieldMut, Session, TypedSession},
 };
 

@@ -99,6 +99,13 @@ impl Config {
         }
     }
 
+    /// Whether the former cookies of a request count: where browsers send the present one. Else
+    /// they could take the place of one that the request does not show.
+    #[inline]
+    pub(crate) fn counts_formers(&self, cookie: &CookieSettings, request: &HttpRequest) -> bool {
+        !cookie.formers.is_empty() && self.is_below_cookie_path(request)
+    }
+
     /// Whether a page of another origin may have caused this request, so that it must not use the
     /// session of a cookie.
     #[inline]

@@ -9,6 +9,7 @@
 //! | know how browsers treat the cookie and your pages | [`browsers`] |
 //! | know which requests of other sites are refused | [`csrf`] |
 //! | serve API clients, sign ids, run behind a proxy | [`clients`] |
+//! | rename or move the cookie without logging anybody out | [`changing_the_cookie`] |
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
 //! | run on Redis or Valkey | [`redis`] |
@@ -39,6 +40,9 @@ pub mod csrf {}
 
 #[doc = include_str!("clients.md")]
 pub mod clients {}
+
+#[doc = include_str!("changing_the_cookie.md")]
+pub mod changing_the_cookie {}
 
 #[doc = include_str!("two_sessions.md")]
 pub mod two_sessions {}

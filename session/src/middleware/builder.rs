@@ -12,7 +12,7 @@ use crate::{
     id::SessionId,
     store::Backend,
     time::Clock,
-    transport::{CookieSettings, SameSite},
+    transport::{CookieSettings, FormerCookie, SameSite},
     typed::Session,
 };
 
@@ -50,6 +50,7 @@ pub struct SessionMiddlewareBuilder {
     pub(super) header: Option<Header>,
     /// `None`: ids are not signed.
     pub(super) keys: Option<Vec<Key>>,
+    pub(super) formers: Vec<FormerCookie>,
     /// The structs that the middleware was given.
     pub(super) structs: Vec<&'static Schema>,
 }
@@ -70,6 +71,7 @@ impl SessionMiddlewareBuilder {
             trusted_origins: Vec::new(),
             header: None,
             keys: None,
+            formers: Vec::new(),
             structs: Vec::new(),
         }
     }
@@ -235,6 +237,29 @@ impl SessionMiddlewareBuilder {
         self
     }
 
+    /// Also accepts a cookie that the site used before, so that a change of the name, path, domain
+    /// or signature logs no user out. Defaults to none. Each call adds one.
+    ///
+    /// A request whose session is found by the former cookie is answered with the present one, for
+    /// the same session, and the former one is removed. The present one wins if the client has both.
+    /// A name alone means that nothing else has changed; [`FormerCookie`] says what has.
+    /// [The guide](crate::guide::changing_the_cookie) has each change, and how to deploy it.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_name("__Host-shop")
+    ///     .also_accept_cookie("sid")
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn also_accept_cookie(mut self, former: impl Into<FormerCookie>) -> Self {
+        self.formers.push(former.into());
+        self
+    }
+
     /// Sets the path below which the browser sends the cookie. Defaults to `/`, every path.
     ///
     /// A path does not protect the cookie from other applications on the host. Browsers accept a
@@ -379,7 +404,7 @@ impl SessionMiddlewareBuilder {
     /// covers the cookie's name, so it is not valid for another cookie.
     ///
     /// Ids that were issued **without a signature are refused**: turning this on logs all users
-    /// out.
+    /// out, unless [`also_accept_cookie`](Self::also_accept_cookie) accepts them.
     ///
     /// # Examples
     /// ```

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     error::{Chain, SessionError, StoreError},
+    id::{SessionId, StoreKey},
     store::{CookieChange, not_immediate},
     transport::{HeaderSettings, IdChannel, IdHeader},
 };
@@ -43,6 +44,8 @@ enum Saving {
 #[derive(Debug)]
 pub(crate) struct ResponseEffects {
     pub(crate) header: Option<IdHeader>,
+    /// What removes the former cookies that the client has sent.
+    pub(crate) removals: Vec<HeaderValue>,
     /// The request header that was looked at besides the cookie.
     pub(crate) vary_header: Option<HeaderName>,
     /// Why the response must be another than the handler's.
@@ -221,6 +224,7 @@ impl ActiveSession {
         }
         let merger = self.merger(&state);
         self.give_away(&mut state, &call);
+        let others = self.also_destroyed(&call);
         // A call that merges may wait for other requests.
         let is_ready = self.is_immediate() && merger.is_none();
         let call = match call {
@@ -253,14 +257,24 @@ impl ActiveSession {
             }
         };
         if is_ready {
-            let call = pin!(carry_out(call, self.store(), merger, new_id));
+            let call = pin!(carry_out(call, others, self.store(), merger, new_id));
             let result = call.now_or_never().unwrap_or_else(|| Err(not_immediate().into()));
             let state = self.state.borrow_mut();
             return self.finish(state, changes, cookie, result).map(Saving::Finished);
         }
-        let call = StoreCall::new(carry_out(call, self.store(), merger, new_id));
+        let call = StoreCall::new(carry_out(call, others, self.store(), merger, new_id));
         self.state.borrow_mut().in_flight = Some(Box::new(InFlight { changes, cookie, call }));
         Ok(Saving::InFlight)
+    }
+
+    /// The other sessions that the client has presented, which end together with the one that the
+    /// request destroys. Otherwise, a logout would bring another one of them to light.
+    fn also_destroyed(&self, call: &Call) -> Vec<StoreKey> {
+        let (Call::Destroy(key) | Call::DestroyThenCreate(key, _)) = call else {
+            return Vec::new();
+        };
+        let presented = self.presented.claims().map(|claim| StoreKey::from(&claim.id));
+        presented.filter(|other| other != key).collect()
     }
 
     /// What merges the changed fields, if some are merged by code of their type.
@@ -393,7 +407,26 @@ impl ActiveSession {
             (IdChannel::Conflict, _) => None,
         };
         let vary_header = header.map(|header| header.of_requests().clone());
-        ResponseEffects { header: id_header, vary_header, error }
+        let removals = match self.presented.has_formers() && self.removes_formers(state, action) {
+            true => self.cookie().former_removals(&self.presented),
+            false => Vec::new(),
+        };
+        ResponseEffects { header: id_header, removals, vary_header, error }
+    }
+
+    /// Whether the client does not need its former cookies any more: it gets the present one or
+    /// none, or it already has the present one.
+    fn removes_formers(&self, state: &State, action: CookieAction) -> bool {
+        let has_come_with =
+            |id: &SessionId| self.presented.claims().any(|it| !it.is_former && it.id == *id);
+        self.presented.channel == IdChannel::Cookie
+            && match (action, &state.loaded) {
+                (CookieAction::Issue(_) | CookieAction::Remove, _) => true,
+                (CookieAction::Keep, Loaded::Live { .. } | Loaded::GivenAway { .. }) => {
+                    self.ids.first().is_some_and(has_come_with)
+                }
+                (CookieAction::Keep, _) => false,
+            }
     }
 
     fn cookie_for(&self, action: CookieAction) -> Option<HeaderValue> {
@@ -410,6 +443,14 @@ impl ActiveSession {
         }
         match (action, id) {
             (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
+            // It sent former cookies only, with which there was no session.
+            (CookieAction::Remove, _)
+                if self.presented.has_formers()
+                    && !self.presented.has_own
+                    && self.ids.first().is_none() =>
+            {
+                None
+            }
             (CookieAction::Remove, _) => Some(cookie.removal()),
             (CookieAction::Keep | CookieAction::Issue(_), _) => None,
         }

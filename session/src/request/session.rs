@@ -161,7 +161,9 @@ impl RequestSession {
 fn is_cookies(config: &WorkerConfig, request: &HttpRequest) -> bool {
     let (cookie, headers) = (config.cookie_on(config.connection_of(request)), request.headers());
     config.header.as_ref().is_none_or(|header| {
-        let presented = cookie.find(headers).and_in_header(header.find(headers, cookie));
+        let with_formers = config.counts_formers(cookie, request);
+        let presented = cookie.find(headers, with_formers);
+        let presented = presented.and_in_header(header.find(headers, cookie));
         presented.channel == IdChannel::Cookie
     })
 }
@@ -220,13 +222,15 @@ impl ActiveSession {
     fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
         let connection = config.connection_of(request);
         let (cookie, headers) = (config.cookie_on(connection), request.headers());
+        let with_formers = config.counts_formers(cookie, request);
         let (presented, request_store) = match (&config.sessions, &config.header) {
-            (Persistence::Store(_), None) => (cookie.find(headers), None),
+            (Persistence::Store(_), None) => (cookie.find(headers, with_formers), None),
             (Persistence::Store(_), Some(header)) => {
-                (cookie.find(headers).and_in_header(header.find(headers, cookie)), None)
+                let in_cookie = cookie.find(headers, with_formers);
+                (in_cookie.and_in_header(header.find(headers, cookie)), None)
             }
             (Persistence::Client(backend), _) => {
-                let (presented, store) = backend.open(cookie, &config.clock, headers);
+                let (presented, store) = backend.open(cookie, &config.clock, headers, with_formers);
                 (presented, Some(store))
             }
         };

@@ -2,6 +2,7 @@
 
 mod cookie;
 mod cross_origin;
+mod former;
 mod header;
 mod presented;
 mod response;
@@ -10,7 +11,6 @@ mod sign;
 
 #[cfg(feature = "encryption")]
 pub(crate) use cookie::MOST_COOKIE_BYTES;
-pub use cookie::SameSite;
 pub(crate) use {
     cookie::CookieSettings,
     cross_origin::{CrossOriginRules, is_safe},
@@ -20,3 +20,4 @@ pub(crate) use {
     secure::{CookieVariant, TrustedProxies, Unsecured},
     sign::{Claim, Signer},
 };
+pub use {cookie::SameSite, former::FormerCookie};

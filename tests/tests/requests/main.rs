@@ -3,6 +3,7 @@
 mod abandoned;
 mod concurrency;
 mod cookie_path;
+mod former_cookie;
 mod http;
 mod layers;
 mod limits;

@@ -113,7 +113,7 @@ async fn a_link_an_image_and_a_preflight_of_another_origin_are_served() {
 }
 
 #[actix_web::test]
-async fn a_form_of_another_site_logs_nobody_in_who_has_no_session() {
+async fn a_form_of_another_site_logs_no_new_visitor_in() {
     let site = Site::start();
     for headers in FOREIGN {
         let response = ask(&site.client(), "POST", "/do/user=666", headers).await;
@@ -249,25 +249,25 @@ async fn an_id_in_a_header_is_not_checked_and_one_in_a_cookie_beside_it_is() {
         (Site::with(|builder| builder.header("X-Session")), "X-Session: "),
     ] {
         let ann = site.visitor("name=ann").await;
-        let (id, nobody) = (ann.cookie().to_owned(), site.client());
+        let (id, stranger) = (ann.cookie().to_owned(), site.client());
         let mut stale = site.client();
         stale.cookies.insert("__Host-session".to_owned(), "junk".to_owned());
         for foreign in FOREIGN {
             let with_id = format!("{foreign}{header}{id}\r\n");
             let empty = format!("{foreign}{header}\r\n");
-            for client in [&nobody, &stale] {
+            for client in [&stranger, &stale] {
                 let response = ask(client, "POST", "/do/read", &with_id).await;
                 assert_eq!(response.text(), "200 Loaded name=ann", "{with_id}");
             }
             // A new session, whose id the page's script would get in a header.
-            let response = ask(&nobody, "POST", "/do/name=eve", &empty).await;
+            let response = ask(&stranger, "POST", "/do/name=eve", &empty).await;
             assert_eq!((response.status, response.set_cookie()), (200, None), "{empty}");
             // The cookie decides, so it is checked.
             for headers in [&with_id, &empty, foreign] {
                 assert_refused(&ask(&ann, "POST", "/do/view", headers).await, headers);
             }
             assert_refused(&ask(&stale, "POST", "/do/view", &empty).await, &empty);
-            assert_refused(&ask(&nobody, "POST", "/do/view", foreign).await, foreign);
+            assert_refused(&ask(&stranger, "POST", "/do/view", foreign).await, foreign);
             let other = format!("{foreign}{header}{}\r\n", "x".repeat(43));
             assert_eq!(ask(&ann, "POST", "/do/view", &other).await.status, 400, "{other}");
         }
