@@ -2,5 +2,6 @@
 
 mod cross_origin;
 mod examples;
+mod former_cookie;
 mod oauth;
 mod pages;
