@@ -12,7 +12,6 @@ use crate::transport::IdHeader;
 pub(super) fn mark(
     headers: &mut HeaderMap,
     id: Option<&IdHeader>,
-    removals: &[HeaderValue],
     vary_header: Option<&HeaderName>,
 ) {
     if !headers.get_all(VARY).any(|vary| varies_by(vary, &COOKIE)) {
@@ -23,23 +22,9 @@ pub(super) fn mark(
     {
         headers.append(VARY, HeaderValue::from(name.clone()));
     }
-    let in_cookie = match id {
-        Some(IdHeader::Cookie(cookie)) => Some(cookie),
-        _ => None,
-    };
-    // The present cookie last, for clients that do not tell it from a former one of its name.
-    let has_new = removals.iter().chain(in_cookie).fold(false, |has_new, cookie| {
-        let is_new = !headers.get_all(SET_COOKIE).any(|it| it == cookie);
-        if is_new {
-            headers.append(SET_COOKIE, cookie.clone());
-        }
-        has_new || is_new
-    });
-    if has_new {
-        // RFC 9111, 5.2.2.4: a cache may store the response, but must not reuse this header.
-        headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
-    }
     match id {
+        Some(IdHeader::Cookie(cookie)) => set_cookies(headers, std::slice::from_ref(cookie)),
+        Some(IdHeader::Cookies(cookies)) => set_cookies(headers, cookies),
         Some(IdHeader::Header(name, value)) if headers.get(name) != Some(value) => {
             headers.insert(name.clone(), value.clone());
             // RFC 9111, 5.2.2.5: caches do not know that this header is private, so they must not
@@ -47,6 +32,19 @@ pub(super) fn mark(
             headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         _ => {}
+    }
+}
+
+fn set_cookies(headers: &mut HeaderMap, cookies: &[HeaderValue]) {
+    let lines = headers.len();
+    for cookie in cookies {
+        if !headers.get_all(SET_COOKIE).any(|it| it == cookie) {
+            headers.append(SET_COOKIE, cookie.clone());
+        }
+    }
+    if headers.len() > lines {
+        // RFC 9111, 5.2.2.4: a cache may store the response, but must not reuse this header.
+        headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
     }
 }
 
@@ -66,9 +64,9 @@ mod tests {
         let cookie = IdHeader::Cookie(HeaderValue::from_static("a=b"));
         let mut headers = HeaderMap::new();
         headers.append(SET_COOKIE, HeaderValue::from_static("theme=dark"));
-        mark(&mut headers, Some(&cookie), &[], None);
+        mark(&mut headers, Some(&cookie), None);
         let once = headers.len();
-        mark(&mut headers, Some(&cookie), &[], None);
+        mark(&mut headers, Some(&cookie), None);
         assert_eq!(headers.len(), once);
         assert_eq!(headers.get_all(SET_COOKIE).count(), 2);
         assert_eq!(headers.get_all(CACHE_CONTROL).count(), 1);
@@ -81,7 +79,7 @@ mod tests {
         headers.append(name.clone(), HeaderValue::from_static("the handler's"));
         let id = IdHeader::Header(name.clone(), HeaderValue::from_static("id"));
         for _ in 0..2 {
-            mark(&mut headers, Some(&id), &[], Some(&name));
+            mark(&mut headers, Some(&id), Some(&name));
             assert_eq!(headers.get_all(&name).collect::<Vec<_>>(), ["id"]);
             assert_eq!(headers.get_all(CACHE_CONTROL).collect::<Vec<_>>(), ["no-store"]);
             assert_eq!(headers.get_all(VARY).collect::<Vec<_>>(), ["Cookie", "x-session"]);
@@ -94,7 +92,7 @@ mod tests {
         for (vary, lines) in [("Accept", 2), ("Accept, cookie", 1), ("*", 1)] {
             let mut headers = HeaderMap::new();
             headers.append(VARY, HeaderValue::from_static(vary));
-            mark(&mut headers, None, &[], None);
+            mark(&mut headers, None, None);
             assert_eq!(headers.get_all(VARY).count(), lines, "{vary}");
         }
     }

@@ -111,18 +111,18 @@ fn head<B>(result: &Result<ServiceResponse<B>, Error>) -> (Option<&HttpRequest>,
 /// returns an error response instead.
 fn respond<B: MessageBody>(
     result: Result<ServiceResponse<B>, Error>,
-    ResponseEffects { header, removals, vary_header, error }: ResponseEffects,
+    ResponseEffects { header, vary_header, error }: ResponseEffects,
 ) -> Closed<B> {
     let failed = error.inspect(SessionError::log);
     match result {
         Ok(mut response) => match failed {
             None => {
-                mark(response.headers_mut(), header.as_ref(), &removals, vary_header.as_ref());
+                mark(response.headers_mut(), header.as_ref(), vary_header.as_ref());
                 Ok(response.map_into_left_body())
             }
             Some(failed) => {
                 let mut failed = failed.error_response();
-                mark(failed.headers_mut(), header.as_ref(), &removals, vary_header.as_ref());
+                mark(failed.headers_mut(), header.as_ref(), vary_header.as_ref());
                 Ok(response.into_response(failed.map_into_right_body()))
             }
         },
@@ -130,7 +130,7 @@ fn respond<B: MessageBody>(
         Err(error) => {
             let mut error = failed.map_or(error, Error::from);
             error.add_response_mapper(move |mut response: HttpResponse| {
-                mark(response.headers_mut(), header.as_ref(), &removals, vary_header.as_ref());
+                mark(response.headers_mut(), header.as_ref(), vary_header.as_ref());
                 response
             });
             Err(error)

@@ -44,8 +44,6 @@ enum Saving {
 #[derive(Debug)]
 pub(crate) struct ResponseEffects {
     pub(crate) header: Option<IdHeader>,
-    /// What removes the former cookies that the client has sent.
-    pub(crate) removals: Vec<HeaderValue>,
     /// The request header that was looked at besides the cookie.
     pub(crate) vary_header: Option<HeaderName>,
     /// Why the response must be another than the handler's.
@@ -224,7 +222,6 @@ impl ActiveSession {
         }
         let merger = self.merger(&state);
         self.give_away(&mut state, &call);
-        let others = self.also_destroyed(&call);
         // A call that merges may wait for other requests.
         let is_ready = self.is_immediate() && merger.is_none();
         let call = match call {
@@ -256,6 +253,7 @@ impl ActiveSession {
                 return Err(error);
             }
         };
+        let others = self.also_destroyed(&call);
         if is_ready {
             let call = pin!(carry_out(call, others, self.store(), merger, new_id));
             let result = call.now_or_never().unwrap_or_else(|| Err(not_immediate().into()));
@@ -407,11 +405,22 @@ impl ActiveSession {
             (IdChannel::Conflict, _) => None,
         };
         let vary_header = header.map(|header| header.of_requests().clone());
-        let removals = match self.presented.has_formers() && self.removes_formers(state, action) {
-            true => self.cookie().former_removals(&self.presented),
-            false => Vec::new(),
+        let id_header = match self.presented.has_formers() && self.removes_formers(state, action) {
+            true => self.with_removals(id_header),
+            false => id_header,
         };
-        ResponseEffects { header: id_header, removals, vary_header, error }
+        ResponseEffects { header: id_header, vary_header, error }
+    }
+
+    /// Adds what removes the former cookies that the client has sent. The present cookie is last,
+    /// for clients that do not tell it from a former one of its name.
+    #[cold]
+    fn with_removals(&self, id_header: Option<IdHeader>) -> Option<IdHeader> {
+        let mut cookies = self.cookie().former_removals(&self.presented);
+        if let Some(IdHeader::Cookie(cookie)) = id_header {
+            cookies.push(cookie);
+        }
+        (!cookies.is_empty()).then(|| IdHeader::Cookies(cookies.into()))
     }
 
     /// Whether the client does not need its former cookies any more: it gets the present one or
