@@ -253,7 +253,10 @@ impl ActiveSession {
                 return Err(error);
             }
         };
-        let others = self.also_destroyed(&call);
+        let others = match &call {
+            Call::Destroy(key) | Call::DestroyThenCreate(key, _) => self.others_than(key),
+            _ => Vec::new(),
+        };
         if is_ready {
             let call = pin!(carry_out(call, others, self.store(), merger, new_id));
             let result = call.now_or_never().unwrap_or_else(|| Err(not_immediate().into()));
@@ -267,10 +270,8 @@ impl ActiveSession {
 
     /// The other sessions that the client has presented, which end together with the one that the
     /// request destroys. Otherwise, a logout would bring another one of them to light.
-    fn also_destroyed(&self, call: &Call) -> Vec<StoreKey> {
-        let (Call::Destroy(key) | Call::DestroyThenCreate(key, _)) = call else {
-            return Vec::new();
-        };
+    #[cold]
+    fn others_than(&self, key: &StoreKey) -> Vec<StoreKey> {
         let presented = self.presented.claims().map(|claim| StoreKey::from(&claim.id));
         presented.filter(|other| other != key).collect()
     }
@@ -395,7 +396,7 @@ impl ActiveSession {
             action => action,
         };
         let header = self.config.header.as_ref();
-        let id_header = match (self.presented.channel, header) {
+        let mut id_header = match (self.presented.channel, header) {
             // Most requests: there is nothing to say.
             _ if action == CookieAction::Keep && self.request_store.is_none() => None,
             (IdChannel::Header, Some(header)) => self.header_for(header, action),
@@ -405,10 +406,9 @@ impl ActiveSession {
             (IdChannel::Conflict, _) => None,
         };
         let vary_header = header.map(|header| header.of_requests().clone());
-        let id_header = match self.presented.has_formers() && self.removes_formers(state, action) {
-            true => self.with_removals(id_header),
-            false => id_header,
-        };
+        if self.presented.has_formers() && self.removes_formers(state, action) {
+            id_header = self.with_removals(id_header);
+        }
         ResponseEffects { header: id_header, vary_header, error }
     }
 
