@@ -65,8 +65,12 @@ where
             cookie.split(';').next().expect("a pair").to_owned()
         }
     };
-    let request =
-        || TestRequest::get().uri(route).insert_header((COOKIE, cookie.as_str())).to_request();
+    // A request from a socket has an address.
+    let peer = ([127, 0, 0, 1], 40_000).into();
+    let request = || {
+        let request = TestRequest::get().uri(route).peer_addr(peer);
+        request.insert_header((COOKIE, cookie.as_str())).to_request()
+    };
     let region = Region::new(&ALLOCATOR);
     for _ in 0..count {
         let response = app.call(request()).await.expect("an answer");

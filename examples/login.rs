@@ -3,7 +3,7 @@
 //! - two structs that share one session
 //! - an id that is renewed at login
 //! - a page with the devices on which a user is logged in, and a limit for their number
-//! - forms that other sites cannot send
+//! - forms that other sites cannot send: the middleware refuses them, and tokens protect old browsers
 //!
 //! Run `cargo run --example login`, then open the printed address. The port is 8080; set `PORT` to
 //! use another one. Every name can log in with the password `open sesame`.
@@ -113,8 +113,8 @@ async fn devices(
     ))
 }
 
-/// The field that protects a form. A visitor without a session gets one here, because the token
-/// belongs to a session.
+/// The field that protects a form in old browsers, which do not say where a form comes from. A
+/// visitor without a session gets one here, because the token belongs to a session.
 fn csrf_field(account: &mut TypedSession<Account>) -> String {
     format!("<input type=hidden name=csrf value={}>", account.csrf_token())
 }

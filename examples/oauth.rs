@@ -1,7 +1,8 @@
 //! A login at another site (OAuth 2.0 or OpenID Connect with `response_mode=form_post`). It shows:
 //!
 //! - two sessions in one application: the visitor's, and a short one for the login
-//! - a callback that comes as a form from another site, without the visitor's cookie
+//! - a callback that comes as a form from another site, without the visitor's cookie, and the one
+//!   exception from the rule that such forms are refused
 //!
 //! Run `cargo run --example oauth`, then open the printed address. The port is 8080; set `PORT` to
 //! use another one. The provider is part of the program. It is reached as `localhost`, which is
@@ -159,6 +160,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let logins = SessionMiddleware::builder(MemoryStore::new())
         .cookie_name("__Host-oauth")
         .cookie_same_site(SameSite::None)
+        .allow_cross_origin_if(|request| request.path() == "/oauth/callback") // `state` protects it
         .max_age(Duration::from_secs(10 * 60))
         .absolute_lifetime(Duration::from_secs(10 * 60))
         .build()?;

@@ -57,6 +57,8 @@ impl Profile {
                     "--disable-component-update",
                     "--disable-sync",
                     "--window-size=900,700",
+                    // Hosts that are not this machine's own, as the browser sees it.
+                    "--host-resolver-rules=MAP *.test 127.0.0.1",
                 ],
                 // Some builds of Chromium block all third-party cookies; other browsers do not.
                 "prefs": { "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } },

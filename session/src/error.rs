@@ -134,6 +134,16 @@ pub enum SessionError {
          and let the client load the form again after its session id was renewed"
     )]
     CsrfTokenMismatch,
+    /// A page of another origin may have caused the request, which can change something or opens a
+    /// WebSocket. The session is not loaded, and the client gets a 403.
+    /// [The guide](crate::guide::csrf) has the rule.
+    #[error(
+        "a page of another origin may have caused this request: `Sec-Fetch-Site` is not \
+         `same-origin`, or it is missing and `Origin` is not the request's host; \
+         name pages of yours with `trusted_origins`, let the proxy keep `Host`, \
+         or except requests that are protected otherwise with `allow_cross_origin_if`"
+    )]
+    CrossOrigin,
 }
 
 impl SessionError {
@@ -155,8 +165,9 @@ impl ResponseError for SessionError {
             }
             Self::Gone | Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::ConflictingIds => StatusCode::BAD_REQUEST,
-            Self::CsrfTokenMismatch => StatusCode::FORBIDDEN,
-            Self::TooManySessions { .. } => StatusCode::FORBIDDEN,
+            Self::CsrfTokenMismatch | Self::CrossOrigin | Self::TooManySessions { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::NoMiddleware
             | Self::UnknownCookie { .. }
             | Self::Store(_)
@@ -464,6 +475,12 @@ pub enum ConfigError {
          give the cookie another name with `cookie_name`, such as `__Secure-session`"
     )]
     HostPrefix,
+    /// A former cookie is the present one, or is named twice.
+    #[error(
+        "the former cookie `{0}` has the name, path, domain and keys of the present cookie, or of \
+         another former one; say what was different, or leave it out"
+    )]
+    FormerCookie(String),
     /// Browsers refuse `SameSite=None` without `Secure` (RFC 6265bis, 5.7).
     #[error("`SameSite=None` needs `Secure`; set `cookie_secure(true)`")]
     SameSiteNoneNeedsSecure,
@@ -482,6 +499,12 @@ pub enum ConfigError {
     /// A trusted proxy is not an address or a network.
     #[error("`{0}` is not an IP address or a network; use the form `10.0.0.1` or `10.0.0.0/8`")]
     TrustedProxy(String),
+    /// A trusted origin is not an origin (RFC 6454, 4).
+    #[error(
+        "`{0}` is not an origin; write a scheme, a host and perhaps a port, as in \
+         `https://app.example.com` or `http://localhost:3000`, without a path and in ASCII"
+    )]
+    TrustedOrigin(String),
 }
 
 /// Displays an error and its whole chain of sources on one line.
@@ -512,6 +535,7 @@ mod tests {
         assert_eq!(status(SessionError::Gone), 409);
         assert_eq!(status(SessionError::ConflictingIds), 400);
         assert_eq!(status(SessionError::CsrfTokenMismatch), 403);
+        assert_eq!(status(SessionError::CrossOrigin), 403);
     }
 
     #[test]

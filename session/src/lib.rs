@@ -43,7 +43,9 @@
 //! | know what is stored, when, and what happens on errors | [semantics](guide::semantics) |
 //! | know what concurrent requests do | [concurrent requests](guide::concurrent_requests) |
 //! | know what browsers do with the cookie | [browsers](guide::browsers) |
-//! | serve API clients, sign ids, use a proxy, protect forms | [clients](guide::clients) |
+//! | know which requests of other sites are refused | [cross-site requests](guide::csrf) |
+//! | serve API clients, sign ids, use a proxy | [clients](guide::clients) |
+//! | rename or move the cookie | [changing the cookie](guide::changing_the_cookie) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
 //! | change a struct while sessions are stored | [deploys](guide::deploys) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
@@ -109,7 +111,7 @@ pub use {
     sessions::{IndexKey, OverLimit, SessionPage, Sessions, StoredSession},
     store::{Backend, MemoryStore, MemoryStoreBuilder},
     time::{Clock, SystemClock, Timestamp},
-    transport::SameSite,
+    transport::{FormerCookie, SameSite},
     typed::{FieldMut, Session, TypedSession},
 };
 

@@ -17,7 +17,9 @@ use crate::{
     id::SessionId,
     store::{Backend, MergeLocks, Persisted, Persistence},
     time::{Clock, Lifetimes, SystemClock},
-    transport::{CookieSettings, CookieVariant, HeaderSettings, Unsecured},
+    transport::{
+        CookieSettings, CookieVariant, CrossOriginRules, HeaderSettings, Unsecured, is_safe,
+    },
 };
 
 /// The settings that all requests of a middleware share.
@@ -32,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) unsecured: Option<Unsecured>,
     /// The header that carries ids in addition to the cookie. `None`: only the cookie carries ids.
     pub(crate) header: Option<HeaderSettings>,
+    /// From where requests with a cookie may come. `None`: from everywhere.
+    pub(crate) cross_origin: Option<CrossOriginRules>,
+    /// Which requests may come from everywhere all the same.
+    pub(crate) allows_cross_origin: Option<RequestPredicate>,
     pub(crate) id_generator: Option<IdGenerator>,
     /// Which requests do not extend the session.
     pub(crate) keeps_expiry: Option<RequestPredicate>,
@@ -49,6 +55,7 @@ pub(crate) struct Config {
 pub(crate) struct HasWarned {
     pub(crate) of_cookie_path: Once,
     pub(crate) of_later_cookies: Once,
+    pub(crate) of_cross_origin: Once,
     /// The structs that name no cookie where middlewares are nested.
     structs: Mutex<BTreeSet<&'static str>>,
 }
@@ -58,6 +65,7 @@ impl HasWarned {
         Self {
             of_cookie_path: Once::new(),
             of_later_cookies: Once::new(),
+            of_cross_origin: Once::new(),
             structs: Mutex::new(BTreeSet::new()),
         }
     }
@@ -91,6 +99,22 @@ impl Config {
         }
     }
 
+    /// Whether the former cookies of a request count: where browsers send the present one. Else
+    /// they could take the place of one that the request does not show.
+    #[inline]
+    pub(crate) fn counts_formers(&self, cookie: &CookieSettings, request: &HttpRequest) -> bool {
+        !cookie.formers.is_empty() && self.is_below_cookie_path(request)
+    }
+
+    /// Whether a page of another origin may have caused this request, so that it must not use the
+    /// session of a cookie.
+    #[inline]
+    pub(crate) fn refuses_cookie_of(&self, request: &HttpRequest) -> bool {
+        !is_safe(request)
+            && self.cross_origin.as_ref().is_some_and(|rules| rules.refuses(request))
+            && !self.allows_cross_origin.as_ref().is_some_and(|is_allowed| is_allowed(request))
+    }
+
     /// Whether browsers send the cookie with this request.
     pub(crate) fn is_below_cookie_path(&self, request: &HttpRequest) -> bool {
         let (cookie, prefix) = (&self.cookie, &self.stripped_prefix);
@@ -118,6 +142,8 @@ impl Config {
             cookie: Arc::default(),
             unsecured: None,
             header: None,
+            cross_origin: Some(CrossOriginRules::default()),
+            allows_cross_origin: None,
             id_generator: None,
             keeps_expiry: None,
             save_on_server_error: false,

@@ -7,7 +7,9 @@
 //! | know what is stored when, and what happens on errors | [`semantics`] |
 //! | decide what concurrent requests do to a field | [`concurrent_requests`] |
 //! | know how browsers treat the cookie and your pages | [`browsers`] |
-//! | serve API clients, sign ids, run behind a proxy, protect forms | [`clients`] |
+//! | know which requests of other sites are refused | [`csrf`] |
+//! | serve API clients, sign ids, run behind a proxy | [`clients`] |
+//! | rename or move the cookie without logging anybody out | [`changing_the_cookie`] |
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
 //! | show a message once, on the next page | [`flash_messages`] |
 //! | change a struct while sessions are stored | [`deploys`] |
@@ -36,8 +38,14 @@ pub mod concurrent_requests {}
 #[doc = include_str!("browsers.md")]
 pub mod browsers {}
 
+#[doc = include_str!("csrf.md")]
+pub mod csrf {}
+
 #[doc = include_str!("clients.md")]
 pub mod clients {}
+
+#[doc = include_str!("changing_the_cookie.md")]
+pub mod changing_the_cookie {}
 
 #[doc = include_str!("two_sessions.md")]
 pub mod two_sessions {}

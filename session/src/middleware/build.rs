@@ -7,10 +7,14 @@ use super::{
     transform::SessionMiddleware,
 };
 use crate::{
+    crypto::Key,
     error::ConfigError,
     fields::Schema,
     store::Persistence,
-    transport::{CookieSettings, HeaderSettings, Signer, TrustedProxies, Unsecured},
+    transport::{
+        CookieSettings, CrossOriginRules, FormerCookie, HeaderSettings, Signer, TrustedProxies,
+        Unsecured,
+    },
 };
 
 impl SessionMiddlewareBuilder {
@@ -31,17 +35,22 @@ impl SessionMiddlewareBuilder {
                 Header::Bearer => "bearer",
                 Header::Named(_) => "header",
             });
-            if let Some(setting) = self.keys.as_ref().map(|_| "signing_keys").or(header) {
+            let former = self.formers.iter().find(|it| it.sets_signing());
+            let former = former.map(|_| "signing_keys of a former cookie");
+            let keys = self.keys.as_ref().map(|_| "signing_keys");
+            if let Some(setting) = keys.or(header).or(former) {
                 return Err(ConfigError::NeedsStore(setting));
             }
         }
         let proxies = TrustedProxies::parse(self.trusted_proxies)?;
+        let rules = CrossOriginRules::new(self.trusted_origins, proxies.clone())?;
+        config.cross_origin = config.cross_origin.map(|_| rules);
         if self.follows_connection {
             config.unsecured = Some(Unsecured::beside(&cookie, proxies)?);
         }
-        if let Some(keys) = self.keys {
+        if let Some(keys) = &self.keys {
             let signer = |cookie: &CookieSettings| {
-                Signer::new(&keys, &cookie.name).ok_or(ConfigError::NoSigningKeys)
+                Signer::new(keys, &cookie.name).ok_or(ConfigError::NoSigningKeys)
             };
             cookie.signer = Some(signer(&cookie)?);
             if let Some(unsecured) = &mut config.unsecured {
@@ -49,6 +58,12 @@ impl SessionMiddlewareBuilder {
                 Arc::make_mut(&mut unsecured.cookie).signer = Some(signer);
             }
         }
+        accept_formers(
+            &self.formers,
+            self.keys.as_deref(),
+            &mut cookie,
+            config.unsecured.as_mut(),
+        )?;
         let prefix = config.stripped_prefix.trim_end_matches('/');
         if !prefix.is_empty() && !prefix.starts_with('/') {
             let value = config.stripped_prefix;
@@ -75,6 +90,34 @@ impl SessionMiddlewareBuilder {
             None => Ok(()),
         }
     }
+}
+
+/// Adds the former cookies to the present one, on connections of each kind.
+fn accept_formers(
+    formers: &[FormerCookie],
+    keys: Option<&[Key]>,
+    cookie: &mut CookieSettings,
+    unsecured: Option<&mut Unsecured>,
+) -> Result<(), ConfigError> {
+    let present = cookie.clone();
+    for (place, former) in formers.iter().enumerate() {
+        let error = || ConfigError::FormerCookie(former.name().to_owned());
+        let settings = former.beside(&present, keys)?.ok_or_else(error)?;
+        if formers[..place].contains(former) {
+            return Err(error());
+        }
+        cookie.accept(settings);
+    }
+    let Some(unsecured) = unsecured.filter(|_| !formers.is_empty()) else { return Ok(()) };
+    let plain = Arc::make_mut(&mut unsecured.cookie);
+    let present = plain.clone();
+    for former in formers {
+        // Without its prefix, it may be the present one here.
+        if let Some(settings) = former.beside(&present, keys)? {
+            plain.accept(settings);
+        }
+    }
+    Ok(())
 }
 
 /// Refuses structs that the middleware would never serve.
@@ -182,5 +225,10 @@ mod tests {
         assert!(matches!(fails(builder().header("Cookie")), ConfigError::HeaderName(_)));
         let proxies = builder().cookie_secure_auto().trusted_proxies(["localhost"]);
         assert!(matches!(fails(proxies), ConfigError::TrustedProxy(_)));
+        for is_on in [true, false] {
+            let origins =
+                builder().cross_origin_protection(is_on).trusted_origins(["shop.example"]);
+            assert!(matches!(fails(origins), ConfigError::TrustedOrigin(_)));
+        }
     }
 }

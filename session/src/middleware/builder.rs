@@ -12,7 +12,7 @@ use crate::{
     id::SessionId,
     store::Backend,
     time::Clock,
-    transport::{CookieSettings, SameSite},
+    transport::{CookieSettings, FormerCookie, SameSite},
     typed::Session,
 };
 
@@ -46,9 +46,11 @@ pub struct SessionMiddlewareBuilder {
     /// Whether `Secure` follows the connection.
     pub(super) follows_connection: bool,
     pub(super) trusted_proxies: Vec<String>,
+    pub(super) trusted_origins: Vec<String>,
     pub(super) header: Option<Header>,
     /// `None`: ids are not signed.
     pub(super) keys: Option<Vec<Key>>,
+    pub(super) formers: Vec<FormerCookie>,
     /// The structs that the middleware was given.
     pub(super) structs: Vec<&'static Schema>,
 }
@@ -66,8 +68,10 @@ impl SessionMiddlewareBuilder {
             cookie: CookieSettings::default(),
             follows_connection: false,
             trusted_proxies: Vec::new(),
+            trusted_origins: Vec::new(),
             header: None,
             keys: None,
+            formers: Vec::new(),
             structs: Vec::new(),
         }
     }
@@ -236,6 +240,29 @@ impl SessionMiddlewareBuilder {
         self
     }
 
+    /// Also accepts a cookie that the site used before, so that a change of the name, path, domain
+    /// or signature logs no user out. Defaults to none. Each call adds one.
+    ///
+    /// A request whose session is found by the former cookie is answered with the present one, for
+    /// the same session, and the former one is removed. The present one wins if the client has both.
+    /// A name alone means that nothing else has changed; [`FormerCookie`] says what has.
+    /// [The guide](crate::guide::changing_the_cookie) has each change, and how to deploy it.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{MemoryStore, SessionMiddleware};
+    ///
+    /// let sessions = SessionMiddleware::builder(MemoryStore::new())
+    ///     .cookie_name("__Host-shop")
+    ///     .also_accept_cookie("sid")
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn also_accept_cookie(mut self, former: impl Into<FormerCookie>) -> Self {
+        self.formers.push(former.into());
+        self
+    }
+
     /// Sets the path below which the browser sends the cookie. Defaults to `/`, every path.
     ///
     /// A path does not protect the cookie from other applications on the host. Browsers accept a
@@ -356,12 +383,14 @@ impl SessionMiddlewareBuilder {
     }
 
     /// Sets the addresses (`127.0.0.1`, `::1`) and networks (`10.0.0.0/8`) of the proxies whose
-    /// headers [`cookie_secure_auto`](Self::cookie_secure_auto) trusts. Defaults to none.
+    /// headers about the client's connection are trusted. Defaults to none.
     ///
     /// A proxy says in the last element of `X-Forwarded-Proto` or `Forwarded` (RFC 7239) whether
-    /// the client's connection has TLS. If it sends both headers, both must say so. The headers are
-    /// ignored from any other address. A proxy on a Unix socket has no address; behind one, set
-    /// `cookie_secure(true)`.
+    /// the client's connection has TLS, for [`cookie_secure_auto`](Self::cookie_secure_auto). It
+    /// says in `X-Forwarded-Host` or `Forwarded` which host the client has asked, for the
+    /// [check of the origin](Self::cross_origin_protection). If it sends both headers, both must
+    /// agree. The headers are ignored from any other address. A proxy on a Unix socket has no
+    /// address; behind one, set `cookie_secure(true)` and [`trusted_origins`](Self::trusted_origins).
     ///
     /// Example: `.trusted_proxies(["127.0.0.1", "10.0.0.0/8"])`.
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -378,7 +407,7 @@ impl SessionMiddlewareBuilder {
     /// covers the cookie's name, so it is not valid for another cookie.
     ///
     /// Ids that were issued **without a signature are refused**: turning this on logs all users
-    /// out.
+    /// out, unless [`also_accept_cookie`](Self::also_accept_cookie) accepts them.
     ///
     /// # Examples
     /// ```

@@ -23,11 +23,8 @@ pub(super) fn mark(
         headers.append(VARY, HeaderValue::from(name.clone()));
     }
     match id {
-        Some(IdHeader::Cookie(cookie)) if !headers.get_all(SET_COOKIE).any(|it| it == cookie) => {
-            headers.append(SET_COOKIE, cookie.clone());
-            // RFC 9111, 5.2.2.4: a cache may store the response, but must not reuse this header.
-            headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
-        }
+        Some(IdHeader::Cookie(cookie)) => set_cookies(headers, std::slice::from_ref(cookie)),
+        Some(IdHeader::Cookies(cookies)) => set_cookies(headers, cookies),
         Some(IdHeader::Header(name, value)) if headers.get(name) != Some(value) => {
             headers.insert(name.clone(), value.clone());
             // RFC 9111, 5.2.2.5: caches do not know that this header is private, so they must not
@@ -35,6 +32,19 @@ pub(super) fn mark(
             headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         _ => {}
+    }
+}
+
+fn set_cookies(headers: &mut HeaderMap, cookies: &[HeaderValue]) {
+    let lines = headers.len();
+    for cookie in cookies {
+        if !headers.get_all(SET_COOKIE).any(|it| it == cookie) {
+            headers.append(SET_COOKIE, cookie.clone());
+        }
+    }
+    if headers.len() > lines {
+        // RFC 9111, 5.2.2.4: a cache may store the response, but must not reuse this header.
+        headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
     }
 }
 

@@ -17,9 +17,11 @@ use crate::{
 };
 
 /// Makes a store call of a plan. The future owns all it needs, so that it can outlive the request.
-/// `new_id` is the id for a session that is created or renewed; `None` counts as taken.
+/// `others` are destroyed with the session that the call destroys. `new_id` is the id for a session
+/// that is created or renewed; `None` counts as taken.
 pub(crate) async fn carry_out(
     call: Call,
+    others: Vec<StoreKey>,
     store: Arc<dyn ErasedStore>,
     merger: Option<Merger>,
     new_id: Option<SessionId>,
@@ -43,11 +45,11 @@ pub(crate) async fn carry_out(
             false => Ok(StoreOutcome::GoneUnchanged),
         },
         Call::Destroy(key) => {
-            store.destroy(key).await?;
+            destroy(&store, key, others).await?;
             Ok(StoreOutcome::Destroyed)
         }
         Call::DestroyThenCreate(old, record) => {
-            Arc::clone(&store).destroy(old).await?;
+            destroy(&store, old, others).await?;
             create(store, new, record).await
         }
         Call::CreateIfRenewed(old, record) => create_if_renewed(store, &old, new, record).await,
@@ -72,6 +74,25 @@ pub(crate) async fn carry_out(
             }
         }
     }
+}
+
+async fn destroy(
+    store: &Arc<dyn ErasedStore>,
+    key: StoreKey,
+    others: Vec<StoreKey>,
+) -> Result<(), StoreError> {
+    Arc::clone(store).destroy(key).await?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    // In a box, so that the usual way does not carry what this seldom one needs.
+    Box::pin(async {
+        for other in others {
+            Arc::clone(store).destroy(other).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Updates a session in an immediate store.

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     error::{Chain, SessionError, StoreError},
+    id::{SessionId, StoreKey},
     store::{CookieChange, not_immediate},
     transport::{HeaderSettings, IdChannel, IdHeader},
 };
@@ -257,15 +258,27 @@ impl ActiveSession {
                 return Err(error);
             }
         };
+        let others = match &call {
+            Call::Destroy(key) | Call::DestroyThenCreate(key, _) => self.others_than(key),
+            _ => Vec::new(),
+        };
         if is_ready {
-            let call = pin!(carry_out(call, self.store(), merger, new_id));
+            let call = pin!(carry_out(call, others, self.store(), merger, new_id));
             let result = call.now_or_never().unwrap_or_else(|| Err(not_immediate().into()));
             let state = self.state.borrow_mut();
             return self.finish(state, changes, cookie, result).map(Saving::Finished);
         }
-        let call = StoreCall::new(carry_out(call, self.store(), merger, new_id));
+        let call = StoreCall::new(carry_out(call, others, self.store(), merger, new_id));
         self.state.borrow_mut().in_flight = Some(Box::new(InFlight { changes, cookie, call }));
         Ok(Saving::InFlight)
+    }
+
+    /// The other sessions that the client has presented, which end together with the one that the
+    /// request destroys. Otherwise, a logout would bring another one of them to light.
+    #[cold]
+    fn others_than(&self, key: &StoreKey) -> Vec<StoreKey> {
+        let presented = self.presented.claims().map(|claim| StoreKey::from(&claim.id));
+        presented.filter(|other| other != key).collect()
     }
 
     /// What merges the changed fields, if some are merged by code of their type.
@@ -388,7 +401,7 @@ impl ActiveSession {
             action => action,
         };
         let header = self.config.header.as_ref();
-        let id_header = match (self.presented.channel, header) {
+        let mut id_header = match (self.presented.channel, header) {
             // Most requests: there is nothing to say.
             _ if action == CookieAction::Keep && self.request_store.is_none() => None,
             (IdChannel::Header, Some(header)) => self.header_for(header, action),
@@ -398,7 +411,36 @@ impl ActiveSession {
             (IdChannel::Conflict, _) => None,
         };
         let vary_header = header.map(|header| header.of_requests().clone());
+        if self.presented.has_formers() && self.removes_formers(state, action) {
+            id_header = self.with_removals(id_header);
+        }
         ResponseEffects { header: id_header, vary_header, error }
+    }
+
+    /// Adds what removes the former cookies that the client has sent. The present cookie is last,
+    /// for clients that do not tell it from a former one of its name.
+    #[cold]
+    fn with_removals(&self, id_header: Option<IdHeader>) -> Option<IdHeader> {
+        let mut cookies = self.cookie().former_removals(&self.presented);
+        if let Some(IdHeader::Cookie(cookie)) = id_header {
+            cookies.push(cookie);
+        }
+        (!cookies.is_empty()).then(|| IdHeader::Cookies(cookies.into()))
+    }
+
+    /// Whether the client does not need its former cookies any more: it gets the present one or
+    /// none, or it already has the present one.
+    fn removes_formers(&self, state: &State, action: CookieAction) -> bool {
+        let has_come_with =
+            |id: &SessionId| self.presented.claims().any(|it| !it.is_former && it.id == *id);
+        self.presented.channel == IdChannel::Cookie
+            && match (action, &state.loaded) {
+                (CookieAction::Issue(_) | CookieAction::Remove, _) => true,
+                (CookieAction::Keep, Loaded::Live { .. } | Loaded::GivenAway { .. }) => {
+                    self.ids.first().is_some_and(has_come_with)
+                }
+                (CookieAction::Keep, _) => false,
+            }
     }
 
     fn cookie_for(&self, action: CookieAction) -> Option<HeaderValue> {
@@ -415,6 +457,14 @@ impl ActiveSession {
         }
         match (action, id) {
             (CookieAction::Issue(age), Some(id)) => Some(cookie.issue(id, age)),
+            // It sent former cookies only, with which there was no session.
+            (CookieAction::Remove, _)
+                if self.presented.has_formers()
+                    && !self.presented.has_own
+                    && self.ids.first().is_none() =>
+            {
+                None
+            }
             (CookieAction::Remove, _) => Some(cookie.removal()),
             (CookieAction::Keep | CookieAction::Issue(_), _) => None,
         }

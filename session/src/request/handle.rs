@@ -118,7 +118,8 @@ impl SessionHandle {
     /// Deletes the session from the store at the end of the request, and its cookie from the
     /// client.
     ///
-    /// This happens even if the response is an error. If the request writes afterwards, it begins a
+    /// This happens even if the response is an error. If the client has sent several session cookies,
+    /// the sessions of all of them end. If the request writes afterwards, it begins a
     /// new session with a new id.
     pub fn destroy(&mut self) {
         self.end_session(Intent::Destroy);
@@ -223,7 +224,8 @@ impl SessionHandle {
         state.changes.touch = TouchMode::WhenDue;
     }
 
-    /// Returns a token that protects a form against cross-site request forgery (CSRF).
+    /// Returns a token that protects a form against cross-site request forgery (CSRF), in addition
+    /// to the [check of the origin](crate::guide::csrf). Old browsers need it.
     ///
     /// Put it into a hidden field of every form that changes something, or into a header that a
     /// script of the page sends. Check it with [`verify_csrf`](Self::verify_csrf).
@@ -239,8 +241,7 @@ impl SessionHandle {
     /// - Clients that send their id in a header need no token.
     ///
     /// This is the HMAC-based token of the [OWASP CSRF prevention cheat sheet] and of OWASP ASVS
-    /// 5.0, 3.5.1. The cookie's `SameSite=Lax` is another protection, but not against other hosts
-    /// of the same site.
+    /// 5.0, 3.5.1.
     ///
     /// [OWASP CSRF prevention cheat sheet]:
     ///     https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html

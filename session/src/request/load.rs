@@ -81,6 +81,9 @@ impl ActiveSession {
         let (options, touch) = self.load_options(None);
         let mut best = None;
         for claim in self.presented.claims() {
+            if claim.is_former && best.is_some() {
+                break;
+            }
             let key = StoreKey::from(&claim.id);
             let Either::Left(loaded) = self.store().load(key, options) else { return false };
             match self.usable(loaded.into_inner(), touch) {
@@ -141,6 +144,10 @@ impl ActiveSession {
     ) -> Result<(), SessionError> {
         let mut best = None;
         for claim in self.presented.claims() {
+            // Not even if the present cookie has an id that was just renewed.
+            if claim.is_former && best.is_some() {
+                break;
+            }
             let key = StoreKey::from(&claim.id);
             let (options, touch) = self.load_options(fields);
             let loaded = self.usable(self.store().load(key, options).await, touch);

@@ -46,6 +46,8 @@ pub(crate) enum NotFound {
     NoMiddleware,
     /// There are sessions, but none has the cookie.
     OtherCookies,
+    /// A page of another origin may have caused the request.
+    CrossOrigin,
 }
 
 impl RequestSession {
@@ -92,7 +94,7 @@ impl RequestSession {
                 Rc::clone(found.ok_or(NotFound::OtherCookies)?)
             }
         };
-        found.activate(request);
+        found.activate(request)?;
         Ok(found)
     }
 
@@ -122,9 +124,16 @@ impl RequestSession {
         );
     }
 
-    fn activate(&self, request: &HttpRequest) {
+    fn activate(&self, request: &HttpRequest) -> Result<(), NotFound> {
         if self.is_extracted() {
-            return;
+            return Ok(());
+        }
+        if self.config.refuses_cookie_of(request) && is_cookies(&self.config, request) {
+            self.config.has_warned.of_cross_origin.call_once(|| {
+                let error = SessionError::CrossOrigin;
+                warn!("a request gets a 403, and later ones are logged at `debug`: {error}");
+            });
+            return Err(NotFound::CrossOrigin);
         }
         let active = self.active.get_or_init(|| ActiveSession::new(&self.config, request));
         // After the cell is set, because the generator may look for the session too.
@@ -136,6 +145,7 @@ impl RequestSession {
             let keeps_expiry = keeps_expiry(request);
             active.state.borrow_mut().keeps_expiry = keeps_expiry;
         }
+        Ok(())
     }
 
     /// Whether an extractor asked for the session.
@@ -147,6 +157,18 @@ impl RequestSession {
     pub(crate) fn active(&self) -> &ActiveSession {
         self.active.get().expect("only sessions that an extractor asked for are used")
     }
+}
+
+/// Whether the session of a request is that of its cookie, also if it has none yet.
+#[cold]
+fn is_cookies(config: &WorkerConfig, request: &HttpRequest) -> bool {
+    let (cookie, headers) = (config.cookie_on(config.connection_of(request)), request.headers());
+    config.header.as_ref().is_none_or(|header| {
+        let with_formers = config.counts_formers(cookie, request);
+        let presented = cookie.find(headers, with_formers);
+        let presented = presented.and_in_header(header.find(headers, cookie));
+        presented.channel == IdChannel::Cookie
+    })
 }
 
 /// For the fixtures of tests.
@@ -223,13 +245,15 @@ impl ActiveSession {
     fn new(config: &Rc<WorkerConfig>, request: &HttpRequest) -> Self {
         let connection = config.connection_of(request);
         let (cookie, headers) = (config.cookie_on(connection), request.headers());
+        let with_formers = config.counts_formers(cookie, request);
         let (presented, request_store) = match (&config.sessions, &config.header) {
-            (Persistence::Store(_), None) => (cookie.find(headers), None),
+            (Persistence::Store(_), None) => (cookie.find(headers, with_formers), None),
             (Persistence::Store(_), Some(header)) => {
-                (cookie.find(headers).and_in_header(header.find(headers, cookie)), None)
+                let in_cookie = cookie.find(headers, with_formers);
+                (in_cookie.and_in_header(header.find(headers, cookie)), None)
             }
             (Persistence::Client(backend), _) => {
-                let (presented, store) = backend.open(cookie, &config.clock, headers);
+                let (presented, store) = backend.open(cookie, &config.clock, headers, with_formers);
                 (presented, Some(store))
             }
         };

@@ -132,20 +132,22 @@ impl CookieBackend for CookieStore {
         cookie: &Arc<CookieSettings>,
         clock: &Arc<dyn Clock>,
         headers: &HeaderMap,
+        with_formers: bool,
     ) -> (Presented, Arc<dyn RequestStore>) {
         let mut sessions = Vec::new();
         let mut is_later = false;
-        let mut presented = cookie.find_by(headers, |value| match self.read(cookie, value) {
+        let read = |cookie: &CookieSettings, value: &[u8]| match self.read(cookie, value) {
             InCookie::Session(id, record) => {
                 sessions.push(SealedSession::new(id.clone(), Some(record)));
-                Some(Claim { id, is_outdated: false })
+                Some(Claim::new(id))
             }
             InCookie::LaterFormat => {
                 is_later = true;
                 None
             }
             InCookie::Nothing => None,
-        });
+        };
+        let mut presented = cookie.find_by(headers, with_formers, read);
         presented.is_later = is_later;
         let cookie_sessions = CookieSessions {
             cookie: Arc::clone(cookie),

@@ -81,6 +81,7 @@ pub(crate) trait CookieBackend: Send + Sync {
         cookie: &Arc<CookieSettings>,
         clock: &Arc<dyn Clock>,
         headers: &HeaderMap,
+        with_formers: bool,
     ) -> (Presented, Arc<dyn RequestStore>);
 }
 

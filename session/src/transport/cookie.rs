@@ -37,6 +37,11 @@ pub(crate) struct CookieSettings {
     pub(crate) partitioned: bool,
     /// Signs the ids, if the application has keys.
     pub(crate) signer: Option<Signer>,
+    /// The cookies from before the settings were changed, whose sessions go on.
+    pub(crate) formers: Vec<Self>,
+    /// Whether values are in quotes, because a former cookie has the same name: browsers send both
+    /// under it, and say nothing of the path and the domain.
+    pub(crate) is_quoted: bool,
 }
 
 impl Default for CookieSettings {
@@ -50,6 +55,8 @@ impl Default for CookieSettings {
             same_site: SameSite::Lax,
             partitioned: false,
             signer: None,
+            formers: Vec::new(),
+            is_quoted: false,
         }
     }
 }
@@ -101,18 +108,39 @@ impl CookieSettings {
         })
     }
 
-    /// Finds the ids in a request.
-    pub(crate) fn find(&self, headers: &HeaderMap) -> Presented {
-        self.find_by(headers, |value| self.read(value))
+    /// Whether browsers accept a cookie of this name only from the host itself.
+    pub(crate) fn is_bound_to_host(name: &str) -> bool {
+        has_prefix(name, HOST_PREFIX)
+    }
+
+    /// Finds the ids in a request. `with_formers`: also those of the former cookies.
+    pub(crate) fn find(&self, headers: &HeaderMap, with_formers: bool) -> Presented {
+        self.find_by(headers, with_formers, Self::read)
     }
 
     /// Finds the ids in a request. `read` parses the value of a cookie.
     pub(crate) fn find_by(
         &self,
         headers: &HeaderMap,
-        mut read: impl FnMut(&[u8]) -> Option<Claim>,
+        with_formers: bool,
+        mut read: impl FnMut(&Self, &[u8]) -> Option<Claim>,
     ) -> Presented {
         let mut presented = Presented::default();
+        if self.formers.is_empty() {
+            self.each_value(headers, |value, _| presented.add_cookie(|| read(self, value)));
+        } else {
+            self.find_with_formers(headers, with_formers, &mut presented, &mut read);
+        }
+        presented
+    }
+
+    /// Calls `action` with each value of this cookie, and with whether it was in quotes.
+    #[inline]
+    pub(super) fn each_value<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        mut action: impl FnMut(&'a [u8], bool),
+    ) {
         for header in headers.get_all(COOKIE) {
             let mut rest = header.as_bytes();
             while !rest.is_empty() {
@@ -121,28 +149,28 @@ impl CookieSettings {
                     None => (rest, &rest[rest.len()..]),
                 };
                 rest = next;
-                if let Some(value) = self.value_of(pair) {
-                    presented.add_cookie(|| read(value));
+                if let Some((value, is_quoted)) = self.value_of(pair) {
+                    action(value, is_quoted);
                 }
             }
         }
-        presented
     }
 
     /// The id in a value that a client sent, if it is well-formed and its signature is valid.
     pub(crate) fn read(&self, value: &[u8]) -> Option<Claim> {
         match &self.signer {
-            None => SessionId::parse(value).map(|id| Claim { id, is_outdated: false }),
+            None => SessionId::parse(value).map(Claim::new),
             Some(signer) => signer.verify(value),
         }
     }
 
     /// Whether a text has the form of what clients have got, with or without a signature.
     pub(crate) fn may_be_ours(&self, text: &[u8]) -> bool {
-        match &self.signer {
+        let is_ours = |cookie: &Self| match &cookie.signer {
             None => SessionId::is_valid(text),
             Some(_) => Signer::may_be_signed(text) || SessionId::is_valid(text),
-        }
+        };
+        is_ours(self) || self.formers.iter().any(is_ours)
     }
 
     /// The text that the client gets: the id, signed if the application has keys.
@@ -153,13 +181,14 @@ impl CookieSettings {
         }
     }
 
-    /// The value in a `name=value` pair, if the name is this cookie's.
+    /// The value in a `name=value` pair, if the name is this cookie's, and whether it is in quotes.
     ///
     /// Some clients put values into quotes, which RFC 6265bis, 4.1.1, allows. No id has quotes.
-    fn value_of<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
+    #[inline]
+    fn value_of<'a>(&self, pair: &'a [u8]) -> Option<(&'a [u8], bool)> {
         let rest = pair.trim_ascii_start().strip_prefix(self.name.as_bytes())?;
         let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
-        Some(unquoted(value).unwrap_or(value))
+        Some(unquoted(value).map_or((value, false), |value| (value, true)))
     }
 
     /// The `Set-Cookie` value that gives the client its id. `max_age`: how long the browser keeps
@@ -170,7 +199,8 @@ impl CookieSettings {
 
     /// The `Set-Cookie` value that gives the client any other value.
     pub(crate) fn issue_value(&self, value: &str, max_age: Option<Duration>) -> HeaderValue {
-        let mut cookie = self.cookie(value);
+        let quoted = self.is_quoted.then(|| format!("\"{value}\""));
+        let mut cookie = self.cookie(quoted.as_deref().unwrap_or(value));
         if let Some(max_age) = max_age {
             let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
             cookie.set_max_age(cookie::time::Duration::seconds(seconds));
@@ -272,7 +302,7 @@ mod tests {
         for header in headers {
             map.append(COOKIE, HeaderValue::from_bytes(header).expect("a header value"));
         }
-        let presented = settings().find(&map);
+        let presented = settings().find(&map, true);
         (presented.claims().map(|claim| claim.id.as_str().to_owned()).collect(), presented.any)
     }
 
@@ -329,7 +359,7 @@ mod tests {
         let mut map = HeaderMap::new();
         let cookie = format!("sid=\"{}\"", settings.write(&id));
         map.append(COOKIE, HeaderValue::from_str(&cookie).expect("a header value"));
-        let presented = settings.find(&map);
+        let presented = settings.find(&map, true);
         assert_eq!(presented.claims().map(|claim| &claim.id).collect::<Vec<_>>(), [&id]);
     }
 

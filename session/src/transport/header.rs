@@ -69,7 +69,7 @@ impl HeaderSettings {
         let mut found = InHeader::Nothing;
         for value in headers.get_all(self.of_requests()) {
             let Some(token) = self.token(value.as_bytes(), cookie) else { continue };
-            found = match (found, cookie.read(token)) {
+            found = match (found, cookie.read_any(token)) {
                 (InHeader::Id(one), Some(other)) if one.id != other.id => {
                     return InHeader::Conflict;
                 }

@@ -1,6 +1,8 @@
 //! How ids travel between clients and the server.
 
 mod cookie;
+mod cross_origin;
+mod former;
 mod header;
 mod presented;
 mod response;
@@ -9,12 +11,13 @@ mod sign;
 
 #[cfg(feature = "encryption")]
 pub(crate) use cookie::MOST_COOKIE_BYTES;
-pub use cookie::SameSite;
 pub(crate) use {
     cookie::CookieSettings,
+    cross_origin::{CrossOriginRules, is_safe},
     header::HeaderSettings,
     presented::{IdChannel, Presented},
     response::IdHeader,
     secure::{CookieVariant, TrustedProxies, Unsecured},
     sign::{Claim, Signer},
 };
+pub use {cookie::SameSite, former::FormerCookie};

@@ -18,6 +18,10 @@ pub(crate) struct Presented {
     values: usize,
     /// Whether the client sent anything in place of an id.
     pub(crate) any: bool,
+    /// Whether it sent the present cookie.
+    pub(crate) has_own: bool,
+    /// Which former cookies it sent, as bits.
+    formers: u32,
     /// Whether a later release wrote a cookie, which this one cannot read.
     pub(crate) is_later: bool,
     pub(crate) channel: IdChannel,
@@ -65,7 +69,15 @@ impl Presented {
     }
 
     /// Adds the value of a cookie. `read` parses it.
+    #[inline]
     pub(crate) fn add_cookie(&mut self, read: impl FnOnce() -> Option<Claim>) {
+        self.has_own = true;
+        self.add_value(read);
+    }
+
+    /// Adds the value of the present cookie or of a former one.
+    #[inline]
+    pub(super) fn add_value(&mut self, read: impl FnOnce() -> Option<Claim>) {
         self.any = true;
         self.values += 1;
         if self.values <= MOST_VALUES
@@ -75,6 +87,23 @@ impl Presented {
         {
             self.claims[free] = Some(claim);
         }
+    }
+
+    /// Remembers that the client has sent a former cookie, the one with this place in the list.
+    pub(crate) fn add_former(&mut self, place: usize) {
+        self.formers |= u32::try_from(place).ok().and_then(|it| 1_u32.checked_shl(it)).unwrap_or(0);
+    }
+
+    /// Whether the client has sent a former cookie.
+    #[inline]
+    pub(crate) fn has_formers(&self) -> bool {
+        self.formers != 0
+    }
+
+    /// The places of the former cookies that the client has sent.
+    pub(super) fn formers(&self) -> impl Iterator<Item = usize> {
+        let formers = self.formers;
+        (0..32).filter(move |place| formers & (1 << place) != 0)
     }
 
     /// Adds the content of the header. Call it after all cookies were added.
@@ -115,7 +144,7 @@ mod tests {
 
     fn claim(letter: &str) -> Claim {
         let id = SessionId::new(letter.repeat(30)).expect("an id");
-        Claim { id, is_outdated: false }
+        Claim::new(id)
     }
 
     fn cookies(letters: &[&str]) -> Presented {

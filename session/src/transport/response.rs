@@ -7,6 +7,8 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 pub(crate) enum IdHeader {
     /// The value of `Set-Cookie`.
     Cookie(HeaderValue),
+    /// Several of them: former cookies are removed, too.
+    Cookies(Box<[HeaderValue]>),
     /// A header that the application's client reads.
     Header(HeaderName, HeaderValue),
 }

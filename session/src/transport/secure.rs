@@ -4,7 +4,9 @@ use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
     HttpRequest,
-    http::header::{FORWARDED, HeaderMap, HeaderValue, X_FORWARDED_PROTO},
+    http::header::{
+        FORWARDED, HeaderMap, HeaderName, HeaderValue, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+    },
 };
 use ipnet::IpNet;
 
@@ -45,10 +47,8 @@ impl Unsecured {
 
     /// Whether a request came over TLS.
     pub(crate) fn is_secure(&self, request: &HttpRequest) -> bool {
-        let peer = request.peer_addr().map(|peer| peer.ip());
         request.app_config().secure()
-            || peer.is_some_and(|peer| self.proxies.trusts(peer))
-                && is_forwarded_from_tls(request.headers())
+            || self.proxies.have_sent(request) && is_forwarded_from_tls(request.headers())
     }
 }
 
@@ -65,6 +65,29 @@ impl TrustedProxies {
         proxies.into_iter().map(|proxy| parse(proxy.as_ref())).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The host that the client has asked, if a trusted proxy says it. `Some(None)`: it says
+    /// something that is not clear.
+    pub(super) fn forwarded_host<'a>(&self, request: &'a HttpRequest) -> Option<Option<&'a [u8]>> {
+        if !self.have_sent(request) {
+            return None;
+        }
+        let headers = request.headers();
+        let plain = last_of(headers, &X_FORWARDED_HOST).map(Some);
+        let standard = last_line(headers, &FORWARDED).map(|list| last_parameter(list, b"host"));
+        match (plain, standard) {
+            // `Forwarded` need not name the host.
+            (plain, None | Some(Ok(None))) => plain,
+            (None, Some(Ok(host))) => Some(host),
+            (Some(plain), Some(Ok(host))) if plain == host => Some(host),
+            (_, Some(Ok(_) | Err(NotParsed))) => Some(None),
+        }
+    }
+
+    /// Whether a request comes from one of these proxies.
+    fn have_sent(&self, request: &HttpRequest) -> bool {
+        request.peer_addr().is_some_and(|peer| self.trusts(peer.ip()))
+    }
+
     fn trusts(&self, peer: IpAddr) -> bool {
         // A socket for both families shows IPv4 peers as IPv6 ones.
         let peer = peer.to_canonical();
@@ -77,10 +100,9 @@ impl TrustedProxies {
 /// The proxy writes the last element; the client may have written those before it. A proxy that
 /// writes one of the two headers may pass the other one on from the client, so both must agree.
 fn is_forwarded_from_tls(headers: &HeaderMap) -> bool {
-    let last = |name| headers.get_all(name).last().map(HeaderValue::as_bytes);
     let schemes = [
-        last(X_FORWARDED_PROTO).map(|list| list.rsplit(|byte| *byte == b',').next()),
-        last(FORWARDED).map(last_proto),
+        last_of(headers, &X_FORWARDED_PROTO).map(Some),
+        last_line(headers, &FORWARDED).map(|list| last_parameter(list, b"proto").ok().flatten()),
     ];
     let mut schemes = schemes.into_iter().flatten().peekable();
     schemes.peek().is_some()
@@ -89,32 +111,44 @@ fn is_forwarded_from_tls(headers: &HeaderMap) -> bool {
         })
 }
 
-/// The `proto` of the last element of a `Forwarded` header (RFC 7239, 5.4).
-///
-/// `None` if there is none, or if the header does not parse. The client writes some of its texts,
-/// so a quote in the wrong place may be an attempt to hide what the proxy says.
-fn last_proto(list: &[u8]) -> Option<&[u8]> {
-    let mut proto = None;
+fn last_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    headers.get_all(name).last().map(HeaderValue::as_bytes)
+}
+
+/// The last element of a list.
+fn last_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let list = last_line(headers, name)?;
+    list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii)
+}
+
+/// A `Forwarded` header does not parse. The client writes some of its texts, so a quote in the wrong
+/// place may be an attempt to hide what the proxy says.
+#[derive(Debug)]
+struct NotParsed;
+
+/// A parameter of the last element of a `Forwarded` header (RFC 7239, 4), such as `proto` or `host`.
+fn last_parameter<'a>(list: &'a [u8], wanted: &[u8]) -> Result<Option<&'a [u8]>, NotParsed> {
+    let mut found = None;
     let mut rest = list;
     loop {
         let (name, after) = split_at(rest, |byte| matches!(byte, b'=' | b';' | b',' | b'"'));
         let (value, after) = match after.split_first() {
-            Some((b'=', after)) => value(after)?,
+            Some((b'=', after)) => value(after).ok_or(NotParsed)?,
             // An empty element or parameter.
             _ if name.trim_ascii().is_empty() => (name, after),
-            _ => return None,
+            _ => return Err(NotParsed),
         };
-        if name.trim_ascii().eq_ignore_ascii_case(b"proto") && proto.replace(value).is_some() {
-            return None;
+        if name.trim_ascii().eq_ignore_ascii_case(wanted) && found.replace(value).is_some() {
+            return Err(NotParsed);
         }
         rest = match after.split_first() {
-            None => return proto,
+            None => return Ok(found),
             Some((b';', rest)) => rest,
             Some((b',', rest)) => {
-                proto = None;
+                found = None;
                 rest
             }
-            Some(_) => return None,
+            Some(_) => return Err(NotParsed),
         };
     }
 }

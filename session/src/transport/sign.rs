@@ -24,8 +24,23 @@ pub(crate) struct Signer {
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) id: SessionId,
-    /// Whether an older key has signed the id, so that the client should get it signed again.
+    /// Whether an older key has signed the id, or a former cookie has it, so that the client should
+    /// get it again.
     pub(crate) is_outdated: bool,
+    /// Whether it comes from a former cookie. It counts only if the present one names no session.
+    pub(crate) is_former: bool,
+}
+
+impl Claim {
+    /// An id in the form that the client would get today.
+    pub(crate) fn new(id: SessionId) -> Self {
+        Self { id, is_outdated: false, is_former: false }
+    }
+
+    /// The same id, in a former cookie.
+    pub(crate) fn former(self) -> Self {
+        Self { is_outdated: true, is_former: true, ..self }
+    }
 }
 
 /// The characters of a MAC.
@@ -80,9 +95,9 @@ impl Signer {
             expected.verify_slice(mac).is_ok()
         };
         if has_signed(&self.current) {
-            Some(Claim { id, is_outdated: false })
+            Some(Claim::new(id))
         } else if self.older.iter().any(has_signed) {
-            Some(Claim { id, is_outdated: true })
+            Some(Claim { is_outdated: true, ..Claim::new(id) })
         } else {
             None
         }

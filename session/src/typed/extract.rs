@@ -63,6 +63,7 @@ fn not_found(schema: &Schema, why: NotFound) -> SessionError {
     match (why, schema.cookie) {
         (NotFound::OtherCookies, Some(cookie)) => SessionError::UnknownCookie { type_name, cookie },
         (NotFound::NoMiddleware | NotFound::OtherCookies, _) => SessionError::NoMiddleware,
+        (NotFound::CrossOrigin, _) => SessionError::CrossOrigin,
     }
 }
 

@@ -198,7 +198,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// | [`reload().await`] | reads the stored session again, and drops unsaved changes |
 /// | [`save().await`] | stores the changes now |
 /// | [`touch()`] | extends the session at the end of the request |
-/// | [`csrf_token()`], [`verify_csrf(…)`] | protect a form against other sites |
+/// | [`csrf_token()`], [`verify_csrf(…)`] | protect a form in old browsers; [others](crate::guide::csrf) need no token |
 /// | [`max_age()`], [`set_max_age(…)`] | how long the session lives without a request |
 /// | [`is_persistent()`], [`set_persistent(…)`] | whether the cookie outlives the browser |
 /// | `modify(\|t: &mut T\| …)` | changes several fields, and records those that differ afterwards |

@@ -1,5 +1,7 @@
 //! The examples, and the library in Chromium.
 
+mod cross_origin;
 mod examples;
+mod former_cookie;
 mod oauth;
 mod pages;

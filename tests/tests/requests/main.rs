@@ -5,6 +5,7 @@ mod concurrency;
 mod cookie_path;
 mod fixtures;
 mod flash;
+mod former_cookie;
 mod http;
 mod layers;
 mod limits;

@@ -1,5 +1,6 @@
 //! Attacks on sessions, by attackers with a copy, a cookie, a connection or the store.
 
+mod cross_origin;
 mod nesting;
 mod no_id;
 mod replay;
