@@ -1,6 +1,6 @@
 //! A field's value as JSON: writing, reading and comparing it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, str, sync::Arc};
 
 use memchr::memchr2_iter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -200,12 +200,27 @@ pub trait StoredSerialize {
 #[diagnostic::do_not_recommend]
 impl<F: Serialize> StoredSerialize for F {
     fn encode_stored(&self) -> Result<Box<RawValue>, serde_json::Error> {
-        to_raw_value(self)
+        encode(self)
     }
 
     fn count_nulls(&self) -> Result<nulls::Count, serde_json::Error> {
         nulls::count(self)
     }
+}
+
+/// Encodes a value. serde_json begins with room for 128 bytes and gives back what it does not need,
+/// which costs more than writing a small value in place.
+fn encode<F: Serialize>(value: &F) -> Result<Box<RawValue>, serde_json::Error> {
+    const SMALL: usize = 64;
+    let mut buffer = [0; SMALL];
+    let mut rest = &mut buffer[..];
+    if serde_json::to_writer(&mut rest, value).is_ok() {
+        let len = SMALL - rest.len();
+        if let Ok(text) = str::from_utf8(&buffer[..len]) {
+            return RawValue::from_string(text.to_owned());
+        }
+    }
+    to_raw_value(value)
 }
 
 /// Requires that a session field's type can be read from the store.

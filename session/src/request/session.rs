@@ -186,8 +186,10 @@ impl RequestSession {
 
     /// Lets the request read the session without extending it, not even when it is loaded.
     pub(crate) fn only_read(&self, request: &HttpRequest) {
-        self.activate(request);
-        self.active().state.borrow_mut().keeps_expiry = true;
+        // A refused request reads nothing, and its extractors say why.
+        if self.activate(request).is_ok() {
+            self.active().state.borrow_mut().keeps_expiry = true;
+        }
     }
 }
 
