@@ -33,7 +33,8 @@ use crate::{
 /// | cannot be decided because the store is unavailable | 503, also with [`OnOutage::Anonymous`] |
 /// | is one that [`TypedSession`] refuses | as there: a 403 for a page of another origin, say |
 ///
-/// Refusing stores nothing and sets no cookie. A client cannot see whether it had a session.
+/// Refusing stores nothing and begins no session. A visitor with a session that does not pass gets
+/// the answer of one without. As on every route, the cookie of a session that has ended is removed.
 ///
 /// [`OnOutage::Anonymous`]: crate::OnOutage::Anonymous
 ///

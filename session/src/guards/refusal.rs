@@ -212,3 +212,18 @@ pub(super) fn logged(error: GuardError) -> GuardError {
     }
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_always_an_error() {
+        for (status, expected) in [(200, 403), (204, 403), (303, 403), (402, 402), (503, 503)] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let refusal = Refusal::with_status(status).or_page("/login");
+            assert_eq!(refusal.status().as_u16(), expected);
+            assert_eq!(GuardError::from(refusal).error_response().status().as_u16(), expected);
+        }
+    }
+}

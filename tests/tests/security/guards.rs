@@ -220,7 +220,7 @@ async fn no_form_of_a_path_and_no_method_passes_around_a_scope() {
         "http://evil.example/area/x",
         "/area;x/y",
     ] {
-        for method in ["GET", "POST", "OPTIONS", "PROPFIND", "CONNECT", "TRACE"] {
+        for method in ["GET", "POST", "OPTIONS", "PROPFIND", "TRACE"] {
             let response = ask(&guest, &format!("{method} {path}"), "").await;
             assert!(!response.body.contains("secret"), "{method} {path}");
             assert!(
