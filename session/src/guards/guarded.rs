@@ -58,8 +58,9 @@ use crate::{
 /// ```
 ///
 /// # With `Option` and `Result`
-/// `Option<Guarded<…>>` is `None` whenever the handler would not be called, also during an outage.
-/// Use it where a page only shows more to some visitors. `Result<Guarded<…>, GuardError>` says why.
+/// `Option<Guarded<…>>` is `None` whenever the handler would not be called, also during an
+/// outage. Use it where a page only shows more to some visitors.
+/// `Result<Guarded<…>, GuardError>` says why.
 ///
 /// # Errors
 /// [`GuardError::Refused`] if the rule refuses the request, [`GuardError::Session`] if the session

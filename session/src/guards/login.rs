@@ -1,4 +1,4 @@
-//! The rule that somebody is logged in.
+//! The rule that a visitor is logged in.
 
 use std::{fmt, marker::PhantomData};
 
@@ -46,7 +46,7 @@ pub trait Login: Session {
     /// What is known of a user who is logged in, such as the id.
     type User: Clone + 'static;
 
-    /// Returns the user. `None`: nobody is logged in.
+    /// Returns the user. `None`: the visitor is not logged in.
     fn user(&self) -> Option<Self::User>;
 
     /// Returns the page on which visitors log in. Defaults to `None`: they get a 401.
@@ -61,7 +61,7 @@ pub trait Login: Session {
     /// Returns the user, for [rules](Rule) that need one.
     ///
     /// # Errors
-    /// Nobody is logged in: a 401, or the way to the [`login_page`](Self::login_page).
+    /// The visitor is not logged in: a 401, or the way to the [`login_page`](Self::login_page).
     fn require_login(&self, request: &HttpRequest) -> Result<Self::User, Refusal> {
         self.user().ok_or_else(|| {
             let refusal = Refusal::unauthorized();
@@ -73,7 +73,7 @@ pub trait Login: Session {
     }
 }
 
-/// The rule that somebody is logged in. To combine it with others:
+/// The rule that a visitor is logged in. To combine it with others:
 /// `Guarded<(LoginRule<Visitor>, RecentPassword)>`.
 pub struct LoginRule<V>(PhantomData<V>);
 

@@ -73,8 +73,8 @@ impl Refusal {
         Self { status, page: Page::None, bearer: false }
     }
 
-    /// Sends a person who opens a page in a browser to this page instead: 303 (See Other). All other
-    /// requests get the status: those of scripts (`fetch`, `XMLHttpRequest`), of images, of
+    /// Sends a person who opens a page in a browser to this page instead: 303 (See Other). All
+    /// other requests get the status: those of scripts (`fetch`, `XMLHttpRequest`), of images, of
     /// WebSockets and of clients that present their id in a header.
     ///
     /// The browser says which request is which, in `Sec-Fetch-Mode`. Without that header, a request
@@ -82,7 +82,7 @@ impl Refusal {
     ///
     /// For `GET` and `HEAD`, the path that was asked for comes with it as the parameter `next`:
     /// `/login?next=%2Forders%3Fpage%3D2`. Take it with [`ReturnTo`], which accepts only paths of
-    /// the own site. If the page is the one that was refused, there is no redirect, which would have
+    /// the own site. A request for that page itself gets the status, because a redirect would have
     /// no end.
     pub fn or_page(self, page: impl Into<String>) -> Self {
         Self { page: Page::Returning(page.into()), ..self }

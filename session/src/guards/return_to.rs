@@ -106,8 +106,8 @@ pub(super) fn with_return(page: &str, next: &ReturnTo) -> String {
 
 /// Whether every browser takes this as a path of the site that it is at.
 ///
-/// `//host` and `/\host` are another site's; browsers also skip tabs and line ends, and take `\` for
-/// `/` (WHATWG URL, 4.4).
+/// `//host` and `/\host` are another site's. Browsers also skip tabs and line ends, and take `\`
+/// for `/` (WHATWG URL, 4.4).
 fn is_own_path(path: &str) -> bool {
     let is_character =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte);

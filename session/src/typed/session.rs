@@ -194,7 +194,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 ///
 /// | method | meaning |
 /// | --- | --- |
-/// | `TypedSession::<T>::of(&request)` | returns the session that the request [has loaded](#without-an-extractor) |
+/// | `TypedSession::<T>::of(&request)` | the session that a request [has loaded](#without-an-extractor) |
 /// | [`id()`] | returns the client's id; `None` until one exists |
 /// | [`status()`] | returns whether the session is new, loaded, destroyed, … |
 /// | [`regenerate()`] | destroys the session and begins an empty one with a new id |

@@ -6,7 +6,13 @@ use actix_typed_session::{
     SessionError, SessionMiddleware, TypedSession, require,
 };
 use actix_typed_session_tests::{Client, Response, Site, exchange, serve};
-use actix_web::{App, HttpRequest, HttpResponse, middleware::from_fn, web};
+use actix_web::{
+    App, Error, HttpRequest, HttpResponse,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::{Next, from_fn},
+    web,
+};
 
 #[derive(Session)]
 struct Visitor {
@@ -169,10 +175,9 @@ async fn a_cookie_from_before_the_login_and_from_before_the_logout_does_not_pass
 #[actix_web::test]
 async fn a_logout_by_an_outer_middleware_counts_in_the_same_request() {
     async fn log_out_first(
-        mut request: actix_web::dev::ServiceRequest,
-        next: actix_web::middleware::Next<impl actix_web::body::MessageBody>,
-    ) -> Result<actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>, actix_web::Error>
-    {
+        mut request: ServiceRequest,
+        next: Next<impl MessageBody>,
+    ) -> Result<ServiceResponse<impl MessageBody>, Error> {
         if request.query_string() == "out" {
             request.extract::<TypedSession<Visitor>>().await?.set_user(None);
         }
