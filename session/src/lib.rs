@@ -47,6 +47,7 @@
 //! | serve API clients, sign ids, use a proxy | [clients](guide::clients) |
 //! | rename or move the cookie | [changing the cookie](guide::changing_the_cookie) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
+//! | let only some visitors use a handler | [`LoggedIn`], [`Guarded`]; [guide](guide::guards) |
 //! | change a struct while sessions are stored | [deploys](guide::deploys) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
 //! | test your site | [testing](guide::testing) |
@@ -74,6 +75,7 @@ mod config;
 mod crypto;
 mod error;
 mod fields;
+mod guards;
 pub mod guide;
 mod id;
 mod middleware;
@@ -104,6 +106,7 @@ pub use {
     crypto::{Key, KeyError},
     error::{BoxError, ConfigError, SessionError, StoreError, ValueError},
     fields::Union,
+    guards::{GuardError, Guarded, LoggedIn, Login, LoginRule, Refusal, ReturnTo, Rule, require},
     id::{SessionId, SessionIdError},
     middleware::{SessionMiddleware, SessionMiddlewareBuilder},
     record::{Counter, PublicId, PublicIdError},
@@ -128,6 +131,7 @@ pub mod __private {
         sessions::by,
         typed::{
             Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, extract,
+            loaded,
         },
     };
     pub use actix_web::{FromRequest, HttpRequest, dev::Payload};

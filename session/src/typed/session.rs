@@ -15,6 +15,7 @@ use crate::schema::{Declared, check_and_print, declared_field};
 use crate::{
     error::SessionError,
     fields::{Field, FieldDescription, Schema},
+    request::SessionHandle,
 };
 
 /// Marks a struct as a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).
@@ -177,8 +178,11 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// A route without this extractor makes no store call. A request that only reads its session loads
 /// it, and sometimes extends it with a second call.
 ///
-/// To continue without a session, extract `Option<TypedSession<T>>` or
-/// `Result<TypedSession<T>, SessionError>`.
+/// To continue if that fails, extract `Option<TypedSession<T>>` or
+/// `Result<TypedSession<T>, SessionError>`. `None` is not a visitor without a session, which is not
+/// an error and has [`Status::New`](crate::Status::New). It is an outage, a request that a page of
+/// another origin has caused, a route without the middleware, or a `strict` struct that does not
+/// decode: see [Errors](#errors). To let only some visitors in, use [`LoggedIn`](crate::LoggedIn).
 ///
 /// `TypedSession<Visitor>` is an alias of `VisitorSession`, the struct that the derive generates.
 /// It derefs to `Visitor`, but not mutably. The accessors are methods of `VisitorSession` itself,
@@ -190,6 +194,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 ///
 /// | method | meaning |
 /// | --- | --- |
+/// | `TypedSession::<T>::of(&request)` | the session that a request [has loaded](#without-an-extractor) |
 /// | [`id()`] | returns the client's id; `None` until one exists |
 /// | [`status()`] | returns whether the session is new, loaded, destroyed, … |
 /// | [`regenerate()`] | destroys the session and begins an empty one with a new id |
@@ -223,12 +228,21 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// [`set_persistent(…)`]: crate::SessionHandle::set_persistent
 /// [`remember_for(…)`]: crate::SessionHandle::remember_for
 ///
+/// # Without an extractor
+/// `TypedSession::<Visitor>::of(&request)` returns the session that an extractor of this request has
+/// loaded already, for error pages, log lines, responders and rules. It asks no store and does not
+/// wait. It returns `None` if no extractor has loaded the struct's fields, and once the response is
+/// closed: outside of the session middleware, and in a body that is being sent. What is written
+/// through it is stored with the response. [The guide](crate::guide::guards) has examples.
+///
 /// # Errors
 /// Extraction fails with one of these:
 ///
 /// - [`SessionError::NoMiddleware`] if no session middleware wraps the route.
 /// - [`SessionError::UnknownCookie`] if no middleware has the cookie of the struct.
 /// - [`SessionError::Store`] if the store fails.
+/// - [`SessionError::CrossOrigin`] if a page of another origin may have caused the request.
+/// - [`SessionError::ConflictingIds`] if the request presents the ids of different sessions.
 /// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
 ///
 /// # Examples
@@ -281,6 +295,14 @@ pub type TypedSession<T> = <T as Session>::Fields;
 pub trait Accessors<T> {
     /// Wraps a session.
     fn new(tracked: Tracked<T>) -> Self;
+
+    /// Returns what was wrapped.
+    fn tracked(&self) -> &Tracked<T>;
+}
+
+/// Returns the session of a generated struct.
+pub(crate) fn handle_of<T: Session>(session: &T::Fields) -> &SessionHandle {
+    session.tracked().handle()
 }
 
 /// Visits the stored fields of a session struct.

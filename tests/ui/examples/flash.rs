@@ -27,7 +27,7 @@ async fn handler(mut session: TypedSession<Visitor<String>>) -> Result<usize, Se
     session.messages_mut().push(Notice::Saved);
     session.modify(|it| it.notices.push(Notice::Failed { why: "full".to_owned() }));
     session.set_queue(VecDeque::from([1]));
-    drop(session.take_type());
+    let _: Option<u8> = session.take_type();
     let shown = session.take_messages().await?.len() + session.take_queue().await?.len();
     Ok(shown + session.take_generic().await?.len() + session.notices.len())
 }
