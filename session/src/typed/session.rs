@@ -228,6 +228,9 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 ///
 /// - [`SessionError::NoMiddleware`] if no session middleware wraps the route.
 /// - [`SessionError::UnknownCookie`] if no middleware has the cookie of the struct.
+/// - [`SessionError::CrossOrigin`] if a page of [another origin](crate::guide::csrf) may have caused the
+///   request, and it can change something.
+/// - [`SessionError::ConflictingIds`] if the cookie and a header name different sessions.
 /// - [`SessionError::Store`] if the store fails.
 /// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
 ///
