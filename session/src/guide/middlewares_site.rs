@@ -65,7 +65,8 @@ fn error_page<B: 'static>(response: ServiceResponse<B>) -> Result<ErrorHandlerRe
         // The store may be what failed, so go on without the session.
         let session = TypedSession::<Visitor>::extract(response.request()).await.ok();
         let user = session.and_then(|session| session.user_id);
-        let text = format!("Sorry, {}.", user.map_or("visitor".to_owned(), |id| format!("user {id}")));
+        let text =
+            format!("Sorry, {}.", user.map_or("visitor".to_owned(), |id| format!("user {id}")));
         let (request, failed) = response.into_parts();
         let (failed, _) = failed.into_parts(); // keeps the status, the headers and the cookie
         let page = failed.set_body(BoxBody::new(text));

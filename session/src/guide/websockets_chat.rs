@@ -40,7 +40,11 @@ struct Chat {
 
 impl Chat {
     /// Returns when the client has left, or why the server closes the socket.
-    async fn run(&mut self, mut messages: MessageStream, every: Duration) -> Result<(), CloseReason> {
+    async fn run(
+        &mut self,
+        mut messages: MessageStream,
+        every: Duration,
+    ) -> Result<(), CloseReason> {
         let mut checks = rt::time::interval(every);
         loop {
             tokio::select! {

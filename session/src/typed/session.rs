@@ -202,7 +202,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// | [`max_age()`], [`set_max_age(…)`] | how long the session lives without a request |
 /// | [`is_persistent()`], [`set_persistent(…)`] | whether the cookie outlives the browser |
 /// | `modify(\|t: &mut T\| …)` | changes several fields, and records those that differ afterwards |
-/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle), which has more methods, such as [`remember_for(…)`] |
+/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle), which has more methods, such as [`remember_for(…)`] and [`keep_expiry()`] |
 ///
 /// `regenerate` and `destroy` reset the struct's fields to their defaults. `reload` sets them to
 /// what is stored.
@@ -222,6 +222,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// [`is_persistent()`]: crate::SessionHandle::is_persistent
 /// [`set_persistent(…)`]: crate::SessionHandle::set_persistent
 /// [`remember_for(…)`]: crate::SessionHandle::remember_for
+/// [`keep_expiry()`]: crate::SessionHandle::keep_expiry
 ///
 /// # Errors
 /// Extraction fails with one of these:

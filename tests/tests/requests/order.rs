@@ -66,7 +66,8 @@ fn plain_page<B: 'static>(response: ServiceResponse<B>) -> Result<ErrorHandlerRe
 
 async fn post(address: std::net::SocketAddr, path: &str, headers: &str) -> Response {
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n"
+        "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 0\r\n\
+         {headers}\r\n"
     );
     exchange(address, request.as_bytes()).await.remove(0)
 }

@@ -235,6 +235,59 @@ async fn a_socket_that_is_used_does_not_outlive_the_absolute_lifetime() {
     assert_eq!(closed(socket).await, CloseCode::Policy);
 }
 
+/// A socket whose messages ask for `touch` or `reload`, and whose answers say what came of it.
+async fn probe(
+    request: HttpRequest,
+    body: web::Payload,
+    mut session: TypedSession<Visitor>,
+) -> Result<HttpResponse, Error> {
+    let (response, mut socket, mut messages) = actix_ws::handle(&request, body)?;
+    rt::spawn(async move {
+        while let Some(Ok(Message::Text(text))) = messages.recv().await {
+            let result = if &*text == "touch" {
+                session.touch();
+                session.save().await
+            } else {
+                session.reload().await
+            };
+            let answer = match result {
+                Ok(()) => format!("{:?}", session.user_id),
+                Err(SessionError::Gone) => "gone".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let _ = socket.text(answer).await;
+        }
+    });
+    Ok(response)
+}
+
+#[actix_web::test]
+async fn touch_and_reload_say_what_happened_meanwhile() {
+    // What happens, what `touch` says, what `reload` says at once, and after the grace period.
+    for (event, touched, reloaded, later) in [
+        ("/show", "Some(7)", "Some(7)", "Some(7)"),
+        ("/logout", "gone", "gone", "gone"),
+        ("/login/8", "gone", "None", "gone"),
+        ("/renew", "gone", "Some(7)", "gone"),
+    ] {
+        let site = Site::in_memory()
+            .route("/login/{user}", log_in)
+            .route("/logout", log_out)
+            .route("/renew", renew)
+            .route("/show", show)
+            .route("/probe", probe)
+            .start();
+        let mut ann = user_7(&site).await;
+        let mut first = open(&ann, "/probe").await;
+        let mut second = open(&ann, "/probe").await;
+        ann.get(event).await;
+        assert_eq!(say(&mut first, "touch").await, Ok(touched.to_owned()), "{event}");
+        assert_eq!(say(&mut second, "reload").await, Ok(reloaded.to_owned()), "{event}");
+        site.clock().advance(Duration::from_secs(11));
+        assert_eq!(say(&mut second, "reload").await, Ok(later.to_owned()), "{event}");
+    }
+}
+
 #[actix_web::test]
 async fn a_store_that_fails_closes_the_socket_with_try_again_later() {
     let site = site();
