@@ -187,7 +187,8 @@ impl SessionHandle {
     }
 
     /// Extends the session at the end of the request, even if it was extended shortly before. In a
-    /// [WebSocket](crate::guide::websockets), [`save`](Self::save) does it.
+    /// [WebSocket](crate::guide::websockets), [`save`](Self::save) does it, and fails with
+    /// [`SessionError::Gone`] if the session has ended.
     ///
     /// Otherwise, a request extends the session only after a
     /// [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval).

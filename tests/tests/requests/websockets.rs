@@ -289,6 +289,24 @@ async fn touch_and_reload_say_what_happened_meanwhile() {
 }
 
 #[actix_web::test]
+async fn a_touch_notices_a_logout_also_if_the_session_cannot_be_extended_any_more() {
+    let site = Site::in_memory()
+        .settings(|settings| settings.absolute_lifetime(HOUR * 24))
+        .route("/login/{user}", log_in)
+        .route("/logout", log_out)
+        .route("/probe", probe)
+        .start();
+    let mut ann = user_7(&site).await;
+    let mut socket = open(&ann, "/probe").await;
+    for _ in 0..2 {
+        site.clock().advance(HOUR * 5);
+        assert_eq!(say(&mut socket, "touch").await, Ok("Some(7)".to_owned()));
+    }
+    ann.get("/logout").await;
+    assert_eq!(say(&mut socket, "touch").await, Ok("gone".to_owned()));
+}
+
+#[actix_web::test]
 async fn a_store_that_fails_closes_the_socket_with_try_again_later() {
     let site = site();
     let ann = user_7(&site).await;
