@@ -48,11 +48,20 @@ impl Client {
 
     /// Sends a form and keeps the cookies of the response.
     pub async fn post_form(&mut self, path: &str, form: &str) -> Response {
+        self.post_body(path, "application/x-www-form-urlencoded", form).await
+    }
+
+    /// Sends JSON and keeps the cookies of the response.
+    pub async fn post_json(&mut self, path: &str, json: &str) -> Response {
+        self.post_body(path, "application/json", json).await
+    }
+
+    async fn post_body(&mut self, path: &str, content_type: &str, body: &str) -> Response {
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{}\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+             Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
             self.cookie_header(),
-            form.len(),
+            body.len(),
         );
         let response = only(exchange(self.address, request.as_bytes()).await);
         self.keep_cookies(&response);

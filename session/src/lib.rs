@@ -48,6 +48,9 @@
 //! | rename or move the cookie | [changing the cookie](guide::changing_the_cookie) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
 //! | let only some visitors use a handler | [`LoggedIn`], [`Guarded`]; [guide](guide::guards) |
+//! | show a message once, on the next page | [flash messages](guide::flash_messages) |
+//! | wrap the middlewares in the right order | [middlewares](guide::middlewares) |
+//! | use sessions in WebSockets, in GraphQL | [WebSockets](guide::websockets), [GraphQL](guide::graphql) |
 //! | change a struct while sessions are stored | [deploys](guide::deploys) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
 //! | test your site | [testing](guide::testing) |

@@ -13,6 +13,9 @@
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
 //! | let only some visitors use a handler; use the session in error pages | [`guards`] |
 //! | show a message once, on the next page | [`flash_messages`] |
+//! | wrap the middlewares in the right order | [`middlewares`] |
+//! | use sessions in WebSockets | [`websockets`] |
+//! | use sessions in GraphQL resolvers | [`graphql`] |
 //! | change a struct while sessions are stored | [`deploys`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
 //! | test your site | [`testing`] |
@@ -56,6 +59,32 @@ pub mod guards {}
 
 #[doc = include_str!("flash_messages.md")]
 pub mod flash_messages {}
+
+// The code of these pages needs crates that the library does not have. The tests of the workspace
+// include and run it.
+#[doc = include_str!("middlewares.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("middlewares_site.rs")]
+#[doc = "```"]
+#[doc = include_str!("middlewares_2.md")]
+pub mod middlewares {}
+
+#[doc = include_str!("websockets.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("websockets_chat.rs")]
+#[doc = "```"]
+#[doc = include_str!("websockets_2.md")]
+pub mod websockets {}
+
+#[doc = include_str!("graphql.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("graphql_snapshot.rs")]
+#[doc = "```"]
+#[doc = include_str!("graphql_2.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("graphql_session.rs")]
+#[doc = "```"]
+pub mod graphql {}
 
 #[doc = include_str!("deploys.md")]
 pub mod deploys {}

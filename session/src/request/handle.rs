@@ -22,8 +22,8 @@ use crate::{
 /// change it as a whole.
 ///
 /// Use it in code that needs no fields, such as a logout. In other handlers, use
-/// [`TypedSession`](crate::TypedSession), which has the same methods; its `handle()` returns this
-/// type. All extractors of a request refer to the same session.
+/// [`TypedSession`](crate::TypedSession), which has most of these methods; its `handle()` returns
+/// this type, for the others. All extractors of a request refer to the same session.
 ///
 /// # Examples
 /// ```
@@ -187,7 +187,9 @@ impl SessionHandle {
         self.active().save().await
     }
 
-    /// Extends the session at the end of the request, even if it was extended shortly before.
+    /// Extends the session at the end of the request, even if it was extended shortly before. In a
+    /// [WebSocket](crate::guide::websockets), [`save`](Self::save) does it, and fails with
+    /// [`SessionError::Gone`] if the session has ended.
     ///
     /// Otherwise, a request extends the session only after a
     /// [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval).

@@ -91,6 +91,7 @@ pub(crate) fn tolerates_outage(state: &State, rules: &Rules) -> bool {
 /// | live | keep | fields or limits | update | issue if the limits changed, or if it is persistent and the expiry moves |
 /// | live | keep | a privilege field | rotate, old id reads nothing | issue |
 /// | live | keep | none, touch due or asked for | touch | issue if it is persistent |
+/// | live, head sent | keep | none, touch asked for, expiry cannot move | touch | – |
 /// | live | keep | none, touched by the load, and persistent | touch | issue |
 /// | live | keep | none, or fields, with an old signature | touch, or update | issue |
 /// | live | keep | none | – | – |
@@ -288,7 +289,9 @@ impl Planning<'_> {
             return !self.keeps_expiry();
         }
         match self.state.changes.touch {
-            TouchMode::Now => expires_at > record.expires_at(),
+            // A socket also asks whether the session still lives. Near the end of its absolute
+            // lifetime, the expiry does not move any more.
+            TouchMode::Now => !can_send_cookie || expires_at > record.expires_at(),
             // Nothing asked for it, and it needs a cookie.
             TouchMode::WhenDue
                 if self.rules.cookie_holds == CookieHolds::Session && !can_send_cookie =>

@@ -207,7 +207,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// | [`max_age()`], [`set_max_age(…)`] | how long the session lives without a request |
 /// | [`is_persistent()`], [`set_persistent(…)`] | whether the cookie outlives the browser |
 /// | `modify(\|t: &mut T\| …)` | changes several fields, and records those that differ afterwards |
-/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle), which has more methods, such as [`remember_for(…)`] |
+/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle), which has more methods, such as [`remember_for(…)`] and [`keep_expiry()`] |
 ///
 /// `regenerate` and `destroy` reset the struct's fields to their defaults. `reload` sets them to
 /// what is stored.
@@ -227,6 +227,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// [`is_persistent()`]: crate::SessionHandle::is_persistent
 /// [`set_persistent(…)`]: crate::SessionHandle::set_persistent
 /// [`remember_for(…)`]: crate::SessionHandle::remember_for
+/// [`keep_expiry()`]: crate::SessionHandle::keep_expiry
 ///
 /// # Without an extractor
 /// `TypedSession::<Visitor>::of(&request)` returns the session that an extractor of this request has
@@ -240,6 +241,9 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 ///
 /// - [`SessionError::NoMiddleware`] if no session middleware wraps the route.
 /// - [`SessionError::UnknownCookie`] if no middleware has the cookie of the struct.
+/// - [`SessionError::CrossOrigin`] if a page of [another origin](crate::guide::csrf) may have caused the
+///   request, and it can change something.
+/// - [`SessionError::ConflictingIds`] if the cookie and a header name different sessions.
 /// - [`SessionError::Store`] if the store fails.
 /// - [`SessionError::CrossOrigin`] if a page of another origin may have caused the request.
 /// - [`SessionError::ConflictingIds`] if the request presents the ids of different sessions.

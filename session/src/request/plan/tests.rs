@@ -398,6 +398,8 @@ fn a_touch_waits_until_it_is_due() {
     let asked = Situation { touch: TouchMode::Now, ..situation };
     assert_eq!(decide_at(&asked, &rules(), just_before), "touch");
     assert_eq!(decide_at(&asked, &rules(), START), "nothing", "there is nothing to win");
+    let in_socket = Situation { head: Head::Sent, ..asked };
+    assert_eq!(decide_at(&in_socket, &rules(), START), "touch", "it asks whether it still lives");
 }
 
 #[test]
