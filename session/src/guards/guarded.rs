@@ -28,7 +28,7 @@ use crate::{
 /// | the request | answer |
 /// | --- | --- |
 /// | passes the rule | the handler's |
-/// | is refused | the status of the [`Refusal`], without a body |
+/// | is refused | the status of the [`Refusal`](super::Refusal), without a body |
 /// | is refused with a page, and is a person's who opens a page in a browser | 303 to that page |
 /// | cannot be decided because the store is unavailable | 503, also with [`OnOutage::Anonymous`] |
 /// | is one that [`TypedSession`] refuses | as there: a 403 for a page of another origin, say |
