@@ -1,0 +1,62 @@
+//! The page of administrators.
+
+use actix_typed_session::SessionError;
+use actix_web::{
+    HttpResponse,
+    web::{Data, Form},
+};
+use maud::html;
+use serde::Deserialize;
+
+use crate::{
+    Shop,
+    catalogue::euros,
+    guards::{Admin, Sure},
+    pages::{button, csrf, hidden, page, see},
+    users::UserId,
+    visitor::Account,
+};
+
+pub async fn show(user: Admin, shop: Data<Shop>) -> Result<HttpResponse, SessionError> {
+    let Admin(mut account) = user;
+    let token = csrf(&mut account);
+    let body = html! {
+        h2 { "Orders" }
+        ul.rows {
+            @for order in shop.orders.all() { li { span { (order.name) } (euros(order.cents)) } }
+        }
+        h2 { "Users" }
+        ul.rows {
+            @for user in shop.users.list() {
+                li {
+                    span { (user.name) }
+                    (button("/admin/log-out", "Log out everywhere", html! {
+                        (token) (hidden("user", user.id))
+                    }))
+                }
+            }
+        }
+    };
+    page(&mut account, "Admin", body).await
+}
+
+#[derive(Deserialize)]
+pub struct Target {
+    pub csrf: String,
+    pub user: UserId,
+}
+
+/// Needs both: a user who is an administrator, and who has just given the password.
+pub async fn log_out(
+    _: Admin,
+    user: Sure,
+    shop: Data<Shop>,
+    form: Form<Target>,
+) -> Result<HttpResponse, SessionError> {
+    let Sure(mut account) = user;
+    account.verify_csrf(&form.csrf)?;
+    let of_user = Account::by_user(&Some(form.user));
+    let ended = shop.sessions.destroy_others(&of_user, account.handle()).await?;
+    account.inform(format!("{ended} devices are logged out."));
+    Ok(see("/admin"))
+}

@@ -1,0 +1,90 @@
+//! The users, with hashed passwords. In reality a database.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use actix_web::web;
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+
+pub type UserId = u32;
+
+#[derive(Clone)]
+pub struct User {
+    pub id: UserId,
+    pub name: String,
+    pub is_admin: bool,
+    /// `None`: the user logs in at another site.
+    hash: Option<String>,
+}
+
+pub struct Users {
+    all: Mutex<Vec<User>>,
+    /// For names that do not exist. They take as long as others, so that guessing shows nothing.
+    decoy: String,
+}
+
+impl Users {
+    /// Two customers and an administrator, with one password.
+    pub fn new() -> Self {
+        let user = |(id, name): (UserId, &str)| User {
+            id,
+            name: name.to_owned(),
+            is_admin: name == "root",
+            hash: Some(hash("open sesame")),
+        };
+        let all = [(1, "ann"), (2, "bob"), (3, "root")].map(user).to_vec();
+        Self { all: Mutex::new(all), decoy: hash("") }
+    }
+
+    /// The user with this name, if the password is right.
+    pub async fn check(&self, name: &str, password: &str) -> Option<User> {
+        let user = self.all().iter().find(|user| user.name == name).cloned();
+        let hash = user.as_ref().and_then(|user| user.hash.clone());
+        let (known, hash) = (hash.is_some(), hash.unwrap_or_else(|| self.decoy.clone()));
+        let password = password.to_owned();
+        // It takes a while, on purpose, so it must not hold up other requests.
+        let fits = web::block(move || fits(&password, &hash)).await.unwrap_or(false);
+        user.filter(|_| known && fits)
+    }
+
+    pub async fn set_password(&self, id: UserId, password: &str) {
+        let password = password.to_owned();
+        let hash = web::block(move || hash(&password)).await.ok();
+        if let Some(user) = self.all().iter_mut().find(|user| user.id == id) {
+            user.hash = hash;
+        }
+    }
+
+    /// The user whom another site calls so. At the first time, one is added.
+    pub fn of_provider(&self, subject: &str) -> User {
+        let name = format!("{subject}@provider");
+        let mut all = self.all();
+        if let Some(user) = all.iter().find(|user| user.name == name) {
+            return user.clone();
+        }
+        let id = all.iter().map(|user| user.id).max().unwrap_or(0) + 1;
+        let user = User { id, name, is_admin: false, hash: None };
+        all.push(user.clone());
+        user
+    }
+
+    pub fn list(&self) -> Vec<User> {
+        self.all().clone()
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<User>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hash(password: &str) -> String {
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    hash.expect("the system has random bytes").to_string()
+}
+
+fn fits(password: &str, hash: &str) -> bool {
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+}
