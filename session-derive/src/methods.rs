@@ -10,7 +10,9 @@ use quote::quote;
 
 /// Generates the methods. `session` is the type of the session struct.
 pub(crate) fn code(session: &TokenStream) -> TokenStream {
-    [ids(), storage(), csrf(), lifetime(), whole_struct(session)].into_iter().collect()
+    [found(session), ids(), storage(), csrf(), lifetime(), whole_struct(session)]
+        .into_iter()
+        .collect()
 }
 
 /// The names of the methods.
@@ -23,6 +25,23 @@ pub(crate) fn names() -> HashSet<String> {
         _ => None,
     };
     code.windows(2).filter_map(name).collect()
+}
+
+fn found(session: &TokenStream) -> TokenStream {
+    quote! {
+        /// The session that an extractor of this request has loaded already: for error pages, log
+        /// lines and responders. It does not ask the store.
+        ///
+        /// `None` if no extractor has loaded the session, and outside of its middleware, where the
+        /// response is closed. See
+        /// [`TypedSession`](::actix_typed_session::TypedSession#without-an-extractor).
+        #[must_use]
+        pub fn of(
+            request: &::actix_typed_session::__private::HttpRequest,
+        ) -> ::core::option::Option<Self> {
+            ::actix_typed_session::__private::loaded::<#session>(request)
+        }
+    }
 }
 
 fn ids() -> TokenStream {
@@ -171,8 +190,8 @@ mod tests {
     #[test]
     fn the_names_are_those_of_the_generated_methods() {
         let names = names();
-        assert_eq!(names.len(), 16, "{names:?}");
-        for name in ["id", "reload", "csrf_token", "set_persistent", "modify", "handle"] {
+        assert_eq!(names.len(), 17, "{names:?}");
+        for name in ["of", "id", "reload", "csrf_token", "set_persistent", "modify", "handle"] {
             assert!(names.contains(name), "{name}");
         }
     }

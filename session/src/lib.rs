@@ -74,6 +74,7 @@ mod config;
 mod crypto;
 mod error;
 mod fields;
+mod guards;
 pub mod guide;
 mod id;
 mod middleware;
@@ -104,6 +105,7 @@ pub use {
     crypto::{Key, KeyError},
     error::{BoxError, ConfigError, SessionError, StoreError, ValueError},
     fields::Union,
+    guards::{GuardError, Guarded, LoggedIn, Login, LoginRule, Refusal, ReturnTo, Rule, require},
     id::{SessionId, SessionIdError},
     middleware::{SessionMiddleware, SessionMiddlewareBuilder},
     record::{Counter, PublicId, PublicIdError},
@@ -128,6 +130,7 @@ pub mod __private {
         sessions::by,
         typed::{
             Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, extract,
+            loaded,
         },
     };
     pub use actix_web::{FromRequest, HttpRequest, dev::Payload};

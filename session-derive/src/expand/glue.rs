@@ -46,6 +46,10 @@ fn constructor(Model { ident, generated, .. }: &Model, generics: &Parameters) ->
             fn new(tracked: ::actix_typed_session::__private::Tracked<#ident #ty>) -> Self {
                 Self(tracked)
             }
+
+            fn tracked(&self) -> &::actix_typed_session::__private::Tracked<#ident #ty> {
+                &self.0
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     error::SessionError,
     id::SessionId,
     time::{Limits, whole_ms},
+    transport::{HeaderSettings, IdChannel},
 };
 
 /// Extracts the request's session without its fields: its id and status, and the methods that
@@ -495,6 +496,24 @@ impl SessionHandle {
     #[inline]
     pub(crate) fn fields(&self) -> Fields<'_> {
         self.active().fields()
+    }
+}
+
+// For guards, which answer a request that they refuse.
+impl SessionHandle {
+    /// Whether the client presents its id in a header.
+    pub(crate) fn is_in_header(&self) -> bool {
+        self.active().presented.channel == IdChannel::Header
+    }
+
+    /// Whether the middleware takes ids as bearer tokens.
+    pub(crate) fn takes_bearer(&self) -> bool {
+        self.active().config.header == Some(HeaderSettings::Bearer)
+    }
+
+    /// The start of paths that a proxy has removed.
+    pub(crate) fn stripped_prefix(&self) -> &str {
+        &self.active().config.stripped_prefix
     }
 }
 

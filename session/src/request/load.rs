@@ -128,7 +128,10 @@ impl ActiveSession {
     }
 
     /// The part of the session that was loaded, if a struct needs more.
-    fn part_without(&self, schema: &Schema) -> Option<(StoreKey, Record, &'static Schema)> {
+    pub(super) fn part_without(
+        &self,
+        schema: &Schema,
+    ) -> Option<(StoreKey, Record, &'static Schema)> {
         let state = self.state.borrow();
         let (key, record) = state.loaded.held()?;
         let first = self.first.get()?;

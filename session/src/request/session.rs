@@ -98,6 +98,18 @@ impl RequestSession {
         Ok(found)
     }
 
+    /// The session that an extractor of this request has loaded for such a struct. `None` before
+    /// that, and once the response is closed. It asks neither the store nor the client's ids.
+    pub(crate) fn loaded(request: &HttpRequest, schema: &'static Schema) -> Option<Rc<Self>> {
+        let innermost = Self::innermost(request)?;
+        let mut sessions = innermost.with_outer();
+        let session = Rc::clone(match schema.cookie {
+            None => &innermost,
+            Some(name) => sessions.find(|session| session.config.cookie.is_called(name))?,
+        });
+        session.active.get().is_some_and(|active| active.has_loaded(schema)).then_some(session)
+    }
+
     /// The innermost session of a request.
     pub(crate) fn innermost(request: &HttpRequest) -> Option<Rc<Self>> {
         request.extensions().get::<CurrentSession>().map(|current| Rc::clone(&current.0))
@@ -186,7 +198,7 @@ impl RequestSession {
 
     /// Lets the request read the session without extending it, not even when it is loaded.
     pub(crate) fn only_read(&self, request: &HttpRequest) {
-        self.activate(request);
+        let _ = self.activate(request);
         self.active().state.borrow_mut().keeps_expiry = true;
     }
 }
@@ -285,6 +297,16 @@ impl ActiveSession {
             clock: &*self.config.clock,
             lifetimes: &self.config.rules.lifetimes,
         }
+    }
+
+    /// Whether the fields of a struct are loaded, and the response is still open.
+    fn has_loaded(&self, schema: &'static Schema) -> bool {
+        let is_open = self.is_loaded.get() && self.state.borrow().head == Head::Open;
+        let has_loaded = is_open && self.part_without(schema).is_none();
+        if has_loaded {
+            self.config.rules.privileges.learn(schema);
+        }
+        has_loaded
     }
 
     /// The cookie of this request's connection.

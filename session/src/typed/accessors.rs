@@ -3,7 +3,7 @@
 use std::{fmt, mem, time::Duration};
 
 use super::{
-    decode::{read, read_again},
+    decode::{read, read_again, read_loaded},
     field_mut::{FieldMut, Tracking},
     record::{modify, number, record_change, shown},
     session::{Session, Visit},
@@ -25,6 +25,14 @@ impl<T: Session> Tracked<T> {
         let value = read(handle.fields())?;
         let generation = handle.generation();
         Ok(Self { value, handle, generation })
+    }
+
+    /// Reads the struct from a session that the request has read before. `None` if the struct is
+    /// `strict` and a stored value does not decode, which is logged already.
+    pub(super) fn open_again(handle: SessionHandle) -> Option<Self> {
+        let value = read_loaded(handle.fields())?;
+        let generation = handle.generation();
+        Some(Self { value, handle, generation })
     }
 
     /// Reads the stored fields again if another extractor changed them. Keeps the fields that are

@@ -41,11 +41,18 @@ pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
 /// As [`read`], for a struct that the request has read before. It repeats no warning, and a value
 /// that does not decode is not an error.
 pub(super) fn read_again<T: Session>(fields: Fields<'_>) -> T {
+    read_loaded(fields).unwrap_or_else(T::fresh)
+}
+
+/// As [`read_again`]. `None` if the struct is `strict` and a stored value does not decode.
+pub(super) fn read_loaded<T: Session>(fields: Fields<'_>) -> Option<T> {
     let schema = T::SCHEMA;
-    T::decode(&mut FieldReader { fields, schema, warnings: Warnings::Known }).unwrap_or_else(|_| {
-        if !schema.strict {
+    match T::decode(&mut FieldReader { fields, schema, warnings: Warnings::Known }) {
+        Ok(value) => Some(value),
+        Err(_) if schema.strict => None,
+        Err(_) => {
             fields.hide(Unreadable::Struct(schema));
+            Some(T::fresh())
         }
-        T::fresh()
-    })
+    }
 }

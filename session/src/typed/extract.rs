@@ -23,6 +23,12 @@ pub fn extract<T: Session>(request: &HttpRequest) -> Extraction<T::Fields> {
     extract_with(request, T::SCHEMA, |handle| Ok(T::Fields::new(Tracked::open(handle)?)))
 }
 
+/// Returns the session that an extractor of the request has loaded, as a generated struct.
+pub fn loaded<T: Session>(request: &HttpRequest) -> Option<T::Fields> {
+    let session = RequestSession::loaded(request, T::SCHEMA)?;
+    Tracked::open_again(SessionHandle::new(session)).map(T::Fields::new)
+}
+
 impl FromRequest for SessionHandle {
     type Error = SessionError;
     type Future = Extraction<Self>;

@@ -11,9 +11,9 @@ mod tracked;
 
 #[cfg(feature = "testing")]
 pub(crate) use session::declared;
-pub(crate) use {decode::read, record::modify};
+pub(crate) use {decode::read, record::modify, session::handle_of};
 pub use {
-    extract::{Extraction, extract},
+    extract::{Extraction, extract, loaded},
     field_mut::FieldMut,
     reader::{FieldError, FieldReader},
     session::{Accessors, Session, TypedSession, Visit},

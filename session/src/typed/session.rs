@@ -15,6 +15,7 @@ use crate::schema::{Declared, check_and_print, declared_field};
 use crate::{
     error::SessionError,
     fields::{Field, FieldDescription, Schema},
+    request::SessionHandle,
 };
 
 /// Marks a struct as a session. Derive it: [`#[derive(Session)]`](derive@crate::Session).
@@ -281,6 +282,14 @@ pub type TypedSession<T> = <T as Session>::Fields;
 pub trait Accessors<T> {
     /// Wraps a session.
     fn new(tracked: Tracked<T>) -> Self;
+
+    /// Returns what was wrapped.
+    fn tracked(&self) -> &Tracked<T>;
+}
+
+/// Returns the session of a generated struct.
+pub(crate) fn handle_of<T: Session>(session: &T::Fields) -> &SessionHandle {
+    session.tracked().handle()
 }
 
 /// Visits the stored fields of a session struct.
