@@ -1,6 +1,6 @@
 //! The user's own page.
 
-use actix_typed_session::SessionError;
+use actix_typed_session::{Guarded, LoggedIn, SessionError};
 use actix_web::{
     HttpResponse,
     web::{Data, Form},
@@ -10,13 +10,15 @@ use serde::Deserialize;
 
 use crate::{
     Shop, devices,
-    guards::{LoggedIn, Sure},
-    pages::{csrf, page, see},
+    guards::Sure,
+    pages::{csrf, page, refuse, see},
     visitor::Account,
 };
 
-pub async fn show(user: LoggedIn, shop: Data<Shop>) -> Result<HttpResponse, SessionError> {
-    let LoggedIn(mut account) = user;
+pub async fn show(
+    mut account: LoggedIn<Account>,
+    shop: Data<Shop>,
+) -> Result<HttpResponse, SessionError> {
     let devices = devices::list(&account, &shop).await?;
     let title = format!("Hello, {}.", account.name);
     let body = html! {
@@ -26,8 +28,7 @@ pub async fn show(user: LoggedIn, shop: Data<Shop>) -> Result<HttpResponse, Sess
     page(&mut account, &title, body).await
 }
 
-pub async fn password_form(user: Sure) -> Result<HttpResponse, SessionError> {
-    let Sure(mut account) = user;
+pub async fn password_form(mut account: Guarded<Sure>) -> Result<HttpResponse, SessionError> {
     let form = html! {
         form.card method="post" action="/account/password" {
             (csrf(&mut account))
@@ -48,19 +49,19 @@ pub struct NewPassword {
 }
 
 pub async fn change_password(
-    user: Sure,
+    mut account: Guarded<Sure>,
     shop: Data<Shop>,
     form: Form<NewPassword>,
 ) -> Result<HttpResponse, SessionError> {
-    let Sure(mut account) = user;
     account.verify_csrf(&form.csrf)?;
-    let Some(id) = account.user.filter(|_| form.password.chars().count() >= 8) else {
+    if form.password.chars().count() < 8 {
         account.warn("A password has at least 8 characters.");
-        return Ok(see("/account/password"));
-    };
-    shop.users.set_password(id, &form.password).await;
+        return refuse(password_form(account)).await;
+    }
+    let user = *account.grant();
+    shop.users.set_password(user, &form.password).await;
     // A thief who knew the old password is out.
-    shop.sessions.destroy_others(&Account::by_user(&Some(id)), account.handle()).await?;
+    shop.sessions.destroy_others(&Account::by_user(&Some(user)), account.handle()).await?;
     account.inform("Your password is changed, and your other devices are logged out.");
     Ok(see("/account"))
 }

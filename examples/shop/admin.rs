@@ -1,6 +1,6 @@
 //! The page of administrators.
 
-use actix_typed_session::SessionError;
+use actix_typed_session::{Guarded, SessionError};
 use actix_web::{
     HttpResponse,
     web::{Data, Form},
@@ -17,8 +17,10 @@ use crate::{
     visitor::Account,
 };
 
-pub async fn show(user: Admin, shop: Data<Shop>) -> Result<HttpResponse, SessionError> {
-    let Admin(mut account) = user;
+pub async fn show(
+    mut account: Guarded<Admin>,
+    shop: Data<Shop>,
+) -> Result<HttpResponse, SessionError> {
     let token = csrf(&mut account);
     let body = html! {
         h2 { "Orders" }
@@ -46,14 +48,12 @@ pub struct Target {
     pub user: UserId,
 }
 
-/// Needs both: a user who is an administrator, and who has just given the password.
+/// For administrators who have just given the password.
 pub async fn log_out(
-    _: Admin,
-    user: Sure,
+    mut account: Guarded<(Admin, Sure)>,
     shop: Data<Shop>,
     form: Form<Target>,
 ) -> Result<HttpResponse, SessionError> {
-    let Sure(mut account) = user;
     account.verify_csrf(&form.csrf)?;
     let of_user = Account::by_user(&Some(form.user));
     let ended = shop.sessions.destroy_others(&of_user, account.handle()).await?;

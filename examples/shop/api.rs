@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_typed_session::{SessionError, SessionHandle, TypedSession};
+use actix_typed_session::{LoggedIn, SessionError, SessionHandle, TypedSession};
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
     web::{Data, Json},
@@ -18,7 +18,6 @@ use crate::{
     Shop,
     cart::Wish,
     catalogue::{ProductId, product},
-    guards::LoggedIn,
     login::{Credentials, begin},
     visitor::{Account, Cart},
 };
@@ -46,16 +45,15 @@ pub async fn cart(cart: TypedSession<Cart>) -> Json<BTreeMap<ProductId, u32>> {
 }
 
 pub async fn add(mut cart: TypedSession<Cart>, wish: Json<Wish>) -> HttpResponse {
-    if product(wish.product).is_none() {
+    let Some(product) = product(wish.product) else {
         return HttpResponse::NotFound().finish();
-    }
-    *cart.items_mut().entry(wish.product).or_default() += 1;
+    };
+    cart.put(product.id);
     HttpResponse::NoContent().finish()
 }
 
 /// The prices of the user's orders, in cents.
-pub async fn orders(user: LoggedIn, shop: Data<Shop>) -> impl Responder {
-    let LoggedIn(account) = user;
-    let orders = shop.orders.all().into_iter().filter(|order| Some(order.user) == account.user);
+pub async fn orders(account: LoggedIn<Account>, shop: Data<Shop>) -> impl Responder {
+    let orders = shop.orders.all().into_iter().filter(|order| order.user == account.user());
     Json(orders.map(|order| order.cents).collect::<Vec<_>>())
 }

@@ -1,6 +1,6 @@
 //! The goods, the cart, and the order.
 
-use actix_typed_session::{SessionError, TypedSession};
+use actix_typed_session::{LoggedIn, SessionError, TypedSession};
 use actix_web::{
     HttpResponse,
     web::{Data, Form},
@@ -11,7 +11,6 @@ use serde::Deserialize;
 use crate::{
     Shop,
     catalogue::{Order, PRODUCTS, Product, ProductId, euros, product, total},
-    guards::LoggedIn,
     pages::{button, hidden, page, see},
     visitor::{Account, Cart},
 };
@@ -58,8 +57,7 @@ pub async fn show(
                 }
                 li.total { span { "Total" } (euros(total(&cart.items))) }
             }
-            (button("/checkout", "Order", html! {}))
-            p { a href="/live" { "Watch the cart" } }
+            p { a.button href="/checkout" { "Check out" } " " a href="/live" { "Watch the cart" } }
         }
     };
     page(&mut account, "Your cart", body).await
@@ -78,10 +76,7 @@ pub async fn add(
     let Some(product) = product(wish.product) else {
         return HttpResponse::NotFound().finish();
     };
-    let mut items = cart.items_mut();
-    let count = items.entry(product.id).or_default();
-    *count = count.saturating_add(1);
-    drop(items);
+    cart.put(product.id);
     account.inform(format!("{} is in your cart.", product.name));
     see("/")
 }
@@ -101,21 +96,31 @@ pub async fn change(mut cart: TypedSession<Cart>, change: Form<Change>) -> HttpR
     see("/cart")
 }
 
+pub async fn check_out_form(
+    mut account: LoggedIn<Account>,
+    cart: TypedSession<Cart>,
+) -> Result<HttpResponse, SessionError> {
+    let body = html! {
+        p.big { "Everything together is " (euros(total(&cart.items))) "." }
+        (button("/checkout", "Order now", html! {}))
+    };
+    page(&mut account, "Your order", body).await
+}
+
 pub async fn check_out(
-    user: LoggedIn,
+    mut account: LoggedIn<Account>,
     mut cart: TypedSession<Cart>,
     shop: Data<Shop>,
 ) -> Result<HttpResponse, SessionError> {
-    let LoggedIn(mut account) = user;
     let items = std::mem::take(&mut *cart.items_mut());
-    let (Some(user), false) = (account.user, items.is_empty()) else {
+    if items.is_empty() {
         return Ok(see("/cart"));
-    };
+    }
     cart.set_orders(cart.orders + 1);
     // The order is made once this is stored. If two requests are here, one of them fails.
     cart.save().await?;
-    let cents = total(&items);
-    shop.orders.add(Order { user, name: account.name.clone(), cents });
+    let (user, name, cents) = (account.user(), account.name.clone(), total(&items));
+    shop.orders.add(Order { user, name, cents });
     account.inform(format!("Thank you. Your order of {} is on its way.", euros(cents)));
     Ok(see("/"))
 }

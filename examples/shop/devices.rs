@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use actix_typed_session::{PublicId, SessionError, StoredSession, Timestamp, TypedSession};
+use actix_typed_session::{
+    LoggedIn, PublicId, SessionError, StoredSession, Timestamp, TypedSession,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
@@ -13,7 +15,6 @@ use serde::Deserialize;
 
 use crate::{
     Shop,
-    guards::LoggedIn,
     pages::{button, hidden, see},
     visitor::Account,
 };
@@ -58,11 +59,10 @@ pub struct Device {
 }
 
 pub async fn end(
-    user: LoggedIn,
+    mut account: LoggedIn<Account>,
     shop: Data<Shop>,
     form: Form<Device>,
 ) -> Result<HttpResponse, SessionError> {
-    let LoggedIn(mut account) = user;
     let Ok(id) = form.id.parse::<PublicId>() else {
         return Ok(HttpResponse::BadRequest().finish());
     };
@@ -72,8 +72,10 @@ pub async fn end(
     Ok(see("/account"))
 }
 
-pub async fn end_others(user: LoggedIn, shop: Data<Shop>) -> Result<HttpResponse, SessionError> {
-    let LoggedIn(mut account) = user;
+pub async fn end_others(
+    mut account: LoggedIn<Account>,
+    shop: Data<Shop>,
+) -> Result<HttpResponse, SessionError> {
     shop.sessions.destroy_others(&Account::by_user(&account.user), account.handle()).await?;
     account.inform("All other devices are logged out.");
     Ok(see("/account"))

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use actix_typed_session::{OverLimit, SessionError, SessionHandle, TypedSession};
+use actix_typed_session::{
+    LoggedIn, OverLimit, ReturnTo, SessionError, SessionHandle, TypedSession,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{HeaderName, HeaderValue},
@@ -14,8 +16,7 @@ use serde::Deserialize;
 use crate::{
     Shop,
     devices::{MAX_DEVICES, device_name},
-    guards::LoggedIn,
-    pages::{page, see},
+    pages::{hidden, page, refuse, see},
     users::User,
     visitor::{Account, AccountSession},
 };
@@ -23,9 +24,15 @@ use crate::{
 /// How long "remember me" lasts. Without it, a login ends with the browser, or after 20 hours.
 const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
 
-pub async fn form(mut account: TypedSession<Account>) -> Result<HttpResponse, SessionError> {
+/// `next` is the page that a guard has refused. It is always a path of this site.
+pub async fn form(
+    mut account: TypedSession<Account>,
+    next: ReturnTo,
+) -> Result<HttpResponse, SessionError> {
     let form = html! {
+        @if next.path().is_some() { p { "This page is for users. Please log in." } }
         form.card method="post" action="/login" {
+            (hidden("next", &next))
             label { "Name" input name="name" autocomplete="username" required; }
             label {
                 "Password"
@@ -33,7 +40,10 @@ pub async fn form(mut account: TypedSession<Account>) -> Result<HttpResponse, Se
             }
             label.check { input name="remember" type="checkbox" value="true"; "Remember me" }
             button { "Log in" }
-            a href="/oauth/start" { "Log in at the provider" }
+        }
+        form method="get" action="/oauth/start" {
+            (hidden("next", &next))
+            button.quiet { "Log in at the provider" }
         }
         p.hint { "Try ann, bob or root, with the password “open sesame”." }
     };
@@ -46,40 +56,44 @@ pub struct Credentials {
     pub password: String,
     #[serde(default)]
     pub remember: bool,
+    #[serde(default)]
+    pub next: ReturnTo,
 }
 
 pub async fn log_in(
     mut account: TypedSession<Account>,
     request: HttpRequest,
     shop: Data<Shop>,
-    form: Form<Credentials>,
+    login: Form<Credentials>,
 ) -> Result<HttpResponse, SessionError> {
-    let Some(user) = shop.users.check(&form.name, &form.password).await else {
+    let login = login.into_inner();
+    let Some(user) = shop.users.check(&login.name, &login.password).await else {
         account.warn("Wrong name or password.");
-        return Ok(see("/login"));
+        return refuse(form(account, login.next)).await;
     };
-    if form.remember {
+    if login.remember {
         account.handle().remember_for(REMEMBERED);
     }
     begin(&mut account, &shop, &request, user).await?;
-    account.inform(format!("Welcome, {}.", account.name));
-    Ok(see(&account.take_next().unwrap_or_else(|| "/".to_owned())))
+    Ok(see(login.next.or("/")))
 }
 
-/// Logs a user in. The cart stays in the session; `account.regenerate()` would drop it.
+/// Logs a user in. The visitor's cart stays in the session.
 pub async fn begin(
     account: &mut AccountSession,
     shop: &Shop,
     request: &HttpRequest,
     user: User,
 ) -> Result<(), SessionError> {
-    account.modify(|account| {
-        account.user = Some(user.id);
-        account.name = user.name;
-        account.is_admin = user.is_admin;
-        account.is_sure = true;
-        account.device = device_name(request);
-    });
+    if account.user.is_some_and(|id| id != user.id) {
+        account.regenerate(); // what belongs to another user does not stay
+    }
+    account.inform(format!("Welcome, {}.", user.name));
+    account.set_user(Some(user.id));
+    account.set_name(user.name);
+    account.set_is_admin(user.is_admin);
+    account.set_is_sure(true);
+    account.set_device(device_name(request));
     // A login counts once it is stored. So exactly as many remain of those at the same moment.
     account.save().await?;
     let of_user = Account::by_user(&account.user);
@@ -99,11 +113,14 @@ pub async fn log_out(mut session: SessionHandle) -> HttpResponse {
     answer
 }
 
-pub async fn confirm_form(user: LoggedIn) -> Result<HttpResponse, SessionError> {
-    let LoggedIn(mut account) = user;
+pub async fn confirm_form(
+    mut account: LoggedIn<Account>,
+    next: ReturnTo,
+) -> Result<HttpResponse, SessionError> {
     let form = html! {
         form.card method="post" action="/confirm" {
-            p { "Please give your password once more. This is for something important." }
+            p { "Please give your password once more, because this is important." }
+            (hidden("next", &next))
             label {
                 "Password"
                 input name="password" type="password" autocomplete="current-password" required;
@@ -111,24 +128,25 @@ pub async fn confirm_form(user: LoggedIn) -> Result<HttpResponse, SessionError> 
             button { "Confirm" }
         }
     };
-    page(&mut account, "It is you, isn’t it?", form).await
+    page(&mut account, "Is it you?", form).await
 }
 
 #[derive(Deserialize)]
-pub struct Password {
+pub struct Confirmation {
     pub password: String,
+    #[serde(default)]
+    pub next: ReturnTo,
 }
 
 pub async fn confirm(
-    user: LoggedIn,
+    mut account: LoggedIn<Account>,
     shop: Data<Shop>,
-    form: Form<Password>,
+    form: Form<Confirmation>,
 ) -> Result<HttpResponse, SessionError> {
-    let LoggedIn(mut account) = user;
     if shop.users.check(&account.name, &form.password).await.is_none() {
         account.warn("Wrong password.");
-        return Ok(see("/confirm"));
+        return refuse(confirm_form(account, form.into_inner().next)).await;
     }
-    account.set_is_sure(true); // for five minutes, by its `ttl`
-    Ok(see(&account.take_next().unwrap_or_else(|| "/account".to_owned())))
+    account.set_is_sure(true);
+    Ok(see(form.next.or("/account")))
 }

@@ -77,6 +77,7 @@ fn routes(config: &mut ServiceConfig) {
         .route("/cart", get().to(cart::show))
         .route("/cart", post().to(cart::add))
         .route("/cart/change", post().to(cart::change))
+        .route("/checkout", get().to(cart::check_out_form))
         .route("/checkout", post().to(cart::check_out))
         .route("/login", get().to(login::form))
         .route("/login", post().to(login::log_in))

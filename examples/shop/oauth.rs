@@ -3,7 +3,7 @@
 //!
 //! If a provider answers with a form (`response_mode=form_post`), see the example `oauth`.
 
-use actix_typed_session::{SessionError, SessionId, TypedSession};
+use actix_typed_session::{ReturnTo, SessionError, SessionId, TypedSession};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Query},
@@ -18,11 +18,15 @@ use crate::{
 };
 
 /// Sends the visitor to the provider.
-pub async fn start(mut account: TypedSession<Account>, shop: Data<Shop>) -> HttpResponse {
+pub async fn start(
+    mut account: TypedSession<Account>,
+    shop: Data<Shop>,
+    next: ReturnTo,
+) -> HttpResponse {
     let random = || SessionId::random().as_str().to_owned(); // 256 bits
     let (state, nonce) = (random(), random());
     let target = shop.provider.authorize_url(&state, &nonce);
-    account.set_sign_in(Some(SignIn { state, nonce }));
+    account.set_sign_in(Some(SignIn { state, nonce, next }));
     see(&target)
 }
 
@@ -53,6 +57,5 @@ pub async fn callback(
     };
     let user = shop.users.of_provider(&token.subject);
     begin(&mut account, &shop, &request, user).await?;
-    account.inform(format!("Welcome, {}.", account.name));
-    Ok(see(&account.take_next().unwrap_or_else(|| "/".to_owned())))
+    Ok(see(sign_in.next.or("/")))
 }

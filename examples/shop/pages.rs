@@ -91,9 +91,22 @@ pub fn see(path: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
 }
 
-/// Gives every error a page, or JSON for programs. The headers stay, which may end a session.
+/// A form that was not filled in well, once more: the page of a form as an error.
+pub async fn refuse(
+    page: impl Future<Output = Result<HttpResponse, SessionError>>,
+) -> Result<HttpResponse, SessionError> {
+    let mut response = page.await?;
+    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    Ok(response)
+}
+
+/// Gives an error a page, or JSON for programs. The headers stay, one of which may end a session.
 pub fn error_page<B>(response: ServiceResponse<B>) -> actix_web::Result<ErrorHandlerResponse<B>> {
     let status = response.status();
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        // it has a page: `refuse`
+        return Ok(ErrorHandlerResponse::Response(response.map_into_left_body()));
+    }
     let what = match status {
         StatusCode::BAD_REQUEST => "This form cannot be read.",
         StatusCode::UNAUTHORIZED => "Please log in first.",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_typed_session::Session;
+use actix_typed_session::{ReturnTo, Session};
 use serde::{Deserialize, Serialize};
 
 use crate::{catalogue::ProductId, users::UserId};
@@ -22,9 +22,6 @@ pub struct Account {
     pub is_sure: bool,
     /// The browser and its system.
     pub device: String,
-    /// The page that asked for a login. It is not in the address, where others could change it.
-    #[session(ttl = "10m")]
-    pub next: Option<String>,
     /// A login that has begun at the other site. Only one request can end it.
     #[session(ttl = "10m", merge = "reject")]
     pub sign_in: Option<SignIn>,
@@ -32,11 +29,12 @@ pub struct Account {
     pub notices: Vec<Notice>,
 }
 
-/// What the other site must send back.
+/// What the other site must send back, and the page to show then.
 #[derive(Serialize, Deserialize)]
 pub struct SignIn {
     pub state: String,
     pub nonce: String,
+    pub next: ReturnTo,
 }
 
 /// A message for the next page.
@@ -66,6 +64,14 @@ pub struct Cart {
     /// Counts the orders. Two that are sent at once would pay for one cart: the second gets a 409.
     #[session(merge = "reject")]
     pub orders: u32,
+}
+
+impl CartSession {
+    pub fn put(&mut self, id: ProductId) {
+        let mut items = self.items_mut();
+        let count = items.entry(id).or_default();
+        *count = count.saturating_add(1);
+    }
 }
 
 /// Two tabs have changed the cart at once. What each of them has added and taken out counts.
