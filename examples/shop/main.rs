@@ -43,6 +43,8 @@ use actix_typed_session::{
 };
 use actix_web::{
     App, HttpResponse, HttpServer,
+    body::MessageBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     http::header,
     middleware::{DefaultHeaders, ErrorHandlers},
     web::{self, ServiceConfig, get, post},
@@ -69,6 +71,31 @@ impl Shop {
 fn sessions(store: impl SessionStore) -> Result<SessionMiddleware, ConfigError> {
     SessionMiddleware::builder(store).bearer().build()
 }
+
+/// The whole site. The tests make it too.
+fn app(
+    shop: web::Data<Shop>,
+    sessions: SessionMiddleware,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(shop)
+        .configure(routes)
+        .wrap(sessions)
+        // Around the sessions, so that it sees what they answer if the store is down.
+        .wrap(ErrorHandlers::new().default_handler(pages::error_page))
+        .wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, CONTENT)))
+}
+
+/// Scripts, styles and sockets of this site only, and no frames of other sites around it.
+const CONTENT: &str = "default-src 'self'; frame-ancestors 'none'";
 
 /// All pages.
 fn routes(config: &mut ServiceConfig) {
@@ -122,20 +149,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let provider = Provider::new(address);
     let shop = web::Data::new(Shop::new(Sessions::new(store.clone()), provider));
     let sessions = sessions(store)?;
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(shop.clone())
-            .configure(routes)
-            .wrap(sessions.clone())
-            // Around the sessions, so that it sees what they answer if the store is down.
-            .wrap(ErrorHandlers::new().default_handler(pages::error_page))
-            .wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, CONTENT)))
-    })
-    .listen(listener)?;
+    let server = HttpServer::new(move || app(shop.clone(), sessions.clone())).listen(listener)?;
     println!("Open http://{address} in a browser.");
     server.run().await?;
     Ok(())
 }
-
-/// Scripts, styles and sockets of this site only, and no frames of other sites around it.
-const CONTENT: &str = "default-src 'self'; frame-ancestors 'none'";
