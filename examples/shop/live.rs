@@ -55,5 +55,5 @@ async fn answer(mut cart: TypedSession<Cart>, mut socket: Socket, mut messages: 
 pub async fn news(cart: &mut TypedSession<Cart>) -> Result<String, SessionError> {
     cart.reload().await?;
     let count: u64 = cart.items.values().map(|count| u64::from(*count)).sum();
-    Ok(format!("{count} things for {}", euros(total(&cart.items))))
+    Ok(format!("{count} in the cart, for {}", euros(total(&cart.items))))
 }

@@ -10,7 +10,7 @@ use actix_web::{
     http::header::{HeaderName, HeaderValue},
     web::{Data, Form},
 };
-use maud::html;
+use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::{
@@ -41,13 +41,19 @@ pub async fn form(
             label.check { input name="remember" type="checkbox" value="true"; "Remember me" }
             button { "Log in" }
         }
-        form method="get" action="/oauth/start" {
-            (hidden("next", &next))
-            button.quiet { "Log in at the provider" }
-        }
+        (at_the_provider(&next))
         p.hint { "Try ann, bob or root, with the password “open sesame”." }
     };
     page(&mut account, "Log in", form).await
+}
+
+fn at_the_provider(next: &ReturnTo) -> Markup {
+    html! {
+        form method="get" action="/oauth/start" {
+            (hidden("next", next))
+            button.quiet { "Log in at the provider" }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,6 +133,7 @@ pub async fn confirm_form(
             }
             button { "Confirm" }
         }
+        (at_the_provider(&next))
     };
     page(&mut account, "Is it you?", form).await
 }

@@ -19,11 +19,11 @@ pub struct User {
     hash: Option<String>,
 }
 
-pub struct Users {
-    all: Mutex<Vec<User>>,
-    /// For names that do not exist. They take as long as others, so that guessing shows nothing.
-    decoy: String,
-}
+pub struct Users(Mutex<Vec<User>>);
+
+/// The hash of `open sesame`.
+const OPEN_SESAME: &str = "$argon2id$v=19$m=19456,t=2,p=1$t4mjDQgNz3wA8nxxuf0MYg$\
+    WbEXNMqj3snj5iw9288k+jODcJ8i5H3B1t5X4tz7Y5U";
 
 impl Users {
     /// Two customers and an administrator, with one password.
@@ -32,21 +32,22 @@ impl Users {
             id,
             name: name.to_owned(),
             is_admin: name == "root",
-            hash: Some(hash("open sesame")),
+            hash: Some(OPEN_SESAME.to_owned()),
         };
-        let all = [(1, "ann"), (2, "bob"), (3, "root")].map(user).to_vec();
-        Self { all: Mutex::new(all), decoy: hash("") }
+        Self(Mutex::new([(1, "ann"), (2, "bob"), (3, "root")].map(user).to_vec()))
     }
 
     /// The user with this name, if the password is right.
     pub async fn check(&self, name: &str, password: &str) -> Option<User> {
         let user = self.all().iter().find(|user| user.name == name).cloned();
         let hash = user.as_ref().and_then(|user| user.hash.clone());
-        let (known, hash) = (hash.is_some(), hash.unwrap_or_else(|| self.decoy.clone()));
+        let is_known = hash.is_some();
+        // An unknown name takes as long as a wrong password, so a guesser learns no names.
+        let hash = hash.unwrap_or_else(|| OPEN_SESAME.to_owned());
         let password = password.to_owned();
         // It takes a while, on purpose, so it must not hold up other requests.
         let fits = web::block(move || fits(&password, &hash)).await.unwrap_or(false);
-        user.filter(|_| known && fits)
+        user.filter(|_| is_known && fits)
     }
 
     pub async fn set_password(&self, id: UserId, password: &str) {
@@ -75,7 +76,7 @@ impl Users {
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<User>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

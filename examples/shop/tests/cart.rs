@@ -106,9 +106,9 @@ async fn the_socket_shows_what_other_tabs_do_until_the_logout() {
     let page = shown(&test, live_page(test.session_as::<Account>()).await).await;
     assert!(page.contains("/live.js"), "{page}");
     let mut cart = test.session();
-    assert_eq!(news(&mut cart).await.expect("the cart"), "3 things for € 153.00");
+    assert_eq!(news(&mut cart).await.expect("the cart"), "3 in the cart, for € 153.00");
     test.meanwhile(|other| other.put(5));
-    assert_eq!(news(&mut cart).await.expect("the cart"), "4 things for € 161.00");
+    assert_eq!(news(&mut cart).await.expect("the cart"), "4 in the cart, for € 161.00");
     test.meanwhile(|other| other.destroy());
     assert!(news(&mut cart).await.is_err());
 }

@@ -21,7 +21,7 @@ use crate::{
 
 #[test]
 fn a_deploy_loses_no_session() {
-    StoredSchema::at("shop.session.json").of::<Account>().of::<Cart>().check();
+    StoredSchema::at("shop/session.json").of::<Account>().of::<Cart>().check();
 }
 
 /// A visitor who is logged in as ann.
