@@ -47,6 +47,7 @@
 //! | serve API clients, sign ids, use a proxy | [clients](guide::clients) |
 //! | rename or move the cookie | [changing the cookie](guide::changing_the_cookie) |
 //! | keep two sessions, log in with OAuth | [two sessions](guide::two_sessions) |
+//! | let only some visitors use a handler | [`LoggedIn`], [`Guarded`]; [guide](guide::guards) |
 //! | change a struct while sessions are stored | [deploys](guide::deploys) |
 //! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
 //! | test your site | [testing](guide::testing) |

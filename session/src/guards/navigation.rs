@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::{ACCEPT, HeaderMap, HeaderName, UPGRADE},
+    http::header::{ACCEPT, HeaderMap, HeaderName},
 };
 
 /// How the browser makes the request (W3C Fetch Metadata, 2.2).
@@ -14,9 +14,6 @@ const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with")
 /// the page as if it were its answer.
 pub(super) fn is_navigation(request: &HttpRequest) -> bool {
     let headers = request.headers();
-    if headers.contains_key(UPGRADE) {
-        return false;
-    }
     let mut modes = headers.get_all(SEC_FETCH_MODE);
     match modes.next() {
         Some(mode) => mode == "navigate" && modes.next().is_none(),
@@ -70,7 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_is_not_a_page() {
-        assert!(!opens_page(&[("Sec-Fetch-Mode", "navigate"), ("Upgrade", "websocket")]));
+    fn a_web_socket_is_not_a_page() {
+        let upgrade = ("Upgrade", "websocket");
+        assert!(!opens_page(&[("Sec-Fetch-Mode", "websocket"), upgrade, ("Accept", "*/*")]));
+        assert!(!opens_page(&[upgrade]));
+        // Some proxies say so of every request.
+        assert!(opens_page(&[("Sec-Fetch-Mode", "navigate"), upgrade]));
     }
 }

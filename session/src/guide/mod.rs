@@ -11,6 +11,7 @@
 //! | serve API clients, sign ids, run behind a proxy | [`clients`] |
 //! | rename or move the cookie without logging anybody out | [`changing_the_cookie`] |
 //! | keep two sessions in one application, log in with OAuth | [`two_sessions`] |
+//! | let only some visitors use a handler; use the session in error pages | [`guards`] |
 //! | show a message once, on the next page | [`flash_messages`] |
 //! | change a struct while sessions are stored | [`deploys`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
@@ -49,6 +50,9 @@ pub mod changing_the_cookie {}
 
 #[doc = include_str!("two_sessions.md")]
 pub mod two_sessions {}
+
+#[doc = include_str!("guards.md")]
+pub mod guards {}
 
 #[doc = include_str!("flash_messages.md")]
 pub mod flash_messages {}

@@ -178,8 +178,11 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// A route without this extractor makes no store call. A request that only reads its session loads
 /// it, and sometimes extends it with a second call.
 ///
-/// To continue without a session, extract `Option<TypedSession<T>>` or
-/// `Result<TypedSession<T>, SessionError>`.
+/// To continue if that fails, extract `Option<TypedSession<T>>` or
+/// `Result<TypedSession<T>, SessionError>`. `None` is not a visitor without a session, which is not
+/// an error and has [`Status::New`](crate::Status::New). It is an outage, a request that a page of
+/// another origin has caused, a route without the middleware, or a `strict` struct that does not
+/// decode: see [Errors](#errors). To let only some visitors in, use [`LoggedIn`](crate::LoggedIn).
 ///
 /// `TypedSession<Visitor>` is an alias of `VisitorSession`, the struct that the derive generates.
 /// It derefs to `Visitor`, but not mutably. The accessors are methods of `VisitorSession` itself,
@@ -191,6 +194,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 ///
 /// | method | meaning |
 /// | --- | --- |
+/// | `TypedSession::<T>::of(&request)` | returns the session that the request [has loaded](#without-an-extractor) |
 /// | [`id()`] | returns the client's id; `None` until one exists |
 /// | [`status()`] | returns whether the session is new, loaded, destroyed, … |
 /// | [`regenerate()`] | destroys the session and begins an empty one with a new id |
@@ -224,12 +228,21 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// [`set_persistent(…)`]: crate::SessionHandle::set_persistent
 /// [`remember_for(…)`]: crate::SessionHandle::remember_for
 ///
+/// # Without an extractor
+/// `TypedSession::<Visitor>::of(&request)` returns the session that an extractor of this request has
+/// loaded already, for error pages, log lines, responders and rules. It asks no store and does not
+/// wait. It returns `None` if no extractor has loaded the struct's fields, and once the response is
+/// closed: outside of the session middleware, and in a body that is being sent. What is written
+/// through it is stored with the response. [The guide](crate::guide::guards) has examples.
+///
 /// # Errors
 /// Extraction fails with one of these:
 ///
 /// - [`SessionError::NoMiddleware`] if no session middleware wraps the route.
 /// - [`SessionError::UnknownCookie`] if no middleware has the cookie of the struct.
 /// - [`SessionError::Store`] if the store fails.
+/// - [`SessionError::CrossOrigin`] if a page of another origin may have caused the request.
+/// - [`SessionError::ConflictingIds`] if the request presents the ids of different sessions.
 /// - [`SessionError::Decode`] if the struct is `strict` and a stored value does not decode.
 ///
 /// # Examples

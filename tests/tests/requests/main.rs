@@ -6,6 +6,7 @@ mod cookie_path;
 mod fixtures;
 mod flash;
 mod former_cookie;
+mod guards;
 mod http;
 mod layers;
 mod limits;

@@ -15,6 +15,7 @@ struct Visitor {
     hits: u64,
     #[session(skip, accessor = "user_mut")]
     scratch: Option<u64>,
+    of: u64,
 }
 
 async fn handler(mut session: TypedSession<Visitor>) {
