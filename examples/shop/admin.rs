@@ -21,11 +21,11 @@ pub async fn show(
     mut account: Guarded<Admin>,
     shop: Data<Shop>,
 ) -> Result<HttpResponse, SessionError> {
-    let token = csrf(&mut account);
+    let (token, orders) = (csrf(&mut account), shop.orders.all());
     let body = html! {
         h2 { "Orders" }
-        ul.rows {
-            @for order in shop.orders.all() { li { span { (order.name) } (euros(order.cents)) } }
+        @if orders.is_empty() { p { "None yet." } } @else {
+            ul.rows { @for order in &orders { li { span { (order.name) } (euros(order.cents)) } } }
         }
         h2 { "Users" }
         ul.rows {
@@ -57,6 +57,6 @@ pub async fn log_out(
     account.verify_csrf(&form.csrf)?;
     let of_user = Account::by_user(&Some(form.user));
     let ended = shop.sessions.destroy_others(&of_user, account.handle()).await?;
-    account.inform(format!("{ended} devices are logged out."));
+    account.inform(format!("Devices logged out: {ended}."));
     Ok(see("/admin"))
 }
