@@ -51,7 +51,7 @@ pub async fn show(
                         span { (count) " × " (product.name) }
                         (euros(u64::from(product.cents) * u64::from(count)))
                         (button("/cart/change", "Take one out", html! {
-                            (hidden("product", product.id)) (hidden("count", count - 1))
+                            (hidden("product", product.id)) (hidden("count", count.saturating_sub(1)))
                         }))
                     }
                 }

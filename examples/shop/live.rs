@@ -51,7 +51,7 @@ async fn answer(mut cart: TypedSession<Cart>, mut socket: Socket, mut messages: 
     let _ = socket.close(None).await;
 }
 
-/// What the cart is now, in one line.
+/// What the cart is now, in one line. Looking does not extend the session.
 pub async fn news(cart: &mut TypedSession<Cart>) -> Result<String, SessionError> {
     cart.reload().await?;
     let count: u64 = cart.items.values().map(|count| u64::from(*count)).sum();

@@ -37,7 +37,8 @@ impl Users {
         Self(Mutex::new([(1, "ann"), (2, "bob"), (3, "root")].map(user).to_vec()))
     }
 
-    /// The user with this name, if the password is right.
+    /// The user with this name, if the password is right. A real site also limits how often a name
+    /// can be tried.
     pub async fn check(&self, name: &str, password: &str) -> Option<User> {
         let user = self.all().iter().find(|user| user.name == name).cloned();
         let hash = user.as_ref().and_then(|user| user.hash.clone());
@@ -52,9 +53,9 @@ impl Users {
 
     pub async fn set_password(&self, id: UserId, password: &str) {
         let password = password.to_owned();
-        let hash = web::block(move || hash(&password)).await.ok();
+        let hash = web::block(move || hash(&password)).await.expect("threads outlive requests");
         if let Some(user) = self.all().iter_mut().find(|user| user.id == id) {
-            user.hash = hash;
+            user.hash = Some(hash);
         }
     }
 

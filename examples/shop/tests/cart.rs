@@ -112,3 +112,12 @@ async fn the_socket_shows_what_other_tabs_do_until_the_logout() {
     test.meanwhile(|other| other.destroy());
     assert!(news(&mut cart).await.is_err());
 }
+
+#[actix_web::test]
+async fn the_socket_of_a_visitor_without_a_session_shows_an_empty_cart_and_stores_nothing() {
+    let test = TestSession::<Cart>::new_visitor();
+    let mut cart = test.session();
+    assert_eq!(news(&mut cart).await.expect("a cart"), "0 in the cart, for € 0.00");
+    drop(cart);
+    assert!(test.stored().is_none());
+}
