@@ -1,20 +1,16 @@
-//! The library in Chromium: what a browser does with the cookie, with cached pages, and with
-//! requests that other sites cause.
+//! The library in Chromium: what a browser does with the cookie, and with requests that other
+//! sites cause.
 
 use std::time::SystemTime;
 
 use actix_typed_session::{MemoryStore, testing::Operation};
 use actix_typed_session_tests::{
-    Client, Site,
-    chromium::{Chromium, Profile},
+    Site,
+    chromium::Profile,
     concurrency::{self, field},
-    examples::{Example, build, start},
     serve,
 };
 use actix_web::{App, HttpResponse, web};
-use fantoccini::cookies::Cookie;
-use serde_json::json;
-use tempfile::TempDir;
 
 const COOKIE: &str = "__Host-session";
 
