@@ -34,7 +34,8 @@ pub async fn password_form(mut account: Guarded<Sure>) -> Result<HttpResponse, S
             (csrf(&mut account))
             label {
                 "New password"
-                input name="password" type="password" autocomplete="new-password" minlength="8" required;
+                input name="password" type="password" autocomplete="new-password"
+                    minlength="8" required;
             }
             button { "Change" }
         }

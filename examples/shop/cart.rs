@@ -23,7 +23,8 @@ pub async fn index(mut account: TypedSession<Account>) -> Result<HttpResponse, S
                     (picture(product))
                     strong { (product.name) }
                     span { (euros(product.cents.into())) }
-                    (button("/cart", &format!("Add {}", product.name), hidden("product", product.id)))
+                    @let label = format!("Add {}", product.name);
+                    (button("/cart", &label, hidden("product", product.id)))
                 }
             }
         }
@@ -51,7 +52,8 @@ pub async fn show(
                         span { (count) " × " (product.name) }
                         (euros(u64::from(product.cents) * u64::from(count)))
                         (button("/cart/change", "Take one out", html! {
-                            (hidden("product", product.id)) (hidden("count", count.saturating_sub(1)))
+                            (hidden("product", product.id))
+                            (hidden("count", count.saturating_sub(1)))
                         }))
                     }
                 }

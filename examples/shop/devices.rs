@@ -33,7 +33,10 @@ pub async fn list(account: &TypedSession<Account>, shop: &Shop) -> Result<Markup
                 li {
                     div {
                         (device.device)
-                        small { "first seen " (ago(device.created_at())) ", last seen " (ago(device.last_seen())) }
+                        small {
+                            "first seen " (ago(device.created_at()))
+                            ", last seen " (ago(device.last_seen()))
+                        }
                     }
                     (end_button(device, device.is_current(account.handle())))
                 }

@@ -15,7 +15,7 @@ use crate::{
 pub async fn page(mut account: TypedSession<Account>) -> Result<HttpResponse, SessionError> {
     let body = html! {
         p.big #cart aria-live="polite" { "…" }
-        p { "Open the " a href="/" target="_blank" { "shop" } " in another tab, and add something." }
+        p { "Add something in " a href="/" target="_blank" { "another tab" } "." }
         script src="/live.js" {}
     };
     pages::page(&mut account, "Your cart, live", body).await

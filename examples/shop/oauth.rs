@@ -1,5 +1,5 @@
-//! Login at another site (OAuth 2.0, OpenID Connect). The answer is a `GET` that the provider's page
-//! causes. `SameSite=Lax` lets the cookie come with it, so it has the visitor's session.
+//! Login at another site (OAuth 2.0, OpenID Connect). The answer is a `GET` that the provider's
+//! page causes. `SameSite=Lax` lets the cookie come with it, so it has the visitor's session.
 //!
 //! If a provider answers with a form (`response_mode=form_post`), see the example `oauth`.
 

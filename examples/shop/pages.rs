@@ -104,7 +104,7 @@ pub async fn refuse(
 pub fn error_page<B>(response: ServiceResponse<B>) -> actix_web::Result<ErrorHandlerResponse<B>> {
     let status = response.status();
     if status == StatusCode::UNPROCESSABLE_ENTITY {
-        // it has a page: `refuse`
+        // It has a page already, from `refuse`.
         return Ok(ErrorHandlerResponse::Response(response.map_into_left_body()));
     }
     let what = match status {
