@@ -41,8 +41,19 @@ impl Profile {
 
     /// Starts the browser.
     pub async fn open(&self) -> Chromium {
+        self.open_as(json!({}), &[]).await
+    }
+
+    /// Starts the browser as one of a phone, 360 pixels wide, whose user likes dark pages.
+    pub async fn open_dark_phone(&self) -> Chromium {
+        let phone = json!({ "deviceMetrics": { "width": 360, "height": 740, "pixelRatio": 2 } });
+        self.open_as(phone, &["--blink-settings=preferredColorScheme=0"]).await
+    }
+
+    /// `device` is what Chromium calls `mobileEmulation`.
+    async fn open_as(&self, device: Value, more: &[&str]) -> Chromium {
         let driver = Driver::start(self.folder());
-        let options = json!({
+        let mut options = json!({
             "goog:chromeOptions": {
                 "binary": Path::new(env!("CARGO_MANIFEST_DIR")).join("bin/chromium"),
                 "args": [
@@ -64,6 +75,11 @@ impl Profile {
                 "prefs": { "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } },
             },
         });
+        let chromium = &mut options["goog:chromeOptions"];
+        chromium["args"].as_array_mut().expect("a list").extend(more.iter().map(|it| json!(it)));
+        if device != json!({}) {
+            chromium["mobileEmulation"] = device;
+        }
         let Value::Object(options) = options else { unreachable!("it is written as an object") };
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(options)
@@ -190,6 +206,14 @@ impl Chromium {
         let input = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(&input)).await;
         let input = input.unwrap_or_else(|error| panic!("no input `{name}`: {error}"));
         input.send_keys(text).await.expect("an input takes text");
+    }
+
+    /// Clicks into the box of this name.
+    pub async fn tick(&self, name: &str) {
+        let input = format!("input[name={name}]");
+        let input = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(&input)).await;
+        let input = input.unwrap_or_else(|error| panic!("no box `{name}`: {error}"));
+        input.click().await.expect("a box can be clicked");
     }
 
     /// Clicks the first button or link that says this.

@@ -64,7 +64,7 @@ pub fn start(program: &Path, folder: &Path) -> Example {
         let found = line.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
         address = address.or(found.and_then(|found| found.parse().ok()));
         printed.push(line);
-        if address.is_some() && (printed.len() == 2 || program.ends_with("login")) {
+        if address.is_some() && (printed.len() == 2 || program.ends_with("shop")) {
             break;
         }
     }

@@ -5,3 +5,4 @@ mod examples;
 mod former_cookie;
 mod oauth;
 mod pages;
+mod shop;
