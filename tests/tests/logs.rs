@@ -7,19 +7,19 @@
 use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
 
 use actix_typed_session::{
-    FileStore, MemoryStore, OnOutage, RedisStore, Session, SessionError, SessionHandle, SessionId,
-    SessionMiddleware, SessionMiddlewareBuilder, Sessions, TypedSession,
+    FileStore, Guarded, MemoryStore, OnOutage, RedisStore, Refusal, Rule, Session, SessionError,
+    SessionHandle, SessionId, SessionMiddleware, SessionMiddlewareBuilder, Sessions, TypedSession,
     store::{Patch, SessionStore, StoreKey},
     testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{
-    Client, Site, get,
+    Client, Site, exchange, get,
     json::json,
     log_watch::{self, Level, Log},
     serve,
     servers::{RedisServer, Server},
 };
-use actix_web::{App, FromRequest as _, HttpResponse, Responder, web};
+use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, Responder, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::sync::Mutex;
@@ -87,6 +87,18 @@ struct Lenient {
 struct Right {
     #[session(privilege)]
     name: u64,
+}
+
+/// A rule whose page is not a valid header value.
+struct Refused;
+
+impl Rule for Refused {
+    type Session = Visitor;
+    type Grant = ();
+
+    fn check(_: &Visitor, _: &HttpRequest) -> Result<(), Refusal> {
+        Err(Refusal::unauthorized().or_url(format!("/{TEXT}\n")))
+    }
 }
 
 #[derive(Session)]
@@ -244,6 +256,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/reject", web::get().to(reject))
         .route("/give_up", web::get().to(give_up))
         .route("/stream", web::get().to(stream))
+        .route("/change", web::post().to(fill))
+        .route("/guarded", web::get().to(async |_: Guarded<Refused>| "ok"))
         .route(
             "/renew",
             web::get().to(async |mut session: SessionHandle| {
@@ -319,6 +333,12 @@ async fn requests_that_go_wrong() {
         store.heal();
     }
     assert_eq!(browser.get("/lose").await.status, 200);
+
+    let forged = b"POST /change HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
+                   Content-Length: 0\r\nSec-Fetch-Site: cross-site\r\n\r\n";
+    assert_eq!(exchange(browser.address, forged).await[0].status, 403);
+    let person = b"Accept: text/html\r\n";
+    assert_eq!(get(browser.address, "/guarded", person).await.status, 401);
 
     let bare = serve!(App::new().configure(routes));
     assert_eq!(Client::new(bare).get("/read").await.status, 500);
