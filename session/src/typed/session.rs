@@ -190,7 +190,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 ///
 /// # Methods
 /// Besides the accessors of its fields, a session struct has these methods. The documentation of
-/// [`SessionHandle`](crate::SessionHandle) has the details.
+/// [`SessionHandle`] has the details.
 ///
 /// | method | meaning |
 /// | --- | --- |
@@ -207,7 +207,7 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// | [`max_age()`], [`set_max_age(…)`] | how long the session lives without a request |
 /// | [`is_persistent()`], [`set_persistent(…)`] | whether the cookie outlives the browser |
 /// | `modify(\|t: &mut T\| …)` | changes several fields, and records those that differ afterwards |
-/// | `handle()` | returns the same session as a [`SessionHandle`](crate::SessionHandle), which has more methods, such as [`remember_for(…)`] and [`keep_expiry()`] |
+/// | `handle()` | returns the same session as a [`SessionHandle`], which has more methods, such as [`remember_for(…)`] and [`keep_expiry()`] |
 ///
 /// `regenerate` and `destroy` reset the struct's fields to their defaults. `reload` sets them to
 /// what is stored.
