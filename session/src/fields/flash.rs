@@ -22,7 +22,7 @@ impl<M> Messages for VecDeque<M> {}
 ///
 /// By the ids, a merge can say which messages another request has shown, although two messages may
 /// have the same text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Flash<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Flash<'a> {

@@ -1,11 +1,16 @@
 //! Takes the messages of a field with `flash` out of the session, so that one request shows them.
 
-use std::{iter, sync::Arc, time::Duration};
+use std::{iter, sync::Arc};
 
 use serde_json::value::RawValue;
-use tokio::time::timeout;
 
-use super::{loaded::Loaded, session::ActiveSession, state::State, taken::Taken};
+use super::{
+    loaded::Loaded,
+    merge::{MERGE_ATTEMPTS, lock},
+    session::ActiveSession,
+    state::State,
+    taken::Taken,
+};
 use crate::{
     error::{SessionError, StoreError},
     fields::{Flash, MergedField},
@@ -13,11 +18,6 @@ use crate::{
     record::{Patch, Record},
     store::{CookieHolds, UpdateOutcome},
 };
-
-/// How often a request tries to take the messages, before it fails.
-const ATTEMPTS: u32 = 50;
-/// How long a request waits for the others that take messages of the same session.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl ActiveSession {
     /// Takes the messages that the request would show, and returns them as they were stored.
@@ -42,12 +42,11 @@ impl ActiveSession {
             };
             (state.read(schema), state.below().find(schema), live)
         };
-        let flash = |json| Flash::parse(json);
+        let [of_request, of_store] = [&shown, &stored].map(|json| Flash::parse(json.as_deref()));
         // What the request has removed already, it has shown; what it has added is not stored yet.
-        let removed = flash(stored.as_deref()).without(&flash(shown.as_deref()));
-        let added = flash(shown.as_deref()).without(&flash(stored.as_deref()));
-        let is_shown = !flash(stored.as_deref()).without(&removed).is_empty();
-        let has_removed = !removed.is_empty();
+        let removed = of_store.clone().without(&of_request);
+        let added = of_request.without(&of_store);
+        let is_shown = !of_store.without(&removed).is_empty();
         let in_cookie = self.config.rules.cookie_holds == CookieHolds::Session;
         let claimed = match live {
             Some(_) if is_shown && in_cookie => stored.as_deref().map(ToOwned::to_owned),
@@ -58,7 +57,7 @@ impl ActiveSession {
         let taken = claimed.and(added).to_json();
         let mut state = self.state.borrow_mut();
         state.changes.cancel(schema);
-        if is_shown && in_cookie || !is_shown && has_removed {
+        if is_shown && in_cookie || !is_shown && !removed.is_empty() {
             // The response removes them.
             let (below, changes) = state.layers();
             changes.remove(field, below);
@@ -76,32 +75,32 @@ impl ActiveSession {
         mut record: Record,
     ) -> Result<Option<Box<RawValue>>, SessionError> {
         let loaded = record.version();
-        let mut lock = None;
-        for _ in 0..ATTEMPTS {
+        let mut removal = Patch::default();
+        let names = iter::once(&field.schema().stored).chain(field.schema().aliases);
+        names.for_each(|name| removal.remove((*name).into()));
+        let mut turn = None;
+        for _ in 0..MERGE_ATTEMPTS {
             let found = field.schema().find(&record).map(ToOwned::to_owned);
-            let mut removal = Patch::default();
-            let names = iter::once(&field.schema().stored).chain(field.schema().aliases);
-            names.for_each(|name| removal.remove((*name).into()));
-            if Flash::parse(found.as_deref()).is_empty() {
+            let Some(messages) = found.filter(|json| !Flash::parse(Some(json)).is_empty()) else {
                 // Another request was faster.
                 self.forget(&removal, None);
                 return Ok(None);
-            }
+            };
             let mut patch = removal.clone();
             patch.expect_version(record.version());
             match self.store().update(*key, patch).await? {
                 UpdateOutcome::Applied { version } => {
                     let is_known = record.version() == loaded;
                     self.forget(&removal, is_known.then_some(version));
-                    self.remember_taken(field, found.as_deref());
-                    return Ok(found);
+                    let taken = Taken { field, messages: messages.clone() };
+                    self.state.borrow_mut().taken.get_or_insert_default().push(taken);
+                    return Ok(Some(messages));
                 }
                 UpdateOutcome::Conflict(current) => record = current,
                 UpdateOutcome::Gone | UpdateOutcome::Taken => return Ok(None),
             }
-            if lock.is_none() {
-                let wait = timeout(LOCK_TIMEOUT, self.config.merge_locks.wait(key)).await;
-                lock = Some(wait.map_err(StoreError::unavailable)?);
+            if turn.is_none() {
+                turn = Some(lock(&self.config.merge_locks, key).await?);
             }
         }
         let why = "other requests changed the session in every attempt to take its messages; \
@@ -118,12 +117,6 @@ impl ActiveSession {
         {
             *record = Record { version: version.unwrap_or(record.version), ..without };
         }
-    }
-
-    fn remember_taken(&self, field: &'static dyn MergedField, messages: Option<&RawValue>) {
-        let messages = messages.map(ToOwned::to_owned).unwrap_or_default();
-        let mut state = self.state.borrow_mut();
-        state.taken.get_or_insert_default().push(Taken { field, messages });
     }
 }
 

@@ -119,9 +119,9 @@ impl SessionHandle {
     /// Deletes the session from the store at the end of the request, and its cookie from the
     /// client.
     ///
-    /// This happens even if the response is an error. If the client has sent several session cookies,
-    /// the sessions of all of them end. If the request writes afterwards, it begins a
-    /// new session with a new id.
+    /// This happens even if the response is an error. If the client has sent several session
+    /// cookies, the sessions of all of them end. If the request writes afterwards, it begins a new
+    /// session with a new id.
     pub fn destroy(&mut self) {
         self.end_session(Intent::Destroy);
     }

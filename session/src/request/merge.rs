@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{sleep, timeout},
+};
 
 use crate::{
     error::{SessionError, StoreError},
@@ -22,7 +25,7 @@ pub(crate) struct Merger {
 }
 
 /// How often a request merges and tries to write, before it fails.
-const MERGE_ATTEMPTS: u32 = 50;
+pub(super) const MERGE_ATTEMPTS: u32 = 50;
 /// How many attempts follow each other without a pause. During a pause, the record that the store
 /// has just returned becomes outdated, so an immediate attempt is the likeliest to succeed.
 const ATTEMPTS_IN_A_ROW: u32 = 10;
@@ -58,8 +61,7 @@ impl Merger {
         mut current: Record,
         call: impl Fn(Patch) -> StoreFuture<UpdateOutcome>,
     ) -> Result<UpdateOutcome, SessionError> {
-        let lock = timeout(LOCK_TIMEOUT, self.locks.wait(key)).await;
-        let _lock = lock.map_err(StoreError::unavailable)?;
+        let _lock = lock(&self.locks, key).await?;
         for attempt in 1..=MERGE_ATTEMPTS {
             let merged = merge(patch, &self.fields, &self.base, &current)?;
             current = match call(merged).await? {
@@ -75,6 +77,17 @@ impl Merger {
                    try again";
         Err(StoreError::unavailable(why).into())
     }
+}
+
+/// Waits for the lock of a session.
+///
+/// # Errors
+/// Other requests hold the lock for too long.
+pub(super) async fn lock(
+    locks: &MergeLocks,
+    key: &StoreKey,
+) -> Result<OwnedMutexGuard<()>, StoreError> {
+    timeout(LOCK_TIMEOUT, locks.wait(key)).await.map_err(StoreError::unavailable)
 }
 
 /// Merges the changes that a request has made to `base` with the record `current`, which is stored

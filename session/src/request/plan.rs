@@ -133,8 +133,8 @@ pub(crate) fn plan(state: &State, rules: &Rules, now: Timestamp) -> Result<Plan,
 
 /// What a decision rests on.
 ///
-/// Most requests keep their session as it is. What is rarer is not inlined, so that those do not pay
-/// for it.
+/// Most requests keep their session as it is. What is rarer is not inlined, so that those do not
+/// pay for it.
 #[derive(Clone, Copy)]
 struct Planning<'a> {
     state: &'a State,

@@ -107,7 +107,7 @@ impl State {
         self.changes.patch.limits().copied().unwrap_or_else(|| self.below().limits())
     }
 
-    /// Gives the session limits of its own. Those of `chosen` that are `None` stay. The absolute
+    /// Changes the session's own limits. Where `chosen` is `None`, they stay. The absolute
     /// lifetime begins when the session is `age` old.
     pub(crate) fn choose_limits(&mut self, chosen: Limits, age: Duration) {
         let all = self.chosen_limits.get_or_insert_default();
