@@ -32,7 +32,7 @@ pub async fn socket(
     Ok(response)
 }
 
-/// The page asks with each message. After a logout there is no answer, and the socket closes.
+/// The page asks with each message. After a logout, the socket closes without an answer.
 async fn answer(mut cart: TypedSession<Cart>, mut socket: Socket, mut messages: MessageStream) {
     while let Some(Ok(message)) = messages.recv().await {
         let sent = match message {

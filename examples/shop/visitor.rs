@@ -44,7 +44,7 @@ pub enum Notice {
     Bad(String),
 }
 
-/// `TypedSession<Account>` has this name. Methods of its own make handlers short.
+/// `TypedSession<Account>` is this type. These methods make handlers short.
 impl AccountSession {
     pub fn inform(&mut self, text: impl Into<String>) {
         self.notices_mut().push(Notice::Good(text.into()));

@@ -72,8 +72,8 @@ pub struct FieldSchema {
     pub flash: bool,
 }
 
-/// What the source says of a stored field, for the check that a release reads what earlier ones have
-/// stored. Only tests read it, so a program without them does not contain it.
+/// What the source says of a stored field, for the check that a release reads what earlier ones
+/// have stored. Only tests read it, so a program without them does not contain it.
 #[derive(Debug)]
 pub struct FieldDescription {
     /// The field's type.

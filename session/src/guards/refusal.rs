@@ -50,7 +50,7 @@ impl Refusal {
     /// 401: the client has to prove who it is.
     ///
     /// The response has `WWW-Authenticate: Bearer` if the middleware takes ids as
-    /// [`bearer`](crate::SessionMiddlewareBuilder::bearer) tokens. For cookies there is no such
+    /// [`bearer`](crate::SessionMiddlewareBuilder::bearer) tokens. Cookies have no such
     /// header.
     pub fn unauthorized() -> Self {
         Self::with_status(StatusCode::UNAUTHORIZED)

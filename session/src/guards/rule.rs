@@ -8,9 +8,9 @@ use crate::typed::Session;
 /// Decides from the session whether a request may use a handler.
 ///
 /// Use it with [`Guarded`](super::Guarded) as the parameter of a handler, or with
-/// [`require`](super::require()) around a scope. Rules do not change the session. For "is the visitor
-/// logged in?" there is [`Login`](super::Login). [The guide](crate::guide::guards) has rules for
-/// roles and for passwords that were given a moment ago.
+/// [`require`](super::require()) around a scope. Rules do not change the session. For "is the
+/// visitor logged in?" there is [`Login`](super::Login). [The guide](crate::guide::guards) has
+/// rules for roles and for passwords that were given a moment ago.
 ///
 /// A pair or a triple of rules of one struct is a rule. They are checked in their order.
 ///

@@ -244,9 +244,9 @@ impl SessionMiddlewareBuilder {
     /// or signature logs no user out. Defaults to none. Each call adds one.
     ///
     /// A request whose session is found by the former cookie is answered with the present one, for
-    /// the same session, and the former one is removed. The present one wins if the client has both.
-    /// A name alone means that nothing else has changed; [`FormerCookie`] says what has.
-    /// [The guide](crate::guide::changing_the_cookie) has each change, and how to deploy it.
+    /// the same session, and the former one is removed. The present one wins if the client has
+    /// both. A name alone means that nothing else has changed; [`FormerCookie`] says what has. [The
+    /// guide](crate::guide::changing_the_cookie) has each change, and how to deploy it.
     ///
     /// # Examples
     /// ```
@@ -390,7 +390,8 @@ impl SessionMiddlewareBuilder {
     /// says in `X-Forwarded-Host` or `Forwarded` which host the client has asked, for the
     /// [check of the origin](Self::cross_origin_protection). If it sends both headers, both must
     /// agree. The headers are ignored from any other address. A proxy on a Unix socket has no
-    /// address; behind one, set `cookie_secure(true)` and [`trusted_origins`](Self::trusted_origins).
+    /// address; behind one, set `cookie_secure(true)` and
+    /// [`trusted_origins`](Self::trusted_origins).
     ///
     /// Example: `.trusted_proxies(["127.0.0.1", "10.0.0.0/8"])`.
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = impl Into<String>>) -> Self {

@@ -13,14 +13,16 @@ impl SessionMiddlewareBuilder {
     /// WebSocket, can extract a session of the cookie only in these cases:
     ///
     /// - `Sec-Fetch-Site` is `same-origin` or `none`, or
-    /// - `Sec-Fetch-Site` is missing, and `Origin` is the host and port that the request went to, or
+    /// - `Sec-Fetch-Site` is missing, and `Origin` is the host and port that the request went to,
+    ///   or
     /// - `Origin` is one of the [`trusted_origins`](Self::trusted_origins), or
     /// - both headers are missing: the client is not a browser.
     ///
     /// Otherwise, the extractor fails with
-    /// [`SessionError::CrossOrigin`](crate::SessionError::CrossOrigin), a 403. That includes requests
-    /// without a cookie, so that another site cannot log a visitor in. Sessions whose id comes in a
-    /// header are not checked, because browsers do not add it on their own. No page needs a token.
+    /// [`SessionError::CrossOrigin`](crate::SessionError::CrossOrigin), a 403. That includes
+    /// requests without a cookie, so that another site cannot log a visitor in. Sessions whose id
+    /// comes in a header are not checked, because browsers do not add it on their own. No page
+    /// needs a token.
     ///
     /// [The guide](crate::guide::csrf) says where the rule comes from, what old browsers do, and
     /// what a proxy must keep.
@@ -66,8 +68,8 @@ impl SessionMiddlewareBuilder {
 
     /// Chooses requests that pages of any origin may send. Defaults to none.
     ///
-    /// Choose only routes that are protected otherwise: a webhook with a signature, or the answer of
-    /// a login at another site, which has a `state` (OAuth) or is signed (SAML). See
+    /// Choose only routes that are protected otherwise: a webhook with a signature, or the answer
+    /// of a login at another site, which has a `state` (OAuth) or is signed (SAML). See
     /// [`cross_origin_protection`](Self::cross_origin_protection).
     ///
     /// # Examples

@@ -75,9 +75,9 @@ impl<T> StoredSession<T> {
     /// It is computed from the session's expiry, which not every use extends. The last use may
     /// therefore be later by up to one
     /// [`touch_interval`](crate::SessionMiddlewareBuilder::touch_interval), which defaults to 1/60
-    /// of `max_age`, or 20 minutes. Once the end of the absolute lifetime is near, or if the session
-    /// was [remembered](crate::SessionHandle::remember_for), the expiry says nothing about the last
-    /// use. Then this is the earliest time that it can have been.
+    /// of `max_age`, or 20 minutes. Once the end of the absolute lifetime is near, or if the
+    /// session was [remembered](crate::SessionHandle::remember_for), the expiry says nothing about
+    /// the last use. Then this is the earliest time that it can have been.
     pub fn last_seen(&self) -> Timestamp {
         let max_age = self.record.limits().max_age.unwrap_or(self.max_age);
         let since_1970 = self.expires_at().saturating_since(Timestamp::default());

@@ -338,7 +338,7 @@ impl<T: Session> TestSession<T> {
     /// ```
     ///
     /// # Panics
-    /// There is no request: nothing was extracted since the last one ended.
+    /// No request is open: nothing was extracted since the last one ended.
     pub async fn finish(&self, response: impl Responder) -> HttpResponse {
         let request = self.client.borrow().open.as_ref().map(|open| open.held.request.clone());
         let request = request.expect(

@@ -214,8 +214,8 @@ impl CookieSettings {
         own.or_else(|| of_former().map(Claim::former))
     }
 
-    /// What removes the former cookies that the client has sent. One that browsers keep in the place
-    /// of the present one is replaced by that.
+    /// What removes the former cookies that the client has sent. One that browsers keep in the
+    /// place of the present one is replaced by that.
     pub(crate) fn former_removals(&self, presented: &Presented) -> Vec<HeaderValue> {
         let formers = presented.formers().filter_map(|place| self.formers.get(place));
         formers.filter(|it| !it.is_same_as(self)).map(Self::removal).collect()

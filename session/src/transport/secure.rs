@@ -121,12 +121,13 @@ fn last_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     list.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii)
 }
 
-/// A `Forwarded` header does not parse. The client writes some of its texts, so a quote in the wrong
-/// place may be an attempt to hide what the proxy says.
+/// A `Forwarded` header does not parse. The client writes some of its texts, so a quote in the
+/// wrong place may be an attempt to hide what the proxy says.
 #[derive(Debug)]
 struct NotParsed;
 
-/// A parameter of the last element of a `Forwarded` header (RFC 7239, 4), such as `proto` or `host`.
+/// A parameter of the last element of a `Forwarded` header (RFC 7239, 4), such as `proto` or
+/// `host`.
 fn last_parameter<'a>(list: &'a [u8], wanted: &[u8]) -> Result<Option<&'a [u8]>, NotParsed> {
     let mut found = None;
     let mut rest = list;

@@ -230,19 +230,19 @@ pub(crate) fn declared<T: Session>(samples: &[T]) -> Declared {
 /// [`keep_expiry()`]: crate::SessionHandle::keep_expiry
 ///
 /// # Without an extractor
-/// `TypedSession::<Visitor>::of(&request)` returns the session that an extractor of this request has
-/// loaded already, for error pages, log lines, responders and rules. It asks no store and does not
-/// wait. It returns `None` if no extractor has loaded the struct's fields, and once the response is
-/// closed: outside of the session middleware, and in a body that is being sent. What is written
-/// through it is stored with the response. [The guide](crate::guide::guards) has examples.
+/// `TypedSession::<Visitor>::of(&request)` returns the session that an extractor of this request
+/// has loaded already, for error pages, log lines, responders and rules. It asks no store and does
+/// not wait. It returns `None` if no extractor has loaded the struct's fields, and once the
+/// response is closed: outside of the session middleware, and in a body that is being sent. What is
+/// written through it is stored with the response. [The guide](crate::guide::guards) has examples.
 ///
 /// # Errors
 /// Extraction fails with one of these:
 ///
 /// - [`SessionError::NoMiddleware`] if no session middleware wraps the route.
 /// - [`SessionError::UnknownCookie`] if no middleware has the cookie of the struct.
-/// - [`SessionError::CrossOrigin`] if a page of [another origin](crate::guide::csrf) may have caused the
-///   request, and it can change something.
+/// - [`SessionError::CrossOrigin`] if a page of [another origin](crate::guide::csrf) may have
+///   caused the request, and it can change something.
 /// - [`SessionError::ConflictingIds`] if the cookie and a header name different sessions.
 /// - [`SessionError::Store`] if the store fails.
 /// - [`SessionError::CrossOrigin`] if a page of another origin may have caused the request.

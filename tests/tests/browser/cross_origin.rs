@@ -1,5 +1,5 @@
-//! Requests that pages of other origins cause, in Chromium, with the default settings: which of them
-//! the site refuses, and that its own pages work.
+//! Requests that pages of other origins cause, in Chromium, with the default settings: which of
+//! them the site refuses, and that its own pages work.
 
 use actix_typed_session::{SessionMiddlewareBuilder, TypedSession};
 use actix_typed_session_tests::{
@@ -44,7 +44,8 @@ async fn socket(
     Ok(response)
 }
 
-/// A form in a frame that the user does not see. A refused one leaves an error page there, which has no event.
+/// A form in a frame that the user does not see. A refused one leaves an error page there, which
+/// has no event.
 const HIDDEN_FORM: &str = "await new Promise((done) => { \
     const form = document.createElement('form'); const frame = document.createElement('iframe'); \
     frame.name = form.target = 'hidden'; form.method = 'POST'; form.action = URL; \

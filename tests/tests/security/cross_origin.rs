@@ -1,5 +1,5 @@
-//! Requests that a page of another origin causes: forms, scripts and WebSockets of an attacker, from
-//! another site, another host of the site, or another port.
+//! Requests that a page of another origin causes: forms, scripts and WebSockets of an attacker,
+//! from another site, another host of the site, or another port.
 
 use std::sync::{
     Arc,

@@ -27,8 +27,8 @@ impl Keyspace {
     /// [`update`](crate::store::SessionStore::update) with a patch that changes indexed fields.
     ///
     /// The session is added to the index with the public id that its first patch gave to it. That
-    /// patch may be this one. If this one makes the session last longer, it is added with the longer
-    /// id for all its values.
+    /// patch may be this one. If this one makes the session last longer, it is added with the
+    /// longer id for all its values.
     pub(super) async fn update_across_slots(
         &self,
         key: &StoreKey,
