@@ -169,6 +169,40 @@ async fn tls_is_checked_against_the_authority() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_for_a_certificate_gets_it() {
+    let (redis, authority, client) = RedisServer::start_mutual_tls(Server::Redis);
+    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    let builder = || RedisStore::builder(&url).root_certificate(authority.clone());
+    assert_works(&build(builder().client_certificate(&*client.certificate, &*client.key))).await;
+
+    let without = build(builder()).load(&key(), &LoadOptions::default()).await;
+    assert!(matches!(without, Err(StoreError::Unavailable(_))), "{without:?}");
+    let (_, _, other) = RedisServer::start_mutual_tls(Server::Redis);
+    let other_authority = build(builder().client_certificate(&*other.certificate, &*other.key));
+    let refused = other_authority.load(&key(), &LoadOptions::default()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    for (certificate, key) in [
+        (&*client.certificate, "no key"),
+        ("no certificate", &*client.key),
+        (&*client.certificate, &*other.key),
+    ] {
+        assert!(builder().client_certificate(certificate, key).build().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_socket_with_a_password_and_a_database_is_reached() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("redis.sock").display().to_string();
+    let redis = RedisServer::start_with(Server::Redis, &["--unixsocket", &path]);
+    redis.command(&["CONFIG", "SET", "requirepass", "pass&word"]);
+    let url = format!("redis+unix://{path}?db=3&pass=pass%26word");
+    assert_works(&RedisStore::new(&url).expect("a good URL")).await;
+    let without = RedisStore::new(&format!("redis+unix://{path}")).expect("a good URL");
+    assert!(without.load(&key(), &LoadOptions::default()).await.is_err());
+}
+
+#[tokio::test]
 async fn an_acl_user_needs_no_more_than_the_guide_says() {
     let redis = RedisServer::start(Server::Redis);
     let permissions = include_str!("../../../session/src/guide/redis.md")
@@ -346,12 +380,25 @@ async fn one_node_is_enough_to_find_the_cluster() {
 
 #[tokio::test]
 async fn a_slot_that_moves_to_another_node_is_followed() {
+    assert_a_move_is_followed(&ClusterSetup::start(Server::Redis)).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_is_followed_when_the_nodes_do_not_name_their_hosts() {
     let cluster = ClusterSetup::start(Server::Redis);
+    for node in &cluster.nodes {
+        let set = ["CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint"];
+        assert_eq!(node.command(&set), Value::Okay);
+    }
+    assert_a_move_is_followed(&cluster).await;
+}
+
+async fn assert_a_move_is_followed(cluster: &ClusterSetup) {
     let urls = cluster.urls();
     let store = build(RedisStore::cluster(urls.iter().map(String::as_str)));
     let key = key();
     store.create(&key, &record()).await.expect("it works");
-    let from = node_of(&cluster, &key);
+    let from = node_of(cluster, &key);
     let to = (from + 1) % 3;
     let name = name("session:", &key);
     let Value::Int(slot) = cluster.nodes[from].command(&["CLUSTER", "KEYSLOT", &name]) else {
