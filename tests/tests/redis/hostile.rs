@@ -2,7 +2,6 @@
 //! request works.
 
 use std::{
-    error::Error,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{
@@ -17,11 +16,11 @@ use actix_typed_session::{
     Clock as _, RedisStore, SessionId, StoreError, SystemClock,
     store::{LoadOptions, SessionStore as _, StoreKey},
 };
-use actix_typed_session_tests::json;
+use actix_typed_session_tests::{error_chain, json};
 
-/// A server that replies to `HELLO` as Redis does, and to the first command with the start of a
-/// hostile reply, followed by filler without an end. To the first command of each later connection
-/// it replies that there is no session.
+/// A server that replies to `HELLO` as Redis does. Its reply to the next command has a hostile
+/// start, and then filler without an end. On later connections it replies as Redis does to
+/// `HGETALL` of an absent key.
 struct HostileServer {
     url: String,
     /// How many bytes of the hostile reply it could send.
@@ -67,18 +66,8 @@ fn serve(mut stream: TcpStream, hostile: Option<(&str, &str)>, sent: &AtomicUsiz
 }
 
 const MAX_REPLY: usize = 1 << 20;
-/// What the sockets of both sides hold, far more than they do.
+/// A bound on what the sockets of both sides hold, far above what they do.
 const IN_FLIGHT: usize = 16 << 20;
-
-fn messages(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
-}
 
 /// Asserts that a request fails at once because of the size of the reply, and that the next one
 /// works.
@@ -93,7 +82,7 @@ async fn assert_refused(start_of_reply: &'static str, filler: &'static str) {
 
     let error = created.expect_err("the reply is hostile");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    let said = messages(&error);
+    let said = error_chain(&error);
     assert!(said.contains("more than 1048576 bytes, the limit of `max_reply_bytes`"), "{said}");
     assert!(started_at.elapsed() < Duration::from_secs(10), "it did not wait for more");
     let sent = server.sent.load(Ordering::Relaxed);

@@ -10,7 +10,7 @@ use actix_typed_session::{
     },
 };
 use actix_typed_session_tests::{
-    concurrency,
+    concurrency, error_chain,
     json::{self, set},
     servers::{ClusterSetup, MASTER_NAME, RedisServer, SentinelSetup, Server},
     stores,
@@ -203,15 +203,33 @@ async fn a_socket_with_a_password_and_a_database_is_reached() {
 }
 
 #[tokio::test]
-async fn an_acl_user_needs_no_more_than_the_guide_says() {
-    let redis = RedisServer::start(Server::Redis);
+async fn a_server_without_resp3_is_named_as_the_cause() {
+    // As before Redis 6, which does not have the command.
+    let redis = RedisServer::start_with(Server::Redis, &["--rename-command", "HELLO", ""]);
+    let store = RedisStore::new(&redis.url()).expect("a good URL");
+    let error = store.load(&key(), &LoadOptions::default()).await.map(drop).expect_err("no RESP3");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let said = error_chain(&error);
+    assert!(said.contains("does not speak RESP3; the store needs Redis 6.2"), "{said}");
+    assert!(said.contains("HELLO"), "{said}");
+}
+
+/// Sets up the user `sessions` with the permissions that the guide names, and these.
+fn set_up_user(redis: &RedisServer, more: &[&str]) {
     let permissions = include_str!("../../../session/src/guide/redis.md")
         .lines()
         .find_map(|line| line.strip_prefix("ACL SETUSER sessions on >secret "))
         .expect("the guide has a line that sets up the user");
     let mut command = vec!["ACL", "SETUSER", "sessions", "on", ">secret"];
     command.extend(permissions.split(' '));
+    command.extend(more);
     assert_eq!(redis.command(&command), Value::Okay);
+}
+
+#[tokio::test]
+async fn an_acl_user_needs_no_more_than_the_guide_says() {
+    let redis = RedisServer::start(Server::Redis);
+    set_up_user(&redis, &[]);
     redis.command(&["ACL", "SETUSER", "default", "off"]);
 
     let url = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
@@ -227,6 +245,7 @@ async fn an_acl_user_needs_no_more_than_the_guide_says() {
     store.rotate(&old, &new, &set(&[("a", "2")]), grace()).await.expect("it may");
     assert!(store.destroy(&old).await.expect("it may"));
     assert_works(&build(RedisStore::builder(&redis.url()).credentials("sessions", "secret"))).await;
+    assert_works(&RedisStore::new(&format!("{url}/1")).expect("a good URL")).await;
 
     // The user must not reach other keys.
     let other = build(RedisStore::builder(&url).prefix("other:"));
@@ -380,7 +399,8 @@ async fn one_node_is_enough_to_find_the_cluster() {
 
 #[tokio::test]
 async fn a_slot_that_moves_to_another_node_is_followed() {
-    assert_a_move_is_followed(&ClusterSetup::start(Server::Redis)).await;
+    let cluster = ClusterSetup::start(Server::Redis);
+    assert_a_move_is_followed(&cluster, |builder| builder).await;
 }
 
 #[tokio::test]
@@ -390,12 +410,25 @@ async fn a_slot_that_moves_is_followed_when_the_nodes_do_not_name_their_hosts() 
         let set = ["CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint"];
         assert_eq!(node.command(&set), Value::Okay);
     }
-    assert_a_move_is_followed(&cluster).await;
+    assert_a_move_is_followed(&cluster, |builder| builder).await;
 }
 
-async fn assert_a_move_is_followed(cluster: &ClusterSetup) {
+#[tokio::test]
+async fn an_acl_user_with_what_the_guide_says_follows_a_slot_that_moves() {
+    let cluster = ClusterSetup::start(Server::Redis);
+    for node in &cluster.nodes {
+        set_up_user(node, &["+cluster|slots"]);
+    }
+    let user = |builder: RedisStoreBuilder| builder.credentials("sessions", "secret");
+    assert_a_move_is_followed(&cluster, user).await;
+}
+
+async fn assert_a_move_is_followed(
+    cluster: &ClusterSetup,
+    settings: impl Fn(RedisStoreBuilder) -> RedisStoreBuilder,
+) {
     let urls = cluster.urls();
-    let store = build(RedisStore::cluster(urls.iter().map(String::as_str)));
+    let store = build(settings(RedisStore::cluster(urls.iter().map(String::as_str))));
     let key = key();
     store.create(&key, &record()).await.expect("it works");
     let from = node_of(cluster, &key);
