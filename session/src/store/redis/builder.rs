@@ -19,9 +19,8 @@ impl RedisStore {
     /// The URL is `redis://[user[:password]@]host[:port][/database]`, with `rediss:` for TLS, or
     /// `redis+unix:///path[?db=database&user=user&pass=password]` for a Unix socket. In a user or a
     /// password, `%/?#[]@:` and the space are written in percent-encoding. Other parameters are an
-    /// error. The port defaults to 6379, the database to 0. TLS
-    /// needs the feature `redis-tls`; it is that of rustls, with the cryptography that the
-    /// application has installed for it, or ring.
+    /// error. The port defaults to 6379, the database to 0. TLS needs the feature `redis-tls`; it
+    /// is that of rustls, with the cryptography that the application has installed for it, or ring.
     ///
     /// # Errors
     /// The URL is not valid. Whether a server answers there shows with the first request.
@@ -241,7 +240,7 @@ impl RedisStoreBuilder {
     /// Presents this certificate to servers that ask for one. The certificate and its private key
     /// are given as PEM; certificates between it and the authority follow it.
     ///
-    /// For example, `client_certificate(std::fs::read("client.pem")?, std::fs::read("client.key")?)`.
+    /// For example, `client_certificate(fs::read("client.pem")?, fs::read("client.key")?)`.
     /// Defaults to none. Without TLS it has no effect. A certificate that is not valid, or a key
     /// that does not belong to it, is an error of [`build`](Self::build).
     #[cfg(feature = "redis-tls")]
@@ -263,8 +262,7 @@ impl RedisStoreBuilder {
         self.check_durations()?;
         if self.limits.reply.bytes < MIN_REPLY_BYTES {
             return Err(ConfigError::Redis(
-                "`max_reply_bytes` must be at least 64 KiB, which the map of a cluster needs"
-                    .into(),
+                format!("`max_reply_bytes` must be at least {MIN_REPLY_BYTES} bytes").into(),
             ));
         }
         let cache = self
@@ -293,9 +291,7 @@ impl RedisStoreBuilder {
     }
 
     fn endpoint(&self, url: &str) -> Result<Endpoint, ConfigError> {
-        Endpoint::parse(url)
-            .and_then(|it| it.with_certificates(&self.certificates))
-            .map_err(ConfigError::Redis)
+        Endpoint::parse(url, &self.certificates).map_err(ConfigError::Redis)
     }
 
     fn topology(&self, settings: ConnectionSettings) -> Result<Topology, ConfigError> {

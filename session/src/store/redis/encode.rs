@@ -61,6 +61,9 @@ pub(super) fn change_args(patch: &Patch) -> Option<(&'static Script, Args)> {
         && patch.limits().is_none()
         && patch.expiry().is_none()
         && patch.index().is_none();
+    if !is_plain {
+        return None;
+    }
     let (mut adds, mut removals, mut count) = (0, 0, 0);
     for (_, change) in patch.changes() {
         count += 1;
@@ -70,7 +73,7 @@ pub(super) fn change_args(patch: &Patch) -> Option<(&'static Script, Args)> {
             Change::Set(_) => {}
         }
     }
-    if !is_plain || count == 0 || count > MAX_FIELDS {
+    if count == 0 || count > MAX_FIELDS {
         return None;
     }
     let mut args = Args::default();

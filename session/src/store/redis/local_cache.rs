@@ -81,16 +81,16 @@ impl LocalCache {
 
     /// Starts a change of a session. Hold the result until the change is done.
     pub(super) fn begin_change(&self, key: &StoreKey) -> PendingChange<'_> {
-        let reports = *self.shard(key).reports(key);
-        PendingChange { cache: self, key: *key, reports }
+        let drops = *self.shard(key).drops(key);
+        PendingChange { cache: self, key: *key, drops }
     }
 
     /// Drops the copy of a session, and voids the reservations and changes in progress for it.
     pub(super) fn remove(&self, key: &StoreKey) {
         let mut shard = self.shard(key);
         shard.void_reservations(key);
-        let reports = shard.reports(key);
-        *reports = reports.wrapping_add(1);
+        let drops = shard.drops(key);
+        *drops = drops.wrapping_add(1);
         shard.remove(key);
     }
 
@@ -98,7 +98,7 @@ impl LocalCache {
         for shard in &self.shards {
             let mut shard = lock(shard);
             let shard = &mut *shard;
-            let counters = shard.generations.iter_mut().chain(&mut shard.reports);
+            let counters = shard.generations.iter_mut().chain(&mut shard.drops);
             counters.for_each(|count| *count = count.wrapping_add(1));
             shard.sessions.clear();
             shard.bytes = 0;
@@ -140,8 +140,8 @@ pub(super) struct Reservation {
 pub(super) struct PendingChange<'a> {
     cache: &'a LocalCache,
     key: StoreKey,
-    /// The counter of the reports when the change began.
-    reports: u32,
+    /// The counter of the drops when the change began.
+    drops: u32,
 }
 
 impl PendingChange<'_> {
@@ -149,11 +149,11 @@ impl PendingChange<'_> {
     /// over this connection. Updates the copy if the patch was applied to what it holds.
     ///
     /// Other changes of this process may have been applied meanwhile: the version shows whether the
-    /// copy has them. What the server reports makes the version worth nothing, because the report
-    /// may be about a change that came after this one.
+    /// copy has them. If the copy was dropped meanwhile, nothing is cached, because the server may
+    /// have reported a change that is later than this one.
     pub(super) fn applied(self, patch: &Patch, version: u64, connection: WeakConnection) {
         let mut shard = self.cache.shard(&self.key);
-        let is_current = *shard.reports(&self.key) == self.reports;
+        let is_current = *shard.drops(&self.key) == self.drops;
         // A record that was read before the change must not be cached.
         shard.void_reservations(&self.key);
         if let Some(CachedSession { mut record, .. }) = shard.remove(&self.key)
@@ -181,9 +181,9 @@ struct CacheShard {
     /// How often the sessions of a group of keys have changed. Several keys share a counter, so a
     /// change may also void the reservation for another key.
     generations: Box<[u32]>,
-    /// How often the copies of a group of keys had to be dropped: the same, without the changes
-    /// that brought a copy up to date.
-    reports: Box<[u32]>,
+    /// How often copies of a group of keys were dropped: because the server reported a change, or
+    /// because the outcome of one of ours is unknown.
+    drops: Box<[u32]>,
 }
 
 struct CachedSession {
@@ -193,8 +193,8 @@ struct CachedSession {
     bytes: usize,
 }
 
-/// The number of generation counters in a shard.
-const GENERATIONS: usize = 1_024;
+/// The number of groups of keys in a shard. Each has one of each kind of counter.
+const GROUPS: usize = 1_024;
 
 /// The memory of an entry beside the entry itself: its links, and its share of the table.
 const OVERHEAD: usize = 48;
@@ -202,8 +202,8 @@ const OVERHEAD: usize = 48;
 impl Default for CacheShard {
     fn default() -> Self {
         let sessions = LruCache::with_hasher(usize::MAX, BuildHasherDefault::default());
-        let counters = || [0; GENERATIONS].into();
-        Self { sessions, bytes: 0, generations: counters(), reports: counters() }
+        let counters = || [0; GROUPS].into();
+        Self { sessions, bytes: 0, generations: counters(), drops: counters() }
     }
 }
 
@@ -212,8 +212,8 @@ impl CacheShard {
         &mut self.generations[group(key)]
     }
 
-    fn reports(&mut self, key: &StoreKey) -> &mut u32 {
-        &mut self.reports[group(key)]
+    fn drops(&mut self, key: &StoreKey) -> &mut u32 {
+        &mut self.drops[group(key)]
     }
 
     fn void_reservations(&mut self, key: &StoreKey) {
@@ -253,7 +253,7 @@ impl CacheShard {
 /// The group of a key: which counters it shares with other keys.
 fn group(key: &StoreKey) -> usize {
     let [_, high, low, ..] = *key.as_bytes();
-    usize::from(u16::from_be_bytes([high, low])) % GENERATIONS
+    usize::from(u16::from_be_bytes([high, low])) % GROUPS
 }
 
 fn lock(shard: &Mutex<CacheShard>) -> MutexGuard<'_, CacheShard> {

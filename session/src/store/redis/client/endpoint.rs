@@ -35,8 +35,9 @@ impl Endpoint {
     /// or `redis+unix:///path[?db=database&user=user&pass=password]`.
     ///
     /// # Errors
-    /// What is wrong with the URL. The message does not quote it, because it may hold a password.
-    pub(crate) fn parse(url: &str) -> Result<Self, BoxError> {
+    /// What is wrong with the URL or, if it asks for TLS, with the certificates. The message does
+    /// not quote the URL, because it may hold a password.
+    pub(crate) fn parse(url: &str, certificates: &Certificates) -> Result<Self, BoxError> {
         let url = Url::parse(url).map_err(|error| {
             format!(
                 "the URL is not valid: {error}; in a user or a password, write each of `%/?#[]@:` \
@@ -76,19 +77,8 @@ impl Endpoint {
         let database = database.map_or(Ok(0), |number| {
             number.parse().map_err(|_| "the database in the URL must be a number")
         })?;
-        let tls = is_tls.then(|| Tls::new(&Certificates::default())).transpose()?;
+        let tls = is_tls.then(|| Tls::new(certificates)).transpose()?;
         Ok(Self { address, user, password, database, tls })
-    }
-
-    /// Uses these certificates. Does nothing without TLS.
-    pub(crate) fn with_certificates(
-        mut self,
-        certificates: &Certificates,
-    ) -> Result<Self, BoxError> {
-        if self.tls.is_some() {
-            self.tls = Some(Tls::new(certificates)?);
-        }
-        Ok(self)
     }
 
     /// Uses this user and password instead of those in the URL.
@@ -268,6 +258,10 @@ fn percent_decoded(text: &str) -> Result<String, BoxError> {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Endpoint, BoxError> {
+        Endpoint::parse(url, &Certificates::default())
+    }
+
     #[test]
     fn a_url_gives_the_address_the_credentials_and_the_database() {
         let tcp = |host: &str, port| Address::Tcp { host: host.into(), port };
@@ -292,7 +286,7 @@ mod tests {
                 3,
             ),
         ] {
-            let endpoint = Endpoint::parse(url).expect("a good URL");
+            let endpoint = parse(url).expect("a good URL");
             assert_eq!(endpoint.address, address, "{url}");
             assert_eq!(endpoint.user.as_deref(), user, "{url}");
             assert_eq!(endpoint.password.as_deref(), password, "{url}");
@@ -304,14 +298,14 @@ mod tests {
     #[test]
     #[cfg(feature = "redis-tls")]
     fn a_url_asks_for_tls() {
-        assert!(Endpoint::parse("rediss://host").expect("a good URL").tls.is_some());
+        assert!(parse("rediss://host").expect("a good URL").tls.is_some());
     }
 
     #[test]
     #[cfg(not(feature = "redis-tls"))]
     fn a_url_with_tls_is_refused_with_the_name_of_the_feature() {
         for url in ["rediss://u:secret@host", "valkeys://u:secret@host"] {
-            let error = Endpoint::parse(url).map(drop).expect_err("TLS is not available");
+            let error = parse(url).map(drop).expect_err("TLS is not available");
             assert!(error.to_string().contains("enable the feature `redis-tls`"), "{error}");
         }
     }
@@ -329,7 +323,7 @@ mod tests {
             ("unix:///run/a.sock?db=x", "must be a number"),
             ("unix:///run/a.sock?database=1", "`db`, `user` and `pass`"),
         ] {
-            let error = Endpoint::parse(url).map(drop).expect_err(url);
+            let error = parse(url).map(drop).expect_err(url);
             assert!(error.to_string().contains(advice), "{url}: {error}");
         }
     }
@@ -345,7 +339,7 @@ mod tests {
             "redis://host?secret=1",
             "",
         ] {
-            let error = Endpoint::parse(url).map(drop).expect_err("a bad URL");
+            let error = parse(url).map(drop).expect_err("a bad URL");
             assert!(!error.to_string().contains("secret"), "{url}: {error}");
         }
     }

@@ -165,8 +165,8 @@ impl FrameReader {
     /// Takes the next frame. `None`: it is not complete yet.
     ///
     /// # Errors
-    /// The bytes are not valid, or the frame is longer than the limit. That shows before its bytes
-    /// have arrived, so no more than the limit is ever held.
+    /// The bytes are not valid, or the frame is longer than the limit. That shows before the bytes
+    /// past the limit have arrived.
     pub(super) fn next(&mut self) -> Result<Option<Frame>, ProtocolError> {
         if !self.is_complete()? {
             let is_too_long = self.incoming.len() > self.max_bytes;
@@ -190,8 +190,8 @@ impl FrameReader {
         }))
     }
 
-    /// Whether the next frame is complete. It goes on where it stopped, so that a frame that
-    /// arrives in many pieces is looked at once.
+    /// Whether the next frame is complete. It continues where the last call stopped, so that a list
+    /// that arrives in many pieces is scanned only once.
     fn is_complete(&mut self) -> Result<bool, ProtocolError> {
         while self.missing > 0 {
             let Some((kind, line, next)) = line(&self.incoming, self.at) else { return Ok(false) };

@@ -5,7 +5,7 @@ local stored = redis.call('HMGET', key, '@v', '@r', '@i', unpack(ARGV, 3, 2 + ad
 local version, indexed = stored[1], stored[3]
 if not version or stored[2] then return false end
 if indexed then
-  for i = 3, #ARGV, 1 do
+  for i = 3, #ARGV do
     local is_name = i < 3 + adds or (i >= removed and (i < set or (i - set) % 2 == 0))
     if is_name and is_indexed_by(indexed, ARGV[i]) then return -2 end
   end
