@@ -38,7 +38,8 @@ fn reset(servers: &[RedisServer]) {
 /// Loads all scripts into the servers, so that each call is made once.
 async fn warm_up(browser: &Client) {
     let mut browser = browser.clone();
-    let first = ["name=x", "name=y", "count", "best=1", "touch", "renew", "destroy"];
+    let first =
+        ["name=x", "name=y", "count", "count,name=z", "best=1", "touch", "renew", "destroy"];
     for steps in first.into_iter().chain(["name=x", "regenerate,name=y"]) {
         assert_eq!(browser.act(steps).await.status, 200);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     id::StoreKey,
-    record::{Change, ExpiryChange, Grace, Index, OldIdReads, Patch, Record, Retired},
+    record::{Change, ExpiryChange, Grace, Index, Number, OldIdReads, Patch, Record, Retired},
     store::session_store::TouchRule,
     time::whole_ms,
 };
@@ -78,6 +78,13 @@ pub(super) fn change_args(patch: &Patch) -> Option<(&'static Script, Args)> {
         return None;
     }
     let mut args = Args::default();
+    if let (1, Some((name, Change::Add { from: Number::Int(0), by: by @ Number::Int(_) }))) =
+        (count, patch.changes().next())
+    {
+        args.push(&*escape(name));
+        args.push(by.to_json().get());
+        return Some((&script::ADD, args));
+    }
     let only_sets = adds + removals == 0;
     if !only_sets {
         args.push_number(adds);

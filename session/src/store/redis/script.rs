@@ -101,7 +101,7 @@ pub(super) static UPDATE_INDEXED: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// Sets fields and does nothing else, as most updates do, in half the time of [`UPDATE`]. `ARGV`:
+/// Sets fields and does nothing else, as most updates do. `ARGV`:
 /// names and values. Returns -2 as [`UPDATE`] does.
 pub(super) static SET: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -111,20 +111,29 @@ pub(super) static SET: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+/// The functions of `number.lua`, for scripts that rarely need them.
+macro_rules! numbers {
+    () => {
+        concat!(
+            "local is_indexed_by\n",
+            include_str!("lua/is_indexed_by.lua"),
+            "local function numbers()\n",
+            include_str!("lua/number.lua"),
+            "return sum\nend\n",
+        )
+    };
+}
+
+/// Adds a whole number to one field and does nothing else. `ARGV`: the name and the number, which an
+/// absent field becomes. Returns -2 as [`UPDATE`] does.
+pub(super) static ADD: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(numbers!(), include_str!("lua/add.lua"))));
+
 /// Adds to fields, removes some and sets others, and does nothing else. `ARGV`: how many it adds to
 /// and removes; names to add to, differences, and what absent fields become; names to remove; names
 /// and values to set. Returns -2 as [`UPDATE`] does.
-pub(super) static CHANGE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        "local is_indexed_by\n",
-        include_str!("lua/is_indexed_by.lua"),
-        // Most numbers need none of these functions, so a script makes them only when it must.
-        "local function numbers()\n",
-        include_str!("lua/number.lua"),
-        "return sum\nend\n",
-        include_str!("lua/change.lua"),
-    ))
-});
+pub(super) static CHANGE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(numbers!(), include_str!("lua/change.lua"))));
 
 /// Extends a session. `ARGV`: when it expires then.
 pub(super) static TOUCH: LazyLock<Script> = LazyLock::new(|| {
