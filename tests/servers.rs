@@ -304,7 +304,7 @@ fn authority_parameters() -> rcgen::CertificateParams {
 
 /// A free port. The system does not give ports of this range to outgoing connections, so it stays
 /// free while a server is started again. Nodes of a cluster need a second port, 10 000 above.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test programs that run at the same time start at different ports.
     let start = u16::try_from(process::id() % 10_000).expect("less than 10 000");
