@@ -11,6 +11,7 @@ use actix_typed_session_tests::{
     Client, Response, Site, concurrency,
     proxy::Proxy,
     servers::{ClusterSetup, RedisServer, Server},
+    wait::{until, within},
 };
 
 /// The defaults, plus what a busy machine adds.
@@ -223,11 +224,7 @@ const GRACE: Duration = Duration::from_millis(2_500);
 
 /// Waits until bytes come back through one of the proxies, which swallow them.
 async fn until_swallowed(proxies: &[Proxy], before: u64) {
-    let start = Instant::now();
-    while bytes_down(proxies) == before {
-        assert!(start.elapsed() < Duration::from_secs(20), "a store call is made");
-        actix_web::rt::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("a store call is made", || bytes_down(proxies) > before).await;
     actix_web::rt::time::sleep(Duration::from_millis(50)).await;
 }
 
@@ -260,7 +257,7 @@ async fn assert_login_goes_through(store: RedisStore, proxies: &[Proxy], cuts: b
         proxies.iter().for_each(Proxy::cut);
     }
 
-    let ((response, logged_in), _site) = login.await.expect("a response");
+    let ((response, logged_in), _site) = within("the login", login).await.expect("a response");
 
     assert_eq!(response.status, 200, "the login goes through");
     assert!(response.set_cookie().is_some(), "with a new id");

@@ -1,6 +1,6 @@
 //! Renewals whose answer is lost: the session moves once, and the visitor keeps it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_typed_session::{
     Clock as _, RedisStore, SessionId, StoreError, SystemClock,
@@ -13,6 +13,7 @@ use actix_typed_session_tests::{
     json::{self, set},
     proxy::Proxy,
     servers::{ClusterSetup, RedisServer, Server},
+    wait::{until, within},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
@@ -68,14 +69,6 @@ fn rotating(
     tokio::spawn(async move { store.rotate(&old, &new, &patch, grace).await })
 }
 
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Lets the server carry out one call, and loses its reply.
 async fn lose_reply(proxy: &Proxy, loss: Loss, is_done: impl Fn() -> bool) {
     let connections = proxy.connections();
@@ -118,7 +111,10 @@ async fn a_renewal_whose_reply_is_lost_is_asked_for_once_more() {
         })
         .await;
 
-        let rotated = rotated.await.expect("no panic").expect("it is asked for once more");
+        let rotated = within("the renewal", rotated)
+            .await
+            .expect("no panic")
+            .expect("it is asked for once more");
         assert!(matches!(rotated, UpdateOutcome::Applied { version: 2 }), "{rotated:?}");
         assert_moved_once(&store, &old, &new).await;
     }
@@ -186,7 +182,10 @@ async fn in_a_cluster_the_old_session_is_retired_even_if_the_reply_to_that_is_lo
         })
         .await;
 
-        let rotated = rotated.await.expect("no panic").expect("it is asked for once more");
+        let rotated = within("the renewal", rotated)
+            .await
+            .expect("no panic")
+            .expect("it is asked for once more");
         assert!(matches!(rotated, UpdateOutcome::Applied { version: 2 }), "{rotated:?}");
         assert_moved_once(&it.store, &old, &new).await;
     }
@@ -209,7 +208,10 @@ async fn in_a_cluster_another_id_is_tried_if_the_reply_to_the_new_session_is_los
         })
         .await;
 
-        let rotated = rotated.await.expect("no panic").expect("the node answers again");
+        let rotated = within("the renewal", rotated)
+            .await
+            .expect("no panic")
+            .expect("the node answers again");
         assert!(matches!(rotated, UpdateOutcome::Taken), "{rotated:?}");
         let left = it.store.load(&new, &LoadOptions::default()).await.expect("it works");
         assert!(left.is_none(), "nothing is left behind");

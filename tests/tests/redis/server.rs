@@ -567,6 +567,33 @@ async fn an_acl_user_with_what_the_guide_says_follows_a_slot_that_moves() {
     assert_a_move_is_followed(&cluster, user).await;
 }
 
+#[tokio::test]
+async fn an_acl_user_with_what_the_guide_says_works_behind_sentinel() {
+    let mut setup = SentinelSetup::start();
+    for server in &setup.servers {
+        set_up_user(server, &["+role"]);
+    }
+    let urls = setup.urls();
+    let store = RedisStore::sentinel(urls.iter().map(String::as_str), MASTER_NAME);
+    let store = build(store.credentials("sessions", "secret"));
+    let (old, new) = (key(), key());
+    store.create(&old, &record()).await.expect("it may");
+    store.rotate(&old, &new, &set(&[("a", "2")]), grace()).await.expect("it may");
+    assert_works(&store).await;
+
+    let master = setup.servers[0].port();
+    setup.servers[0].kill();
+    setup.wait_for_other_master(master);
+    let start = Instant::now();
+    let mut found = store.load(&new, &LoadOptions::default()).await;
+    while found.is_err() && start.elapsed() < Duration::from_secs(5) {
+        sleep(Duration::from_millis(50)).await;
+        found = store.load(&new, &LoadOptions::default()).await;
+    }
+    assert!(found.expect("the new master answers").is_some(), "and the replica had the session");
+    assert_works(&store).await;
+}
+
 async fn assert_a_move_is_followed(
     cluster: &ClusterSetup,
     settings: impl Fn(RedisStoreBuilder) -> RedisStoreBuilder,

@@ -197,7 +197,7 @@ impl Keyspace {
         let script = if is_stored { &script::REPLACE } else { &script::CREATE };
         let (name, args) = (self.session_key(new), encode::record_args(moved));
         match self.try_run_on(script, &[&name], &args, Retry::Never).await {
-            Ok(stored) if is_one(&stored.reply)? => Ok(StoreStep::Stored),
+            Ok(stored) if decode::parse_created(&stored.reply)?.is_some() => Ok(StoreStep::Stored),
             Ok(_) => Ok(StoreStep::Taken),
             Err(CallError::NoReply(error)) => match self.delete(new).await {
                 Ok(_) => Ok(StoreStep::Unknown),

@@ -9,6 +9,7 @@ use super::{
         Certificates, ConnectTarget, ConnectionLimits, ConnectionSettings, CredentialsSource,
         Endpoint, PushHandler, RedisCredentials, ReplyLimits, Topology,
     },
+    clock_check::ClockCheck,
     keyspace::Keyspace,
     local_cache::LocalCache,
     store::RedisStore,
@@ -317,7 +318,12 @@ impl RedisStoreBuilder {
             push_handler: cache.clone().map(|cache| cache as Arc<dyn PushHandler>),
         };
         let topology = self.topology(settings)?;
-        Ok(RedisStore::from_keyspace(Keyspace { topology, prefix: self.prefix, cache }))
+        Ok(RedisStore::from_keyspace(Keyspace {
+            topology,
+            prefix: self.prefix,
+            cache,
+            clocks: ClockCheck::default(),
+        }))
     }
 
     fn check_durations(&self) -> Result<(), ConfigError> {

@@ -56,11 +56,31 @@ pub(super) fn parse_part(values: Reply, wanted: &[&str]) -> Result<Option<Record
     decoder.finish().map(|record| Some(record.into_partial()))
 }
 
+/// When a session was stored, by the server's clock. `None`: its key is taken.
+pub(super) fn parse_created(reply: &Reply) -> Result<Option<Timestamp>, StoreError> {
+    match reply {
+        Reply::Int(0) => Ok(None),
+        Reply::Int(-1) => Err(ended_by_server_clock()),
+        Reply::Int(at) => {
+            u64::try_from(*at).map(|at| Some(Timestamp::from_unix_ms(at))).map_err(|_| unexpected())
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+fn ended_by_server_clock() -> StoreError {
+    StoreError::unavailable(
+        "the session has ended by the clock of Redis, so the clock of this process is behind; set \
+         both clocks, for example by NTP",
+    )
+}
+
 /// What a script that changes a session did.
 pub(super) fn parse_updated(reply: Reply) -> Result<UpdateOutcome, StoreError> {
     match reply {
         Reply::Null => Ok(UpdateOutcome::Gone),
         Reply::Int(-1) => Ok(UpdateOutcome::Taken),
+        Reply::Int(-3) => Err(ended_by_server_clock()),
         Reply::Int(version) => Ok(UpdateOutcome::Applied {
             version: u64::try_from(version).map_err(|_| unexpected())?,
         }),

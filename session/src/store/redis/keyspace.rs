@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     client::{Args, CallError, CallReply, Command, Reply, Retry, Topology},
+    clock_check::ClockCheck,
     decode, encode, layout,
     local_cache::{LocalCache, PendingChange},
     outage::store_error,
@@ -22,6 +23,7 @@ pub(super) struct Keyspace {
     pub(super) prefix: String,
     /// Shared with the connections, which report changes to it.
     pub(super) cache: Option<Arc<LocalCache>>,
+    pub(super) clocks: ClockCheck,
 }
 
 /// The reply to a script that may have run twice.

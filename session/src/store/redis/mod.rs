@@ -8,6 +8,7 @@
 mod across_slots;
 mod builder;
 mod client;
+mod clock_check;
 mod decode;
 mod encode;
 mod index;

@@ -40,7 +40,8 @@ impl Script {
     }
 }
 
-/// Stores a new session. `ARGV`: when it expires, then the hash. Returns 0 if the key is taken.
+/// Stores a new session. `ARGV`: when it expires, then the hash. Returns the server's time, 0 if
+/// the key is taken, or -1 if the session has ended by that time.
 pub(super) static CREATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/create.lua"),))
 });
@@ -68,7 +69,8 @@ pub(super) static LOAD_AND_TOUCH: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Applies a patch. `ARGV`: its head, then its changes. Returns -2 and does nothing if one of the
-/// fields is indexed, so that the index must change too.
+/// fields is indexed, so that the index must change too; -3 if the session would have ended by the
+/// server's time.
 pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),

@@ -67,11 +67,15 @@ impl SessionStore for RedisStore {
             }
             Some(_) => &script::CREATE_INDEXED,
         };
-        match self.0.run(script, key, &args, Retry::Never).await? {
-            Reply::Int(1) => Ok(CreateOutcome::Stored),
-            Reply::Int(0) => Ok(CreateOutcome::Taken),
-            _ => Err(decode::unexpected()),
+        let reply = self.0.run(script, key, &args, Retry::Never).await?;
+        let Some(stored_at) = decode::parse_created(&reply)? else {
+            return Ok(CreateOutcome::Taken);
+        };
+        // A session with more changes was not begun just now.
+        if record.version() <= 1 {
+            self.0.clocks.compare(record.created_at(), stored_at);
         }
+        Ok(CreateOutcome::Stored)
     }
 
     fn load_cached(&self, key: &StoreKey) -> Option<Record> {

@@ -39,7 +39,7 @@ pub async fn random_calls_agree_with_the_model<H: Harness>(harness: Arc<H>) {
                 2..=5 => pair.update(key, now).await,
                 6 => pair.touch(key, now).await,
                 7 => pair.destroy(key, now).await,
-                8 | 9 => pair.rotate(key, now).await,
+                8 | 9 => pair.rotate(key).await,
                 _ => {}
             }
         }
@@ -94,7 +94,7 @@ impl<H: Harness> StoreAndModel<H> {
         self.expect_eq("law 7: `destroy`", destroyed, |model| model.destroy(&key, now));
     }
 
-    async fn rotate(&mut self, old: StoreKey, now: Timestamp) {
+    async fn rotate(&mut self, old: StoreKey) {
         let new = self.random.pick(&self.keys);
         if new == old {
             return;
@@ -104,6 +104,7 @@ impl<H: Harness> StoreAndModel<H> {
         let patch = self.random.patch(&self.harness);
         // Some calls are repeated, as after a lost answer.
         for _ in 0..self.random.below(3).max(1) {
+            let now = self.at_a_time_without_expiry().await;
             let rotated = Answer::from(&ok(self.store.rotate(&old, &new, &patch, grace)).await);
             self.expect_eq("laws 2 to 6 and 12: `rotate`", rotated, |model| {
                 model.rotate((old, new), &patch, grace, now)
@@ -112,7 +113,7 @@ impl<H: Harness> StoreAndModel<H> {
     }
 
     async fn load(&mut self, key: StoreKey) {
-        let now = self.harness.now();
+        let now = self.at_a_time_without_expiry().await;
         let loaded = try_load(&self.store, &key).await;
         let loaded = loaded.map(|record| (seen(&record), record.version()));
         self.expect_eq("all laws: `load` after the call", loaded, |model| {

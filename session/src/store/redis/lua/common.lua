@@ -10,6 +10,18 @@ local function expire(key, at)
   redis.call('PEXPIREAT', key, at)
 end
 
+-- The server's time in ms since 1970.
+local function time()
+  local now = redis.call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+-- Whether a session that expires at this time has ended by the server's clock more than a second
+-- ago. Redis would delete it at once, so the clocks differ.
+local function has_ended(at)
+  return tonumber(at) + 1000 < time()
+end
+
 -- Stores the hash in ARGV from `first` on, in pieces that fit on the stack of Lua.
 local function store(key, first)
   for i = first, #ARGV, 1000 do

@@ -22,6 +22,12 @@ local function join_index(key, more)
   redis.call('HSET', key, '@i', indexed or more)
 end
 
+-- Whether the session has ended by the server's clock once a patch is applied.
+local function would_end(head)
+  local expires = string.match(head, 's(%d+)')
+  return expires and has_ended(expires)
+end
+
 -- Applies a patch to a session that expires at `expires`. The changes are in ARGV from `first` on.
 -- Returns the new version.
 local function apply(key, expires, head, first)

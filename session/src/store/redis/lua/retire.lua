@@ -9,6 +9,11 @@ local function retire(key, expires, grace_until, successor)
     if kept[5] then redis.call('HSET', key, '@a', kept[5]) end
   end
   redis.call('HSET', key, '@r', successor)
-  expire(key, tonumber(grace_until) < tonumber(expires) and grace_until or expires)
+  local at = tonumber(grace_until) < tonumber(expires) and grace_until or expires
+  if tonumber(at) > time() then return expire(key, at) end
+  -- The client's clock is behind, and Redis would delete the key at once. The client still sees by
+  -- `@e` when the grace period is over.
+  redis.call('HSET', key, '@e', at)
+  redis.call('PEXPIREAT', key, string.format('%.0f', time() + 10000))
 end
 

@@ -8,6 +8,7 @@ end
 if not version or retired then return false end
 local expected = string.match(ARGV[1], 'v(%d+)')
 if expected and expected ~= version then return redis.call('HGETALL', old) end
+if would_end(ARGV[1]) then return -3 end
 if redis.call('COPY', old, new) == 0 then return -1 end
 local moved = apply(new, expires, ARGV[1], 5)
 index(new)

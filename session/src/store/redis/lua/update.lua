@@ -2,6 +2,7 @@ local version, retired, expires = head(KEYS[1])
 if not version or retired then return false end
 local expected = string.match(ARGV[1], 'v(%d+)')
 if expected and expected ~= version then return redis.call('HGETALL', KEYS[1]) end
+if would_end(ARGV[1]) then return -3 end
 if unindex then
   unindex(KEYS[1])
 elseif is_indexed_by and ARGV[2] then
