@@ -3,7 +3,10 @@
 use std::env;
 
 use actix_typed_session_benches::{
-    contestant::{ALL, BARE, Load, Running, allocations, build, median, stay_off_the_servers_core},
+    contestant::{
+        ALL, BARE, Contestant, EXPRESS, Load, Running, allocations, build, median,
+        stay_off_the_servers_core,
+    },
     site::WIDE,
 };
 
@@ -134,7 +137,9 @@ fn main() {
 fn count_allocations(only: &str) {
     println!("\nAllocations per request, those of the server included\n");
     header();
-    for contestant in ALL.into_iter().filter(|contestant| contestant.name.contains(only)) {
+    // Valgrind does not run Node.js.
+    let counted = |it: &Contestant| it.program != EXPRESS && it.name.contains(only);
+    for contestant in ALL.into_iter().filter(counted) {
         let cells = ROUTES.map(|(_, route, fields)| match allocations(contestant, route, fields) {
             None => REFUSED.to_owned(),
             Some(count) => format!("{count:.0}"),
