@@ -424,7 +424,9 @@ mod tests {
 
     #[test]
     fn each_caller_gets_the_kind_of_the_shared_error() {
-        let kinds: [(fn(&'static str) -> StoreError, fn(&StoreError) -> bool); 3] = [
+        type Make = fn(&'static str) -> StoreError;
+        type Is = fn(&StoreError) -> bool;
+        let kinds: [(Make, Is); 3] = [
             (StoreError::unavailable, |error| matches!(error, StoreError::Unavailable(_))),
             (StoreError::damaged, |error| matches!(error, StoreError::Damaged(_))),
             (StoreError::internal, |error| matches!(error, StoreError::Internal(_))),
