@@ -3,7 +3,10 @@
 use std::env;
 
 use actix_typed_session_benches::{
-    contestant::{ALL, BARE, Load, Running, allocations, build, median, stay_off_the_servers_core},
+    contestant::{
+        ALL, BARE, Contestant, EXPRESS, Load, Running, allocations, build, median,
+        stay_off_the_servers_core,
+    },
     site::{SOME, WIDE},
 };
 
@@ -143,7 +146,9 @@ fn main() {
 fn count_allocations(only: &str) {
     println!("\nAllocations per request, those of the server included\n");
     header();
-    for contestant in ALL.into_iter().filter(|contestant| contestant.name.contains(only)) {
+    // Valgrind does not run Node.js.
+    let counted = |it: &Contestant| it.program != EXPRESS && it.name.contains(only);
+    for contestant in ALL.into_iter().filter(counted) {
         let cells =
             ROUTES.map(|(_, route, fields, _)| match allocations(contestant, route, fields) {
                 None => REFUSED.to_owned(),

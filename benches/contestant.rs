@@ -16,6 +16,11 @@ pub const SERVER_CORE: &str = "0";
 /// The core of everything else.
 pub const LOAD_CORE: &str = "1";
 
+/// The program that Node.js runs.
+pub const EXPRESS: &str = "express";
+/// The folder of that program.
+const EXPRESS_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/servers/express");
+
 /// A server, and what it is called in the tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Contestant {
@@ -31,10 +36,15 @@ pub struct Contestant {
 pub const BARE: Contestant = Contestant { name: "bare Actix", program: "bare", store: "" };
 
 /// All of them.
-pub const ALL: [Contestant; 10] = [
+pub const ALL: [Contestant; 12] = [
     BARE,
     Contestant { name: "here, memory", program: "typed", store: "memory" },
     Contestant { name: "here, file", program: "typed", store: "file" },
+    Contestant {
+        name: "here, file, `Durability::Process`",
+        program: "typed",
+        store: "file-process",
+    },
     Contestant { name: "here, Redis", program: "typed", store: "redis" },
     Contestant { name: "here, Redis, local cache", program: "typed", store: "redis-cache" },
     Contestant { name: "actix-session, memory", program: "actix_session", store: "memory" },
@@ -42,6 +52,7 @@ pub const ALL: [Contestant; 10] = [
     Contestant { name: "actix-session, Redis", program: "actix_session", store: "redis" },
     Contestant { name: "tower-sessions, memory", program: "tower_sessions", store: "memory" },
     Contestant { name: "tower-sessions, Redis", program: "tower_sessions", store: "redis" },
+    Contestant { name: "express-session, session-file-store", program: EXPRESS, store: "file" },
 ];
 
 /// This library on a store.
@@ -82,7 +93,8 @@ impl Running {
         let mut child = Command::new("taskset")
             .args(["-c", &cores])
             .args(wrapper)
-            .arg(program(contestant.program))
+            .args(command(contestant.program))
+            .env("NODE_ENV", "production")
             .args([&threads.to_string(), contestant.store, &place])
             .stdout(Stdio::piped())
             .stderr(if wrapper.is_empty() { Stdio::inherit() } else { Stdio::null() })
@@ -137,7 +149,7 @@ impl Running {
             let used = redis.info("memory", "used_memory").expect("a number");
             return used.parse().expect("a number");
         }
-        if self.contestant.store == "file" {
+        if self.contestant.store.starts_with("file") {
             let output = Command::new("du").arg("-sB1").arg(self.folder.path()).output();
             let output = output.expect("du is there").stdout;
             let bytes = String::from_utf8_lossy(&output);
@@ -269,8 +281,12 @@ pub struct Load {
     pub bytes_out: f64,
 }
 
-fn program(name: &str) -> PathBuf {
-    std::env::current_exe().expect("a path").with_file_name(name)
+/// The command that starts a program.
+fn command(program: &str) -> Vec<PathBuf> {
+    match program {
+        EXPRESS => vec!["node".into(), Path::new(EXPRESS_FOLDER).join("server.js")],
+        _ => vec![std::env::current_exe().expect("a path").with_file_name(program)],
+    }
 }
 
 /// How often a contestant allocates for one request, counted by Valgrind; `None` if it refuses
@@ -294,13 +310,18 @@ pub fn allocations(contestant: Contestant, route: &str, fields: usize) -> Option
     Some((of(MANY)? - of(FEW)?) / (MANY - FEW) as f64)
 }
 
-/// Builds the servers.
+/// Builds the servers, and installs the packages of the one in Node.js.
 pub fn build() {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--package", "actix-typed-session-benches"])
         .args(["--bins", "--all-features"])
         .status();
     assert!(built.is_ok_and(|status| status.success()), "the servers do not build");
+    let installed = Command::new("npm")
+        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", EXPRESS_FOLDER])
+        .status()
+        .expect("npm is there: apt-get install nodejs npm");
+    assert!(installed.success(), "npm does not install the packages of {EXPRESS_FOLDER}");
 }
 
 /// Moves this process to the core of the load, and with it the Redis servers that it starts.

@@ -1,7 +1,7 @@
-//! This library. `typed THREADS memory|file|redis|redis-cache PLACE`.
+//! This library. `typed THREADS memory|file|file-process|redis|redis-cache PLACE`.
 
 use actix_typed_session::{
-    FileStore, MemoryStore, RedisStore, SessionMiddleware, store::SessionStore,
+    Durability, FileStore, MemoryStore, RedisStore, SessionMiddleware, store::SessionStore,
 };
 use actix_typed_session_benches::{server, site};
 use actix_web::App;
@@ -15,6 +15,10 @@ async fn main() {
             run(&threads, MemoryStore::builder().capacity(10_000_000).build()).await
         }
         "file" => run(&threads, FileStore::new(&place).expect("a folder")).await,
+        "file-process" => {
+            let store = FileStore::builder(&place).durability(Durability::Process).build();
+            run(&threads, store.expect("a folder")).await
+        }
         "redis" => run(&threads, RedisStore::new(&place).expect("a URL")).await,
         "redis-cache" => {
             let store = RedisStore::builder(&place).local_cache_bytes(64 << 20).build();

@@ -1,16 +1,15 @@
 //! The calls of a session store, carried out in the folder.
 
-use std::{fs, io};
+use std::{fs::File, io, task::Poll};
 
 use tracing::warn;
 
 use super::{
     durability::Durability,
-    file_system::{failed, not_a_folder, open_file, to_system_time},
+    file_system::{failed, to_system_time},
     folder::SessionFolder,
     index::index_entries,
     reading::SessionFile,
-    session_path::SessionPath,
 };
 use crate::{
     error::{Chain, StoreError},
@@ -36,13 +35,29 @@ impl SessionFolder {
         Ok(CreateOutcome::Stored)
     }
 
+    /// Loads a session if that need not wait. Pending: call `load` on a thread that may block.
+    pub(super) fn load_at_once(&self, key: &StoreKey) -> Poll<Option<Record>> {
+        #[cfg(target_os = "linux")]
+        return self
+            .at_once
+            .read(&self.session_path(key), self.max_record_bytes)
+            .map(|found| found.and_then(|record| self.unexpired(record)));
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = key;
+            Poll::Pending
+        }
+    }
+
     pub(super) fn load(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let path = self.session_path(key);
-        if fs::symlink_metadata(&path.subfolder).is_ok_and(|metadata| !metadata.is_dir()) {
-            return Err(failed("read", &path.subfolder, not_a_folder()));
-        }
         match self.read_file(&path)? {
-            SessionFile::Session(record) => Ok(self.unexpired(record)),
+            SessionFile::Session(record, file) => {
+                #[cfg(target_os = "linux")]
+                self.at_once.learn(&file);
+                drop(file);
+                Ok(self.unexpired(record))
+            }
             SessionFile::Missing => Ok(None),
             // Another call may replace the file meanwhile, and a new file must not be moved away.
             // So read it again, with the lock.
@@ -82,10 +97,10 @@ impl SessionFolder {
     pub(super) fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
         let path = self.session_path(key);
         let Some(_lock) = self.lock_if_exists(&path)? else { return Ok(false) };
-        let current = self.read_locked(&path)?.filter(|record| !record.is_retired());
-        let Some(current) = current else { return Ok(false) };
+        let current = self.read_locked_file(&path)?.filter(|(record, _)| !record.is_retired());
+        let Some((current, file)) = current else { return Ok(false) };
         if current.expires_at() < expires_at {
-            match self.set_expiry(&path, expires_at) {
+            match self.set_expiry(&file, expires_at) {
                 Ok(()) => {}
                 // Another user created the file, and only the owner may set its time.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -97,8 +112,7 @@ impl SessionFolder {
         Ok(true)
     }
 
-    fn set_expiry(&self, path: &SessionPath, expires_at: Timestamp) -> io::Result<()> {
-        let file = open_file(&path.file)?;
+    fn set_expiry(&self, file: &File, expires_at: Timestamp) -> io::Result<()> {
         file.set_modified(to_system_time(expires_at))?;
         match self.durability {
             Durability::Process | Durability::Power => Ok(()),
@@ -114,7 +128,7 @@ impl SessionFolder {
             let path = self.session_path(&key);
             let Some(_lock) = self.lock_if_exists(&path)? else { break };
             let live = match self.read_file(&path)? {
-                SessionFile::Session(record) => self.unexpired(record),
+                SessionFile::Session(record, _) => self.unexpired(record),
                 SessionFile::Missing => None,
                 SessionFile::Damaged(cause) => {
                     // The session is gone, as the caller wants; the file is kept.

@@ -196,24 +196,82 @@ impl Group {
 #[error(transparent)]
 struct SharedCause(Arc<dyn std::error::Error + Send + Sync>);
 
-/// Gives an error of a write to several callers.
+/// Gives an error of a write to several callers. Each gets the same status for its client.
 fn share(error: StoreError, callers: usize) -> Vec<UpdateResult> {
-    let cause: BoxError = match error {
-        StoreError::Unavailable(cause) => cause,
-        other => Box::new(other),
+    let (error, cause): (fn(SharedCause) -> StoreError, BoxError) = match error {
+        StoreError::Unavailable(cause) => (StoreError::unavailable, cause),
+        StoreError::Damaged(cause) => (StoreError::damaged, cause),
+        StoreError::Internal(cause) => (StoreError::internal, cause),
+        other => (StoreError::internal, Box::new(other)),
     };
     let cause = SharedCause(cause.into());
-    (0..callers).map(|_| Err(StoreError::unavailable(cause.clone()))).collect()
+    (0..callers).map(|_| Err(error(cause.clone()))).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs, thread,
+        time::{Duration, Instant},
+    };
+
+    use futures_util::FutureExt as _;
+    use tokio::{runtime, time::timeout};
+
     use super::*;
     use crate::{
+        error::Chain,
         record::{ExpiryChange, Number},
-        store::file::fixture::{Fixture, json, key},
-        time::Clock as _,
+        store::{
+            file::{
+                FileStore,
+                file_system::names_in,
+                fixture::{Fixture, json, key},
+            },
+            session_store::SessionStore as _,
+        },
+        time::{Clock, FakeClock, Timestamp},
     };
+
+    /// The longest wait of a test.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// A clock that acts once, when the store has read the session and before it writes.
+    struct ActingClock {
+        time: FakeClock,
+        action: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    }
+
+    impl Clock for ActingClock {
+        fn now(&self) -> Timestamp {
+            let action = self.action.lock().ok().and_then(|mut action| action.take());
+            if let Some(action) = action {
+                action();
+            }
+            self.time.now()
+        }
+    }
+
+    /// The fixture's store, and what its clock does once.
+    fn acting(it: &Fixture, action: impl FnOnce() + Send + 'static) -> SessionFolder {
+        let action: Box<dyn FnOnce() + Send> = Box::new(action);
+        let clock = ActingClock { time: it.clock.clone(), action: Mutex::new(Some(action)) };
+        SessionFolder { clock: Arc::new(clock), ..SessionFolder::new(it.folder.path.clone()) }
+    }
+
+    fn store(folder: SessionFolder, queues: &Arc<UpdateQueues>) -> FileStore {
+        let folder = Arc::new(folder);
+        FileStore { folder, queues: Arc::clone(queues), _sweeper: None }
+    }
+
+    /// Waits until this number of patches waits for the session.
+    fn await_waiting(queues: &UpdateQueues, patches: usize) {
+        let start = Instant::now();
+        while queues.lock().get(&key(1)).is_none_or(|queue| queue.len() < patches) {
+            assert!(start.elapsed() < LIMIT, "{patches} patches do not wait");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 
     fn add_one() -> Patch {
         let mut patch = Patch::default();
@@ -334,5 +392,120 @@ mod tests {
         assert!(matches!(answer.try_recv(), Ok(None)));
         let (_, leader) = queues.join(&key(1), add_one());
         assert!(leader.is_some(), "the next caller leads");
+    }
+
+    #[test]
+    fn a_write_that_fails_is_an_error_for_each_patch_and_stores_none() {
+        let it = Fixture::new();
+        let file = it.create(1);
+        let (before, kept) = (fs::read(&file).expect("a file"), it.root.path().join("kept"));
+        // No file can replace a folder.
+        let action = {
+            let (file, kept) = (file.clone(), kept.clone());
+            move || {
+                fs::rename(&file, &kept).expect("a session's file");
+                fs::create_dir(&file).expect("a folder in its place");
+            }
+        };
+        let results = acting(&it, action).update_all(&key(1), &[add_one(), set("a"), add_one()]);
+        fs::remove_dir(&file).expect("the folder in its place");
+        fs::rename(&kept, &file).expect("the session's file");
+        for result in &results {
+            let Err(error @ StoreError::Unavailable(_)) = result else { panic!("{results:?}") };
+            let text = Chain(error).to_string();
+            assert!(text.contains("cannot write to the folder"), "{text}");
+            assert!(text.contains("directory"), "the system's error is named: {text}");
+        }
+        assert_eq!(results.len(), 3);
+        assert_eq!(fs::read(&file).expect("the session's file"), before);
+        let subfolder = file.parent().expect("a subfolder");
+        assert_eq!(names_in(subfolder).expect("a subfolder").len(), 2, "the file and the lock");
+    }
+
+    #[test]
+    fn each_caller_gets_the_kind_of_the_shared_error() {
+        type Make = fn(&'static str) -> StoreError;
+        type Is = fn(&StoreError) -> bool;
+        let kinds: [(Make, Is); 3] = [
+            (StoreError::unavailable, |error| matches!(error, StoreError::Unavailable(_))),
+            (StoreError::damaged, |error| matches!(error, StoreError::Damaged(_))),
+            (StoreError::internal, |error| matches!(error, StoreError::Internal(_))),
+        ];
+        for (error, is_same) in kinds {
+            let shared = share(error("why"), 2);
+            for result in &shared {
+                let Err(error) = result else { panic!("{shared:?}") };
+                assert!(is_same(error), "{error:?}");
+                assert!(Chain(error).to_string().ends_with(": why"), "{}", Chain(error));
+            }
+            assert_eq!(shared.len(), 2);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_leader_that_panics_fails_alone_and_the_waiting_patches_go_on() {
+        let it = Fixture::new();
+        it.create(1);
+        let queues = Arc::new(UpdateQueues::default());
+        let action = {
+            let queues = Arc::clone(&queues);
+            move || {
+                await_waiting(&queues, 2);
+                panic!("on purpose");
+            }
+        };
+        let store = store(acting(&it, action), &queues);
+        let update = || {
+            let store = store.clone();
+            tokio::spawn(async move { store.update(&key(1), &add_one()).await })
+        };
+        let leader = update();
+        tokio::task::block_in_place(|| {
+            let start = Instant::now();
+            // The leader has taken its own patch from the queue.
+            while queues.lock().get(&key(1)).is_none_or(|queue| !queue.is_empty()) {
+                assert!(start.elapsed() < LIMIT, "the leader does not run");
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let others = [update(), update()];
+        let result = timeout(LIMIT, leader).await.expect("an answer").expect("no panic here");
+        assert!(matches!(result, Err(StoreError::Internal(_))), "{result:?}");
+        for other in others {
+            let result = timeout(LIMIT, other).await.expect("an answer").expect("no panic");
+            assert!(matches!(result, Ok(UpdateOutcome::Applied { .. })), "{result:?}");
+        }
+        assert_eq!(sum(&it), "2");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_patch_that_waits_for_a_runtime_that_has_shut_down_is_applied_by_its_own() {
+        let it = Fixture::new();
+        it.create(1);
+        let queues = Arc::new(UpdateQueues::default());
+        let store = store(acting(&it, || {}), &queues);
+        let (mut first, leader) = queues.join(&key(1), add_one());
+        let waiting = tokio::spawn(async move { store.update(&key(1), &add_one()).await });
+        tokio::task::block_in_place(|| await_waiting(&queues, 2));
+        // A runtime that has shut down drops what is to run on its threads.
+        drop(leader);
+        let result = timeout(LIMIT, waiting).await.expect("an answer").expect("no panic");
+        assert!(matches!(result, Ok(UpdateOutcome::Applied { .. })), "{result:?}");
+        assert!(matches!(first.try_recv(), Ok(None)));
+        assert_eq!(sum(&it), "1", "the first patch was given back");
+    }
+
+    #[test]
+    fn a_runtime_that_has_shut_down_is_an_error_and_not_tried_again() {
+        let it = Fixture::new();
+        it.create(1);
+        let store = store(acting(&it, || {}), &Arc::default());
+        let runtime = runtime::Runtime::new().expect("a runtime");
+        let handle = runtime.handle().clone();
+        runtime.shutdown_background();
+        let _context = handle.enter();
+        let result = store.update(&key(1), &add_one()).now_or_never().expect("an answer at once");
+        assert!(matches!(result, Err(StoreError::Internal(_))), "{result:?}");
+        assert!(store.queues.lock().is_empty(), "the next caller leads");
     }
 }

@@ -63,6 +63,37 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
+/// What an existing file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Lock,
+}
+
+/// Opens an existing file with one system call.
+///
+/// # Errors
+/// `NotFound`: the file or its folder is missing. Any other error may be due to this way of opening
+/// it: the system may lack it, or the path may lead through a symbolic link.
+#[cfg(target_os = "linux")]
+pub(super) fn open_directly(path: &Path, purpose: Purpose) -> io::Result<File> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+    let purpose = match purpose {
+        // A read must not write the time of the last access. That time is always before the
+        // modification time, which is in the future, so the system would write it each time.
+        Purpose::Read => OFlags::RDONLY | OFlags::NOATIME,
+        Purpose::Lock => OFlags::WRONLY,
+    };
+    let flags = purpose | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    Ok(openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?.into())
+}
+
+/// Opens an existing file with one system call, which this system lacks.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_directly(_: &Path, _: Purpose) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Opens a session's file for reading. Fails for a symbolic link.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -88,7 +89,13 @@ impl Fixture {
     }
 
     pub(super) fn load(&self, n: u8) -> Option<Record> {
-        self.folder.load(&key(n)).expect("a readable session")
+        let found = self.folder.load(&key(n)).expect("a readable session");
+        if let Poll::Ready(at_once) = self.folder.load_at_once(&key(n)) {
+            let [found, at_once] =
+                [&found, &at_once].map(|it| it.as_ref().map(|record| record.to_bytes()));
+            assert_eq!(found, at_once, "both ways of reading find the same");
+        }
+        found
     }
 
     /// The files in the folder `damaged`.
@@ -102,6 +109,8 @@ impl Fixture {
     /// Returns the error.
     pub(super) fn load_damaged(&self, n: u8) -> String {
         self.create(200);
+        self.load(200);
+        assert!(self.folder.load_at_once(&key(n)).is_pending());
         let error = self.folder.load(&key(n)).expect_err("a damaged session");
         assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
         assert!(self.load(n).is_none(), "after the report it is a miss");

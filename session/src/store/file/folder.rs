@@ -1,12 +1,14 @@
 //! The store's folder: reading, writing and locking of session files.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+#[cfg(target_os = "linux")]
+use super::at_once::AtOnce;
 use super::{
     access::Access,
     damaged::{DAMAGED_FOLDER, DamagedFiles},
@@ -32,6 +34,8 @@ pub(super) struct SessionFolder {
     pub(super) max_record_bytes: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) damaged: DamagedFiles,
+    #[cfg(target_os = "linux")]
+    pub(super) at_once: AtOnce,
 }
 
 impl SessionFolder {
@@ -46,6 +50,8 @@ impl SessionFolder {
             durability: Durability::default(),
             max_record_bytes: 1 << 20,
             clock: Arc::new(SystemClock),
+            #[cfg(target_os = "linux")]
+            at_once: AtOnce::default(),
         }
     }
 
@@ -124,8 +130,18 @@ impl SessionFolder {
     /// Reads a session that has not expired. Moves a damaged file away, so the caller must have the
     /// lock of the subfolder.
     pub(super) fn read_locked(&self, path: &SessionPath) -> Result<Option<Record>, StoreError> {
+        self.read_locked_file(path).map(|found| found.map(|(record, _)| record))
+    }
+
+    /// Like [`read_locked`](Self::read_locked), and keeps the file open.
+    pub(super) fn read_locked_file(
+        &self,
+        path: &SessionPath,
+    ) -> Result<Option<(Record, File)>, StoreError> {
         match self.read_file(path)? {
-            SessionFile::Session(record) => Ok(self.unexpired(record)),
+            SessionFile::Session(record, file) => {
+                Ok(self.unexpired(record).map(|record| (record, file)))
+            }
             SessionFile::Missing => Ok(None),
             SessionFile::Damaged(cause) => {
                 self.damaged.set_aside(path, self.access, cause).map_or(Ok(None), Err)

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use super::{access::Access, file_system::not_a_folder};
+use super::{
+    access::Access,
+    file_system::{Purpose, not_a_folder, open_directly},
+};
 
 /// The name of a subfolder's lock.
 pub(super) const LOCK_FILE: &str = ".lock";
@@ -21,10 +24,12 @@ pub(super) struct FileLock {
 impl FileLock {
     /// Waits for the lock of an existing subfolder.
     pub(super) fn of_subfolder(subfolder: &Path, access: Access) -> io::Result<Self> {
-        if !fs::symlink_metadata(subfolder)?.is_dir() {
-            return Err(not_a_folder());
-        }
-        let file = access.open_lock(&subfolder.join(LOCK_FILE))?;
+        let path = subfolder.join(LOCK_FILE);
+        let file = match open_directly(&path, Purpose::Lock) {
+            Ok(file) => file,
+            Err(_) if !fs::symlink_metadata(subfolder)?.is_dir() => return Err(not_a_folder()),
+            Err(_) => access.open_lock(&path)?,
+        };
         // A signal may interrupt the wait.
         while let Err(error) = file.lock() {
             if error.kind() != io::ErrorKind::Interrupted {

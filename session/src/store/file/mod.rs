@@ -1,7 +1,8 @@
 //! Sessions in files: the default store.
 //!
 //! A session is the file `<folder>/<first two digits of its key>/<the other digits>`. A rename
-//! replaces the whole file, so reads need no lock. A write holds the lock of the subfolder, which
+//! replaces the whole file, so reads need no lock. On Linux, a session that is in the system's memory
+//! is read on the caller's thread; all else runs on threads that may block. A write holds the lock of the subfolder, which
 //! excludes other threads and other processes. Patches of this process that wait for one session
 //! become one write. `<folder>/damaged` keeps files that are not valid sessions.
 //!
@@ -12,6 +13,8 @@
 //! The index has a folder per value of an indexed field, with an empty file per session.
 
 mod access;
+#[cfg(target_os = "linux")]
+mod at_once;
 mod builder;
 mod calls;
 mod check;

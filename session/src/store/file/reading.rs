@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    file_system::{failed, open_file},
+    file_system::{Purpose, failed, not_a_folder, open_directly, open_file},
     session_path::SessionPath,
 };
 use crate::{
@@ -21,8 +21,8 @@ const NOT_A_FILE: &str = "it is a link, a folder or a device";
 /// What is in the place of a session's file.
 pub(super) enum SessionFile {
     Missing,
-    /// A session, which may have expired.
-    Session(Record),
+    /// A session, which may have expired, and its open file.
+    Session(Record, File),
     /// Not a valid session, and a later read finds the same.
     Damaged(BoxError),
 }
@@ -33,7 +33,16 @@ pub(super) enum SessionFile {
 /// The session may be whole: the disk or the folder failed, or a later release wrote the file.
 pub(super) fn read_session(path: &SessionPath, limit: u64) -> Result<SessionFile, StoreError> {
     let failed = |error| failed("read", &path.subfolder, error);
-    let file = match open_file(&path.file) {
+    let opened = match open_directly(&path.file, Purpose::Read) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(&path.subfolder).is_ok_and(|metadata| !metadata.is_dir()) {
+                return Err(failed(not_a_folder()));
+            }
+            open_file(&path.file)
+        }
+        opened => opened,
+    };
+    let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SessionFile::Missing),
         Err(error) => return unopened(&path.file, error).map_err(failed),
@@ -42,7 +51,7 @@ pub(super) fn read_session(path: &SessionPath, limit: u64) -> Result<SessionFile
     if !metadata.is_file() {
         return Ok(SessionFile::Damaged(NOT_A_FILE.into()));
     }
-    let bytes = read_bytes(file, metadata.len(), limit).map_err(failed)?;
+    let bytes = read_bytes(&mut file, metadata.len(), limit).map_err(failed)?;
     if bytes.len() as u64 > limit {
         return Ok(SessionFile::Damaged(
             format!("it is larger than {limit} bytes, the limit of `max_record_bytes`").into(),
@@ -51,17 +60,29 @@ pub(super) fn read_session(path: &SessionPath, limit: u64) -> Result<SessionFile
     match Record::from_bytes(&bytes) {
         Ok(record) => {
             let touched = metadata.modified().map_or_else(|_| Timestamp::default(), Into::into);
-            Ok(SessionFile::Session(record.extended_to(touched)))
+            Ok(SessionFile::Session(record.extended_to(touched), file))
         }
         Err(error @ RecordError::Version(_)) => Err(error.into()),
         Err(error) => Ok(SessionFile::Damaged(Box::new(error))),
     }
 }
 
-/// Reads a file, but only one byte past the limit.
-fn read_bytes(file: File, len: u64, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 16));
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+/// Reads a file, but only one byte past the limit. Most files take one system call.
+fn read_bytes(file: &mut File, len: u64, limit: u64) -> io::Result<Vec<u8>> {
+    let expected = usize::try_from(len.min(limit)).unwrap_or(usize::MAX).min(1 << 16);
+    // With room for one byte more, a short read shows that the file ends there.
+    let mut bytes = vec![0; expected + 1];
+    let read = loop {
+        match file.read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    bytes.truncate(read);
+    if read != expected {
+        let rest = limit.saturating_add(1).saturating_sub(read as u64);
+        file.take(rest).read_to_end(&mut bytes)?;
+    }
     Ok(bytes)
 }
 

@@ -89,7 +89,7 @@ impl SessionFolder {
         let path = self.session_path(key);
         let _lock = self.lock(&path.subfolder)?;
         match self.read_file(&path) {
-            Ok(SessionFile::Session(record)) if record.is_expired(now) => self.remove(&path),
+            Ok(SessionFile::Session(record, _)) if record.is_expired(now) => self.remove(&path),
             // Another call extended or replaced it meanwhile. Or it cannot be read: `load` reports
             // that.
             Ok(_) | Err(_) => Ok(false),
