@@ -1,0 +1,14 @@
+//! The store in PostgreSQL.
+
+mod builder;
+mod calls;
+mod index;
+mod row;
+mod schema;
+mod statements;
+mod store;
+
+pub use {
+    builder::{PostgresStoreBuilder, SqlConfigError},
+    store::PostgresStore,
+};
