@@ -4,6 +4,7 @@
 //! - [`Client`]: keeps cookies and sends them; [`ApiClient`] sends its id in a header
 //! - [`steps`]: a handler that does what its path says, so that a test is one line per request
 //! - [`Gate`]: where requests wait, so that a test decides what happens first
+//! - [`error_chain`]: what an error and its sources say
 //! - [`json`]: JSON, patches and records
 //! - [`stores`], [`servers`]: a store of each kind, on servers that are started for the tests
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
@@ -12,6 +13,7 @@
 pub mod chromium;
 pub mod client;
 pub mod concurrency;
+mod errors;
 pub mod examples;
 mod gate;
 pub mod json;
@@ -28,5 +30,6 @@ pub mod values;
 pub use actix_typed_session_log_watch as log_watch;
 
 pub use client::{ApiClient, Client, Response, exchange, get};
+pub use errors::error_chain;
 pub use gate::Gate;
 pub use site::Site;

@@ -59,6 +59,16 @@ enum Speaks {
     Tls,
 }
 
+type Authority = rcgen::CertifiedIssuer<'static, rcgen::KeyPair>;
+
+/// What a client presents to a server that asks for a certificate, as PEM.
+pub struct ClientIdentity {
+    /// Its certificate.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
 /// A running Redis, Valkey or Sentinel.
 #[derive(Debug)]
 pub struct RedisServer {
@@ -87,6 +97,24 @@ impl RedisServer {
     /// A server that answers TLS only, with a certificate of a new authority, whose PEM is
     /// returned too.
     pub fn start_tls(server: Server) -> (Self, String) {
+        let (started, authority) = Self::start_with_authority(server, "no");
+        (started, authority.pem())
+    }
+
+    /// [`start_tls`](Self::start_tls) for a server that lets in only clients with a certificate of
+    /// the authority. Such a certificate is returned too.
+    pub fn start_mutual_tls(server: Server) -> (Self, String, ClientIdentity) {
+        let (started, authority) = Self::start_with_authority(server, "yes");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut parameters = rcgen::CertificateParams::default();
+        // A certificate with the name of its authority counts as one that signs itself.
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "client");
+        let certificate = parameters.signed_by(&key, &authority).expect("a certificate");
+        let client = ClientIdentity { certificate: certificate.pem(), key: key.serialize_pem() };
+        (started, authority.pem(), client)
+    }
+
+    fn start_with_authority(server: Server, auth_clients: &str) -> (Self, Authority) {
         let mut started = Self::prepare(server);
         let authority = rcgen::CertifiedIssuer::self_signed(
             authority_parameters(),
@@ -110,7 +138,7 @@ impl RedisServer {
                 ["--tls-cert-file", "cert.pem"],
                 ["--tls-key-file", "key.pem"],
                 ["--tls-ca-cert-file", "ca.pem"],
-                ["--tls-auth-clients", "no"],
+                ["--tls-auth-clients", auth_clients],
             ]
             .concat()
             .into_iter()
@@ -121,7 +149,7 @@ impl RedisServer {
         started.wait_until("it listens", || {
             std::net::TcpStream::connect(("127.0.0.1", started.port)).is_ok()
         });
-        (started, authority.pem())
+        (started, authority)
     }
 
     fn prepare(server: Server) -> Self {

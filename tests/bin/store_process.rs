@@ -24,7 +24,10 @@ use actix_typed_session::{
         Record, SessionStore as _, UpdateOutcome,
     },
 };
-use actix_typed_session_tests::process::{SESSIONS, chain_key, doomed_key, key, value_patch};
+use actix_typed_session_tests::{
+    error_chain,
+    process::{SESSIONS, chain_key, doomed_key, key, value_patch},
+};
 
 const NEVER: Timestamp = Timestamp::from_unix_ms(u64::MAX);
 
@@ -150,19 +153,19 @@ async fn live(store: FileStore) {
 async fn attempt(store: Result<FileStore, StoreError>) {
     let store = match store {
         Ok(store) => store,
-        Err(error) => return report(&format!("open: {}", chain(&error))),
+        Err(error) => return report(&format!("open: {}", error_chain(&error))),
     };
     match store.load(&key(0), &LoadOptions::default()).await {
         Ok(record) => report(&format!("load: {}", record.is_some())),
-        Err(error) => report(&format!("load: {}", chain(&error))),
+        Err(error) => report(&format!("load: {}", error_chain(&error))),
     }
     match store.update(&key(0), &value_patch(7)).await {
         Ok(updated) => report(&format!("update: {updated:?}")),
-        Err(error) => report(&format!("update: {}", chain(&error))),
+        Err(error) => report(&format!("update: {}", error_chain(&error))),
     }
     match store.load(&key(1), &LoadOptions::default()).await {
         Ok(record) => report(&format!("other: {}", record.is_some())),
-        Err(error) => report(&format!("other: {}", chain(&error))),
+        Err(error) => report(&format!("other: {}", error_chain(&error))),
     }
 }
 
@@ -170,14 +173,14 @@ async fn attempt(store: Result<FileStore, StoreError>) {
 async fn take(store: Result<FileStore, StoreError>, steps: &[&str]) {
     let store = match store {
         Ok(store) => store,
-        Err(error) => return report(&format!("open: {}", chain(&error))),
+        Err(error) => return report(&format!("open: {}", error_chain(&error))),
     };
     for step in steps {
         let (name, session) = step.split_once(':').expect("a step and a session");
         let session = session.parse().expect("a number");
         match take_one(&store, name, session).await {
             Ok(done) => report(&format!("{step} {done}")),
-            Err(error) => report(&format!("{step} {}", chain(&error))),
+            Err(error) => report(&format!("{step} {}", error_chain(&error))),
         }
     }
 }
@@ -222,14 +225,4 @@ async fn take_one(store: &FileStore, step: &str, session: u64) -> Result<String,
         "sweep" => store.delete_expired().await?.to_string(),
         other => panic!("unknown step {other}"),
     })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
 }

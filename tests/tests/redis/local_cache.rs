@@ -19,7 +19,7 @@ use actix_typed_session_tests::{
     servers::{ClusterSetup, RedisServer, Server},
 };
 use redis::Value;
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 /// The bound in most tests: so long that entries do not end by themselves.
 const LONG: Duration = Duration::from_secs(600);
@@ -143,6 +143,32 @@ async fn what_this_process_changes_is_known_at_once_and_still_heard_of_when_othe
 
         update(&theirs, &key(0), 200).await;
         becomes(&ours, &key(0), None).await;
+    }
+}
+
+#[tokio::test]
+async fn additions_of_this_process_that_overlap_keep_the_copy() {
+    for server in [Server::Redis, Server::Valkey] {
+        let redis = RedisServer::start(server);
+        let (ours, theirs) = (caching(&redis.url(), LONG), plain(&redis.url()));
+        begin(&ours, &key(0)).await;
+        redis.command(&["CONFIG", "RESETSTAT"]);
+        let mut additions = JoinSet::new();
+        for _ in 0..32 {
+            let store = ours.clone();
+            additions.spawn(async move {
+                let mut patch = Patch::default();
+                patch.add("a".into(), 0.into(), 1.into());
+                patch.add("sum".into(), 0.5.into(), 0.1.into());
+                store.update(&key(0), &patch).await.expect("an answer")
+            });
+        }
+        additions.join_all().await;
+        let copy = ours.load_cached(&key(0)).expect("the additions kept the copy");
+        assert_eq!(calls(&redis, "hgetall"), 0);
+        let stored = theirs.load(&key(0), &LoadOptions::default()).await.expect("an answer");
+        assert_eq!(copy.to_bytes(), stored.expect("it is there").to_bytes());
+        assert_eq!(value(Some(copy)), Some(33));
     }
 }
 

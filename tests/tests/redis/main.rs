@@ -1,6 +1,7 @@
 //! The Redis store on real servers: one, a cluster, and one behind sentinels.
 
 mod costs;
+mod hostile;
 mod index;
 mod laws;
 mod local_cache;

@@ -10,7 +10,7 @@ use actix_typed_session::{
     },
 };
 use actix_typed_session_tests::{
-    concurrency,
+    concurrency, error_chain,
     json::{self, set},
     servers::{ClusterSetup, MASTER_NAME, RedisServer, SentinelSetup, Server},
     stores,
@@ -169,15 +169,67 @@ async fn tls_is_checked_against_the_authority() {
 }
 
 #[tokio::test]
-async fn an_acl_user_needs_no_more_than_the_guide_says() {
-    let redis = RedisServer::start(Server::Redis);
+async fn a_server_that_asks_for_a_certificate_gets_it() {
+    let (redis, authority, client) = RedisServer::start_mutual_tls(Server::Redis);
+    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    let builder = || RedisStore::builder(&url).root_certificate(authority.clone());
+    assert_works(&build(builder().client_certificate(&*client.certificate, &*client.key))).await;
+
+    let without = build(builder()).load(&key(), &LoadOptions::default()).await;
+    assert!(matches!(without, Err(StoreError::Unavailable(_))), "{without:?}");
+    let (_, _, other) = RedisServer::start_mutual_tls(Server::Redis);
+    let other_authority = build(builder().client_certificate(&*other.certificate, &*other.key));
+    let refused = other_authority.load(&key(), &LoadOptions::default()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    for (certificate, key) in [
+        (&*client.certificate, "no key"),
+        ("no certificate", &*client.key),
+        (&*client.certificate, &*other.key),
+    ] {
+        assert!(builder().client_certificate(certificate, key).build().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_socket_with_a_password_and_a_database_is_reached() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("redis.sock").display().to_string();
+    let redis = RedisServer::start_with(Server::Redis, &["--unixsocket", &path]);
+    redis.command(&["CONFIG", "SET", "requirepass", "pass&word"]);
+    let url = format!("redis+unix://{path}?db=3&pass=pass%26word");
+    assert_works(&RedisStore::new(&url).expect("a good URL")).await;
+    let without = RedisStore::new(&format!("redis+unix://{path}")).expect("a good URL");
+    assert!(without.load(&key(), &LoadOptions::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_without_resp3_is_named_as_the_cause() {
+    // As before Redis 6, which does not have the command.
+    let redis = RedisServer::start_with(Server::Redis, &["--rename-command", "HELLO", ""]);
+    let store = RedisStore::new(&redis.url()).expect("a good URL");
+    let error = store.load(&key(), &LoadOptions::default()).await.map(drop).expect_err("no RESP3");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let said = error_chain(&error);
+    assert!(said.contains("does not speak RESP3; the store needs Redis 6.2"), "{said}");
+    assert!(said.contains("HELLO"), "{said}");
+}
+
+/// Sets up the user `sessions` with the permissions that the guide names, and these.
+fn set_up_user(redis: &RedisServer, more: &[&str]) {
     let permissions = include_str!("../../../session/src/guide/redis.md")
         .lines()
         .find_map(|line| line.strip_prefix("ACL SETUSER sessions on >secret "))
         .expect("the guide has a line that sets up the user");
     let mut command = vec!["ACL", "SETUSER", "sessions", "on", ">secret"];
     command.extend(permissions.split(' '));
+    command.extend(more);
     assert_eq!(redis.command(&command), Value::Okay);
+}
+
+#[tokio::test]
+async fn an_acl_user_needs_no_more_than_the_guide_says() {
+    let redis = RedisServer::start(Server::Redis);
+    set_up_user(&redis, &[]);
     redis.command(&["ACL", "SETUSER", "default", "off"]);
 
     let url = format!("redis://sessions:secret@127.0.0.1:{}", redis.port());
@@ -193,6 +245,7 @@ async fn an_acl_user_needs_no_more_than_the_guide_says() {
     store.rotate(&old, &new, &set(&[("a", "2")]), grace()).await.expect("it may");
     assert!(store.destroy(&old).await.expect("it may"));
     assert_works(&build(RedisStore::builder(&redis.url()).credentials("sessions", "secret"))).await;
+    assert_works(&RedisStore::new(&format!("{url}/1")).expect("a good URL")).await;
 
     // The user must not reach other keys.
     let other = build(RedisStore::builder(&url).prefix("other:"));
@@ -347,11 +400,38 @@ async fn one_node_is_enough_to_find_the_cluster() {
 #[tokio::test]
 async fn a_slot_that_moves_to_another_node_is_followed() {
     let cluster = ClusterSetup::start(Server::Redis);
+    assert_a_move_is_followed(&cluster, |builder| builder).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_is_followed_when_the_nodes_do_not_name_their_hosts() {
+    let cluster = ClusterSetup::start(Server::Redis);
+    for node in &cluster.nodes {
+        let set = ["CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint"];
+        assert_eq!(node.command(&set), Value::Okay);
+    }
+    assert_a_move_is_followed(&cluster, |builder| builder).await;
+}
+
+#[tokio::test]
+async fn an_acl_user_with_what_the_guide_says_follows_a_slot_that_moves() {
+    let cluster = ClusterSetup::start(Server::Redis);
+    for node in &cluster.nodes {
+        set_up_user(node, &["+cluster|slots"]);
+    }
+    let user = |builder: RedisStoreBuilder| builder.credentials("sessions", "secret");
+    assert_a_move_is_followed(&cluster, user).await;
+}
+
+async fn assert_a_move_is_followed(
+    cluster: &ClusterSetup,
+    settings: impl Fn(RedisStoreBuilder) -> RedisStoreBuilder,
+) {
     let urls = cluster.urls();
-    let store = build(RedisStore::cluster(urls.iter().map(String::as_str)));
+    let store = build(settings(RedisStore::cluster(urls.iter().map(String::as_str))));
     let key = key();
     store.create(&key, &record()).await.expect("it works");
-    let from = node_of(&cluster, &key);
+    let from = node_of(cluster, &key);
     let to = (from + 1) % 3;
     let name = name("session:", &key);
     let Value::Int(slot) = cluster.nodes[from].command(&["CLUSTER", "KEYSLOT", &name]) else {

@@ -48,6 +48,32 @@ fn about(log: &Log, folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn concurrent_patches_of_one_session_each_get_a_version() {
+    let (folder, clock) = (folder(), FakeClock::default());
+    // Two stores share the folder as two processes would.
+    let stores = [open(folder.path(), &clock), open(folder.path(), &clock)];
+    create(&stores[0], &clock, &key(1)).await;
+    let mut updates = JoinSet::new();
+    for n in 0..200 {
+        let store = stores[n % 2].clone();
+        updates.spawn(async move {
+            let mut patch = Patch::default();
+            patch.set(format!("field{n}").into(), json::json("1"));
+            store.update(&key(1), &patch).await.expect("a working disk")
+        });
+    }
+    let mut versions = Vec::new();
+    for outcome in updates.join_all().await {
+        let UpdateOutcome::Applied { version } = outcome else { panic!("{outcome:?}") };
+        versions.push(version);
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=200).collect::<Vec<u64>>());
+    let stored = stores[1].load(&key(1), &LoadOptions::default()).await.expect("a working disk");
+    assert_eq!(stored.map(|record| record.fields().count()), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_stores_on_one_folder_lose_no_addition() {
     let (folder, clock) = (folder(), FakeClock::default());
     let stores = [open(folder.path(), &clock), open(folder.path(), &clock)];

@@ -117,7 +117,7 @@ impl FileStoreBuilder {
                 .ok()
                 .map(Arc::new)
         });
-        FileStore { folder, _sweeper: sweeper }
+        FileStore { folder, queues: Arc::default(), _sweeper: sweeper }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A session is the file `<folder>/<first two digits of its key>/<the other digits>`. A rename
 //! replaces the whole file, so reads need no lock. A write holds the lock of the subfolder, which
-//! excludes other threads and other processes. `<folder>/damaged` keeps files that are not valid
-//! sessions.
+//! excludes other threads and other processes. Patches of this process that wait for one session
+//! become one write. `<folder>/damaged` keeps files that are not valid sessions.
 //!
 //! The expiry is stored twice: in the record, and as the file's modification time. The later one
 //! counts. So a touch only sets the time and writes no data, and the sweep reads no data. A backup
@@ -15,6 +15,7 @@ mod access;
 mod builder;
 mod calls;
 mod check;
+mod combine;
 mod damaged;
 mod durability;
 mod file_system;

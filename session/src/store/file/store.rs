@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use super::folder::SessionFolder;
+use super::{combine::UpdateQueues, folder::SessionFolder};
 use crate::{
     error::StoreError,
     id::StoreKey,
@@ -42,6 +42,7 @@ use crate::{
 #[derive(Clone)]
 pub struct FileStore {
     pub(super) folder: Arc<SessionFolder>,
+    pub(super) queues: Arc<UpdateQueues>,
     pub(super) _sweeper: Option<Arc<Sweeper>>,
 }
 
@@ -88,8 +89,20 @@ impl SessionStore for FileStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
-        let (key, patch) = (*key, patch.clone());
-        self.run(move |folder| folder.update(&key, &patch)).await
+        loop {
+            let (answer, leader) = self.queues.join(key, patch.clone());
+            let leads = leader.is_some();
+            if let Some(leader) = leader {
+                let folder = Arc::clone(&self.folder);
+                drop(tokio::task::spawn_blocking(move || leader.run(&folder)));
+            }
+            match answer.await.map_err(StoreError::internal)? {
+                Some(result) => return result,
+                None if leads => return Err(StoreError::internal("the runtime has shut down")),
+                // The leader's runtime has shut down before it tried this patch.
+                None => {}
+            }
+        }
     }
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {

@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    client::{ConnectTarget, ConnectionSettings, Endpoint, PushHandler, Timeouts, Topology},
+    client::{
+        Certificates, ConnectTarget, ConnectionLimits, ConnectionSettings, Endpoint, PushHandler,
+        ReplyLimits, Topology,
+    },
     keyspace::Keyspace,
     local_cache::LocalCache,
     store::RedisStore,
@@ -14,9 +17,10 @@ impl RedisStore {
     /// Makes a store in the Redis at a URL, with the default settings.
     ///
     /// The URL is `redis://[user[:password]@]host[:port][/database]`, with `rediss:` for TLS, or
-    /// `redis+unix:///path` for a Unix socket. The port defaults to 6379, the database to 0. TLS
-    /// needs the feature `redis-tls`; it is that of rustls, with the cryptography that the
-    /// application has installed for it, or ring.
+    /// `redis+unix:///path[?db=database&user=user&pass=password]` for a Unix socket. In a user or a
+    /// password, `%/?#[]@:` and the space are written in percent-encoding. Other parameters are an
+    /// error. The port defaults to 6379, the database to 0. TLS needs the feature `redis-tls`; it
+    /// is that of rustls, with the cryptography that the application has installed for it, or ring.
     ///
     /// # Errors
     /// The URL is not valid. Whether a server answers there shows with the first request.
@@ -98,10 +102,10 @@ pub struct RedisStoreBuilder {
     cached_bytes: Option<usize>,
     staleness: Duration,
     connections: usize,
-    timeouts: Timeouts,
+    limits: ConnectionLimits,
     credentials: Option<(String, String)>,
     database: Option<u32>,
-    root_certificate: Option<Vec<u8>>,
+    certificates: Certificates,
 }
 
 impl RedisStoreBuilder {
@@ -113,10 +117,13 @@ impl RedisStoreBuilder {
             cached_bytes: None,
             staleness: Duration::from_millis(500),
             connections: 1,
-            timeouts: Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(1) },
+            limits: ConnectionLimits {
+                connect: Duration::from_secs(2),
+                reply: ReplyLimits { time: Duration::from_secs(1), bytes: 16 << 20 },
+            },
             credentials: None,
             database: None,
-            root_certificate: None,
+            certificates: Certificates::default(),
         }
     }
 
@@ -177,7 +184,7 @@ impl RedisStoreBuilder {
     /// For example, `connect_timeout(Duration::from_millis(500))`. Defaults to 2 seconds. Zero is
     /// an error of [`build`](Self::build).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.connect = timeout;
+        self.limits.connect = timeout;
         self
     }
 
@@ -186,7 +193,18 @@ impl RedisStoreBuilder {
     /// For example, `response_timeout(Duration::from_millis(500))`. Defaults to 1 second. Zero is
     /// an error of [`build`](Self::build).
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.answer = timeout;
+        self.limits.reply.time = timeout;
+        self
+    }
+
+    /// Limits how large an answer of a server may be.
+    ///
+    /// For example, `max_reply_bytes(64 << 20)`. Defaults to 16 MiB. It must be larger than the
+    /// largest session. A connection whose server sends more is closed, so a server that is broken
+    /// or hostile does not fill this process's memory. Less than 64 KiB is an error of
+    /// [`build`](Self::build).
+    pub fn max_reply_bytes(mut self, bytes: usize) -> Self {
+        self.limits.reply.bytes = bytes;
         self
     }
 
@@ -215,22 +233,44 @@ impl RedisStoreBuilder {
     /// the operating system trusts. Without TLS it has no effect.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificate = Some(pem.into());
+        self.certificates.root = Some(pem.into());
+        self
+    }
+
+    /// Presents this certificate to servers that ask for one. The certificate and its private key
+    /// are given as PEM; certificates between it and the authority follow it.
+    ///
+    /// For example, `client_certificate(fs::read("client.pem")?, fs::read("client.key")?)`.
+    /// Defaults to none. Without TLS it has no effect. A certificate that is not valid, or a key
+    /// that does not belong to it, is an error of [`build`](Self::build).
+    #[cfg(feature = "redis-tls")]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        private_key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.certificates.client = Some((certificate.into(), private_key.into()));
         self
     }
 
     /// Makes the store. It connects with the first request.
     ///
     /// # Errors
-    /// The URLs are missing, a URL or a certificate is not valid, or a time limit is zero.
+    /// The URLs are missing, a URL or a certificate is not valid, a time limit is zero, or
+    /// `max_reply_bytes` is too small.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         self.check_durations()?;
+        if self.limits.reply.bytes < MIN_REPLY_BYTES {
+            return Err(ConfigError::Redis(
+                format!("`max_reply_bytes` must be at least {MIN_REPLY_BYTES} bytes").into(),
+            ));
+        }
         let cache = self
             .cached_bytes
             .map(|bytes| Arc::new(LocalCache::new(self.prefix.clone(), bytes, self.staleness)));
         let settings = ConnectionSettings {
             connections: self.connections,
-            timeouts: self.timeouts,
+            limits: self.limits,
             push_handler: cache.clone().map(|cache| cache as Arc<dyn PushHandler>),
         };
         let topology = self.topology(settings)?;
@@ -239,8 +279,8 @@ impl RedisStoreBuilder {
 
     fn check_durations(&self) -> Result<(), ConfigError> {
         for (name, limit) in [
-            ("connect_timeout", self.timeouts.connect),
-            ("response_timeout", self.timeouts.answer),
+            ("connect_timeout", self.limits.connect),
+            ("response_timeout", self.limits.reply.time),
             ("local_cache_staleness", self.staleness),
         ] {
             if limit.is_zero() {
@@ -251,9 +291,7 @@ impl RedisStoreBuilder {
     }
 
     fn endpoint(&self, url: &str) -> Result<Endpoint, ConfigError> {
-        Endpoint::parse(url)
-            .and_then(|it| it.with_root_certificate(self.root_certificate.as_deref()))
-            .map_err(ConfigError::Redis)
+        Endpoint::parse(url, &self.certificates).map_err(ConfigError::Redis)
     }
 
     fn topology(&self, settings: ConnectionSettings) -> Result<Topology, ConfigError> {
@@ -300,10 +338,13 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("cached_bytes", &self.cached_bytes)
             .field("staleness", &self.staleness)
             .field("connections", &self.connections)
-            .field("timeouts", &self.timeouts)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
+
+/// The least limit on a reply, in bytes.
+const MIN_REPLY_BYTES: usize = 64 << 10;
 
 /// How the servers are set up.
 enum Deployment {

@@ -12,6 +12,7 @@ use super::{
     layout::{
         ABSOLUTE, CREATED, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape, key_name,
     },
+    script::{self, Script},
 };
 
 /// The arguments that store a record: when it expires, then the hash.
@@ -49,10 +50,10 @@ pub(super) fn record_args(record: &Record) -> Args {
     args
 }
 
-/// The names and values of a patch that only sets fields, as most patches do. `None`: it does more,
-/// or sets too many.
-pub(super) fn set_args(patch: &Patch) -> Option<Args> {
-    /// The most fields that one command of a script can set.
+/// The script and the arguments for a patch that only changes fields, as most patches do. `None`:
+/// it does more, or changes too many.
+pub(super) fn change_args(patch: &Patch) -> Option<(&'static Script, Args)> {
+    /// The most fields that one command of a script can change.
     const MAX_FIELDS: usize = 1_000;
 
     let is_plain = patch.expected_version().is_none()
@@ -60,19 +61,53 @@ pub(super) fn set_args(patch: &Patch) -> Option<Args> {
         && patch.limits().is_none()
         && patch.expiry().is_none()
         && patch.index().is_none();
-    if !is_plain || patch.changes().next().is_none() {
+    if !is_plain {
+        return None;
+    }
+    let (mut adds, mut removals, mut count) = (0, 0, 0);
+    for (_, change) in patch.changes() {
+        count += 1;
+        match change {
+            Change::Add { .. } => adds += 1,
+            Change::Remove => removals += 1,
+            Change::Set(_) => {}
+        }
+    }
+    if count == 0 || count > MAX_FIELDS {
         return None;
     }
     let mut args = Args::default();
-    for (at, (name, change)) in patch.changes().enumerate() {
-        let Change::Set(json) = change else { return None };
-        if at == MAX_FIELDS {
-            return None;
-        }
-        args.push(&*escape(name));
-        args.push(json.get());
+    let only_sets = adds + removals == 0;
+    if !only_sets {
+        args.push_number(adds);
+        args.push_number(removals);
+        push_sums_and_removals(&mut args, patch);
     }
-    Some(args)
+    for (name, change) in patch.changes() {
+        if let Change::Set(json) = change {
+            args.push(&*escape(name));
+            args.push(json.get());
+        }
+    }
+    Some((if only_sets { &script::SET } else { &script::CHANGE }, args))
+}
+
+/// The names to add to, then the differences, then what absent fields become; names to remove.
+fn push_sums_and_removals(args: &mut Args, patch: &Patch) {
+    let sums = || {
+        patch.changes().filter_map(|(name, change)| match change {
+            Change::Add { from, by } => Some((name, *from, *by)),
+            _ => None,
+        })
+    };
+    sums().for_each(|(name, ..)| args.push(&*escape(name)));
+    sums().for_each(|(_, _, by)| args.push(by.to_json().get()));
+    sums().for_each(|(_, from, by)| args.push(from.saturating_add(by).to_json().get()));
+    for (name, change) in patch.changes() {
+        if matches!(change, Change::Remove) {
+            args.push(&*escape(name));
+        }
+    }
 }
 
 /// The arguments that apply a patch: its head, then its changes.

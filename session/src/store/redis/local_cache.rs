@@ -81,20 +81,25 @@ impl LocalCache {
 
     /// Starts a change of a session. Hold the result until the change is done.
     pub(super) fn begin_change(&self, key: &StoreKey) -> PendingChange<'_> {
-        PendingChange { cache: self, key: *key, reservation: self.reserve(key) }
+        let drops = *self.shard(key).drops(key);
+        PendingChange { cache: self, key: *key, drops }
     }
 
-    /// Drops the copy of a session, and voids the reservations for it.
+    /// Drops the copy of a session, and voids the reservations and changes in progress for it.
     pub(super) fn remove(&self, key: &StoreKey) {
         let mut shard = self.shard(key);
         shard.void_reservations(key);
+        let drops = shard.drops(key);
+        *drops = drops.wrapping_add(1);
         shard.remove(key);
     }
 
     fn remove_all(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            shard.generations.iter_mut().for_each(|count| *count = count.wrapping_add(1));
+            let shard = &mut *shard;
+            let counters = shard.generations.iter_mut().chain(&mut shard.drops);
+            counters.for_each(|count| *count = count.wrapping_add(1));
             shard.sessions.clear();
             shard.bytes = 0;
         }
@@ -135,15 +140,20 @@ pub(super) struct Reservation {
 pub(super) struct PendingChange<'a> {
     cache: &'a LocalCache,
     key: StoreKey,
-    reservation: Reservation,
+    /// The counter of the drops when the change began.
+    drops: u32,
 }
 
 impl PendingChange<'_> {
     /// The server has applied a patch, which made this version, and now reports the next change
     /// over this connection. Updates the copy if the patch was applied to what it holds.
+    ///
+    /// Other changes of this process may have been applied meanwhile: the version shows whether the
+    /// copy has them. If the copy was dropped meanwhile, nothing is cached, because the server may
+    /// have reported a change that is later than this one.
     pub(super) fn applied(self, patch: &Patch, version: u64, connection: WeakConnection) {
         let mut shard = self.cache.shard(&self.key);
-        let is_current = *shard.generation(&self.key) == self.reservation.generation;
+        let is_current = *shard.drops(&self.key) == self.drops;
         // A record that was read before the change must not be cached.
         shard.void_reservations(&self.key);
         if let Some(CachedSession { mut record, .. }) = shard.remove(&self.key)
@@ -171,6 +181,9 @@ struct CacheShard {
     /// How often the sessions of a group of keys have changed. Several keys share a counter, so a
     /// change may also void the reservation for another key.
     generations: Box<[u32]>,
+    /// How often copies of a group of keys were dropped: because the server reported a change, or
+    /// because the outcome of one of ours is unknown.
+    drops: Box<[u32]>,
 }
 
 struct CachedSession {
@@ -180,8 +193,8 @@ struct CachedSession {
     bytes: usize,
 }
 
-/// The number of generation counters in a shard.
-const GENERATIONS: usize = 1_024;
+/// The number of groups of keys in a shard. Each has one of each kind of counter.
+const GROUPS: usize = 1_024;
 
 /// The memory of an entry beside the entry itself: its links, and its share of the table.
 const OVERHEAD: usize = 48;
@@ -189,14 +202,18 @@ const OVERHEAD: usize = 48;
 impl Default for CacheShard {
     fn default() -> Self {
         let sessions = LruCache::with_hasher(usize::MAX, BuildHasherDefault::default());
-        Self { sessions, bytes: 0, generations: [0; GENERATIONS].into() }
+        let counters = || [0; GROUPS].into();
+        Self { sessions, bytes: 0, generations: counters(), drops: counters() }
     }
 }
 
 impl CacheShard {
     fn generation(&mut self, key: &StoreKey) -> &mut u32 {
-        let [_, high, low, ..] = *key.as_bytes();
-        &mut self.generations[usize::from(u16::from_be_bytes([high, low])) % GENERATIONS]
+        &mut self.generations[group(key)]
+    }
+
+    fn drops(&mut self, key: &StoreKey) -> &mut u32 {
+        &mut self.drops[group(key)]
     }
 
     fn void_reservations(&mut self, key: &StoreKey) {
@@ -231,6 +248,12 @@ impl CacheShard {
             }
         }
     }
+}
+
+/// The group of a key: which counters it shares with other keys.
+fn group(key: &StoreKey) -> usize {
+    let [_, high, low, ..] = *key.as_bytes();
+    usize::from(u16::from_be_bytes([high, low])) % GROUPS
 }
 
 fn lock(shard: &Mutex<CacheShard>) -> MutexGuard<'_, CacheShard> {
@@ -280,6 +303,25 @@ mod tests {
     fn a_change_of_another_version_than_the_cached_one_drops_the_copy() {
         let (cache, connection, _open) = cache();
         cache.begin_change(&KEY).applied(&Patch::default(), 3, connection);
+        assert_eq!(version(&cache), None);
+    }
+
+    #[test]
+    fn changes_of_this_process_that_overlap_update_the_copy() {
+        let (cache, connection, _open) = cache();
+        let (first, second) = (cache.begin_change(&KEY), cache.begin_change(&KEY));
+        first.applied(&Patch::default(), 2, connection.clone());
+        second.applied(&Patch::default(), 3, connection);
+        assert_eq!(version(&cache), Some(3));
+    }
+
+    #[test]
+    fn a_change_that_overlaps_one_without_an_answer_caches_nothing() {
+        let (cache, connection, _open) = cache();
+        let (lost, answered) = (cache.begin_change(&KEY), cache.begin_change(&KEY));
+        drop(lost);
+        cache.insert_if_unchanged(&KEY, cache.reserve(&KEY), &record(1), connection.clone());
+        answered.applied(&Patch::default(), 2, connection);
         assert_eq!(version(&cache), None);
     }
 

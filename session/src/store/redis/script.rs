@@ -73,6 +73,7 @@ pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
         include_str!("lua/is_indexed_by.lua"),
+        include_str!("lua/number.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/update.lua"),
     ))
@@ -82,6 +83,7 @@ pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
 pub(super) static UPDATE_ALONE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
+        include_str!("lua/number.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/update.lua"),
     ))
@@ -93,6 +95,7 @@ pub(super) static UPDATE_INDEXED: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/common.lua"),
         include_str!("lua/index_set.lua"),
         include_str!("lua/index_session.lua"),
+        include_str!("lua/number.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/update.lua"),
     ))
@@ -105,6 +108,21 @@ pub(super) static SET: LazyLock<Script> = LazyLock::new(|| {
         "local is_indexed_by\n",
         include_str!("lua/is_indexed_by.lua"),
         include_str!("lua/set.lua"),
+    ))
+});
+
+/// Adds to fields, removes some and sets others, and does nothing else. `ARGV`: how many it adds to
+/// and removes; names to add to, differences, and what absent fields become; names to remove; names
+/// and values to set. Returns -2 as [`UPDATE`] does.
+pub(super) static CHANGE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "local is_indexed_by\n",
+        include_str!("lua/is_indexed_by.lua"),
+        // Most numbers need none of these functions, so a script makes them only when it must.
+        "local function numbers()\n",
+        include_str!("lua/number.lua"),
+        "return sum\nend\n",
+        include_str!("lua/change.lua"),
     ))
 });
 
@@ -136,6 +154,7 @@ pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
         include_str!("lua/common.lua"),
         include_str!("lua/index_set.lua"),
         include_str!("lua/index_session.lua"),
+        include_str!("lua/number.lua"),
         include_str!("lua/patch.lua"),
         include_str!("lua/retire.lua"),
         include_str!("lua/rotate.lua"),

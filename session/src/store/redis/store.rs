@@ -93,9 +93,9 @@ impl SessionStore for RedisStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
-        let updated = match (patch.index(), encode::set_args(patch)) {
+        let updated = match (patch.index(), encode::change_args(patch)) {
             (Some(_), _) => None,
-            (None, Some(args)) => self.0.update_with(&script::SET, key, patch, args).await?,
+            (None, Some((script, args))) => self.0.update_with(script, key, patch, args).await?,
             (None, None) => {
                 let args = encode::patch_args(patch);
                 self.0.update_with(&script::UPDATE, key, patch, args).await?

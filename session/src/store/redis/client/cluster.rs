@@ -52,7 +52,9 @@ impl Cluster {
             let node: Arc<Node> = asked.take().unwrap_or(master);
             match node.call(&ServerCall { command, retry, is_asking }).await {
                 Ok(reply) => return Ok(reply),
-                Err(CallError::Refused(error)) => asked = self.redirect(slot, generation, error)?,
+                Err(CallError::Refused(error)) => {
+                    asked = self.redirect(slot, generation, &node, error)?
+                }
                 Err(CallError::Unreachable(cause)) => {
                     self.refresh_slots(generation).await?;
                     let is_replaced =
@@ -90,15 +92,17 @@ impl Cluster {
         self: &Arc<Self>,
         slot: usize,
         generation: u64,
+        asked: &Node,
         error: ErrorReply,
     ) -> Result<Option<Arc<Node>>, CallError> {
-        match (error.code(), error.redirection()) {
+        let address = error.redirection().and_then(|text| parse_address(text, asked.host()?));
+        match (error.code(), address) {
             ("MOVED", Some(address)) => {
                 self.move_slot(slot, address);
                 self.refresh_in_background(generation);
                 Ok(None)
             }
-            ("ASK", Some(address)) => Ok(parse_address(address).map(|address| self.node(address))),
+            ("ASK", Some(address)) => Ok(Some(self.node(address))),
             ("CLUSTERDOWN" | "MASTERDOWN", _) => {
                 self.refresh_in_background(generation);
                 Err(CallError::Refused(error))
@@ -119,8 +123,7 @@ impl Cluster {
     }
 
     /// Records the node that now serves a slot.
-    fn move_slot(&self, slot: usize, address: &str) {
-        let Some(address) = parse_address(address) else { return };
+    fn move_slot(&self, slot: usize, address: NodeAddress) {
         let mut map = self.write_map();
         map.node(address.clone(), self);
         if let Some(entry) = map.slots.get_mut(slot) {
@@ -140,7 +143,7 @@ impl Cluster {
 
     /// Refreshes the slot map within the time limit for a connection.
     async fn refresh_slots(&self, generation: u64) -> Result<(), CallError> {
-        let limit = self.settings.timeouts.connect;
+        let limit = self.settings.limits.connect;
         match timeout(limit, self.refresh_slots_since(generation)).await {
             Ok(refreshed) => refreshed,
             Err(_) => Err(unreachable("no node of the cluster has answered in time")),
@@ -253,10 +256,12 @@ fn parse_slots(reply: Reply, asked: &Arc<str>) -> Option<Vec<SlotRange>> {
     ranges.into_iter().map(range).collect()
 }
 
-/// The address in a redirection. An IPv6 address has colons too.
-fn parse_address(address: &str) -> Option<NodeAddress> {
+/// The address in a redirection. An IPv6 address has colons too. A node that does not know the
+/// other's host means the host that was asked.
+fn parse_address(address: &str, asked: &Arc<str>) -> Option<NodeAddress> {
     let (host, port) = address.rsplit_once(':')?;
-    (!host.is_empty()).then_some((host.into(), port.parse().ok()?))
+    let host = if host.is_empty() { Arc::clone(asked) } else { host.into() };
+    Some((host, port.parse().ok()?))
 }
 
 /// The slot of a key, by the specification of Redis Cluster.
@@ -283,11 +288,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_be_ipv6() {
-        assert_eq!(parse_address("10.0.0.1:7000"), Some(("10.0.0.1".into(), 7000)));
-        assert_eq!(parse_address("::1:7000"), Some(("::1".into(), 7000)));
-        assert_eq!(parse_address(":7000"), None);
-        assert_eq!(parse_address("10.0.0.1"), None);
+    fn an_address_may_be_ipv6_or_lack_the_host() {
+        let parse = |address| parse_address(address, &"asked".into());
+        assert_eq!(parse("10.0.0.1:7000"), Some(("10.0.0.1".into(), 7000)));
+        assert_eq!(parse("::1:7000"), Some(("::1".into(), 7000)));
+        assert_eq!(parse(":7000"), Some(("asked".into(), 7000)));
+        assert_eq!(parse("10.0.0.1"), None);
     }
 
     #[test]

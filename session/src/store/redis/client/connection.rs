@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     connection_state::{ConnectionState, ReplyError},
-    driver::{ByteStream, Driver, PushHandler},
+    driver::{ByteStream, Driver, PushHandler, ReplyLimits},
     resp::{Command, Reply},
 };
 
@@ -20,14 +20,15 @@ pub(crate) struct MultiplexedConnection(Arc<CloseOnDrop>);
 impl MultiplexedConnection {
     /// Opens a connection over this stream. The driver runs as a task of the current runtime.
     ///
-    /// A command fails when its reply takes longer than `reply_timeout`.
+    /// A command fails when its reply takes longer than the limit, and the connection closes when
+    /// a reply is larger.
     pub(super) fn new(
         stream: Box<dyn ByteStream>,
-        reply_timeout: Duration,
+        limits: ReplyLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Self {
         let state = Arc::new(ConnectionState::new());
-        tokio::spawn(Driver::new(Arc::clone(&state), stream, reply_timeout, push_handler));
+        tokio::spawn(Driver::new(Arc::clone(&state), stream, limits, push_handler));
         Self(Arc::new(CloseOnDrop(state)))
     }
 

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     time::{Instant, Sleep, sleep_until},
@@ -16,7 +15,7 @@ use tokio::{
 
 use super::{
     connection_state::ConnectionState,
-    resp::{Frame, Reply, next_frame},
+    resp::{Frame, FrameReader, Reply},
 };
 
 /// What a connection reads from and writes to.
@@ -33,6 +32,13 @@ pub(crate) trait PushHandler: Send + Sync {
     fn on_push(&self, items: &[Reply]);
 }
 
+/// How long a reply may take, and how large it may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyLimits {
+    pub(crate) time: Duration,
+    pub(crate) bytes: usize,
+}
+
 /// Sends the queued commands, and hands the replies to their callers.
 pub(super) struct Driver {
     state: Arc<ConnectionState>,
@@ -40,7 +46,7 @@ pub(super) struct Driver {
     push_handler: Option<Arc<dyn PushHandler>>,
     /// How long a reply may take.
     reply_timeout: Duration,
-    incoming: BytesMut,
+    frames: FrameReader,
     /// The bytes that are being sent.
     sending: Vec<u8>,
     /// How many bytes of `sending` are sent.
@@ -60,15 +66,15 @@ impl Driver {
     pub(super) fn new(
         state: Arc<ConnectionState>,
         stream: Box<dyn ByteStream>,
-        reply_timeout: Duration,
+        limits: ReplyLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Self {
         Self {
             state,
             stream,
             push_handler,
-            reply_timeout,
-            incoming: BytesMut::new(),
+            reply_timeout: limits.time,
+            frames: FrameReader::new(limits.bytes),
             sending: Vec::new(),
             sent: 0,
             is_flushed: true,
@@ -80,8 +86,8 @@ impl Driver {
     /// Reads until the connection ends, and returns why.
     fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
-            self.incoming.reserve(READ_SIZE);
-            match ready!(pin!(self.stream.read_buf(&mut self.incoming)).poll(context)) {
+            self.frames.incoming.reserve(READ_SIZE);
+            match ready!(pin!(self.stream.read_buf(&mut self.frames.incoming)).poll(context)) {
                 Ok(0) => return Poll::Ready(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(error),
@@ -94,7 +100,7 @@ impl Driver {
 
     /// Handles the frames that have arrived.
     fn handle_frames(&mut self) -> io::Result<()> {
-        while let Some(frame) = next_frame(&mut self.incoming)? {
+        while let Some(frame) = self.frames.next()? {
             match frame {
                 Frame::Reply(reply) => {
                     let Some(pending) = self.state.take_pending() else {

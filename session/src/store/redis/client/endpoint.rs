@@ -1,14 +1,15 @@
 //! A server's address, the credentials for it, and how to connect to it.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use tokio::net::TcpStream;
 use url::Url;
 
 use super::{
+    certificates::Certificates,
     connection::MultiplexedConnection,
     connection_state::ReplyError,
-    driver::{ByteStream, PushHandler},
+    driver::{ByteStream, PushHandler, ReplyLimits},
     resp::{Command, ErrorReply, Reply},
 };
 use crate::error::BoxError;
@@ -31,12 +32,18 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// The server at a URL: `redis://[user[:password]@]host[:port][/database]`, `rediss:` for TLS,
-    /// or `redis+unix:///path`.
+    /// or `redis+unix:///path[?db=database&user=user&pass=password]`.
     ///
     /// # Errors
-    /// What is wrong with the URL. The message does not quote it, because it may hold a password.
-    pub(crate) fn parse(url: &str) -> Result<Self, BoxError> {
-        let url = Url::parse(url)?;
+    /// What is wrong with the URL or, if it asks for TLS, with the certificates. The message does
+    /// not quote the URL, because it may hold a password.
+    pub(crate) fn parse(url: &str, certificates: &Certificates) -> Result<Self, BoxError> {
+        let url = Url::parse(url).map_err(|error| {
+            format!(
+                "the URL is not valid: {error}; in a user or a password, write each of `%/?#[]@:` \
+                 and the space in percent-encoding, such as `%2F` for `/`"
+            )
+        })?;
         let is_tls = matches!(url.scheme(), "rediss" | "valkeys");
         let address = match url.scheme() {
             "redis" | "rediss" | "valkey" | "valkeys" => {
@@ -49,28 +56,29 @@ impl Endpoint {
             "redis+unix" | "valkey+unix" | "unix" => Address::Unix(percent_decoded(url.path())?),
             _ => return Err("the URL must begin with `redis:`, `rediss:` or `redis+unix:`".into()),
         };
-        let database = match (&address, url.path().trim_matches('/')) {
-            (Address::Unix(_), _) | (_, "") => 0,
-            (_, number) => {
-                number.parse().map_err(|_| "the database in the URL must be a number")?
-            }
-        };
-        let user = Some(percent_decoded(url.username())?).filter(|user| !user.is_empty());
-        let password = url.password().map(percent_decoded).transpose()?;
-        let tls = is_tls.then(|| Tls::new(None)).transpose()?;
-        Ok(Self { address, user, password, database, tls })
-    }
-
-    /// Trusts only certificates that this authority, given as PEM, has signed. Does nothing without
-    /// TLS.
-    pub(crate) fn with_root_certificate(
-        mut self,
-        root_certificate: Option<&[u8]>,
-    ) -> Result<Self, BoxError> {
-        if self.tls.is_some() && root_certificate.is_some() {
-            self.tls = Some(Tls::new(root_certificate)?);
+        let is_unix = matches!(address, Address::Unix(_));
+        if url.fragment().is_some() {
+            return Err("the URL has a `#`; in a password, write it as `%23`".into());
         }
-        Ok(self)
+        let mut database = match url.path().trim_matches('/') {
+            number if !is_unix && !number.is_empty() => Some(number.to_owned()),
+            _ => None,
+        };
+        let mut user = Some(percent_decoded(url.username())?).filter(|user| !user.is_empty());
+        let mut password = url.password().map(percent_decoded).transpose()?;
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "db" if is_unix => database = Some(value.into_owned()),
+                "user" if is_unix => user = Some(value.into_owned()),
+                "pass" if is_unix => password = Some(value.into_owned()),
+                _ => return Err(unknown_parameter(&name, is_unix).into()),
+            }
+        }
+        let database = database.map_or(Ok(0), |number| {
+            number.parse().map_err(|_| "the database in the URL must be a number")
+        })?;
+        let tls = is_tls.then(|| Tls::new(certificates)).transpose()?;
+        Ok(Self { address, user, password, database, tls })
     }
 
     /// Uses this user and password instead of those in the URL.
@@ -93,25 +101,32 @@ impl Endpoint {
         Self { address: Address::Tcp { host: host.into(), port }, ..self.clone() }
     }
 
+    /// The host. `None`: the address is a Unix socket.
+    pub(super) fn host(&self) -> Option<&Arc<str>> {
+        match &self.address {
+            Address::Tcp { host, .. } => Some(host),
+            Address::Unix(_) => None,
+        }
+    }
+
     /// Connects and authenticates.
     ///
     /// With a handler, the server reports each key that is read over the connection and then
     /// changes.
     pub(super) async fn connect(
         &self,
-        reply_timeout: Duration,
+        limits: ReplyLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Result<MultiplexedConnection, ConnectError> {
         let is_tracking = push_handler.is_some();
-        let connection =
-            MultiplexedConnection::new(self.stream().await?, reply_timeout, push_handler);
+        let connection = MultiplexedConnection::new(self.stream().await?, limits, push_handler);
         // RESP3, the protocol of Redis 6 and later.
         let mut hello = Command::new("HELLO").arg("3");
         if let Some(password) = &self.password {
             let user = self.user.as_deref().unwrap_or("default");
             hello = hello.arg("AUTH").arg(user).arg(password);
         }
-        accepted(connection.send(&hello).await?)?;
+        accepted(connection.send(&hello).await?).map_err(ConnectError::from_hello)?;
         if self.database != 0 {
             let select = Command::new("SELECT").arg(self.database.to_string());
             accepted(connection.send(&select).await?)?;
@@ -127,10 +142,10 @@ impl Endpoint {
     /// [`connect`](Self::connect), which fails if the server is not a master.
     pub(super) async fn connect_to_master(
         &self,
-        reply_timeout: Duration,
+        limits: ReplyLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Result<MultiplexedConnection, ConnectError> {
-        let connection = self.connect(reply_timeout, push_handler).await?;
+        let connection = self.connect(limits, push_handler).await?;
         match accepted(connection.send(&Command::new("ROLE")).await?)? {
             Reply::List(role) if role.first().is_some_and(|role| role.is_text("master")) => {
                 Ok(connection)
@@ -143,9 +158,9 @@ impl Endpoint {
     pub(super) async fn master(
         &self,
         name: &str,
-        reply_timeout: Duration,
+        limits: ReplyLimits,
     ) -> Result<(String, u16), ConnectError> {
-        let connection = self.connect(reply_timeout, None).await?;
+        let connection = self.connect(limits, None).await?;
         let ask = Command::new("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         let Reply::List(address) = accepted(connection.send(&ask).await?)? else {
             return Err(ConnectError::UnknownMaster);
@@ -198,10 +213,20 @@ pub(super) enum ConnectError {
     NoReply(#[from] ReplyError),
     #[error("the server refused the connection")]
     Refused(#[from] ErrorReply),
+    #[error("the server does not speak RESP3; the store needs Redis 6.2 or later, or Valkey")]
+    NoResp3(#[source] ErrorReply),
     #[error("the server that the sentinels name is not a master")]
     NotMaster,
     #[error("the sentinel has no master of this name")]
     UnknownMaster,
+}
+
+impl ConnectError {
+    /// The error for a refused `HELLO`.
+    fn from_hello(error: ErrorReply) -> Self {
+        let is_unknown = error.code() == "NOPROTO" || error.contains_word("unknown");
+        if is_unknown { Self::NoResp3(error) } else { Self::Refused(error) }
+    }
 }
 
 fn accepted(reply: Reply) -> Result<Reply, ErrorReply> {
@@ -209,6 +234,19 @@ fn accepted(reply: Reply) -> Result<Reply, ErrorReply> {
         Reply::Error(error) => Err(error),
         reply => Ok(reply),
     }
+}
+
+/// The error for a parameter that the URL must not have. It quotes the name only if that cannot be
+/// part of a password with a `?`.
+fn unknown_parameter(name: &str, is_unix: bool) -> String {
+    let known = ["protocol", "db", "user", "pass", "insecure", "timeout", "client_name"];
+    let name = known.into_iter().find(|it| *it == name).unwrap_or("with another name");
+    let help = if is_unix {
+        "a Unix socket takes `db`, `user` and `pass`"
+    } else {
+        "such settings are methods of the builder; in a password, write `?` as `%3F`"
+    };
+    format!("the URL has a parameter ({name}) that is not supported: {help}")
 }
 
 fn percent_decoded(text: &str) -> Result<String, BoxError> {
@@ -219,6 +257,10 @@ fn percent_decoded(text: &str) -> Result<String, BoxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(url: &str) -> Result<Endpoint, BoxError> {
+        Endpoint::parse(url, &Certificates::default())
+    }
 
     #[test]
     fn a_url_gives_the_address_the_credentials_and_the_database() {
@@ -236,8 +278,15 @@ mod tests {
                 None,
                 0,
             ),
+            (
+                "unix:///run/redis.sock?db=3&user=app&pass=a%26b",
+                Address::Unix("/run/redis.sock".into()),
+                Some("app"),
+                Some("a&b"),
+                3,
+            ),
         ] {
-            let endpoint = Endpoint::parse(url).expect("a good URL");
+            let endpoint = parse(url).expect("a good URL");
             assert_eq!(endpoint.address, address, "{url}");
             assert_eq!(endpoint.user.as_deref(), user, "{url}");
             assert_eq!(endpoint.password.as_deref(), password, "{url}");
@@ -249,24 +298,48 @@ mod tests {
     #[test]
     #[cfg(feature = "redis-tls")]
     fn a_url_asks_for_tls() {
-        assert!(Endpoint::parse("rediss://host").expect("a good URL").tls.is_some());
+        assert!(parse("rediss://host").expect("a good URL").tls.is_some());
     }
 
     #[test]
     #[cfg(not(feature = "redis-tls"))]
     fn a_url_with_tls_is_refused_with_the_name_of_the_feature() {
         for url in ["rediss://u:secret@host", "valkeys://u:secret@host"] {
-            let error = Endpoint::parse(url).map(drop).expect_err("TLS is not available");
+            let error = parse(url).map(drop).expect_err("TLS is not available");
             assert!(error.to_string().contains("enable the feature `redis-tls`"), "{error}");
         }
     }
 
     #[test]
+    fn what_a_url_cannot_say_is_refused_with_what_to_do() {
+        for (url, advice) in [
+            ("redis://host?protocol=2", "(protocol)"),
+            ("redis://host/1?timeout=5", "(timeout)"),
+            ("redis://:p?w@host", "not valid"),
+            ("redis://:p#w@host", "not valid"),
+            ("redis://:p/w@host", "`%2F` for `/`"),
+            ("redis://host/1#x", "`%23`"),
+            ("redis://host/1/2", "must be a number"),
+            ("unix:///run/a.sock?db=x", "must be a number"),
+            ("unix:///run/a.sock?database=1", "`db`, `user` and `pass`"),
+        ] {
+            let error = parse(url).map(drop).expect_err(url);
+            assert!(error.to_string().contains(advice), "{url}: {error}");
+        }
+    }
+
+    #[test]
     fn an_error_does_not_quote_the_url() {
-        for url in
-            ["http://u:secret@host", "redis://", "redis://u:secret@host/x", "u:secret@host", ""]
-        {
-            let error = Endpoint::parse(url).map(drop).expect_err("a bad URL");
+        for url in [
+            "http://u:secret@host",
+            "redis://",
+            "redis://u:secret@host/x",
+            "u:secret@host",
+            "redis://u:x?secret=1@host",
+            "redis://host?secret=1",
+            "",
+        ] {
+            let error = parse(url).map(drop).expect_err("a bad URL");
             assert!(!error.to_string().contains("secret"), "{url}: {error}");
         }
     }

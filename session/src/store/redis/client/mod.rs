@@ -5,6 +5,7 @@
 //! a tree of parsers, a copy of each text, channels, and a timer for each command.
 
 mod call;
+mod certificates;
 mod cluster;
 mod connection;
 mod connection_state;
@@ -22,11 +23,12 @@ mod topology;
 
 pub(super) use {
     call::{CallError, CallReply, Retry},
+    certificates::Certificates,
     connection::WeakConnection,
-    driver::PushHandler,
+    driver::{PushHandler, ReplyLimits},
     endpoint::Endpoint,
     node::ConnectionSettings,
-    reconnecting::Timeouts,
+    reconnecting::ConnectionLimits,
     resp::{Args, Command, Reply},
     target::ConnectTarget,
     topology::Topology,

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use super::driver::ByteStream;
+use super::{certificates::Certificates, driver::ByteStream};
 use crate::error::BoxError;
 
 /// TLS is not available, so this type has no value.
@@ -13,7 +13,7 @@ pub(super) enum NoTls {}
 
 impl NoTls {
     /// Fails, and names the feature.
-    pub(super) fn new(_: Option<&[u8]>) -> Result<Self, BoxError> {
+    pub(super) fn new(_: &Certificates) -> Result<Self, BoxError> {
         Err("its scheme asks for TLS; enable the feature `redis-tls` of `actix-typed-session`"
             .into())
     }

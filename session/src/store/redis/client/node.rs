@@ -11,7 +11,7 @@ use tokio::runtime;
 use super::{
     call::{CallError, CallReply, ServerCall},
     driver::PushHandler,
-    reconnecting::{ReconnectingConnection, Timeouts},
+    reconnecting::{ConnectionLimits, ReconnectingConnection},
     target::ConnectTarget,
 };
 
@@ -20,7 +20,7 @@ use super::{
 pub(crate) struct ConnectionSettings {
     /// How many connections each runtime has to each server.
     pub(crate) connections: usize,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: ConnectionLimits,
     pub(crate) push_handler: Option<Arc<dyn PushHandler>>,
 }
 
@@ -37,6 +37,14 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(target: ConnectTarget, settings: &ConnectionSettings) -> Self {
         Self { target: Arc::new(target), settings: settings.clone(), runtimes: RwLock::default() }
+    }
+
+    /// The host of the server. `None`: it has no fixed one.
+    pub(super) fn host(&self) -> Option<&Arc<str>> {
+        match &*self.target {
+            ConnectTarget::Server(endpoint) => endpoint.host(),
+            ConnectTarget::SentinelMaster { .. } => None,
+        }
     }
 
     /// Sends a command over the next connection of the current runtime.
@@ -86,7 +94,7 @@ impl RuntimeConnections {
         });
         let connection = || {
             let push_handler = settings.push_handler.clone();
-            ReconnectingConnection::new(Arc::clone(target), settings.timeouts, push_handler)
+            ReconnectingConnection::new(Arc::clone(target), settings.limits, push_handler)
         };
         Self {
             runtime: runtime::Handle::current().id(),

@@ -16,24 +16,23 @@ use super::{
     call::{CallError, CallReply, Retry, ServerCall},
     connection::MultiplexedConnection,
     connection_state::ReplyError,
-    driver::PushHandler,
+    driver::{PushHandler, ReplyLimits},
     resp::Reply,
     target::ConnectTarget,
 };
 
-/// How long to wait.
+/// What connections and replies may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
-    /// For a connection.
+pub(crate) struct ConnectionLimits {
+    /// How long a call waits for a connection.
     pub(crate) connect: Duration,
-    /// For the reply to a command.
-    pub(crate) answer: Duration,
+    pub(crate) reply: ReplyLimits,
 }
 
 /// A connection to a target. It belongs to the runtime on which it was made.
 pub(super) struct ReconnectingConnection {
     target: Arc<ConnectTarget>,
-    timeouts: Timeouts,
+    limits: ConnectionLimits,
     push_handler: Option<Arc<dyn PushHandler>>,
     state: Mutex<ReconnectState>,
 }
@@ -42,10 +41,10 @@ impl ReconnectingConnection {
     /// Nothing connects before the first call.
     pub(super) fn new(
         target: Arc<ConnectTarget>,
-        timeouts: Timeouts,
+        limits: ConnectionLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Self {
-        Self { target, timeouts, push_handler, state: Mutex::default() }
+        Self { target, limits, push_handler, state: Mutex::default() }
     }
 
     /// Sends a command and waits for its reply.
@@ -98,7 +97,7 @@ impl ReconnectingConnection {
                 },
             }
         };
-        let limit = self.timeouts.connect;
+        let limit = self.limits.connect;
         match timeout(limit, connection).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(CallError::Unreachable(Box::new(error))),
@@ -130,12 +129,12 @@ impl ReconnectingConnection {
 
     /// Starts an attempt after a pause.
     fn start(&self, pause: Duration) -> ConnectAttempt {
-        let (target, timeouts) = (Arc::clone(&self.target), self.timeouts);
+        let (target, limits) = (Arc::clone(&self.target), self.limits);
         let push_handler = self.push_handler.clone();
-        let limit = timeouts.connect;
+        let limit = limits.connect;
         let task = tokio::spawn(async move {
             sleep(pause).await;
-            match timeout(limit, target.connect(timeouts.answer, push_handler)).await {
+            match timeout(limit, target.connect(limits.reply, push_handler)).await {
                 Ok(Ok(connection)) => Ok(connection),
                 Ok(Err(error)) => Err(AttemptError::new(Arc::new(error))),
                 Err(_) => Err(AttemptError::new(Arc::new(ConnectTimeoutError(limit)))),

@@ -1,5 +1,7 @@
 //! The protocol RESP3: commands and replies as bytes.
 
+use std::mem;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
@@ -112,7 +114,7 @@ impl ErrorReply {
 }
 
 /// One message from the server.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Frame {
     /// The reply to the next command.
     Reply(Reply),
@@ -120,10 +122,16 @@ pub(super) enum Frame {
     Push(Vec<Reply>),
 }
 
-/// The bytes are not valid RESP3.
+/// Why the received bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server does not speak the protocol of Redis")]
-pub(super) struct ProtocolError;
+pub(super) enum ProtocolError {
+    /// The bytes are not valid RESP3.
+    #[error("the server does not speak the protocol of Redis")]
+    Invalid,
+    /// A frame is longer than this many bytes.
+    #[error("the server sends a reply of more than {0} bytes, the limit of `max_reply_bytes`")]
+    TooLong(usize),
+}
 
 impl From<ProtocolError> for std::io::Error {
     fn from(error: ProtocolError) -> Self {
@@ -131,57 +139,86 @@ impl From<ProtocolError> for std::io::Error {
     }
 }
 
-/// Takes the next frame from the received bytes. `None`: it is not complete yet.
-pub(super) fn next_frame(incoming: &mut BytesMut) -> Result<Option<Frame>, ProtocolError> {
-    let Some(length) = frame_length(incoming)? else { return Ok(None) };
-    let frame = if length > MAX_COPIED {
-        incoming.split_to(length).freeze()
-    } else {
-        // A copy, so that the buffer is free for the next frame.
-        let frame = Bytes::copy_from_slice(&incoming[..length]);
-        incoming.advance(length);
-        frame
-    };
-    let is_push = frame.first() == Some(&b'>');
-    let reply = Parser { frame: &frame, at: 0 }.reply(0)?;
-    Ok(Some(match reply {
-        Reply::List(items) if is_push => Frame::Push(items),
-        reply => Frame::Reply(reply),
-    }))
+/// Divides the received bytes into frames.
+pub(super) struct FrameReader {
+    pub(super) incoming: BytesMut,
+    /// The most bytes that a frame may have.
+    max_bytes: usize,
+    /// How much of the next frame is complete: this many bytes.
+    at: usize,
+    /// How many items follow those bytes until the frame is complete.
+    missing: usize,
 }
 
 /// The longest frame that is copied out of the buffer, in bytes.
 const MAX_COPIED: usize = 4 * 1024;
 /// How deep lists may be nested.
 const MAX_DEPTH: usize = 16;
+/// How many bytes an item takes at least: its kind and a line break.
+const MIN_ITEM: usize = 2;
 
-/// The length of the next frame, found without decoding it. `None`: it is not complete yet.
-fn frame_length(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
-    let mut at = 0;
-    let mut missing: usize = 1;
-    while missing > 0 {
-        let Some((kind, line, next)) = line(bytes, at) else { return Ok(None) };
-        at = next;
-        missing -= 1;
-        match kind {
-            b'$' | b'=' | b'!' => {
-                if let Some(length) = length(line)? {
-                    at = at
-                        .checked_add(length)
-                        .and_then(|at| at.checked_add(2))
-                        .ok_or(ProtocolError)?;
-                }
-            }
-            b'*' | b'~' | b'>' => missing += length(line)?.unwrap_or(0),
-            b'%' => missing += length(line)?.unwrap_or(0).checked_mul(2).ok_or(ProtocolError)?,
-            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => {}
-            _ => return Err(ProtocolError),
-        }
-        if at > bytes.len() {
-            return Ok(None);
-        }
+impl FrameReader {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { incoming: BytesMut::new(), max_bytes, at: 0, missing: 1 }
     }
-    Ok(Some(at))
+
+    /// Takes the next frame. `None`: it is not complete yet.
+    ///
+    /// # Errors
+    /// The bytes are not valid, or the frame is longer than the limit. That shows before the bytes
+    /// past the limit have arrived.
+    pub(super) fn next(&mut self) -> Result<Option<Frame>, ProtocolError> {
+        if !self.is_complete()? {
+            let is_too_long = self.incoming.len() > self.max_bytes;
+            return if is_too_long { Err(self.too_long()) } else { Ok(None) };
+        }
+        let length = mem::take(&mut self.at);
+        self.missing = 1;
+        let frame = if length > MAX_COPIED {
+            self.incoming.split_to(length).freeze()
+        } else {
+            // A copy, so that the buffer is free for the next frame.
+            let frame = Bytes::copy_from_slice(&self.incoming[..length]);
+            self.incoming.advance(length);
+            frame
+        };
+        let is_push = frame.first() == Some(&b'>');
+        let reply = Parser { frame: &frame, at: 0 }.reply(0)?;
+        Ok(Some(match reply {
+            Reply::List(items) if is_push => Frame::Push(items),
+            reply => Frame::Reply(reply),
+        }))
+    }
+
+    /// Whether the next frame is complete. It continues where the last call stopped, so that a list
+    /// that arrives in many pieces is scanned only once.
+    fn is_complete(&mut self) -> Result<bool, ProtocolError> {
+        while self.missing > 0 {
+            let Some((kind, line, next)) = line(&self.incoming, self.at) else { return Ok(false) };
+            let (bytes, items) = match kind {
+                // With the line break after it.
+                b'$' | b'=' | b'!' => (length(line)?.map_or(0, |length| length + 2), 0),
+                b'*' | b'~' | b'>' => (0, length(line)?.unwrap_or(0)),
+                b'%' => (0, length(line)?.unwrap_or(0).saturating_mul(2)),
+                b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => (0, 0),
+                _ => return Err(ProtocolError::Invalid),
+            };
+            let end = next.saturating_add(bytes);
+            let missing = (self.missing - 1).saturating_add(items);
+            if end.saturating_add(missing.saturating_mul(MIN_ITEM)) > self.max_bytes {
+                return Err(self.too_long());
+            }
+            if end > self.incoming.len() {
+                return Ok(false);
+            }
+            (self.at, self.missing) = (end, missing);
+        }
+        Ok(true)
+    }
+
+    fn too_long(&self) -> ProtocolError {
+        ProtocolError::TooLong(self.max_bytes)
+    }
 }
 
 /// The kind and the text of the line at this offset, and the offset of the next line.
@@ -198,7 +235,7 @@ fn length(text: &[u8]) -> Result<Option<usize>, ProtocolError> {
     if length == -1 {
         return Ok(None);
     }
-    usize::try_from(length).map(Some).map_err(|_| ProtocolError)
+    usize::try_from(length).map(Some).map_err(|_| ProtocolError::Invalid)
 }
 
 fn number(text: &[u8]) -> Result<i64, ProtocolError> {
@@ -211,7 +248,7 @@ fn number(text: &[u8]) -> Result<i64, ProtocolError> {
         let digit = char::from(*digit).to_digit(10)?;
         number.checked_mul(10)?.checked_add(sign * i64::from(digit))
     });
-    number.filter(|_| !digits.is_empty()).ok_or(ProtocolError)
+    number.filter(|_| !digits.is_empty()).ok_or(ProtocolError::Invalid)
 }
 
 /// Decodes a complete frame.
@@ -222,7 +259,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn reply(&mut self, depth: usize) -> Result<Reply, ProtocolError> {
-        let (kind, text, next) = line(self.frame, self.at).ok_or(ProtocolError)?;
+        let (kind, text, next) = line(self.frame, self.at).ok_or(ProtocolError::Invalid)?;
         self.at = next;
         Ok(match kind {
             b':' => Reply::Int(number(text)?),
@@ -231,7 +268,7 @@ impl Parser<'_> {
                 Some(length) => Reply::Text(self.text(length)?),
             },
             b'!' => match length(text)? {
-                None => return Err(ProtocolError),
+                None => return Err(ProtocolError::Invalid),
                 Some(length) => Reply::Error(error_reply(&self.text(length)?)),
             },
             b'-' => Reply::Error(error_reply(text)),
@@ -239,14 +276,14 @@ impl Parser<'_> {
             b'*' | b'~' | b'>' => self.list(length(text)?, 1, depth)?,
             b'%' => self.list(length(text)?, 2, depth)?,
             b'+' | b'#' | b',' | b'(' => Reply::Text(self.frame.slice_ref(text)),
-            _ => return Err(ProtocolError),
+            _ => return Err(ProtocolError::Invalid),
         })
     }
 
     fn text(&mut self, length: usize) -> Result<Bytes, ProtocolError> {
         let start = self.at;
         let end = start.checked_add(length).filter(|end| *end <= self.frame.len());
-        let end = end.ok_or(ProtocolError)?;
+        let end = end.ok_or(ProtocolError::Invalid)?;
         self.at = end + 2;
         Ok(self.frame.slice(start..end))
     }
@@ -259,7 +296,7 @@ impl Parser<'_> {
     ) -> Result<Reply, ProtocolError> {
         let Some(length) = length else { return Ok(Reply::Null) };
         if depth == MAX_DEPTH {
-            return Err(ProtocolError);
+            return Err(ProtocolError::Invalid);
         }
         // OK because the frame is complete, and each item takes at least one byte of it.
         let items = (0..length * each).map(|_| self.reply(depth + 1));
@@ -278,8 +315,14 @@ fn error_reply(text: &[u8]) -> ErrorReply {
 mod tests {
     use super::*;
 
+    const MAX: usize = 16 << 20;
+
+    fn reader(text: &str, max_bytes: usize) -> FrameReader {
+        FrameReader { incoming: text.into(), ..FrameReader::new(max_bytes) }
+    }
+
     fn read(text: &str) -> Result<Option<Frame>, ProtocolError> {
-        next_frame(&mut BytesMut::from(text))
+        reader(text, MAX).next()
     }
 
     fn reply(text: &str) -> Reply {
@@ -333,11 +376,24 @@ mod tests {
         for end in 0..frame.len() {
             assert_eq!(read(&frame[..end]), Ok(None), "{end}");
         }
-        let mut bytes = BytesMut::from(format!("{frame}:7\r\n:8").as_str());
-        assert!(matches!(next_frame(&mut bytes), Ok(Some(Frame::Reply(Reply::List(_))))));
-        assert_eq!(next_frame(&mut bytes), Ok(Some(Frame::Reply(Reply::Int(7)))));
-        assert_eq!(next_frame(&mut bytes), Ok(None));
-        assert_eq!(&bytes[..], b":8");
+        let mut bytes = reader(&format!("{frame}:7\r\n:8"), MAX);
+        assert!(matches!(bytes.next(), Ok(Some(Frame::Reply(Reply::List(_))))));
+        assert_eq!(bytes.next(), Ok(Some(Frame::Reply(Reply::Int(7)))));
+        assert_eq!(bytes.next(), Ok(None));
+        assert_eq!(&bytes.incoming[..], b":8");
+    }
+
+    #[test]
+    fn a_frame_may_arrive_in_pieces() {
+        let frame = "%2\r\n$1\r\na\r\n*2\r\n:1\r\n$3\r\nxyz\r\n+b\r\n_\r\n";
+        let whole = read(frame);
+        let mut bytes = FrameReader::new(MAX);
+        for (at, byte) in frame.bytes().enumerate() {
+            bytes.incoming.extend_from_slice(&[byte]);
+            let expected = if at + 1 == frame.len() { whole.clone() } else { Ok(None) };
+            assert_eq!(bytes.next(), expected, "{at}");
+        }
+        assert!(matches!(whole, Ok(Some(_))));
     }
 
     #[test]
@@ -355,7 +411,34 @@ mod tests {
         let deep = "*1\r\n".repeat(100) + ":1\r\n";
         let huge = format!("*1\r\n${}\r\n", u64::MAX);
         for text in ["HTTP/1.1 400 Bad Request\r\n", "$x\r\n", "$-2\r\n", ":\r\n", &deep, &huge] {
-            assert_eq!(read(text), Err(ProtocolError), "{text:.20}");
+            assert_eq!(read(text), Err(ProtocolError::Invalid), "{text:.20}");
         }
+    }
+
+    #[test]
+    fn a_frame_is_refused_as_soon_as_it_declares_more_than_the_limit() {
+        let most = i64::MAX;
+        for text in [
+            format!("${}\r\n", 400 << 20),
+            format!("!{most}\r\n"),
+            format!("*{most}\r\n"),
+            format!("%{most}\r\n"),
+            format!("*2\r\n*{most}\r\n"),
+            format!("*{0}\r\n*{0}\r\n*{0}\r\n", most / 2),
+            // Each text fits, both together do not.
+            format!("*2\r\n$8\r\n12345678\r\n${}\r\n", MAX - 8),
+        ] {
+            assert_eq!(read(&text), Err(ProtocolError::TooLong(MAX)), "{text:.20}");
+        }
+        let endless = format!("+{}", "x".repeat(MAX));
+        assert_eq!(read(&endless), Err(ProtocolError::TooLong(MAX)));
+    }
+
+    #[test]
+    fn a_frame_of_the_limit_is_accepted() {
+        let frame = "$5\r\nabcde\r\n";
+        let read = |max| reader(frame, max).next().map(|frame| frame.is_some());
+        assert_eq!(read(frame.len()), Ok(true));
+        assert_eq!(read(frame.len() - 1), Err(ProtocolError::TooLong(frame.len() - 1)));
     }
 }

@@ -1,12 +1,12 @@
 //! Where a connection leads: to one endpoint, or to the master that Sentinel names.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::future::{self, FutureExt as _};
 
 use super::{
     connection::MultiplexedConnection,
-    driver::PushHandler,
+    driver::{PushHandler, ReplyLimits},
     endpoint::{ConnectError, Endpoint},
 };
 
@@ -26,17 +26,17 @@ pub(crate) enum ConnectTarget {
 impl ConnectTarget {
     pub(super) async fn connect(
         &self,
-        reply_timeout: Duration,
+        limits: ReplyLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Result<MultiplexedConnection, ConnectError> {
         match self {
-            Self::Server(endpoint) => endpoint.connect(reply_timeout, push_handler).await,
+            Self::Server(endpoint) => endpoint.connect(limits, push_handler).await,
             Self::SentinelMaster { sentinels, name, node } => {
                 let masters = sentinels.iter().map(|sentinel| {
                     let push_handler = push_handler.clone();
                     async move {
-                        let (host, port) = sentinel.master(name, reply_timeout).await?;
-                        node.at(&host, port).connect_to_master(reply_timeout, push_handler).await
+                        let (host, port) = sentinel.master(name, limits).await?;
+                        node.at(&host, port).connect_to_master(limits, push_handler).await
                     }
                     .boxed()
                 });

@@ -5,12 +5,12 @@ use std::{io, sync::Arc};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::driver::ByteStream;
+use super::{certificates::Certificates, driver::ByteStream};
 use crate::error::BoxError;
 
 /// How to encrypt connections to a server.
@@ -18,11 +18,10 @@ use crate::error::BoxError;
 pub(super) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// TLS with the cryptography that the application has installed, or ring. The server's
-    /// certificate is checked against this authority (PEM), or against those of the system.
-    pub(super) fn new(root_certificate: Option<&[u8]>) -> Result<Self, BoxError> {
+    /// TLS with the cryptography that the application has installed, or ring.
+    pub(super) fn new(certificates: &Certificates) -> Result<Self, BoxError> {
         let mut roots = RootCertStore::empty();
-        match root_certificate {
+        match &certificates.root {
             Some(pem) => {
                 for certificate in CertificateDer::pem_slice_iter(pem) {
                     roots.add(certificate?)?;
@@ -37,8 +36,14 @@ impl Tls {
             .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match &certificates.client {
+            None => config.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>()?;
+                config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?
+            }
+        };
         Ok(Self(Arc::new(config)))
     }
 
