@@ -13,7 +13,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The [guide] covers the pool, privileges, PgBouncer, failures, clean-up and backup.
 
+#[cfg(feature = "postgres")]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 #[cfg(feature = "postgres")]
 mod postgres;
 

@@ -12,15 +12,17 @@ use actix_typed_session::{
 use sqlx::Row as _;
 
 use super::{
+    connection::{Repeat, failed},
     row::{self, PgQuery, bind, ms, to_json},
-    store::{PostgresStore, failed},
+    store::PostgresStore,
 };
 
 impl SessionStore for PostgresStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let now = self.now_ms();
-        let create =
-            self.first(&self.0.statements.create, |query| bind(query, key, record).bind(now));
+        let create = self.first(&self.0.statements.create, Repeat::Never, |query| {
+            bind(query, key, record).bind(now)
+        });
         Ok(match self.within(create).await? {
             Some(_) => CreateOutcome::Stored,
             None => CreateOutcome::Taken,
@@ -30,9 +32,12 @@ impl SessionStore for PostgresStore {
     async fn load(
         &self,
         key: &StoreKey,
-        _options: &LoadOptions<'_>,
+        options: &LoadOptions<'_>,
     ) -> Result<Option<Record>, StoreError> {
-        self.within(self.current(key)).await
+        match options.fields() {
+            Some(names) => self.within(self.part(key, names)).await,
+            None => self.within(self.current(key)).await,
+        }
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
@@ -49,7 +54,7 @@ impl SessionStore for PostgresStore {
                     Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
                 };
                 let now = self.now_ms();
-                let replaced = self.first(&self.0.statements.replace, |query| {
+                let replaced = self.first(&self.0.statements.replace, Repeat::Never, |query| {
                     bind_change(bind(query, key, &record), now, &current, patch)
                 });
                 if replaced.await?.is_some() {
@@ -62,7 +67,7 @@ impl SessionStore for PostgresStore {
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
         let now = self.now_ms();
-        let touch = self.first(&self.0.statements.touch, |query| {
+        let touch = self.first(&self.0.statements.touch, Repeat::Always, |query| {
             query.bind(key.as_bytes().to_vec()).bind(now).bind(ms(expires_at))
         });
         Ok(self.within(touch).await?.is_some())
@@ -72,7 +77,7 @@ impl SessionStore for PostgresStore {
         self.within(async {
             loop {
                 let now = self.now_ms();
-                let destroyed = self.first(&self.0.statements.destroy, |query| {
+                let destroyed = self.first(&self.0.statements.destroy, Repeat::Never, |query| {
                     query.bind(key.as_bytes().to_vec()).bind(now)
                 });
                 let row = destroyed.await?.ok_or_else(|| StoreError::internal("no row"))?;
@@ -115,7 +120,7 @@ impl SessionStore for PostgresStore {
                 };
                 let (now, until) = (self.now_ms(), ms(grace.until));
                 let keeps = grace.old_id == OldIdReads::Snapshot;
-                let rotated = self.first(&self.0.statements.rotate, |query| {
+                let rotated = self.first(&self.0.statements.rotate, Repeat::Never, |query| {
                     bind_change(bind(query, new, &record), now, &current, patch)
                         .bind(old.as_bytes().to_vec())
                         .bind(until)
@@ -137,9 +142,21 @@ impl SessionStore for PostgresStore {
 impl PostgresStore {
     async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
-        let load = self
-            .first(&self.0.statements.load, |query| query.bind(key.as_bytes().to_vec()).bind(now));
+        let load = self.first(&self.0.statements.load, Repeat::Always, |query| {
+            query.bind(key.as_bytes().to_vec()).bind(now)
+        });
         load.await?.as_ref().map(row::read).transpose()
+    }
+
+    /// The session with these fields only, so that the others are not sent.
+    async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
+        let now = self.now_ms();
+        let load = self.first(&self.0.statements.load_part, Repeat::Always, |query| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            query.bind(key.as_bytes().to_vec()).bind(now).bind(names)
+        });
+        let record = load.await?.as_ref().map(row::read).transpose()?;
+        Ok(record.map(Record::into_partial))
     }
 
     /// Applies a patch in one statement, if it can. Returns the new version.
@@ -151,7 +168,7 @@ impl PostgresStore {
         let Some(plain) = PlainPatch::new(patch) else { return Ok(None) };
         let (extend, set) = expiry(patch);
         let (now, version) = (self.now_ms(), patch.expected_version().map(u64::cast_signed));
-        let update = self.first(&self.0.statements.update, |query| {
+        let update = self.first(&self.0.statements.update, Repeat::Never, |query| {
             query
                 .bind(key.as_bytes().to_vec())
                 .bind(now)
@@ -190,10 +207,8 @@ impl PlainPatch {
                     sets.insert(name, json.get());
                 }
                 Change::Remove => removes.push(name.to_owned()),
-                Change::Add { from: Number::Int(from), by: Number::Int(by) }
-                    if [from, by].iter().all(|n| n.unsigned_abs() < NEVER_SATURATES) =>
-                {
-                    adds.insert(name, [by.to_string(), from.to_string()]);
+                Change::Add { from, by } if [from, by].into_iter().all(is_ordinary) => {
+                    adds.insert(name, [by, from].map(|number| number.to_json().get().to_owned()));
                 }
                 _ => return None,
             }
@@ -202,8 +217,15 @@ impl PlainPatch {
     }
 }
 
-/// A sum of two such numbers fits into an `i64`.
-const NEVER_SATURATES: u128 = 1_000_000_000_000_000_000;
+/// Whether the sum of two such numbers is far from what `double precision` can express. The others
+/// are added here.
+fn is_ordinary(number: &Number) -> bool {
+    match number {
+        Number::Int(_) => true,
+        Number::Float(n) => *n == 0.0 || (1e-90..1e90).contains(&n.abs()),
+        _ => false,
+    }
+}
 
 /// The least that the expiry becomes, and what it becomes.
 fn expiry(patch: &Patch) -> (Option<i64>, Option<i64>) {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod calls;
+mod connection;
 mod index;
 mod row;
 mod schema;

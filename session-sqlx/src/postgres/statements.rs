@@ -8,6 +8,7 @@ pub(super) struct Statements {
     pub(super) check_version: String,
     pub(super) create: String,
     pub(super) load: String,
+    pub(super) load_part: String,
     pub(super) update: String,
     pub(super) replace: String,
     pub(super) touch: String,
@@ -58,11 +59,8 @@ impl Statements {
                  $8, $9, $10, $11::text::jsonb) {} RETURNING true",
                 over_expired("$12")
             ),
-            load: format!(
-                "SELECT key, created_at, expires_at, version, max_age, persistent, \
-                 absolute_lifetime, is_retired, successor, public_id, indexed, fields::text AS \
-                 fields FROM {t} WHERE key = $1 AND expires_at > $2"
-            ),
+            load: select(&t, "fields", "key = $1 AND expires_at > $2"),
+            load_part: select(&t, PART, "key = $1 AND expires_at > $2"),
             update: update(&t),
             replace: replace(&t),
             touch: format!(
@@ -80,36 +78,63 @@ impl Statements {
                  SELECT (SELECT count(*) FROM chain), (SELECT count(*) FROM gone)"
             ),
             rotate: rotate(&t),
-            find: format!(
-                "SELECT key, created_at, expires_at, version, max_age, persistent, \
-                 absolute_lifetime, is_retired, successor, public_id, indexed, fields::text AS \
-                 fields FROM {t} WHERE found_by @> ARRAY[$1::text] AND expires_at > $2 AND NOT \
-                 is_retired AND ($3::bytea IS NULL OR substr(public_id, 1, 12) > $3) \
-                 ORDER BY public_id LIMIT $4"
+            find: select(
+                &t,
+                "fields",
+                "found_by @> ARRAY[$1::text] AND expires_at > $2 AND NOT is_retired \
+                 AND ($3::bytea IS NULL OR substr(public_id, 1, 12) > $3) \
+                 ORDER BY public_id LIMIT $4",
             ),
             sweep: format!(
                 "WITH old AS (SELECT key FROM {t} WHERE purge_hour <= $1 / 3600000 + 1 \
-                 AND expires_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED) \
-                 DELETE FROM {t} s USING old WHERE s.key = old.key AND s.expires_at <= $1"
+                 AND expires_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED), \
+                 gone AS (DELETE FROM {t} s USING old WHERE s.key = old.key \
+                 AND s.expires_at <= $1 RETURNING 1) SELECT count(*) FROM gone"
             ),
         }
     }
 }
 
-/// A patch that only sets, removes, and adds whole numbers, to fields by which nothing is found.
-/// No row: the session is gone, has another version, or needs `replace`.
+/// The fields with the names `$3`.
+const PART: &str = "coalesce((SELECT jsonb_object_agg(name, fields -> name) \
+     FROM unnest($3::text[]) name WHERE fields ? name), '{}')";
+
+fn select(t: &str, fields: &str, condition: &str) -> String {
+    format!(
+        "SELECT key, created_at, expires_at, version, max_age, persistent, absolute_lifetime, \
+         is_retired, successor, public_id, indexed, ({fields})::text AS fields FROM {t} \
+         WHERE {condition}"
+    )
+}
+
+/// JSON numbers whose sums are far from what `double precision` can express.
+const ORDINARY: &str = "'^-?[0-9]{1,20}([.][0-9]{1,30})?([eE][-+]?[0-9]{1,2})?$'";
+const WHOLE: &str = "'^-?[0-9]+$'";
+
+/// A patch that only sets, removes and adds, to fields by which nothing is found. No row: the
+/// session is gone, has another version, or needs `replace`.
+///
+/// `$5` has the number to add and the number that an absent field counts as. What it does to them
+/// is what `Number::saturating_add` does.
 fn update(t: &str) -> String {
     let expires_at = expiry("expires_at", "$8", "$9");
     let purge = purge_hour(&expires_at);
+    let sum = "(a.stored::float8 + a.by::float8)::text";
     format!(
         "UPDATE {t} SET version = version + 1, expires_at = {expires_at}, purge_hour = {purge}, \
-         fields = (fields || $3::text::jsonb || coalesce((SELECT jsonb_object_agg(a.key, \
-         (coalesce(fields ->> a.key, a.value ->> 1)::numeric + (a.value ->> 0)::numeric)::text) \
-         FROM jsonb_each($5::text::jsonb) a), '{{}}'::jsonb)) - $4::text[] \
+         fields = (fields || $3::text::jsonb || coalesce((SELECT jsonb_object_agg(a.name, \
+         CASE WHEN a.stored ~ {WHOLE} AND a.by ~ {WHOLE} THEN least(greatest(a.stored::numeric + \
+         a.by::numeric, -9223372036854775808), 18446744073709551615)::text \
+         WHEN {sum} ~ '[.e]' THEN replace({sum}, 'e+', 'e') ELSE {sum} || '.0' END) \
+         FROM (SELECT key AS name, coalesce(fields ->> key, value ->> 1) AS stored, \
+         value ->> 0 AS by FROM jsonb_each($5::text::jsonb)) a), '{{}}'::jsonb)) - $4::text[] \
          WHERE key = $1 AND expires_at > $2 AND NOT is_retired \
          AND ($7::bigint IS NULL OR version = $7) AND NOT indexed && $6::text[] \
-         AND NOT EXISTS (SELECT FROM jsonb_each($5::text::jsonb) a \
-         WHERE fields ->> a.key !~ '^-?[0-9]{{1,18}}$') RETURNING version"
+         AND NOT EXISTS (SELECT FROM jsonb_each($5::text::jsonb) a WHERE CASE \
+         WHEN fields ->> a.key !~ {ORDINARY} THEN true \
+         WHEN fields ->> a.key ~ {WHOLE} THEN (fields ->> a.key)::numeric \
+         NOT BETWEEN -9223372036854775808 AND 18446744073709551615 ELSE false END) \
+         RETURNING version"
     )
 }
 

@@ -3,22 +3,29 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use actix_typed_session::{Clock, StoreError, Timestamp};
-use sqlx::{AssertSqlSafe, Error, PgPool, Row as _, postgres::PgRow};
-use tokio::time::{sleep, timeout};
+use sqlx::{PgPool, Row as _};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 use super::{
     builder::PostgresStoreBuilder,
-    row::{PgQuery, ms},
+    connection::{MISSING_TABLE, Repeat, code, failed},
+    row::ms,
     schema::VERSION,
     statements::Statements,
 };
+
+/// The advisory lock of all processes that make a schema.
+const SCHEMA_LOCK: i64 = 7_166_475_920_117;
 
 /// Keeps sessions in PostgreSQL 12 or later: one row for each session.
 ///
@@ -26,13 +33,16 @@ use super::{
 /// exist: [`ensure_schema`](Self::ensure_schema) makes it, or your own migrations with the text of
 /// [`schema`](Self::schema).
 ///
-/// Each call is one statement. An update that adds to a floating-point number, changes an indexed
-/// field, resets the session or changes its limits takes two, and more if others change the session
-/// at the same time. A renewal takes one more if another request has changed the session.
+/// Each call is one statement, which is one round trip once the connection has prepared it. Two more
+/// round trips are those of the pool: [the guide](crate::guide) says how to avoid the first one. An
+/// update that changes an indexed field, resets the session or changes its limits takes two
+/// statements, and more if others change the session at the same time. So does an addition to
+/// something that is not a number, or to a floating-point number beyond 1e90. A renewal takes one
+/// more if another request has changed the session.
 ///
 /// If the server is down or the pool has no free connection within the
 /// [time limit](PostgresStoreBuilder::time_limit), clients get a 503. A statement that may have
-/// been carried out is never repeated.
+/// been carried out is never repeated. A load is.
 ///
 /// Names of fields cannot have the character U+0000, which PostgreSQL refuses.
 ///
@@ -41,12 +51,15 @@ use super::{
 pub struct PostgresStore(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    pool: PgPool,
+    pub(super) pool: PgPool,
     pub(super) statements: Statements,
     clock: Arc<dyn Clock>,
-    time_limit: Duration,
+    pub(super) time_limit: Duration,
     sweep_interval: Option<Duration>,
     is_sweeping: AtomicBool,
+    /// Half of the pool's connections may hold or await an advisory lock. The other half is for the
+    /// calls of those that hold one.
+    pub(super) lock_permits: Semaphore,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -73,9 +86,16 @@ impl PostgresStore {
         time_limit: Duration,
         sweep_interval: Option<Duration>,
     ) -> Self {
-        let is_sweeping = AtomicBool::new(false);
-        let inner = Inner { pool, statements, clock, time_limit, sweep_interval, is_sweeping };
-        Self(Arc::new(inner))
+        let half = pool.options().get_max_connections() / 2;
+        Self(Arc::new(Inner {
+            pool,
+            statements,
+            clock,
+            time_limit,
+            sweep_interval,
+            is_sweeping: AtomicBool::new(false),
+            lock_permits: Semaphore::new(half as usize),
+        }))
     }
 
     /// Returns the SQL text that makes the table, for your own migrations. It can run repeatedly.
@@ -84,13 +104,15 @@ impl PostgresStore {
     }
 
     /// Makes the table if it is missing. It is safe if many processes do it at the same time: an
-    /// advisory lock makes them wait for each other.
+    /// advisory lock makes them wait for each other. It takes at most 30 seconds, or the time limit
+    /// of the store if that is longer.
     ///
-    /// The role needs `CREATE` on the schema. Later it needs only `SELECT`, `INSERT`, `UPDATE` and
-    /// `DELETE` on the table.
+    /// If the table is missing, the role needs `CREATE` on the schema. Otherwise it needs `SELECT`,
+    /// `INSERT`, `UPDATE` and `DELETE` on the table, and `SELECT` on the table of its version.
     ///
     /// # Errors
-    /// The server failed, or the table has the schema of a later release.
+    /// The server failed, the role lacks a privilege, or the table has the schema of a later
+    /// release.
     pub async fn ensure_schema(&self) -> Result<(), StoreError> {
         let limit = self.0.time_limit.max(Duration::from_secs(30));
         timeout(limit, self.make_schema())
@@ -99,25 +121,36 @@ impl PostgresStore {
     }
 
     async fn make_schema(&self) -> Result<(), StoreError> {
-        let mut transaction = self.0.pool.begin().await.map_err(failed)?;
-        sqlx::query("SELECT pg_advisory_xact_lock(7166475920117)")
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        sqlx::raw_sql(AssertSqlSafe(self.schema()))
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let query = sqlx::query(AssertSqlSafe(self.0.statements.check_version.as_str()));
-        let row = query.fetch_one(&mut *transaction).await.map_err(failed)?;
-        let version: i32 = row.try_get(0).map_err(failed)?;
-        if version > VERSION {
-            return Err(StoreError::internal(format!(
+        if self.has_schema().await? {
+            return Ok(());
+        }
+        let mut connection = self.connection().await?;
+        let make = format!("BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {}", self.schema());
+        connection.execute(make).await.map_err(failed)?;
+        connection.execute("COMMIT".into()).await.map_err(failed)?;
+        // The pool may have one connection only.
+        drop(connection);
+        self.has_schema().await.map(|_| ())
+    }
+
+    /// Whether the table is there. It needs no right to make tables.
+    async fn has_schema(&self) -> Result<bool, StoreError> {
+        let check = self.0.statements.check_version.as_str();
+        let rows = match self.try_rows(check, Repeat::Always, |query| query).await {
+            Err(error) if code(&error).is_some_and(|code| code == MISSING_TABLE) => {
+                return Ok(false);
+            }
+            rows => rows.map_err(failed)?,
+        };
+        let row = rows.first().ok_or_else(|| StoreError::internal("no row"))?;
+        match row.try_get::<i32, _>(0).map_err(failed)? {
+            0 => Ok(false),
+            version if version > VERSION => Err(StoreError::internal(format!(
                 "the session table has version {version} of the schema, and this release knows \
                  {VERSION}; run the release that made it"
-            )));
+            ))),
+            _ => Ok(true),
         }
-        transaction.commit().await.map_err(failed)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -126,48 +159,6 @@ impl PostgresStore {
 
     pub(super) fn now_ms(&self) -> i64 {
         ms(self.now())
-    }
-
-    /// Runs a statement, and returns its first row. It repeats the statement if the server has
-    /// rolled it back in favour of another one.
-    pub(super) async fn first<'q>(
-        &self,
-        statement: &'q str,
-        bind: impl Fn(PgQuery<'q>) -> PgQuery<'q>,
-    ) -> Result<Option<PgRow>, StoreError> {
-        loop {
-            let query = bind(sqlx::query(AssertSqlSafe(statement)));
-            match query.fetch_optional(&self.0.pool).await {
-                Err(error) if is_rolled_back(&error) => sleep(Duration::from_millis(1)).await,
-                result => return result.map_err(failed),
-            }
-        }
-    }
-
-    /// Runs a statement as [`first`](Self::first), and returns all rows.
-    pub(super) async fn all<'q>(
-        &self,
-        statement: &'q str,
-        bind: impl Fn(PgQuery<'q>) -> PgQuery<'q>,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        loop {
-            let query = bind(sqlx::query(AssertSqlSafe(statement)));
-            match query.fetch_all(&self.0.pool).await {
-                Err(error) if is_rolled_back(&error) => sleep(Duration::from_millis(1)).await,
-                result => return result.map_err(failed),
-            }
-        }
-    }
-
-    /// Runs a statement as [`first`](Self::first), and returns how many rows it changed.
-    pub(super) async fn count(&self, statement: &str, now: i64) -> Result<u64, StoreError> {
-        loop {
-            let query = sqlx::query(AssertSqlSafe(statement)).bind(now);
-            match query.execute(&self.0.pool).await {
-                Err(error) if is_rolled_back(&error) => sleep(Duration::from_millis(1)).await,
-                result => return Ok(result.map_err(failed)?.rows_affected()),
-            }
-        }
     }
 
     /// Runs a call for as long as the time limit allows.
@@ -188,11 +179,11 @@ impl PostgresStore {
         {
             return;
         }
-        let inner = Arc::downgrade(&self.0);
+        let sweeper = Sweeper(Arc::downgrade(&self.0));
         tokio::spawn(async move {
             loop {
                 sleep(interval.mul_f64(rand::random_range(0.5..1.5))).await;
-                let Some(inner) = inner.upgrade() else { break };
+                let Some(inner) = sweeper.0.upgrade() else { break };
                 if let Err(error) = Self(inner).sweep().await {
                     tracing::warn!("expired sessions could not be deleted: {error}");
                 }
@@ -204,10 +195,13 @@ impl PostgresStore {
     pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
         let mut sum = 0;
         loop {
-            let batch = self.count(&self.0.statements.sweep, self.now_ms());
-            let deleted = timeout(self.0.time_limit, batch)
+            let now = self.now_ms();
+            let batch = self.first(&self.0.statements.sweep, Repeat::Always, |it| it.bind(now));
+            let row = timeout(self.0.time_limit, batch)
                 .await
                 .map_err(|_| StoreError::unavailable("the clean-up took too long"))??;
+            let row = row.ok_or_else(|| StoreError::internal("no row"))?;
+            let deleted = row.try_get::<i64, _>(0).map_err(failed)?.cast_unsigned();
             sum += deleted;
             if deleted == 0 {
                 return Ok(sum);
@@ -216,25 +210,14 @@ impl PostgresStore {
     }
 }
 
-/// Whether the server has undone the statement because of a concurrent one (SQLSTATE 40001, 40P01).
-fn is_rolled_back(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40001" | "40P01"))
-}
+/// Marks the store as swept for as long as the task lives. A task ends with its runtime, and the
+/// next call of the store then starts another one.
+struct Sweeper(Weak<Inner>);
 
-/// The error of a statement. Values are not in it, because those of rows are secrets.
-pub(super) fn failed(error: Error) -> StoreError {
-    let Some(database) = error.as_database_error() else { return StoreError::unavailable(error) };
-    let code = database.code().unwrap_or_default().into_owned();
-    // Connections, resources, operators, the system, and a primary that is read-only.
-    let is_outage =
-        ["08", "53", "57", "58", "25", "55"].iter().any(|class| code.starts_with(class));
-    let message = format!("PostgreSQL refused the statement with the error {code}");
-    match code.as_str() {
-        "42P01" => StoreError::internal(
-            "the session table is missing; call `ensure_schema` or add `schema` to the migrations",
-        ),
-        _ if is_outage => StoreError::unavailable(message),
-        _ => StoreError::internal(message),
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.is_sweeping.store(false, Ordering::Relaxed);
+        }
     }
 }
