@@ -1,4 +1,9 @@
-//! Sessions of [`actix_typed_session`] in the PostgreSQL database that you already run.
+//! Sessions of [`actix_typed_session`] in the database that you already run.
+//!
+//! | feature | store |
+//! | --- | --- |
+//! | `postgres` (default) | [`PostgresStore`]: a table in PostgreSQL, through your own pool of sqlx |
+//! | `sqlite` | [`SqliteStore`]: a file on this machine, with durable writes that share the wait for the disk |
 //!
 //! ```no_run
 //! use actix_typed_session::SessionMiddleware;
@@ -16,11 +21,21 @@
 //!
 //! The [guide] covers the pool, privileges, PgBouncer, failures, clean-up and backup.
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod columns;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod config;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use config::SqlConfigError;
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresStore, PostgresStoreBuilder, SqlConfigError};
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteStore, SqliteStoreBuilder};

@@ -6,6 +6,7 @@ use actix_typed_session::{Clock, SystemClock};
 use sqlx::PgPool;
 
 use super::{statements::Statements, store::PostgresStore};
+use crate::config::{SqlConfigError, check_durations, check_name};
 
 /// The settings of a [`PostgresStore`].
 #[must_use = "a builder does nothing until `build`"]
@@ -16,21 +17,6 @@ pub struct PostgresStoreBuilder {
     time_limit: Duration,
     sweep_interval: Option<Duration>,
     clock: Arc<dyn Clock>,
-}
-
-/// A setting of the store is not valid.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SqlConfigError {
-    /// The name of the schema or of the table.
-    #[error(
-        "`{0}` is not a valid name; use 1 to 40 lower-case letters, digits and `_`, \
-         and begin with a letter"
-    )]
-    Name(String),
-    /// A duration is zero.
-    #[error("`{0}` is zero; set a duration of at least 1 ms")]
-    ZeroDuration(&'static str),
 }
 
 impl PostgresStoreBuilder {
@@ -87,20 +73,8 @@ impl PostgresStoreBuilder {
     /// # Errors
     /// A name is not valid, or a duration is zero.
     pub fn build(self) -> Result<PostgresStore, SqlConfigError> {
-        for name in self.schema.iter().chain([&self.table]) {
-            let is_valid = (1..=40).contains(&name.len())
-                && name.starts_with(|c: char| c.is_ascii_lowercase())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-            if !is_valid {
-                return Err(SqlConfigError::Name(name.clone()));
-            }
-        }
-        if self.time_limit.is_zero() {
-            return Err(SqlConfigError::ZeroDuration("time_limit"));
-        }
-        if self.sweep_interval.is_some_and(|interval| interval.is_zero()) {
-            return Err(SqlConfigError::ZeroDuration("sweep_interval"));
-        }
+        self.schema.iter().chain([&self.table]).try_for_each(|name| check_name(name))?;
+        check_durations(self.time_limit, self.sweep_interval)?;
         let statements = Statements::new(self.schema.as_deref(), &self.table);
         let (limit, interval) = (self.time_limit, self.sweep_interval);
         Ok(PostgresStore::build(self.pool, statements, self.clock, limit, interval))

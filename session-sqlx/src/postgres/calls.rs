@@ -13,9 +13,10 @@ use sqlx::Row as _;
 
 use super::{
     connection::{Repeat, failed},
-    row::{self, PgQuery, bind, ms, to_json},
+    row::{self, PgQuery, bind, to_json},
     store::PostgresStore,
 };
+use crate::columns::ms;
 
 impl SessionStore for PostgresStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {

@@ -40,14 +40,14 @@ impl FindByIndex for PostgresStore {
         let rows = self.within(find).await?;
         let (mut sessions, mut last) = (Vec::new(), None);
         for row in rows.iter().take(limit) {
-            let record = match row::read(row) {
-                Ok(record) => record,
-                Err(StoreError::Damaged(_)) => continue,
+            // Also of a damaged record, so that the next page begins after it.
+            last = row::read_public_id(row)?.or(last);
+            match row::read(row) {
+                Ok(record) if record.is_found_by(name, value) => {
+                    sessions.push((row::read_key(row)?, record));
+                }
+                Ok(_) | Err(StoreError::Damaged(_)) => {}
                 Err(error) => return Err(error),
-            };
-            last = record.index().map(|index| index.public_id());
-            if record.is_found_by(name, value) {
-                sessions.push((row::read_key(row)?, record));
             }
         }
         Ok(IndexPage::new(sessions, last.filter(|_| rows.len() > limit)))

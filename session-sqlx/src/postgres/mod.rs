@@ -9,7 +9,4 @@ mod schema;
 mod statements;
 mod store;
 
-pub use {
-    builder::{PostgresStoreBuilder, SqlConfigError},
-    store::PostgresStore,
-};
+pub use {builder::PostgresStoreBuilder, store::PostgresStore};

@@ -3,35 +3,27 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use actix_typed_session::{
-    StoreError, Timestamp,
+    PublicId, StoreError,
     store::{Record, StoreKey},
 };
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 use sqlx::{
     Postgres, Row as _,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
 
-pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
+use crate::columns::{self, ms};
 
-/// Times beyond those of `bigint` are its last.
-pub(super) fn ms(time: Timestamp) -> i64 {
-    i64::try_from(time.as_unix_ms()).unwrap_or(i64::MAX)
-}
+pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The entry of the index for a value of a field: a hash, so that it has a fixed size.
+/// The entry of the index for a value of a field, as a text.
 pub(super) fn found_by(name: &str, json: &RawValue) -> String {
-    let mut hash = Sha256::new();
-    hash.update(name);
-    hash.update([b'\n']);
-    hash.update(json.get());
-    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    columns::found_by(name, json).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A map of names to texts as JSON.
@@ -64,6 +56,12 @@ pub(super) fn read_key(row: &PgRow) -> Result<StoreKey, StoreError> {
     let bytes: Vec<u8> = row.try_get("key").map_err(StoreError::damaged)?;
     let bytes = bytes.try_into().map_err(|_| StoreError::damaged("a key has 32 bytes"))?;
     Ok(StoreKey::from_bytes(bytes))
+}
+
+/// Reads the public id of a row. `None`: there is none, or it is damaged.
+pub(super) fn read_public_id(row: &PgRow) -> Result<Option<PublicId>, StoreError> {
+    let bytes: Option<Vec<u8>> = row.try_get("public_id").map_err(StoreError::damaged)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(PublicId::from_bytes))
 }
 
 /// Reads a row, through the bytes of a record.

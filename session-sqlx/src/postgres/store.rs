@@ -19,10 +19,10 @@ use tokio::{
 use super::{
     builder::PostgresStoreBuilder,
     connection::{MISSING_TABLE, Repeat, code, failed},
-    row::ms,
     schema::VERSION,
     statements::Statements,
 };
+use crate::columns::ms;
 
 /// The advisory lock of all processes that make a schema.
 const SCHEMA_LOCK: i64 = 7_166_475_920_117;

@@ -14,7 +14,7 @@ use actix_typed_session_tests::{
     json::{add, json, set},
     proxy::Proxy,
 };
-use sqlx::{Connection as _, PgPool, postgres::PgPoolOptions};
+use sqlx::{Connection as _, PgPool, Row as _, postgres::PgPoolOptions};
 use tokio::time::sleep;
 
 use crate::{key, server, server::url};
@@ -165,6 +165,39 @@ async fn a_small_change_of_a_large_session_sends_few_bytes_and_a_part_receives_f
     assert_eq!(loaded.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
     assert!(!loaded.is_whole());
     assert!(cost.1 < 300 && cost.2 < 600, "{cost:?}");
+}
+
+#[tokio::test]
+async fn updates_and_touches_change_no_index() {
+    let costs = Costs::new("hot").await;
+    let record = new_record();
+    for n in 0..20 {
+        costs.store.create(&key(n), &record).await.expect("the server is up");
+    }
+    for round in 0..25 {
+        // Less than an hour later, as most touches are.
+        let later = record.expires_at().saturating_add(Duration::from_millis(round));
+        for n in 0..20 {
+            applied(costs.store.update(&key(n), &add("n", 1)).await);
+            assert!(costs.store.touch(&key(n), later).await.expect("the server is up"));
+        }
+    }
+    let start = Instant::now();
+    let (updates, hot) = loop {
+        let flush = sqlx::raw_sql("SELECT pg_stat_force_next_flush()");
+        flush.execute(&costs.pool).await.expect("PostgreSQL 15 or later");
+        let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \
+             WHERE relname = 'hot'";
+        let row = sqlx::query(counts).fetch_optional(&costs.pool).await.expect("a query");
+        let count = |column| row.as_ref().map_or(0, |row| row.get::<i64, _>(column));
+        if count(0) >= 1_000 {
+            break (count(0), count(1));
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "the server counts too few updates");
+        sleep(Duration::from_millis(50)).await;
+    };
+    println!("{hot} of {updates} updates changed no index");
+    assert!(hot * 100 >= updates * 95, "{hot} of {updates}");
 }
 
 #[tokio::test]
