@@ -4,24 +4,33 @@ use std::env;
 
 use actix_typed_session_benches::{
     contestant::{ALL, BARE, Load, Running, allocations, build, median, stay_off_the_servers_core},
-    site::WIDE,
+    site::{SOME, WIDE},
 };
 
-/// Keep-alive connections, each request with the next session of as many.
+/// Keep-alive connections.
 const CONNECTIONS: usize = 32;
+/// How many sessions the requests of a column rotate through.
+const MANY: usize = CONNECTIONS;
+const ONE: usize = 1;
 
 /// How long each measurement takes; wrk takes whole seconds only.
 const SECONDS: u32 = 1;
 /// How many servers are measured between two measurements of the bare one.
 const FEW: usize = 4;
 
-/// The columns: what they are called, the route, the fields of the session.
-const ROUTES: [(&str, &str, usize); 5] = [
-    ("untouched", "untouched", 1),
-    ("read", "read", 1),
-    ("write", "write", 1),
-    ("read 1 of 52", "read", WIDE),
-    ("write 1 of 52", "write", WIDE),
+/// The columns: what they are called, the route, the fields of a session, the sessions.
+const ROUTES: [(&str, &str, usize, usize); 11] = [
+    ("untouched", "untouched", 1, MANY),
+    ("read", "read", 1, MANY),
+    ("read 8", "read_8", SOME, MANY),
+    ("write", "write", 1, MANY),
+    ("add", "add", 1, MANY),
+    ("read 1 of 52", "read", WIDE, MANY),
+    ("write 1 of 52", "write", WIDE, MANY),
+    ("add 1 of 52", "add", WIDE, MANY),
+    ("write, one session", "write", 1, ONE),
+    ("add, one session", "add", 1, ONE),
+    ("add 1 of 52, one session", "add", WIDE, ONE),
 ];
 
 /// The cell of a session that the contestant does not store, because it does not fit into a cookie.
@@ -44,12 +53,12 @@ fn main() {
         .collect();
     let cookies: Vec<_> = servers
         .iter()
-        .map(|server| ROUTES.map(|(_, _, fields)| server.seed(fields, CONNECTIONS)))
+        .map(|server| ROUTES.map(|(_, _, fields, sessions)| server.seed(fields, sessions)))
         .collect();
     let mut ratios = vec![vec![Vec::new(); ROUTES.len()]; servers.len()];
     let mut loads = vec![vec![Vec::<Load>::new(); ROUTES.len()]; servers.len()];
     for _ in 0..rounds {
-        for (column, (_, route, _)) in ROUTES.into_iter().enumerate() {
+        for (column, (_, route, ..)) in ROUTES.into_iter().enumerate() {
             let measure = |index: usize| -> Option<Load> {
                 let cookies = cookies[index][column].as_ref()?;
                 Some(servers[index].load(route, cookies, CONNECTIONS, SECONDS))
@@ -107,7 +116,7 @@ fn main() {
     println!("\nRound trips to Redis per request\n");
     header();
     for (server, cookies) in servers.iter().zip(&cookies) {
-        let cells = ROUTES.iter().zip(cookies).map(|((_, route, _), cookies)| {
+        let cells = ROUTES.iter().zip(cookies).map(|((_, route, ..), cookies)| {
             let round_trips = server.round_trips(route, cookies.as_ref()?)?;
             Some(format!("{round_trips:.2}"))
         });
@@ -135,10 +144,11 @@ fn count_allocations(only: &str) {
     println!("\nAllocations per request, those of the server included\n");
     header();
     for contestant in ALL.into_iter().filter(|contestant| contestant.name.contains(only)) {
-        let cells = ROUTES.map(|(_, route, fields)| match allocations(contestant, route, fields) {
-            None => REFUSED.to_owned(),
-            Some(count) => format!("{count:.0}"),
-        });
+        let cells =
+            ROUTES.map(|(_, route, fields, _)| match allocations(contestant, route, fields) {
+                None => REFUSED.to_owned(),
+                Some(count) => format!("{count:.0}"),
+            });
         println!("| {} | {} |", contestant.name, cells.join(" | "));
     }
 }
@@ -147,7 +157,7 @@ fn count_allocations(only: &str) {
 type Cell = fn(&Load) -> String;
 
 fn header() {
-    println!("| | {} |", ROUTES.map(|(name, _, _)| name).join(" | "));
+    println!("| | {} |", ROUTES.map(|(name, ..)| name).join(" | "));
     println!("| --- {}|", "| --- ".repeat(ROUTES.len()));
 }
 

@@ -116,7 +116,8 @@ impl Running {
             }
             cookies.push('\n');
         }
-        let file = self.folder.path().join(format!("cookies-{fields}"));
+        let file = tempfile::Builder::new().prefix("cookies").tempfile_in(self.folder.path());
+        let (_, file) = file.expect("a writable folder").keep().expect("a writable folder");
         fs::write(&file, cookies).expect("a writable folder");
         Some(file)
     }

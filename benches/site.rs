@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | `GET /untouched` | nothing with the session |
 //! | `GET /read` | reads a counter |
-//! | `GET /write` | adds one to it |
+//! | `GET /read_8` | reads the counter and seven other fields |
+//! | `GET /write` | adds one to the counter, as any other field is set |
+//! | `GET /add` | adds one to a field with `merge = "add"`; the others have no such field, so they write |
 //! | `POST /fill/{sessions}` | begins this number of small sessions, without returning their ids |
 //! | `POST /seed/{fields}` | begins a session: the counter, and other fields of 158 characters |
 //!
@@ -27,6 +29,8 @@ use serde_json::value::to_raw_value;
 pub const UNTOUCHED: &str = "untouched";
 /// The name under which every contestant keeps the counter.
 pub const COUNTER: &str = "views";
+/// The fields of a session of which [`read_8`](self) reads all.
+pub const SOME: usize = 8;
 /// The fields of a large session, which is 8 KiB.
 pub const WIDE: usize = 52;
 
@@ -41,12 +45,34 @@ struct Visitor {
     views: u64,
 }
 
+/// The counter of the README: additions at the same moment add up.
+#[derive(Session)]
+struct Hits {
+    #[session(merge = "add")]
+    hits: u64,
+}
+
+/// The eight fields of a session of [`SOME`] fields.
+#[derive(Session)]
+struct Profile {
+    views: u64,
+    field001: String,
+    field002: String,
+    field003: String,
+    field004: String,
+    field005: String,
+    field006: String,
+    field007: String,
+}
+
 /// The routes without sessions.
 pub fn bare(config: &mut web::ServiceConfig) {
     config
         .route("/untouched", web::get().to(untouched))
         .route("/read", web::get().to(number))
+        .route("/read_8", web::get().to(number))
         .route("/write", web::get().to(number))
+        .route("/add", web::get().to(number))
         .route("/seed/{fields}", web::post().to(untouched));
 }
 
@@ -58,7 +84,9 @@ pub fn typed<S: SessionStore + Clone>(store: S) -> impl Fn(&mut web::ServiceConf
             .app_data(web::ThinData(seeder))
             .route("/untouched", web::get().to(untouched))
             .route("/read", web::get().to(read))
+            .route("/read_8", web::get().to(read_8))
             .route("/write", web::get().to(write))
+            .route("/add", web::get().to(add))
             .route("/fill/{sessions}", web::post().to(fill))
             .route("/seed/{fields}", web::post().to(seed));
     }
@@ -75,6 +103,25 @@ async fn number() -> String {
 
 async fn read(session: TypedSession<Visitor>) -> String {
     session.views.to_string()
+}
+
+async fn read_8(session: TypedSession<Profile>) -> String {
+    let texts = [
+        &session.field001,
+        &session.field002,
+        &session.field003,
+        &session.field004,
+        &session.field005,
+        &session.field006,
+        &session.field007,
+    ];
+    let length: usize = texts.iter().map(|text| text.len()).sum();
+    (length as u64 + session.views).to_string()
+}
+
+async fn add(mut session: TypedSession<Hits>) -> String {
+    session.set_hits(session.hits + 1);
+    session.hits.to_string()
 }
 
 async fn write(mut session: TypedSession<Visitor>) -> String {

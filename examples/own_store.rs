@@ -13,8 +13,8 @@ use std::{
 use actix_typed_session::{
     Clock, SessionMiddleware, StoreError, SystemClock, Timestamp,
     store::{
-        CreateOutcome, DeleteExpired, Grace, LoadOptions, Patch, Record, SessionStore, StoreKey,
-        UpdateOutcome,
+        CreateOutcome, DeleteExpired, Grace, LoadOptions, Patch, PatchError, Record, SessionStore,
+        StoreKey, UpdateOutcome,
     },
 };
 
@@ -113,6 +113,11 @@ impl SessionStore for MapStore {
         let Some(current) = self.read(&bytes, old)? else { return Ok(UpdateOutcome::Gone) };
         let moved = match patch.apply_to(&current) {
             Ok(moved) => moved,
+            // Law 12: the outcome of an earlier, equal call may have been lost.
+            Err(PatchError::Retired) => {
+                let moved = self.read(&bytes, new)?;
+                return Ok(UpdateOutcome::repeated(&current, new, moved.as_ref()));
+            }
             Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
         };
         if self.read(&bytes, new)?.is_some() {

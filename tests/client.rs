@@ -7,6 +7,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::wait::within;
+
 /// A client that keeps cookies and sends them, as browsers do.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -187,11 +189,7 @@ fn only(mut responses: Vec<Response>) -> Response {
 
 /// Sends bytes on one connection and reads responses until the server closes it.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> Vec<Response> {
-    let mut stream = TcpStream::connect(address).await.expect("the server listens");
-    // A server that refuses a request may close before all of it is sent.
-    let _ = stream.write_all(request).await;
-    let mut bytes = Vec::new();
-    let _ = stream.read_to_end(&mut bytes).await;
+    let bytes = within("a response", exchange_bytes(address, request)).await;
     let mut responses = Vec::new();
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
@@ -200,6 +198,15 @@ pub async fn exchange(address: SocketAddr, request: &[u8]) -> Vec<Response> {
         rest = after;
     }
     responses
+}
+
+async fn exchange_bytes(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    // A server that refuses a request may close before all of it is sent.
+    let _ = stream.write_all(request).await;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    bytes
 }
 
 /// The response at the beginning of the bytes, and what follows it; `None` while a part of it is

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::wait::within;
+
 /// Holds requests back until the test lets them go on.
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -26,7 +28,8 @@ impl Gate {
 
     /// Waits until one request more has come to the gate.
     pub async fn arrival(&self) {
-        self.arrived.acquire().await.expect("the gate is never closed").forget();
+        let arrival = within("a request comes to the gate", self.arrived.acquire()).await;
+        arrival.expect("the gate is never closed").forget();
     }
 
     /// Lets one request go on.

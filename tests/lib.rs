@@ -6,7 +6,9 @@
 //! - [`Gate`]: where requests wait, so that a test decides what happens first
 //! - [`error_chain`]: what an error and its sources say
 //! - [`json`]: JSON, patches and records
-//! - [`stores`], [`servers`]: a store of each kind, on servers that are started for the tests
+//! - [`stores`], [`servers`], [`twemproxy`]: a store of each kind, on servers that are started for
+//!   the tests
+//! - [`wait`]: waits that end
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
 //! - [`log_watch`]: what the process logs; a line with a secret ends it
 
@@ -23,7 +25,9 @@ pub mod servers;
 pub mod site;
 pub mod steps;
 pub mod stores;
+pub mod twemproxy;
 pub mod values;
+pub mod wait;
 
 /// Watches what the process logs, from before its first test on.
 #[cfg(feature = "log-watch")]

@@ -19,6 +19,8 @@ use std::{
 use redis::Value;
 use tempfile::TempDir;
 
+use crate::proxy::Proxy;
+
 /// How long a server may take to start, to stop, or to agree with others.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -302,7 +304,7 @@ fn authority_parameters() -> rcgen::CertificateParams {
 
 /// A free port. The system does not give ports of this range to outgoing connections, so it stays
 /// free while a server is started again. Nodes of a cluster need a second port, 10 000 above.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test programs that run at the same time start at different ports.
     let start = u16::try_from(process::id() % 10_000).expect("less than 10 000");
@@ -446,5 +448,26 @@ impl ClusterSetup {
     /// The URLs of the nodes.
     pub fn urls(&self) -> [String; 3] {
         [0, 1, 2].map(|n| self.nodes[n].url())
+    }
+
+    /// A proxy to each node. Clients that ask for the slots are sent to the proxies.
+    pub fn proxies(&self) -> [Proxy; 3] {
+        let proxies = [0, 1, 2].map(|n| Proxy::to(self.nodes[n].address()));
+        for (node, proxy) in self.nodes.iter().zip(&proxies) {
+            let bus = (node.port() + 10_000).to_string();
+            let port = proxy.address().port().to_string();
+            for (name, value) in [("bus-port", &bus), ("port", &port)] {
+                let name = format!("cluster-announce-{name}");
+                assert_eq!(node.command(&["CONFIG", "SET", &name, value]), Value::Okay);
+            }
+        }
+        for node in &self.nodes {
+            node.wait_until("it names the proxies", || {
+                let nodes = node.command(&["CLUSTER", "NODES"]);
+                let nodes: String = redis::from_redis_value(nodes).expect("a text");
+                proxies.iter().all(|it| nodes.contains(&format!("{}@", it.address())))
+            });
+        }
+        proxies
     }
 }

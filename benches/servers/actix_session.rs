@@ -15,7 +15,7 @@ use actix_session::{
 use actix_typed_session::SessionId;
 use actix_typed_session_benches::{
     server,
-    site::{COUNTER, UNTOUCHED, padding},
+    site::{COUNTER, SOME, UNTOUCHED, padding},
 };
 use actix_web::{
     App, HttpResponse,
@@ -49,7 +49,9 @@ async fn run<S: SessionStore + 'static>(
         App::new()
             .route("/untouched", web::get().to(async || UNTOUCHED))
             .route("/read", web::get().to(read))
+            .route("/read_8", web::get().to(read_8))
             .route("/write", web::get().to(write))
+            .route("/add", web::get().to(write))
             .route("/seed/{fields}", web::post().to(seed))
             .wrap(SessionMiddleware::new(store(), key.clone()))
     })
@@ -58,6 +60,14 @@ async fn run<S: SessionStore + 'static>(
 
 async fn read(session: Session) -> actix_web::Result<String> {
     Ok(session.get::<u64>(COUNTER)?.unwrap_or_default().to_string())
+}
+
+async fn read_8(session: Session) -> actix_web::Result<String> {
+    let mut length = session.get::<u64>(COUNTER)?.unwrap_or_default();
+    for (name, _) in padding(SOME) {
+        length += session.get::<String>(&name)?.map_or(0, |text| text.len() as u64);
+    }
+    Ok(length.to_string())
 }
 
 async fn write(session: Session) -> actix_web::Result<String> {

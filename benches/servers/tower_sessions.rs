@@ -2,7 +2,7 @@
 
 use actix_typed_session_benches::{
     server,
-    site::{COUNTER, UNTOUCHED, padding},
+    site::{COUNTER, SOME, UNTOUCHED, padding},
 };
 use axum::{
     Router,
@@ -28,7 +28,9 @@ fn main() {
             "bare" => Router::new()
                 .route("/untouched", get(async || UNTOUCHED))
                 .route("/read", get(async || std::hint::black_box(1_u64).to_string()))
+                .route("/read_8", get(async || std::hint::black_box(1_u64).to_string()))
                 .route("/write", get(async || std::hint::black_box(1_u64).to_string()))
+                .route("/add", get(async || std::hint::black_box(1_u64).to_string()))
                 .route("/seed/{fields}", post(async || UNTOUCHED)),
             "memory" => routes(MemoryStore::default()),
             "redis" => {
@@ -50,7 +52,9 @@ fn routes(store: impl SessionStore + Clone) -> Router {
     Router::new()
         .route("/untouched", get(async || UNTOUCHED))
         .route("/read", get(read))
+        .route("/read_8", get(read_8))
         .route("/write", get(write))
+        .route("/add", get(write))
         .route("/seed/{fields}", post(seed))
         .layer(SessionManagerLayer::new(store))
 }
@@ -64,6 +68,15 @@ async fn views(session: &Session) -> Result<u64> {
 
 async fn read(session: Session) -> Result<String> {
     Ok(views(&session).await?.to_string())
+}
+
+async fn read_8(session: Session) -> Result<String> {
+    let mut length = views(&session).await?;
+    for (name, _) in padding(SOME) {
+        let text = session.get::<String>(&name).await.map_err(|error| error.to_string())?;
+        length += text.map_or(0, |text| text.len() as u64);
+    }
+    Ok(length.to_string())
 }
 
 async fn write(session: Session) -> Result<String> {

@@ -2,8 +2,8 @@
 //!
 //! | feature | store |
 //! | --- | --- |
-//! | `postgres` (default) | [`PostgresStore`]: a table in PostgreSQL, through your own pool of sqlx |
-//! | `sqlite` | [`SqliteStore`]: a file on this machine, with durable writes that share the wait for the disk |
+//! | `postgres` (default) | [`PostgresStore`]: a table in PostgreSQL, through your pool of sqlx |
+//! | `sqlite` | [`SqliteStore`]: a file on this machine, with durable writes that share a sync |
 //!
 //! ```no_run
 //! use actix_typed_session::SessionMiddleware;

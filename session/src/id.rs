@@ -198,14 +198,24 @@ impl StoreKey {
         Self(bytes)
     }
 
+    /// The first 16 bytes of the key's SHA-256. By them a store recognises the key in a place where
+    /// the key itself must not stand. The key cannot be computed from them.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{SessionId, store::StoreKey};
+    ///
+    /// let key = StoreKey::from(&SessionId::random());
+    /// assert_eq!(key.digest(), StoreKey::from_bytes(*key.as_bytes()).digest());
+    /// ```
+    pub fn digest(&self) -> [u8; 16] {
+        let hash: [u8; 32] = Sha256::digest(self.0).into();
+        *hash.first_chunk().expect("a hash has more than 16 bytes")
+    }
+
     /// The key as 64 lower-case hexadecimal digits, which are a safe file name on every system.
     pub fn to_hex(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.0
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .map(|digit| char::from(DIGITS[usize::from(digit)]))
-            .collect()
+        hex_from_bytes(&self.0)
     }
 
     /// Reads the text that [`to_hex`](Self::to_hex) wrote.
@@ -216,6 +226,16 @@ impl StoreKey {
     pub fn from_hex(text: &str) -> Result<Self, StoreKeyError> {
         bytes_from_hex(text).map(Self).ok_or(StoreKeyError)
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex_from_bytes(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
 }
 
 /// The bytes that are written as lower-case hexadecimal digits; `None` if the text is not that.

@@ -101,7 +101,7 @@ pub use store::{CookieStore, EncryptedStore};
 #[cfg(feature = "file")]
 pub use store::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
-pub use store::{RedisStore, RedisStoreBuilder};
+pub use store::{RedisCredentials, RedisStore, RedisStoreBuilder};
 #[cfg(any(test, feature = "testing"))]
 pub use time::FakeClock;
 pub use {

@@ -4,11 +4,22 @@
 //! The tests run one after the other, because they read the lines of all threads. The process ends
 //! when any of these shows their values.
 
-use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    future::ready,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use actix_typed_session::{
-    FileStore, Guarded, MemoryStore, OnOutage, RedisStore, Refusal, Rule, Session, SessionError,
-    SessionHandle, SessionId, SessionMiddleware, SessionMiddlewareBuilder, Sessions, TypedSession,
+    FileStore, Guarded, MemoryStore, OnOutage, RedisCredentials, RedisStore, Refusal, Rule,
+    Session, SessionError, SessionHandle, SessionId, SessionMiddleware, SessionMiddlewareBuilder,
+    Sessions, TypedSession,
     store::{Patch, SessionStore, StoreKey},
     testing::{Fault, FaultyStore, Operation},
 };
@@ -18,6 +29,7 @@ use actix_typed_session_tests::{
     log_watch::{self, Level, Log},
     serve,
     servers::{RedisServer, Server},
+    wait::until,
 };
 use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, Responder, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -441,9 +453,7 @@ async fn files_that_are_damaged() {
     let _sweeping = sweeping.build().expect("a folder");
     fs::remove_dir_all(folder.path().join("ff")).ok();
     fs::write(folder.path().join("ff"), TEXT).expect("a writable folder");
-    while !log.text().contains("expired sessions are left") {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("the sweep fails", || log.text().contains("expired sessions are left")).await;
 }
 
 async fn a_redis_that_is_damaged_or_refuses() {
@@ -475,6 +485,18 @@ async fn a_redis_that_is_damaged_or_refuses() {
             }
         }
     }
+
+    // The first credentials are good for a moment, and then there are none.
+    let calls = Arc::new(AtomicUsize::new(0));
+    let builder = RedisStore::builder(&redis.url()).credentials_provider(move || {
+        let call = calls.fetch_add(1, Ordering::SeqCst);
+        let credentials = RedisCredentials::new("default", "").valid_for(Duration::from_millis(1));
+        ready(if call == 0 { Ok(credentials) } else { Err("no token".into()) })
+    });
+    redis.command(&["ACL", "SETUSER", "default", "nopass"]);
+    let log = Log::of_all_threads();
+    let _browser = visit(builder.build().expect("good settings"), &watched).await;
+    until("it signs in again", || log.text().contains("could not sign in again")).await;
 
     // Redis quotes the beginning of a command that it does not have.
     let browser = visit(store.clone(), &watched).await;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use actix_typed_session::{
     StoreError, Timestamp,
     store::{
-        Change, CreateOutcome, ExpiryChange, Grace, LoadOptions, Number, OldIdReads, Patch, Record,
-        SessionStore, StoreKey, UpdateOutcome,
+        Change, CreateOutcome, ExpiryChange, Grace, LoadOptions, Number, OldIdReads, Patch,
+        PatchError, Record, SessionStore, StoreKey, UpdateOutcome,
     },
 };
 use sqlx::Row as _;
@@ -113,6 +113,11 @@ impl SessionStore for PostgresStore {
                 };
                 let record = match patch.apply_to(&current) {
                     Ok(record) => record,
+                    // Law 12: the outcome of an earlier, equal call may have been lost.
+                    Err(PatchError::Retired) if is_fresh => {
+                        let moved = self.current(new).await?;
+                        return Ok(UpdateOutcome::repeated(&current, new, moved.as_ref()));
+                    }
                     Err(refused) if is_fresh => {
                         return Ok(UpdateOutcome::refused(refused, current));
                     }
@@ -121,11 +126,13 @@ impl SessionStore for PostgresStore {
                 };
                 let (now, until) = (self.now_ms(), ms(grace.until));
                 let keeps = grace.old_id == OldIdReads::Snapshot;
-                let rotated = self.first(&self.0.statements.rotate, Repeat::Never, |query| {
+                // It does nothing to a session that is retired already.
+                let rotated = self.first(&self.0.statements.rotate, Repeat::Always, |query| {
                     bind_change(bind(query, new, &record), now, &current, patch)
                         .bind(old.as_bytes().to_vec())
                         .bind(until)
                         .bind(keeps)
+                        .bind(new.digest().to_vec())
                 });
                 let row = rotated.await?.ok_or_else(|| StoreError::internal("no row"))?;
                 let count = |column: usize| row.try_get::<i64, _>(column).map_err(failed);

@@ -87,8 +87,13 @@ fn record_bytes(row: &PgRow) -> Result<Vec<u8>, Box<dyn std::error::Error + Send
     }
     let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     if row.try_get("is_retired")? {
-        let successor = row.try_get::<Option<Vec<u8>>, _>("successor")?.map(hex);
-        text += &format!(r#","retired":{{"successor":{}}}"#, serde_json::to_string(&successor)?);
+        let hex_of = |name: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<_>, _>(name)?.map(hex));
+        let successor = serde_json::to_string(&hex_of("successor")?)?;
+        text += &format!(r#","retired":{{"successor":{successor}"#);
+        if let Some(digest) = hex_of("successor_digest")? {
+            text += &format!(r#","digest":"{digest}""#);
+        }
+        text.push('}');
     }
     if let Some(id) = row.try_get::<Option<Vec<u8>>, _>("public_id")? {
         let names = serde_json::to_string(&row.try_get::<Vec<String>, _>("indexed")?)?;

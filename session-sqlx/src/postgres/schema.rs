@@ -17,6 +17,7 @@ pub(super) fn text(table: &str, version: &str, name: &str) -> String {
   absolute_lifetime bigint,
   is_retired        boolean NOT NULL DEFAULT false,
   successor         bytea,
+  successor_digest  bytea,
   public_id         bytea,
   indexed           text[]  NOT NULL DEFAULT '{{}}',
   found_by          text[]  NOT NULL DEFAULT '{{}}',

@@ -37,7 +37,8 @@ fn over_expired(now: &str) -> String {
     let columns = COLUMNS.split(", ").skip(1);
     let sets: Vec<_> = columns.map(|column| format!("{column} = excluded.{column}")).collect();
     format!(
-        "ON CONFLICT (key) DO UPDATE SET {}, is_retired = false, successor = NULL \
+        "ON CONFLICT (key) DO UPDATE SET {}, is_retired = false, successor = NULL, \
+         successor_digest = NULL \
          WHERE s.expires_at <= {now}",
         sets.join(", ")
     )
@@ -102,8 +103,8 @@ const PART: &str = "coalesce((SELECT jsonb_object_agg(name, fields -> name) \
 fn select(t: &str, fields: &str, condition: &str) -> String {
     format!(
         "SELECT key, created_at, expires_at, version, max_age, persistent, absolute_lifetime, \
-         is_retired, successor, public_id, indexed, ({fields})::text AS fields FROM {t} \
-         WHERE {condition}"
+         is_retired, successor, successor_digest, public_id, indexed, \
+         ({fields})::text AS fields FROM {t} WHERE {condition}"
     )
 }
 
@@ -162,7 +163,8 @@ fn rotate(t: &str) -> String {
          $6, $7, $8, $9, $10, $11::text::jsonb FROM old WHERE $3::bigint IS NOT NULL {} \
          RETURNING 1), \
          upd AS (UPDATE {t} s SET is_retired = true, expires_at = {retired}, purge_hour = {}, \
-         successor = CASE WHEN $19 THEN $1 END, found_by = '{{}}', \
+         successor = CASE WHEN $19 THEN $1 END, \
+         successor_digest = CASE WHEN NOT $19 THEN $20::bytea END, found_by = '{{}}', \
          fields = CASE WHEN $19 THEN s.fields ELSE '{{}}' END, \
          indexed = CASE WHEN $19 THEN s.indexed ELSE '{{}}' END, \
          public_id = CASE WHEN $19 THEN s.public_id END \

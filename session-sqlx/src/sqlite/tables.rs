@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use actix_typed_session::{
     PublicId, StoreError, Timestamp,
-    store::{CreateOutcome, Grace, IndexPage, Patch, Record, StoreKey, UpdateOutcome},
+    store::{CreateOutcome, Grace, IndexPage, Patch, PatchError, Record, StoreKey, UpdateOutcome},
 };
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _, Params, Row};
 use serde_json::value::RawValue;
@@ -229,6 +229,11 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
         };
         let record = match patch.apply_to(&current) {
             Ok(record) => record,
+            // Law 12: the outcome of an earlier, equal call may have been lost.
+            Err(PatchError::Retired) => {
+                let moved = self.load(connection, new, now)?;
+                return Ok(UpdateOutcome::repeated(&current, new, moved.as_ref()));
+            }
             Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
         };
         if self.is_live(connection, new, now)? {

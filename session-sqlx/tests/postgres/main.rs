@@ -38,7 +38,7 @@ fn server() -> &'static PostgresServer {
 /// The number of the next table.
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 
-/// Stores in tables of their own.
+/// Stores in separate tables.
 struct Tables {
     clock: FakeClock,
     table: OnceLock<String>,

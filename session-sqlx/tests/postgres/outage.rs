@@ -10,7 +10,9 @@ use std::{
 
 use actix_typed_session::{
     Clock as _, StoreError, SystemClock,
-    store::{LoadOptions, Number, Patch, Record, SessionStore as _, UpdateOutcome},
+    store::{
+        Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore as _, UpdateOutcome,
+    },
 };
 use actix_typed_session_sqlx::PostgresStore;
 use actix_typed_session_tests::proxy::Proxy;
@@ -174,6 +176,38 @@ async fn a_write_whose_answer_is_lost_is_not_repeated_and_a_read_is() {
         proxy.swallow_replies(false);
         proxy.cut();
         assert_eq!(read.await.expect("no panic").expect("it is read again"), n);
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answer_is_lost_is_asked_for_again() {
+    let proxy = Proxy::to(server().address());
+    with_session(&url(proxy.address()), "lost_renewal").await;
+    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = pool.connect_lazy(&url(proxy.address())).expect("a valid URL");
+    let store = store(&pool, "lost_renewal");
+    let until = SystemClock.now().saturating_add(Duration::from_secs(10));
+    for (n, old_id) in [(1, OldIdReads::Snapshot), (2, OldIdReads::Nothing)] {
+        let grace = Grace::new(until, old_id);
+        let session = store.load(&key(n), &LoadOptions::default()).await.expect("up");
+        let mut patch = add_one();
+        patch.set_snapshot(session.expect("it is there"));
+        let unknown = store.rotate(&key(100), &key(101), &patch, grace).await;
+        assert!(matches!(unknown, Ok(UpdateOutcome::Gone)), "and the statement is prepared");
+        at_rest(&pool).await;
+        proxy.swallow_replies(true);
+        let renewing = store.clone();
+        let renewal =
+            tokio::spawn(async move { renewing.rotate(&key(n), &key(n + 1), &patch, grace).await });
+        sleep(Duration::from_millis(200)).await;
+        proxy.swallow_replies(false);
+        proxy.cut();
+        let outcome = renewal.await.expect("no panic").expect("it is repeated");
+        assert!(matches!(outcome, UpdateOutcome::Applied { version } if version == u64::from(n)));
+        let renewed = store.load(&key(n + 1), &LoadOptions::default()).await.expect("up");
+        let renewed = renewed.expect("it was renewed");
+        let expected = n.to_string();
+        assert_eq!(renewed.field("n").map(|json| json.get()), Some(&*expected), "applied once");
     }
 }
 

@@ -28,7 +28,7 @@ use actix_typed_session_tests::{
 };
 use tempfile::TempDir;
 
-/// Stores in files of their own.
+/// Stores in separate files.
 struct Files {
     clock: FakeClock,
     folder: TempDir,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{StoreError, ValueError},
-    id::StoreKey,
+    id::{StoreKey, bytes_from_hex, hex_from_bytes},
     time::{Limits, Timestamp, whole_ms},
 };
 
@@ -30,9 +30,7 @@ impl Record {
             max_age: self.limits.max_age.map(whole_ms),
             persistent: self.limits.persistent,
             absolute_lifetime: self.limits.absolute_lifetime.map(whole_ms),
-            retired: self.retired.as_deref().map(|retired| StoredRetired {
-                successor: retired.successor.map(|key| key.to_hex()),
-            }),
+            retired: self.retired.as_deref().map(StoredRetired::from),
             index: self.index().map(|index| StoredIndex {
                 public_id: index.public_id().to_string(),
                 names: index.names().map(str::to_owned).collect(),
@@ -174,6 +172,23 @@ struct StoredIndex {
 #[serde(deny_unknown_fields)]
 struct StoredRetired {
     successor: Option<String>,
+    /// The digest of the new key, if there is no successor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+}
+
+impl From<&Retired> for StoredRetired {
+    fn from(retired: &Retired) -> Self {
+        match retired {
+            Retired::Readable { successor } => {
+                Self { successor: Some(successor.to_hex()), digest: None }
+            }
+            Retired::Hidden { digest } => Self {
+                successor: None,
+                digest: digest.as_ref().map(|digest| hex_from_bytes(digest)),
+            },
+        }
+    }
 }
 
 impl StoredIndex {
@@ -185,8 +200,20 @@ impl StoredIndex {
 
 impl StoredRetired {
     fn into_retired(self) -> Result<Retired, serde_json::Error> {
-        let parse = |hex: String| StoreKey::from_hex(&hex).map_err(serde_json::Error::custom);
-        Ok(Retired { successor: self.successor.map(parse).transpose()? })
+        match (self.successor, self.digest) {
+            (Some(hex), None) => {
+                let successor = StoreKey::from_hex(&hex).map_err(serde_json::Error::custom)?;
+                Ok(Retired::Readable { successor })
+            }
+            (None, Some(hex)) => match bytes_from_hex(&hex) {
+                Some(digest) => Ok(Retired::Hidden { digest: Some(digest) }),
+                None => Err(serde_json::Error::custom("the digest is not 32 hexadecimal digits")),
+            },
+            (None, None) => Ok(Retired::Hidden { digest: None }),
+            (Some(_), Some(_)) => {
+                Err(serde_json::Error::custom("a successor needs no digest beside it"))
+            }
+        }
     }
 }
 
@@ -339,6 +366,7 @@ mod tests {
             br#"{"v":1,"created":1,"expires":2,"version":1,"fields":{"a":1,"a":2}}"#,
             br#"{"v":1,"created":1,"expires":2,"version":1,"fields":[1]}"#,
             br#"{"v":1,"created":1,"expires":2,"version":1,"retired":{"successor":"x"},"fields":{}}"#,
+            br#"{"v":1,"created":1,"expires":2,"version":1,"retired":{"successor":null,"digest":"x"},"fields":{}}"#,
             br#"{"v":1,"created":-1,"expires":2,"version":1,"fields":{}}"#,
             br#"{"v":1,"created":1,"expires":2,"version":1,"index":{"public_id":"x","names":[]},"fields":{}}"#,
         ] {

@@ -64,10 +64,13 @@ impl Deref for OwnLimits {
 /// What a record has in addition when its id was renewed. It answers requests with the old id until
 /// the grace period ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Retired {
-    /// The key of the renewed session, if requests with the old id may read the old fields. If they
-    /// destroy the old session, the renewed one is destroyed too.
-    pub(crate) successor: Option<StoreKey>,
+pub(crate) enum Retired {
+    /// Requests with the old id may read the old fields. If they destroy the old session, the
+    /// renewed one is destroyed too.
+    Readable { successor: StoreKey },
+    /// Requests with the old id read nothing, and do not reach the renewed session. The digest only
+    /// [recognises](StoreKey::digest) its key; `None` if the record was made for one request.
+    Hidden { digest: Option<[u8; 16]> },
 }
 
 impl Record {
@@ -149,7 +152,19 @@ impl Record {
     /// The key of the renewed session, if [`destroy`](crate::store::SessionStore::destroy) must end
     /// it too.
     pub fn successor(&self) -> Option<&StoreKey> {
-        self.retired.as_deref()?.successor.as_ref()
+        match self.retired.as_deref()? {
+            Retired::Readable { successor } => Some(successor),
+            Retired::Hidden { .. } => None,
+        }
+    }
+
+    /// Whether this is the retired record of a session that was renewed into this key.
+    pub(crate) fn was_renewed_into(&self, key: &StoreKey) -> bool {
+        match self.retired.as_deref() {
+            None => false,
+            Some(Retired::Readable { successor }) => successor == key,
+            Some(Retired::Hidden { digest }) => *digest == Some(key.digest()),
+        }
     }
 
     /// The JSON value of a field.
@@ -209,18 +224,18 @@ impl Record {
         match grace.old_id {
             OldIdReads::Snapshot => Self {
                 expires_at,
-                retired: Some(Arc::new(Retired { successor: Some(*successor) })),
+                retired: Some(Arc::new(Retired::Readable { successor: *successor })),
                 ..self.clone()
             },
-            OldIdReads::Nothing => self.hidden(expires_at),
+            OldIdReads::Nothing => self.hidden(expires_at, Some(successor.digest())),
         }
     }
 
     /// A retired record without fields, index and successor.
-    pub(crate) fn hidden(&self, expires_at: Timestamp) -> Self {
+    pub(crate) fn hidden(&self, expires_at: Timestamp, digest: Option<[u8; 16]>) -> Self {
         Self {
             expires_at,
-            retired: Some(Arc::new(Retired { successor: None })),
+            retired: Some(Arc::new(Retired::Hidden { digest })),
             index: None,
             fields: FieldMap::default(),
             ..self.clone()
@@ -304,6 +319,8 @@ mod tests {
         assert!(retired.index().is_none(), "it is not listed");
         assert_eq!(retired.successor(), None);
         assert_eq!(retired.expires_at(), Timestamp::from_unix_ms(10), "never longer than it had");
+        assert!(retired.was_renewed_into(&StoreKey::from_bytes([7; 32])));
+        assert!(!retired.was_renewed_into(&StoreKey::from_bytes([8; 32])));
     }
 
     #[test]

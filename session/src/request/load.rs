@@ -302,6 +302,6 @@ impl ActiveSession {
             next = successor.and_then(|record| record.successor().copied());
         }
         let until = retired.expires_at();
-        Ok(retired.hidden(until))
+        Ok(retired.hidden(until, None))
     }
 }

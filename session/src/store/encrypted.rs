@@ -286,6 +286,10 @@ impl<S: SessionStore> EncryptedStore<S> {
         for _ in 0..Self::ATTEMPTS {
             let moved = match patch.apply_to(&basis) {
                 Ok(moved) => moved,
+                // The store inside recognises the repetition of an earlier call.
+                Err(PatchError::Retired) => {
+                    return self.inner().rotate(old, new, &Patch::default(), grace).await;
+                }
                 Err(refused) => return Ok(UpdateOutcome::refused(refused, basis)),
             };
             let mut whole = patch.clone();

@@ -39,7 +39,7 @@ pub use encrypted::EncryptedStore;
 #[cfg(feature = "file")]
 pub use file::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
-pub use redis::{RedisStore, RedisStoreBuilder};
+pub use redis::{RedisCredentials, RedisStore, RedisStoreBuilder};
 pub use {
     capabilities::{DeleteExpired, FindByIndex, IndexPage},
     memory::{MemoryStore, MemoryStoreBuilder},

@@ -40,6 +40,10 @@ use crate::{
 /// 11. A store implements the trait of a capability only if it has the capability. The traits are
 ///     [`DeleteExpired`](crate::store::DeleteExpired) and
 ///     [`FindByIndex`](crate::store::FindByIndex).
+/// 12. `rotate` may be repeated, because its outcome may have been lost on the way. A second call
+///     with the same keys returns the outcome of the first and changes nothing, as long as the
+///     retired record and the new session are there. For a call with another new key, the old
+///     session is gone.
 pub trait SessionStore: Send + Sync + 'static {
     /// Whether every call is ready when its future is first polled, because the sessions are in
     /// this process's memory. The middleware then avoids the cost of waiting. Defaults to `false`.
@@ -118,8 +122,12 @@ pub trait SessionStore: Send + Sync + 'static {
     /// the patch. It must store the new record before it retires the old one, so that a crash in
     /// between loses nothing.
     ///
+    /// If the old key has a retired record, the outcome is [`UpdateOutcome::repeated`]: a store on
+    /// a network asks once more if the first answer does not arrive.
+    ///
     /// # Errors
-    /// The session is still under the old key. It may be under the new key as well.
+    /// The session is still under the old key. It may be under the new key as well. Or the store
+    /// cannot know where it is.
     fn rotate(
         &self,
         old: &StoreKey,
@@ -228,6 +236,38 @@ impl UpdateOutcome {
             // Law 4: for a change, a retired record is gone.
             PatchError::Retired => Self::Gone,
             PatchError::Stale => Self::Conflict(current),
+        }
+    }
+
+    /// Returns the outcome of a `rotate` that finds a [retired](Record::is_retired) record under
+    /// the old key. `moved` is what the store has under the new key.
+    ///
+    /// If `retired` was left by a `rotate` to the same new key, and the session is still there,
+    /// this call repeats that one and has its outcome (law 12). Otherwise the old session is gone.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::{SessionId, Timestamp};
+    /// use actix_typed_session::store::{Grace, OldIdReads, Record, StoreKey, UpdateOutcome};
+    ///
+    /// let new = StoreKey::from(&SessionId::random());
+    /// let record = Record::new(Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(9_000));
+    /// let grace = Grace::new(Timestamp::from_unix_ms(5_000), OldIdReads::Nothing);
+    /// let retired = record.retire(grace, &new);
+    ///
+    /// let outcome = UpdateOutcome::repeated(&retired, &new, Some(&record));
+    /// assert!(matches!(outcome, UpdateOutcome::Applied { version: 1 }));
+    /// let other = StoreKey::from(&SessionId::random());
+    /// let outcome = UpdateOutcome::repeated(&retired, &other, None);
+    /// assert!(matches!(outcome, UpdateOutcome::Gone));
+    /// ```
+    pub fn repeated(retired: &Record, new: &StoreKey, moved: Option<&Record>) -> Self {
+        let is_live = moved.is_some_and(|moved| !moved.is_retired());
+        if is_live && retired.was_renewed_into(new) {
+            // The retired record has the version from before the patch.
+            Self::Applied { version: retired.version().wrapping_add(1) }
+        } else {
+            Self::Gone
         }
     }
 }

@@ -75,6 +75,9 @@ macro_rules! __store_laws {
                 a_retired_session_ends_with_its_grace_and_never_later_than_before,
                 rotate_against_update_loses_no_reported_change,
                 concurrent_rotates_have_one_winner,
+                a_repeated_rotate_has_the_outcome_of_the_first,
+                a_rotate_to_another_key_is_not_a_repetition,
+                a_repeated_rotate_brings_nothing_back,
             }
             sequences { random_calls_agree_with_the_model, }
             interleavings { random_interleavings_keep_the_laws, }

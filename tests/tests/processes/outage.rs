@@ -10,7 +10,7 @@ use actix_typed_session::{
 use actix_typed_session_tests::{
     Client, Response, Site, concurrency,
     proxy::Proxy,
-    servers::{RedisServer, Server},
+    servers::{ClusterSetup, RedisServer, Server},
 };
 
 /// The defaults, plus what a busy machine adds.
@@ -215,6 +215,85 @@ async fn a_write_whose_connection_is_cut_is_not_repeated_and_a_read_is() {
         proxy.swallow_replies(false);
         proxy.cut();
         assert_eq!(request.await.expect("a response").status, 200, "reading twice is harmless");
+    }
+}
+
+/// A short grace period, so that a test sees its end.
+const GRACE: Duration = Duration::from_millis(2_500);
+
+/// Waits until bytes come back through one of the proxies, which swallow them.
+async fn until_swallowed(proxies: &[Proxy], before: u64) {
+    let start = Instant::now();
+    while bytes_down(proxies) == before {
+        assert!(start.elapsed() < Duration::from_secs(20), "a store call is made");
+        actix_web::rt::time::sleep(Duration::from_millis(5)).await;
+    }
+    actix_web::rt::time::sleep(Duration::from_millis(50)).await;
+}
+
+fn bytes_down(proxies: &[Proxy]) -> u64 {
+    proxies.iter().map(Proxy::bytes_down).sum()
+}
+
+/// Logs in while the reply to one store call is lost. The visitor gets a new id, which still works
+/// when the grace period of the old one is over.
+async fn assert_login_goes_through(store: RedisStore, proxies: &[Proxy], cuts: bool) {
+    let site = concurrency::site(store).settings(|it| it.renewal_grace(GRACE)).workers(1).start();
+    for _ in 0..30 {
+        // The worker connects to each node, and each node gets the scripts.
+        let mut first = site.visitor("count").await;
+        assert_eq!(first.act("count,user=7").await.status, 200);
+    }
+    let mut before = site.client();
+    before.act("count").await;
+    let (mut browser, swallowed) = (before.clone(), bytes_down(proxies));
+    let held = site.held(&browser, "gate,count,user=7").await;
+    let swallowed = bytes_down(proxies).max(swallowed);
+    proxies.iter().for_each(|proxy| proxy.swallow_replies(true));
+    let login = actix_web::rt::spawn(async move {
+        site.gate.open();
+        (held.finish().await, site)
+    });
+    until_swallowed(proxies, swallowed).await;
+    proxies.iter().for_each(|proxy| proxy.swallow_replies(false));
+    if cuts {
+        proxies.iter().for_each(Proxy::cut);
+    }
+
+    let ((response, logged_in), _site) = login.await.expect("a response");
+
+    assert_eq!(response.status, 200, "the login goes through");
+    assert!(response.set_cookie().is_some(), "with a new id");
+    browser = logged_in;
+    assert_ne!(browser.cookie(), before.cookie());
+    let read = browser.act("read").await;
+    assert!(read.body.starts_with("count=2 ") && read.body.ends_with(" user=7"), "{}", read.body);
+    actix_web::rt::time::sleep(GRACE).await;
+    assert_eq!(browser.act("read").await.body, read.body, "the new id lasts");
+    assert!(before.act("read").await.removes_cookie(), "the old one does not");
+}
+
+#[actix_web::test]
+async fn a_login_goes_through_when_the_reply_to_its_renewal_is_lost() {
+    let redis = RedisServer::start(Server::Redis);
+    let proxies = [Proxy::to(redis.address())];
+    let store = RedisStore::builder(&proxies[0].url()).response_timeout(Duration::from_millis(400));
+    let store = store.build().expect("good settings");
+    for cuts in [true, false] {
+        assert_login_goes_through(store.clone(), &proxies, cuts).await;
+    }
+}
+
+#[actix_web::test]
+async fn in_a_cluster_a_login_goes_through_when_the_reply_to_one_of_its_calls_is_lost() {
+    let cluster = ClusterSetup::start(Server::Redis);
+    let proxies = cluster.proxies();
+    let urls = [0, 1, 2].map(|n| proxies[n].url());
+    let store = RedisStore::cluster(urls.iter().map(String::as_str));
+    let store = store.response_timeout(Duration::from_millis(400)).build().expect("good URLs");
+    // Which call is the one depends on the nodes that the ids lead to.
+    for cuts in [true, false, true, false, true, false] {
+        assert_login_goes_through(store.clone(), &proxies, cuts).await;
     }
 }
 

@@ -17,6 +17,7 @@ use actix_typed_session_tests::{
     concurrency,
     process::{key, value_patch},
     servers::{ClusterSetup, RedisServer, Server},
+    wait::within,
 };
 use redis::Value;
 use tokio::{task::JoinSet, time::sleep};
@@ -448,9 +449,12 @@ async fn a_session_that_another_process_destroys_is_refused_within_the_bound() {
     for n in 0..SESSIONS {
         begin(&ours, &key(n)).await;
         writeln!(orders, "{n}").expect("the process reads");
-        while ours.load_cached(&key(n)).is_some() {
-            tokio::task::yield_now().await;
-        }
+        let refused = async {
+            while ours.load_cached(&key(n)).is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the copy is dropped", refused).await;
         let refused = SystemTime::now().duration_since(UNIX_EPOCH).expect("later than 1970");
         assert!(ours.load(&key(n), &LoadOptions::default()).await.expect("an answer").is_none());
         let destroyed: i128 = line().parse().expect("a number");

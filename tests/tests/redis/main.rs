@@ -6,5 +6,6 @@ mod index;
 mod laws;
 mod local_cache;
 mod parts;
+mod renewals;
 mod server;
 mod values;

@@ -1,9 +1,16 @@
 //! The Redis store beyond the laws: how it keeps sessions, and how it reaches servers.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use actix_typed_session::{
-    Clock as _, RedisStore, RedisStoreBuilder, SessionId, StoreError, SystemClock,
+    Clock as _, RedisCredentials, RedisStore, RedisStoreBuilder, SessionId, StoreError,
+    SystemClock,
     store::{
         CreateOutcome, ExpiryChange, Grace, LoadOptions, Number, OldIdReads, Patch, Record,
         SessionStore as _, StoreKey, UpdateOutcome,
@@ -14,6 +21,8 @@ use actix_typed_session_tests::{
     json::{self, set},
     servers::{ClusterSetup, MASTER_NAME, RedisServer, SentinelSetup, Server},
     stores,
+    twemproxy::Twemproxy,
+    wait::until,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
@@ -203,15 +212,50 @@ async fn a_socket_with_a_password_and_a_database_is_reached() {
 }
 
 #[tokio::test]
-async fn a_server_without_resp3_is_named_as_the_cause() {
+async fn a_local_cache_names_a_server_without_resp3_as_the_cause() {
     // As before Redis 6, which does not have the command.
     let redis = RedisServer::start_with(Server::Redis, &["--rename-command", "HELLO", ""]);
-    let store = RedisStore::new(&redis.url()).expect("a good URL");
+    let store = build(RedisStore::builder(&redis.url()).local_cache_bytes(1 << 20));
     let error = store.load(&key(), &LoadOptions::default()).await.map(drop).expect_err("no RESP3");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     let said = error_chain(&error);
-    assert!(said.contains("does not speak RESP3; the store needs Redis 6.2"), "{said}");
+    assert!(said.contains("does not speak RESP3; a local cache needs Redis 6.2"), "{said}");
     assert!(said.contains("HELLO"), "{said}");
+}
+
+#[tokio::test]
+async fn without_a_local_cache_a_server_without_resp3_is_enough() {
+    let redis = RedisServer::start_with(Server::Redis, &["--rename-command", "HELLO", ""]);
+    assert_works(&RedisStore::new(&format!("{}/1", redis.url())).expect("a good URL")).await;
+    set_up_user(&redis, &[]);
+    redis.command(&["ACL", "SETUSER", "default", ">general", "resetpass", ">general"]);
+    for (user, password, works) in [
+        ("sessions", "secret", true),
+        ("sessions", "wrong", false),
+        ("default", "general", true),
+        ("default", "wrong", false),
+    ] {
+        let store = build(RedisStore::builder(&redis.url()).credentials(user, password));
+        if works {
+            assert_works(&store).await;
+            continue;
+        }
+        let error = store.load(&key(), &LoadOptions::default()).await.expect_err("it is wrong");
+        assert!(error_chain(&error).contains("WRONGPASS"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_closes_connections_at_hello_is_enough() {
+    let redis = RedisServer::start(Server::Redis);
+    let proxy = Twemproxy::start(&redis);
+    let store = RedisStore::new(&proxy.url()).expect("a good URL");
+    assert_works(&store).await;
+    let (old, new) = (key(), key());
+    store.create(&old, &record()).await.expect("it works");
+    assert!(store.touch(&old, SystemClock.now().saturating_add(HOUR * 2)).await.expect("it works"));
+    store.rotate(&old, &new, &set(&[("a", "2")]), grace()).await.expect("it works");
+    assert!(store.destroy(&new).await.expect("it works"));
 }
 
 /// Sets up the user `sessions` with the permissions that the guide names, and these.
@@ -255,6 +299,106 @@ async fn an_acl_user_needs_no_more_than_the_guide_says() {
         wrong.load(&key(), &LoadOptions::default()).await,
         Err(StoreError::Unavailable(_))
     ));
+}
+
+/// A user `sessions` with this password, and no other one.
+fn set_password(redis: &RedisServer, password: &str) {
+    let password = format!(">{password}");
+    let user = ["ACL", "SETUSER", "sessions", "on", "resetpass", &password, "~session:*", "+@all"];
+    assert_eq!(redis.command(&user), Value::Okay);
+}
+
+/// A store that signs in with the password of the moment, and how often it has asked for it.
+fn with_provider(
+    builder: RedisStoreBuilder,
+    password: &Arc<Mutex<Result<&'static str, &'static str>>>,
+    valid_for: Option<Duration>,
+) -> (RedisStore, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (counted, password) = (Arc::clone(&calls), Arc::clone(password));
+    let store = build(builder.credentials_provider(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let password = *password.lock().expect("no thread panics with it");
+        async move {
+            let credentials = RedisCredentials::new("sessions", password?);
+            Ok(match valid_for {
+                Some(time) => credentials.valid_for(time),
+                None => credentials,
+            })
+        }
+    }));
+    (store, calls)
+}
+
+#[tokio::test]
+async fn each_connection_signs_in_with_the_password_of_its_moment() {
+    let redis = RedisServer::start(Server::Redis);
+    set_password(&redis, "first");
+    let password = Arc::new(Mutex::new(Ok("first")));
+    let (store, calls) = with_provider(RedisStore::builder(&redis.url()), &password, None);
+    assert_works(&store).await;
+    assert_works(&store).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "once for the connection");
+
+    set_password(&redis, "second");
+    *password.lock().expect("no thread panics with it") = Ok("second");
+    redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    // A write could meet the connection that is just being closed.
+    assert!(store.load(&key(), &LoadOptions::default()).await.expect("it works").is_none());
+    assert_works(&store).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_connection_signs_in_again_before_its_credentials_end() {
+    let redis = RedisServer::start(Server::Redis);
+    set_password(&redis, "first");
+    let password = Arc::new(Mutex::new(Ok("first")));
+    let valid_for = Some(Duration::from_millis(400));
+    let builder = RedisStore::builder(&redis.url());
+    let (store, calls) = with_provider(builder, &password, valid_for);
+    assert_works(&store).await;
+    let connections = redis.info("stats", "total_connections_received");
+    set_password(&redis, "second");
+    *password.lock().expect("no thread panics with it") = Ok("second");
+    until("it signs in twice more", || calls.load(Ordering::SeqCst) >= 3).await;
+
+    // A connection that does not sign in again ends with its user, as in the clouds.
+    *password.lock().expect("no thread panics with it") = Err("the token service is away");
+    let failing = calls.load(Ordering::SeqCst);
+    until("it tries again", || calls.load(Ordering::SeqCst) >= failing + 2).await;
+    assert_works(&store).await;
+    let later = redis.info("stats", "total_connections_received");
+    let ours = |count: Option<String>| count.expect("a count").parse::<u64>().expect("a number");
+    // `INFO` and `ACL` come over connections of their own.
+    assert_eq!(ours(later) - ours(connections), 2, "it is still the same connection");
+
+    drop(store);
+    let stopped = calls.load(Ordering::SeqCst);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(calls.load(Ordering::SeqCst), stopped, "a store that is dropped asks no more");
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_or_hangs_costs_its_requests_and_no_later_ones() {
+    let redis = RedisServer::start(Server::Redis);
+    set_password(&redis, "secret");
+    let password = Arc::new(Mutex::new(Err("the token service is away")));
+    let (store, _) = with_provider(RedisStore::builder(&redis.url()), &password, None);
+    let error = store.load(&key(), &LoadOptions::default()).await.expect_err("no credentials");
+    assert!(matches!(error, StoreError::Unavailable(_)));
+    let said = error_chain(&error);
+    assert!(said.contains("credentials_provider") && said.contains("service is away"), "{said}");
+    *password.lock().expect("no thread panics with it") = Ok("secret");
+    assert_works(&store).await;
+
+    let hanging = RedisStore::builder(&redis.url())
+        .connect_timeout(Duration::from_millis(200))
+        .credentials_provider(std::future::pending);
+    let start = Instant::now();
+    let error = build(hanging).load(&key(), &LoadOptions::default()).await;
+    assert!(matches!(error, Err(StoreError::Unavailable(_))));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ use std::{
 };
 
 use actix_typed_session::{MemoryStore, Session, SessionMiddleware, TypedSession};
-use actix_typed_session_tests::{Gate, Site};
+use actix_typed_session_tests::{
+    Gate, Site,
+    wait::{PATIENCE, within},
+};
 use actix_web::{rt::time::timeout, web::Data};
 
 #[derive(Session)]
@@ -40,17 +43,17 @@ impl Stop {
         let mut state = self.state.lock().expect("no test panics with it");
         state.0 = true;
         self.changed.notify_all();
-        let wait = self.changed.wait_while(state, |(_, may_go_on)| !*may_go_on);
-        drop(wait.expect("no test panics with it"));
+        drop(self.changed.wait_timeout_while(state, PATIENCE, |(_, may_go_on)| !*may_go_on));
     }
 
     /// Waits until the merge has come.
     async fn arrival(&'static self) {
         let wait = actix_web::rt::task::spawn_blocking(|| {
             let state = self.state.lock().expect("no test panics with it");
-            drop(self.changed.wait_while(state, |(has_come, _)| !*has_come));
+            let wait = self.changed.wait_timeout_while(state, PATIENCE, |(has_come, _)| !*has_come);
+            assert!(!wait.expect("no test panics with it").1.timed_out(), "no merge has come");
         });
-        wait.await.expect("it waits to its end");
+        wait.await.expect("the merge has come");
     }
 
     fn go_on(&self) {
@@ -122,6 +125,7 @@ async fn what_is_written_after_an_abandoned_save_is_stored_after_it() {
     SLOW.go_on();
     let thread = slow.finish().await.0.body;
     assert_ne!(abandoning.await.expect("a response"), thread, "they need a thread each");
-    while !ann.get("/show").await.body.starts_with("second") {}
+    let second = async { while !ann.get("/show").await.body.starts_with("second") {} };
+    within("the second name is stored", second).await;
     assert_eq!(ann.get("/show").await.body, "second late");
 }

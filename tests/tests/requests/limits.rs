@@ -9,7 +9,7 @@ use actix_typed_session::{
     store::FindByIndex,
     testing::{Fault, FaultyStore, Operation},
 };
-use actix_typed_session_tests::{Client, Site, stores, with_every_store};
+use actix_typed_session_tests::{Client, Site, stores, wait::until, with_every_store};
 use actix_web::web;
 use tokio::task::JoinSet;
 
@@ -339,9 +339,7 @@ async fn a_session_that_was_destroyed_during_its_login_destroys_no_other() {
     it.site.store.inject(Operation::Find, Fault::Delay(Duration::from_millis(100)));
     let slow = at_once(vec![held], "/count/7/1/oldest");
     let fast = async {
-        while it.site.store.calls(Operation::Find) == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("a search begins", || it.site.store.calls(Operation::Find) > 0).await;
         it.sessions.destroy_all(&of_user(7)).await
     };
     let (slow, destroyed) = tokio::join!(slow, fast);

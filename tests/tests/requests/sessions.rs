@@ -7,7 +7,7 @@ use actix_typed_session::{
     store::FindByIndex as _,
     testing::{Fault, Operation},
 };
-use actix_typed_session_tests::{Client, Gate, Site, json::json};
+use actix_typed_session_tests::{Client, Gate, Site, json::json, wait::until};
 use actix_web::{HttpResponse, web};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -300,9 +300,7 @@ async fn a_renewal_at_the_same_moment_does_not_escape() {
             }
         });
         // It has found the session and is about to end it.
-        while site.store.calls(Operation::Destroy) == calls {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("a session is destroyed", || site.store.calls(Operation::Destroy) > calls).await;
         phone.get("/logout").await;
         phone.get("/login/7/phone").await;
         let ended = ending.await.expect("no panic").expect("the store answers");

@@ -42,6 +42,9 @@ enum Flaw {
     RotateOverwrites,
     RotateLeavesTheOldKeyAlive,
     RotateForgetsTheGrace,
+    RotateRefusesARepetition,
+    RotateAppliesARepetition,
+    RotateRepeatsForAnyKey,
 }
 
 use Flaw as F;
@@ -254,6 +257,17 @@ impl SessionStore for Broken {
             grace.until = Timestamp::from_unix_ms(u64::MAX);
         }
         let before = self.store.load(old, &LoadOptions::default()).await?;
+        let is_retired = before.as_ref().is_some_and(Record::is_retired);
+        match self.flaw {
+            F::RotateRefusesARepetition if is_retired => return Ok(UpdateOutcome::Gone),
+            F::RotateAppliesARepetition if is_retired => {
+                return self.store.update(new, patch).await;
+            }
+            F::RotateRepeatsForAnyKey if is_retired => {
+                return Ok(UpdateOutcome::Applied { version: 1 });
+            }
+            _ => {}
+        }
         let updated = self.store.rotate(old, new, patch, grace).await?;
         if let (UpdateOutcome::Applied { .. }, Some(before)) = (&updated, before) {
             let moved = self.store.load(new, &LoadOptions::default()).await?;
@@ -363,6 +377,10 @@ fn the_kit_notices_each_broken_law() {
             random_interleavings_keep_the_laws;
         RotateForgetsTheGrace:
             a_retired_session_ends_with_its_grace_and_never_later_than_before;
+        RotateRefusesARepetition: a_repeated_rotate_has_the_outcome_of_the_first;
+        RotateAppliesARepetition: a_repeated_rotate_has_the_outcome_of_the_first;
+        RotateRepeatsForAnyKey: a_rotate_to_another_key_is_not_a_repetition,
+            a_repeated_rotate_brings_nothing_back;
     };
     assert!(missed.is_empty(), "not noticed: {missed:#?}");
     assert!(wrong.is_empty(), "a store without flaws is blamed by {wrong:#?}");
@@ -386,6 +404,9 @@ fn the_model_notices_flaws_that_need_no_concurrency() {
         F::RotateOverwrites,
         F::RotateLeavesTheOldKeyAlive,
         F::RotateForgetsTheGrace,
+        F::RotateRefusesARepetition,
+        F::RotateAppliesARepetition,
+        F::RotateRepeatsForAnyKey,
     ];
     let missed: Vec<Flaw> = flaws
         .into_iter()

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
-    record::{Grace, Patch, Record},
+    record::{Grace, Patch, PatchError, Record},
     store::session_store::{CreateOutcome, UpdateOutcome},
     time::Timestamp,
 };
@@ -167,6 +167,10 @@ impl SessionFolder {
         let Some(current) = self.read_locked(&old_path)? else { return Ok(UpdateOutcome::Gone) };
         let moved = match patch.apply_to(&current) {
             Ok(moved) => moved,
+            Err(PatchError::Retired) => {
+                let moved = self.read_locked(&new_path)?;
+                return Ok(UpdateOutcome::repeated(&current, new, moved.as_ref()));
+            }
             Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
         };
         if self.read_locked(&new_path)?.is_some() {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::StoreError,
     id::StoreKey,
-    record::{Grace, Patch, PublicId, Record},
+    record::{Grace, Patch, PatchError, PublicId, Record},
     store::{
         capabilities::IndexPage,
         index_pages::{IndexEntry, page},
@@ -140,6 +140,11 @@ impl Shards {
         };
         let moved = match patch.apply_to(current) {
             Ok(moved) => moved,
+            Err(PatchError::Retired) => {
+                let retired = current.clone();
+                let moved = shards.of_new().peek_unexpired(new, now);
+                return UpdateOutcome::repeated(&retired, new, moved);
+            }
             Err(refused) => return UpdateOutcome::refused(refused, current.clone()),
         };
         let retired = current.retire(grace, new);

@@ -7,16 +7,18 @@
 use serde_json::value::RawValue;
 
 use super::{
-    client::{Args, Reply, Retry},
+    client::{Args, CallError, Reply, Retry},
     decode::{self, is_one},
     encode,
-    keyspace::Keyspace,
-    layout, script,
+    keyspace::{Keyspace, KnownReply},
+    layout,
+    outage::store_error,
+    script,
 };
 use crate::{
     error::StoreError,
     id::StoreKey,
-    record::{Change, Grace, Index, Patch, Record},
+    record::{Change, Grace, Index, Patch, PatchError, Record},
     store::session_store::UpdateOutcome,
 };
 
@@ -134,6 +136,9 @@ impl Keyspace {
         for _ in 0..ROTATE_ATTEMPTS {
             let moved = match patch.apply_to(&current) {
                 Ok(moved) => moved,
+                Err(PatchError::Retired) if !is_stored => {
+                    return self.repeated(&current, new).await;
+                }
                 Err(refused) => {
                     if is_stored {
                         self.delete(new).await?;
@@ -141,10 +146,11 @@ impl Keyspace {
                     return Ok(UpdateOutcome::refused(refused, current));
                 }
             };
-            if !self.store_moved(new, &moved, is_stored).await? {
-                return self.new_key_taken(old).await;
+            match self.store_moved(new, &moved, is_stored).await? {
+                StoreStep::Stored => is_stored = true,
+                StoreStep::Taken => return self.new_key_taken(old, new).await,
+                StoreStep::Unknown => return Ok(UpdateOutcome::Taken),
             }
-            is_stored = true;
             match self.retire(old, &current, new, grace).await? {
                 RetireStep::Retired => {
                     return Ok(UpdateOutcome::Applied { version: moved.version() });
@@ -175,19 +181,30 @@ impl Keyspace {
         }
     }
 
-    /// Stores a renewed session under its new key. Returns false if the key is taken by another
-    /// session.
+    /// Stores a renewed session under its new key.
+    ///
+    /// If the reply is lost, this is not sent again: the first attempt could arrive late, when the
+    /// session has already ended, and bring it back. The caller tries another id instead.
     async fn store_moved(
         &self,
         new: &StoreKey,
         moved: &Record,
         is_stored: bool,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<StoreStep, StoreError> {
         if let Some(index) = moved.index() {
             self.add_to_index(new, index.public_id(), moved.indexed_fields()).await?;
         }
         let script = if is_stored { &script::REPLACE } else { &script::CREATE };
-        is_one(&self.run(script, new, &encode::record_args(moved), Retry::Never).await?)
+        let (name, args) = (self.session_key(new), encode::record_args(moved));
+        match self.try_run_on(script, &[&name], &args, Retry::Never).await {
+            Ok(stored) if is_one(&stored.reply)? => Ok(StoreStep::Stored),
+            Ok(_) => Ok(StoreStep::Taken),
+            Err(CallError::NoReply(error)) => match self.delete(new).await {
+                Ok(_) => Ok(StoreStep::Unknown),
+                Err(_) => Err(store_error(CallError::NoReply(error))),
+            },
+            Err(error) => Err(store_error(error)),
+        }
     }
 
     /// Retires the old record if it still has the version that was moved.
@@ -199,13 +216,17 @@ impl Keyspace {
         grace: Grace,
     ) -> Result<RetireStep, StoreError> {
         let args = encode::retire_args(moved.version(), grace, new);
-        let retired = self.run(&script::RETIRE, old, &args, Retry::Never).await;
+        let retired = self.run_until_known(&script::RETIRE, &[&self.session_key(old)], &args).await;
         if retired.is_err() {
             // The client keeps the old id, so the new record is not needed, whatever became of
             // the old one. OK because without this the new record expires.
             let _ = self.delete(new).await;
         }
-        match retired? {
+        let KnownReply { reply, is_repeated } = retired?;
+        match reply {
+            // An earlier call has retired it. That the new key was free means that the session has
+            // ended since.
+            Reply::Int(2) if !is_repeated => Ok(RetireStep::Gone),
             Reply::Int(_) => {
                 if let Some(index) = moved.index() {
                     // OK because a search checks each member that it finds.
@@ -222,10 +243,31 @@ impl Keyspace {
         }
     }
 
-    /// The outcome when the new key is in use. That the old session is gone takes precedence.
-    async fn new_key_taken(&self, old: &StoreKey) -> Result<UpdateOutcome, StoreError> {
-        let current = self.load(old, None).await?.filter(|record| !record.is_retired());
-        Ok(current.map_or(UpdateOutcome::Gone, |_| UpdateOutcome::Taken))
+    /// The outcome when the new key is in use. That the old session is gone takes precedence, and
+    /// that this call repeats an earlier one.
+    async fn new_key_taken(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+    ) -> Result<UpdateOutcome, StoreError> {
+        match self.load(old, None).await? {
+            None => Ok(UpdateOutcome::Gone),
+            Some(retired) if retired.is_retired() => self.repeated(&retired, new).await,
+            Some(_) => Ok(UpdateOutcome::Taken),
+        }
+    }
+
+    /// The outcome when the old key has a retired record.
+    async fn repeated(
+        &self,
+        retired: &Record,
+        new: &StoreKey,
+    ) -> Result<UpdateOutcome, StoreError> {
+        let moved = match retired.was_renewed_into(new) {
+            true => self.load(new, None).await?,
+            false => None,
+        };
+        Ok(UpdateOutcome::repeated(retired, new, moved.as_ref()))
     }
 }
 
@@ -236,6 +278,15 @@ enum DestroyStep {
     Done {
         was_there: bool,
     },
+}
+
+/// What storing a renewed session did.
+enum StoreStep {
+    Stored,
+    /// Nothing: the key is in use.
+    Taken,
+    /// The reply was lost. The key was deleted, but the session may still arrive there.
+    Unknown,
 }
 
 /// What retiring the old record did.

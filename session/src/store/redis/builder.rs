@@ -2,16 +2,18 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
+
 use super::{
     client::{
-        Certificates, ConnectTarget, ConnectionLimits, ConnectionSettings, Endpoint, PushHandler,
-        ReplyLimits, Topology,
+        Certificates, ConnectTarget, ConnectionLimits, ConnectionSettings, CredentialsSource,
+        Endpoint, PushHandler, RedisCredentials, ReplyLimits, Topology,
     },
     keyspace::Keyspace,
     local_cache::LocalCache,
     store::RedisStore,
 };
-use crate::error::ConfigError;
+use crate::error::{BoxError, ConfigError};
 
 impl RedisStore {
     /// Makes a store in the Redis at a URL, with the default settings.
@@ -103,7 +105,7 @@ pub struct RedisStoreBuilder {
     staleness: Duration,
     connections: usize,
     limits: ConnectionLimits,
-    credentials: Option<(String, String)>,
+    credentials: Option<CredentialsSource>,
     database: Option<u32>,
     certificates: Certificates,
 }
@@ -211,9 +213,50 @@ impl RedisStoreBuilder {
     /// Sets the user and the password for the servers that hold the sessions.
     ///
     /// For example, `credentials("sessions", "secret")`. Without an ACL, the user is `default`.
-    /// Defaults to what the URL says; with Sentinel, to none.
+    /// Defaults to what the URL says; with Sentinel, to none. For a password that changes, see
+    /// [`credentials_provider`](Self::credentials_provider).
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.credentials = Some((user.into(), password.into()));
+        let credentials = RedisCredentials::new(user, password);
+        self.credentials = Some(CredentialsSource::Fixed(credentials));
+        self
+    }
+
+    /// Gets the user and the password from a function, for passwords that change, such as the
+    /// tokens of a cloud provider.
+    ///
+    /// The store calls the function for each connection that it opens, and before credentials with
+    /// a [`valid_for`](RedisCredentials::valid_for) end, so that the connection stays open. Each
+    /// worker of Actix has a connection to each server. The function should therefore keep what it
+    /// got, if getting it is slow. Its time is part of [`connect_timeout`](Self::connect_timeout).
+    /// If it fails, requests that need a connection get a 503, and the next one asks it again.
+    ///
+    /// Defaults to what the URL says; with Sentinel, to none. Sentinels get the credentials of their
+    /// URLs.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use actix_typed_session::{RedisCredentials, RedisStore};
+    /// use std::time::Duration;
+    ///
+    /// # async fn new_token() -> std::io::Result<String> { Ok(String::new()) }
+    /// let store = RedisStore::builder("rediss://cache.example:6379")
+    ///     .credentials_provider(|| async {
+    ///         let token = new_token().await?;
+    ///         let day = Duration::from_secs(24 * 3600);
+    ///         Ok(RedisCredentials::new("sessions", token).valid_for(day))
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn credentials_provider<F>(
+        mut self,
+        provider: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<RedisCredentials, BoxError>> + Send + 'static,
+    {
+        let provider = Arc::new(move || provider().boxed());
+        self.credentials = Some(CredentialsSource::Provider(provider));
         self
     }
 
@@ -321,8 +364,8 @@ impl RedisStoreBuilder {
 
     /// An endpoint with the settings for the servers that hold the sessions.
     fn session_server(&self, mut endpoint: Endpoint) -> Endpoint {
-        if let Some((user, password)) = &self.credentials {
-            endpoint = endpoint.with_credentials(user.clone(), password.clone());
+        if let Some(credentials) = &self.credentials {
+            endpoint = endpoint.with_credentials(credentials.clone());
         }
         if let Some(number) = self.database {
             endpoint = endpoint.with_database(number);

@@ -15,8 +15,8 @@ use crate::{
 use super::{
     client::Reply,
     layout::{
-        ABSOLUTE, CREATED, EXPIRES, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape,
-        parse_key_name, unescape,
+        self, ABSOLUTE, CREATED, EXPIRES, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION,
+        escape, parse_key_name, unescape,
     },
 };
 
@@ -198,13 +198,9 @@ fn pairs(
     }))
 }
 
-fn parse_retired(name: &[u8]) -> Result<Retired, StoreError> {
-    let successor = match (name, parse_key_name(name)) {
-        (b"", _) => None,
-        (_, Some(key)) => Some(key),
-        (_, None) => return Err(StoreError::damaged("the successor is not a valid key")),
-    };
-    Ok(Retired { successor })
+fn parse_retired(text: &[u8]) -> Result<Retired, StoreError> {
+    layout::parse_retired(text)
+        .ok_or_else(|| StoreError::damaged("the successor is not a valid key"))
 }
 
 fn parse_index(bytes: &[u8]) -> Result<Index, StoreError> {

@@ -2,7 +2,7 @@
 
 use crate::{
     id::StoreKey,
-    record::{Change, ExpiryChange, Grace, Index, OldIdReads, Patch, Record},
+    record::{Change, ExpiryChange, Grace, Index, OldIdReads, Patch, Record, Retired},
     store::session_store::TouchRule,
     time::whole_ms,
 };
@@ -10,7 +10,8 @@ use crate::{
 use super::{
     client::Args,
     layout::{
-        ABSOLUTE, CREATED, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape, key_name,
+        ABSOLUTE, CREATED, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape,
+        retired_text,
     },
     script::{self, Script},
 };
@@ -35,9 +36,9 @@ pub(super) fn record_args(record: &Record) -> Args {
     if let Some(lifetime) = limits.absolute_lifetime {
         push_number(ABSOLUTE, whole_ms(lifetime));
     }
-    if record.is_retired() {
+    if let Some(retired) = &record.retired {
         args.push(RETIRED);
-        args.push(record.successor().map(key_name).unwrap_or_default());
+        args.push(retired_text(retired));
     }
     if let Some(index) = record.index() {
         args.push(INDEX);
@@ -118,8 +119,8 @@ pub(super) fn patch_args(patch: &Patch) -> Args {
     args
 }
 
-/// The arguments that renew a session: the head of the patch, when the grace period ends, `@r` of
-/// the old record, then the changes.
+/// The arguments that renew a session: the head of the patch, those of [`push_grace`], then the
+/// changes.
 pub(super) fn rotate_args(patch: &Patch, grace: Grace, successor: &StoreKey) -> Args {
     let mut args = Args::default();
     args.push(patch_head(patch));
@@ -128,7 +129,7 @@ pub(super) fn rotate_args(patch: &Patch, grace: Grace, successor: &StoreKey) -> 
     args
 }
 
-/// The first three of [`rotate_args`], for a patch that only expects this version.
+/// The first four of [`rotate_args`], for a patch that only expects this version.
 pub(super) fn retire_args(version: u64, grace: Grace, successor: &StoreKey) -> Args {
     let mut args = Args::default();
     args.push(format!("v{version}"));
@@ -202,13 +203,18 @@ fn push_changes(args: &mut Args, patch: &Patch) {
     }
 }
 
-/// When the grace period ends, and `@r` of the retired record.
+/// When the grace period ends, `@r` of the retired record, and what `@r` would be with the other
+/// kind of grace period. A script recognises by either that it has done this before.
 fn push_grace(args: &mut Args, grace: Grace, successor: &StoreKey) {
     args.push_number(grace.until.as_unix_ms());
-    args.push(match grace.old_id {
-        OldIdReads::Snapshot => key_name(successor),
-        OldIdReads::Nothing => String::new(),
-    });
+    let readable = retired_text(&Retired::Readable { successor: *successor });
+    let hidden = retired_text(&Retired::Hidden { digest: Some(successor.digest()) });
+    let (retired, other) = match grace.old_id {
+        OldIdReads::Snapshot => (readable, hidden),
+        OldIdReads::Nothing => (hidden, readable),
+    };
+    args.push(retired);
+    args.push(other);
 }
 
 fn index_bytes(index: &Index) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    client::{Args, CallReply, Command, Reply, Retry, Topology},
+    client::{Args, CallError, CallReply, Command, Reply, Retry, Topology},
     decode, encode, layout,
     local_cache::{LocalCache, PendingChange},
     outage::store_error,
@@ -22,6 +22,13 @@ pub(super) struct Keyspace {
     pub(super) prefix: String,
     /// Shared with the connections, which report changes to it.
     pub(super) cache: Option<Arc<LocalCache>>,
+}
+
+/// The reply to a script that may have run twice.
+pub(super) struct KnownReply {
+    pub(super) reply: Reply,
+    /// Whether the reply to the first attempt was lost.
+    pub(super) is_repeated: bool,
 }
 
 impl Keyspace {
@@ -141,6 +148,39 @@ impl Keyspace {
         args: &Args,
         retry: Retry,
     ) -> Result<CallReply, StoreError> {
+        self.try_run_on(script, keys, args, retry).await.map_err(store_error)
+    }
+
+    /// Runs a script that does nothing if it is repeated, and that a visitor would lose the session
+    /// without. So a reply that was lost or is late is asked for once more, even though that can
+    /// take a second wait.
+    pub(super) async fn run_until_known(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: &Args,
+    ) -> Result<KnownReply, StoreError> {
+        match self.try_run_on(script, keys, args, Retry::Never).await {
+            Err(CallError::NoReply(_)) => {
+                let CallReply { reply, .. } =
+                    self.run_on(script, keys, args, Retry::Idempotent).await?;
+                Ok(KnownReply { reply, is_repeated: true })
+            }
+            first => {
+                let CallReply { reply, .. } = first.map_err(store_error)?;
+                Ok(KnownReply { reply, is_repeated: false })
+            }
+        }
+    }
+
+    /// As [`run_on`](Self::run_on), with the error of the call.
+    pub(super) async fn try_run_on(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: &Args,
+        retry: Retry,
+    ) -> Result<CallReply, CallError> {
         let key = keys[0].as_bytes();
         match self.topology.call(key, &script.by_hash(keys, args), retry).await {
             Err(error) if error.is_unknown_script() => {
@@ -148,7 +188,6 @@ impl Keyspace {
             }
             reply => reply,
         }
-        .map_err(store_error)
     }
 
     /// Sends a command about a key.

@@ -10,7 +10,7 @@
 //! | `@p` | the session's `persistent`, 0 or 1; absent: the middleware's setting holds |
 //! | `@a` | the session's `absolute_lifetime`, ms; absent: the middleware's setting holds |
 //! | `@i` | only if fields are indexed: the public id, 14 bytes, then their names, a line each |
-//! | `@r` | only if the id was renewed: the successor's key; empty: the old id reads nothing |
+//! | `@r` | only if the id was renewed: the successor's key; or `~` and a digest of that key |
 //! | `@@…` | a field of the session whose name begins with `@`, without the first `@` |
 //! | … | any other field of the session |
 
@@ -23,7 +23,7 @@ use sha1::{Digest as _, Sha1};
 use crate::{
     error::StoreError,
     id::StoreKey,
-    record::{FieldName, PublicId, RecordError},
+    record::{FieldName, PublicId, RecordError, Retired},
 };
 
 pub(super) const CREATED: &str = "@c";
@@ -56,6 +56,27 @@ pub(super) fn key_name(key: &StoreKey) -> String {
 pub(super) fn parse_key_name(name: &[u8]) -> Option<StoreKey> {
     let bytes = URL_SAFE_NO_PAD.decode(name).ok()?;
     Some(StoreKey::from_bytes(bytes.try_into().ok()?))
+}
+
+/// `@r` of a session whose id was renewed. With a digest, the old id reads nothing.
+pub(super) fn retired_text(retired: &Retired) -> String {
+    match retired {
+        Retired::Readable { successor } => key_name(successor),
+        Retired::Hidden { digest: Some(digest) } => format!("~{}", URL_SAFE_NO_PAD.encode(digest)),
+        Retired::Hidden { digest: None } => String::new(),
+    }
+}
+
+/// The inverse of [`retired_text`].
+pub(super) fn parse_retired(text: &[u8]) -> Option<Retired> {
+    if text.is_empty() {
+        return Some(Retired::Hidden { digest: None });
+    }
+    let Some(digest) = text.strip_prefix(b"~") else {
+        return Some(Retired::Readable { successor: parse_key_name(text)? });
+    };
+    let digest = URL_SAFE_NO_PAD.decode(digest).ok()?;
+    Some(Retired::Hidden { digest: Some(digest.try_into().ok()?) })
 }
 
 /// The Redis key, without the prefix, of the set of sessions with this value of an indexed field.

@@ -150,14 +150,18 @@ impl PendingChange<'_> {
     ///
     /// Other changes of this process may have been applied meanwhile: the version shows whether the
     /// copy has them. If the copy was dropped meanwhile, nothing is cached, because the server may
-    /// have reported a change that is later than this one.
+    /// have reported a change that is later than this one. The same holds if it was read over another
+    /// connection: reports over that one may be lost, such as that of a touch, which makes no
+    /// version.
     pub(super) fn applied(self, patch: &Patch, version: u64, connection: WeakConnection) {
         let mut shard = self.cache.shard(&self.key);
         let is_current = *shard.drops(&self.key) == self.drops;
         // A record that was read before the change must not be cached.
         shard.void_reservations(&self.key);
-        if let Some(CachedSession { mut record, .. }) = shard.remove(&self.key)
+        if let Some(CachedSession { mut record, connection: read_over, .. }) =
+            shard.remove(&self.key)
             && is_current
+            && read_over.is_same(&connection)
             && record.version().checked_add(1) == Some(version)
             && patch.apply_in_place(&mut record).is_ok()
         {
@@ -290,6 +294,15 @@ mod tests {
     fn report_a_change(cache: &LocalCache) {
         let name = Reply::Text(layout::key_name(&KEY).into());
         cache.on_push(&[Reply::Text("invalidate".into()), Reply::List(vec![name])]);
+    }
+
+    #[test]
+    fn a_change_over_another_connection_than_the_read_drops_the_copy() {
+        let (cache, connection, open) = cache();
+        let (other, _other_open) = WeakConnection::without_server();
+        cache.begin_change(&KEY).applied(&Patch::default(), 2, other);
+        assert_eq!(version(&cache), None);
+        drop((connection, open));
     }
 
     #[test]

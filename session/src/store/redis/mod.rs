@@ -20,4 +20,4 @@ mod outage;
 mod script;
 mod store;
 
-pub use {builder::RedisStoreBuilder, store::RedisStore};
+pub use {builder::RedisStoreBuilder, client::RedisCredentials, store::RedisStore};

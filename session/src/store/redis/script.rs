@@ -148,7 +148,8 @@ pub(super) static DESTROY_ALONE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy_alone.lua")));
 
 /// Moves a session to another key. `ARGV`: the head of the patch, when the grace period ends, `@r`
-/// of the old record, then the changes.
+/// of the old record, what `@r` could be instead, then the changes. If this was done before, it
+/// only returns the version again.
 pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),
@@ -161,7 +162,8 @@ pub(super) static ROTATE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
-/// Retires a session if it has a version. `ARGV`: the first three of [`ROTATE`].
+/// Retires a session if it has a version. `ARGV`: the first four of [`ROTATE`]. Returns 2 if this
+/// was done before.
 pub(super) static RETIRE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("lua/common.lua"),

@@ -148,7 +148,7 @@ impl SessionStore for RedisStore {
         }
         let args = encode::rotate_args(patch, grace, new);
         let keys = [&*self.0.session_key(old), &*self.0.session_key(new)];
-        let rotated = self.0.run_on(&script::ROTATE, &keys, &args, Retry::Never).await?;
+        let rotated = self.0.run_until_known(&script::ROTATE, &keys, &args).await?;
         decode::parse_updated(rotated.reply)
     }
 }

@@ -92,12 +92,19 @@ impl Model {
         let moved = match self.patched(&old, patch, now) {
             Ok(_) if self.load(&new, now).is_some() => return Answer::Taken,
             Ok(moved) => moved,
+            Err(_) if self.repeats(&old, &new, now) => return Answer::Applied,
             Err(refusal) => return refusal,
         };
         let retired = self.records[&old].retire(grace, &new);
         self.records.insert(old, retired);
         self.records.insert(new, moved);
         Answer::Applied
+    }
+
+    /// Law 12: whether the old key leads to a live session under the new one.
+    fn repeats(&self, old: &StoreKey, new: &StoreKey, now: Timestamp) -> bool {
+        self.load(old, now).is_some_and(|retired| retired.was_renewed_into(new))
+            && self.load(new, now).is_some_and(|moved| !moved.is_retired())
     }
 
     fn patched(&self, key: &StoreKey, patch: &Patch, now: Timestamp) -> Result<Record, Answer> {

@@ -1,18 +1,21 @@
-//! Laws 2, 3 and 4 for `rotate`, which moves a session to a new key and retires the old one.
+//! Laws 2, 3, 4 and 12 for `rotate`, which moves a session to a new key and retires the old one.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     checks::{
         create, expect, expect_applied, expect_eq, expect_gone, expect_reported_gone, load, ok,
+        try_load,
     },
     concurrent::{ROUNDS, at_once, both, stagger},
     gone::expect_takes_no_change,
-    records::{FIELDS, add, field, grace, new_key, record, record_for, seen, set, ticks, with},
+    records::{
+        FIELDS, add, field, grace, json, new_key, record, record_for, seen, set, ticks, with,
+    },
 };
 use crate::{
     id::StoreKey,
-    record::{ExpiryChange, OldIdReads, Patch},
+    record::{ExpiryChange, Grace, OldIdReads, Patch, Record},
     store::{CreateOutcome, SessionStore, UpdateOutcome},
     testing::harness::Harness,
 };
@@ -228,5 +231,106 @@ pub async fn concurrent_rotates_have_one_winner<H: Harness>(harness: Arc<H>) {
             winners,
             1,
         );
+    }
+}
+
+pub async fn a_repeated_rotate_has_the_outcome_of_the_first<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
+        let (old, new) = (new_key(), new_key());
+        let before = with(&record(&harness), &add("n", 1));
+        create(&store, &old, &before).await;
+        let grace = grace(&harness, 50, old_id);
+        for patch in patches_that_show_a_repetition(&before) {
+            let first = expect_applied(&ok(store.rotate(&old, &new, &patch, grace)).await);
+            expect_repeated(&store, &old, &new, &patch, grace, first).await;
+        }
+        let version = load(&store, &new).await.version();
+        let updated = expect_applied(&ok(store.update(&new, &set(&[("later", "1")]))).await);
+        let patch = add("n", 1);
+        let again = expect_applied(&ok(store.rotate(&old, &new, &patch, grace)).await);
+        expect_eq("law 12: the outcome is that of the first call", again, version);
+        let later = load(&store, &new).await;
+        expect_eq("law 12: a repetition keeps later changes", later.version(), updated);
+        expect_eq("law 12: a repetition adds nothing", field(&later, "n").as_deref(), Some("3"));
+    }
+}
+
+/// Returns a patch that adds, and the same with the snapshot and the version that a request has.
+fn patches_that_show_a_repetition(before: &Record) -> [Patch; 2] {
+    let mut patch = add("n", 2);
+    patch.set("set".into(), json("1"));
+    let mut whole = patch.clone();
+    whole.expect_version(before.version());
+    whole.set_snapshot(before.clone());
+    [whole, patch]
+}
+
+/// Fails unless the same `rotate` reports the version again and changes nothing.
+async fn expect_repeated<S: SessionStore>(
+    store: &S,
+    old: &StoreKey,
+    new: &StoreKey,
+    patch: &Patch,
+    grace: Grace,
+    version: u64,
+) {
+    let both = async || [seen(&load(store, old).await), seen(&load(store, new).await)];
+    let stored = both().await;
+    for _ in 0..2 {
+        let again = expect_applied(&ok(store.rotate(old, new, patch, grace)).await);
+        expect_eq("law 12: a repeated `rotate` reports the same version", again, version);
+        expect_eq("law 12: a repeated `rotate` changes nothing", &both().await, &stored);
+    }
+    let moved = load(store, new).await;
+    expect_eq("law 12: a repeated `rotate` keeps the version", moved.version(), version);
+    expect_eq("law 12: the patch is applied once", field(&moved, "n").as_deref(), Some("3"));
+}
+
+pub async fn a_rotate_to_another_key_is_not_a_repetition<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
+        let (old, new, other) = (new_key(), new_key(), new_key());
+        create(&store, &old, &record(&harness)).await;
+        let grace = grace(&harness, 50, old_id);
+        expect_applied(&ok(store.rotate(&old, &new, &add("n", 1), grace)).await);
+        let moved = seen(&load(&store, &new).await);
+        expect_reported_gone(&ok(store.rotate(&old, &other, &add("n", 1), grace)).await);
+        expect_gone("law 12: a second new key gets nothing", &store, &other).await;
+        let found = seen(&load(&store, &new).await);
+        expect_eq("law 12: a call with a second new key changes nothing", found, moved);
+    }
+}
+
+pub async fn a_repeated_rotate_brings_nothing_back<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
+        for ended in ["new", "old", "grace"] {
+            let (old, new) = (new_key(), new_key());
+            let before = with(&record(&harness), &add("n", 1));
+            create(&store, &old, &before).await;
+            let grace = grace(&harness, 2, old_id);
+            let patches = patches_that_show_a_repetition(&before);
+            expect_applied(&ok(store.rotate(&old, &new, &patches[0], grace)).await);
+            match ended {
+                "new" => ok(store.destroy(&new)).await,
+                "old" => ok(store.destroy(&old)).await,
+                _ => {
+                    harness.advance(harness.tick() * 2).await;
+                    true
+                }
+            };
+            let stored = try_load(&store, &new).await.as_ref().map(seen);
+            for patch in &patches {
+                let again = ok(store.rotate(&old, &new, patch, grace)).await;
+                expect(
+                    format_args!("law 12: a repetition after the end of `{ended}` reports that"),
+                    matches!(again, UpdateOutcome::Gone),
+                    &again,
+                );
+                let found = try_load(&store, &new).await.as_ref().map(seen);
+                expect_eq("laws 4 and 12: a repetition brings nothing back", &found, &stored);
+            }
+        }
     }
 }

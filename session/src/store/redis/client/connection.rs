@@ -3,9 +3,11 @@
 
 use std::{
     io,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
+
+use tokio::task::AbortHandle;
 
 use super::{
     connection_state::{ConnectionState, ReplyError},
@@ -29,7 +31,7 @@ impl MultiplexedConnection {
     ) -> Self {
         let state = Arc::new(ConnectionState::new());
         tokio::spawn(Driver::new(Arc::clone(&state), stream, limits, push_handler));
-        Self(Arc::new(CloseOnDrop(state)))
+        Self(Arc::new(CloseOnDrop { state, companion: OnceLock::new() }))
     }
 
     /// Sends a command and waits for the reply.
@@ -64,17 +66,29 @@ impl MultiplexedConnection {
         self.state().close(io::Error::other("the connection was given up"));
     }
 
+    /// Stops a task when the connection is dropped.
+    pub(super) fn stop_with_it(&self, task: AbortHandle) {
+        // OK because each connection has at most one such task.
+        let _ = self.0.companion.set(task);
+    }
+
     fn state(&self) -> &Arc<ConnectionState> {
-        &self.0.0
+        &self.0.state
     }
 }
 
 /// What the clones of a connection share.
-struct CloseOnDrop(Arc<ConnectionState>);
+struct CloseOnDrop {
+    state: Arc<ConnectionState>,
+    companion: OnceLock<AbortHandle>,
+}
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(io::Error::other("the store was dropped"));
+        self.state.close(io::Error::other("the store was dropped"));
+        if let Some(task) = self.companion.get() {
+            task.abort();
+        }
     }
 }
 
@@ -93,6 +107,19 @@ impl WeakConnection {
     /// Whether the connection is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.upgrade().is_none_or(|state| state.reports_nothing())
+    }
+
+    /// Whether both are the same connection.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Weak::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Sends a command and waits for the reply.
+    pub(super) async fn send(&self, command: &Command) -> Result<Reply, ReplyError> {
+        let state = self.0.upgrade().ok_or(ReplyError::NotSent)?;
+        let reply = state.send(&[command])?;
+        drop(state);
+        reply.await.unwrap_or(Err(ReplyError::NotSent))
     }
 
     /// Whether every change has arrived that was made before now minus `staleness`.

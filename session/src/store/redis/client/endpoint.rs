@@ -9,6 +9,7 @@ use super::{
     certificates::Certificates,
     connection::MultiplexedConnection,
     connection_state::ReplyError,
+    credentials::{CredentialsSource, RedisCredentials},
     driver::{ByteStream, PushHandler, ReplyLimits},
     resp::{Command, ErrorReply, Reply},
 };
@@ -23,8 +24,8 @@ use super::tls::Tls;
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(super) address: Address,
-    user: Option<String>,
-    password: Option<String>,
+    /// `None`: the server needs none.
+    credentials: Option<CredentialsSource>,
     database: u32,
     /// `None`: the connection is not encrypted.
     tls: Option<Tls>,
@@ -78,12 +79,16 @@ impl Endpoint {
             number.parse().map_err(|_| "the database in the URL must be a number")
         })?;
         let tls = is_tls.then(|| Tls::new(certificates)).transpose()?;
-        Ok(Self { address, user, password, database, tls })
+        let credentials = (user.is_some() || password.is_some()).then(|| {
+            let user = user.unwrap_or_else(|| "default".to_owned());
+            CredentialsSource::Fixed(RedisCredentials::new(user, password.unwrap_or_default()))
+        });
+        Ok(Self { address, credentials, database, tls })
     }
 
-    /// Uses this user and password instead of those in the URL.
-    pub(crate) fn with_credentials(self, user: String, password: String) -> Self {
-        Self { user: Some(user), password: Some(password), ..self }
+    /// Uses these credentials instead of those in the URL.
+    pub(crate) fn with_credentials(self, credentials: CredentialsSource) -> Self {
+        Self { credentials: Some(credentials), ..self }
     }
 
     /// Uses this database instead of the one in the URL.
@@ -93,7 +98,7 @@ impl Endpoint {
 
     /// Drops the user, the password and the database of the URL.
     pub(crate) fn without_credentials(self) -> Self {
-        Self { user: None, password: None, database: 0, ..self }
+        Self { credentials: None, database: 0, ..self }
     }
 
     /// Another server with the same credentials and the same TLS.
@@ -119,14 +124,25 @@ impl Endpoint {
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Result<MultiplexedConnection, ConnectError> {
         let is_tracking = push_handler.is_some();
-        let connection = MultiplexedConnection::new(self.stream().await?, limits, push_handler);
-        // RESP3, the protocol of Redis 6 and later.
-        let mut hello = Command::new("HELLO").arg("3");
-        if let Some(password) = &self.password {
-            let user = self.user.as_deref().unwrap_or("default");
-            hello = hello.arg("AUTH").arg(user).arg(password);
+        let credentials = match &self.credentials {
+            Some(source) => Some(source.get().await.map_err(ConnectError::NoCredentials)?),
+            None => None,
+        };
+        let signed_in = |protocol, push_handler| {
+            self.sign_in(protocol, credentials.as_ref(), limits, push_handler)
+        };
+        let connection = match signed_in(Protocol::Resp3, push_handler).await {
+            // Its replies have the same form, but it reports no changes.
+            Err(error) if error.may_lack_resp3() && !is_tracking => {
+                signed_in(Protocol::Resp2, None).await?
+            }
+            connection => connection?,
+        };
+        if let (Some(source), Some(credentials)) = (&self.credentials, &credentials)
+            && let Some(task) = source.keep_signed_in(connection.downgrade(), credentials)
+        {
+            connection.stop_with_it(task);
         }
-        accepted(connection.send(&hello).await?).map_err(ConnectError::from_hello)?;
         if self.database != 0 {
             let select = Command::new("SELECT").arg(self.database.to_string());
             accepted(connection.send(&select).await?)?;
@@ -137,6 +153,35 @@ impl Endpoint {
             accepted(connection.send(&track).await?)?;
         }
         Ok(connection)
+    }
+
+    /// Opens a connection on which the server has answered, and authenticates.
+    async fn sign_in(
+        &self,
+        protocol: Protocol,
+        credentials: Option<&RedisCredentials>,
+        limits: ReplyLimits,
+        push_handler: Option<Arc<dyn PushHandler>>,
+    ) -> Result<MultiplexedConnection, ConnectError> {
+        let connection = MultiplexedConnection::new(self.stream().await?, limits, push_handler);
+        let hello = Command::new("HELLO").arg("3");
+        let command = match (protocol, credentials) {
+            (Protocol::Resp3, None) => hello,
+            (Protocol::Resp3, Some(RedisCredentials { user, password, .. })) => {
+                hello.arg("AUTH").arg(user).arg(password)
+            }
+            (Protocol::Resp2, None) => Command::new("PING"),
+            (Protocol::Resp2, Some(credentials)) => credentials.auth_command(),
+        };
+        match connection.send(&command).await? {
+            Reply::Error(error) if protocol == Protocol::Resp3 && is_unknown(&error) => {
+                Err(ConnectError::NoResp3(error))
+            }
+            reply => {
+                accepted(reply)?;
+                Ok(connection)
+            }
+        }
     }
 
     /// [`connect`](Self::connect), which fails if the server is not a master.
@@ -191,6 +236,15 @@ impl Endpoint {
     }
 }
 
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// Redis 6 and later.
+    Resp3,
+    /// Earlier servers, and some proxies.
+    Resp2,
+}
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Address {
@@ -209,11 +263,13 @@ const DEFAULT_PORT: u16 = 6379;
 pub(super) enum ConnectError {
     #[error("the server cannot be reached")]
     Stream(#[from] io::Error),
+    #[error("the function of `credentials_provider` failed")]
+    NoCredentials(#[source] BoxError),
     #[error("the server did not answer")]
     NoReply(#[from] ReplyError),
     #[error("the server refused the connection")]
     Refused(#[from] ErrorReply),
-    #[error("the server does not speak RESP3; the store needs Redis 6.2 or later, or Valkey")]
+    #[error("the server does not speak RESP3; a local cache needs Redis 6.2 or later, or Valkey")]
     NoResp3(#[source] ErrorReply),
     #[error("the server that the sentinels name is not a master")]
     NotMaster,
@@ -222,11 +278,16 @@ pub(super) enum ConnectError {
 }
 
 impl ConnectError {
-    /// The error for a refused `HELLO`.
-    fn from_hello(error: ErrorReply) -> Self {
-        let is_unknown = error.code() == "NOPROTO" || error.contains_word("unknown");
-        if is_unknown { Self::NoResp3(error) } else { Self::Refused(error) }
+    /// Whether the cause may be that the server does not speak RESP3. Some proxies close the
+    /// connection at a command that they do not know.
+    fn may_lack_resp3(&self) -> bool {
+        matches!(self, Self::NoResp3(_) | Self::NoReply(ReplyError::Closed(_)))
     }
+}
+
+/// Whether the server does not know the command `HELLO` or the protocol.
+fn is_unknown(error: &ErrorReply) -> bool {
+    error.code() == "NOPROTO" || error.contains_word("unknown")
 }
 
 fn accepted(reply: Reply) -> Result<Reply, ErrorReply> {
@@ -266,30 +327,35 @@ mod tests {
     fn a_url_gives_the_address_the_credentials_and_the_database() {
         let tcp = |host: &str, port| Address::Tcp { host: host.into(), port };
         for (url, address, user, password, database) in [
-            ("redis://host", tcp("host", 6379), None, None, 0),
-            ("redis://10.0.0.1:7000/5", tcp("10.0.0.1", 7000), None, None, 5),
-            ("valkey://[::1]:7000/", tcp("::1", 7000), None, None, 0),
-            ("redis://:pass%3Aword@host", tcp("host", 6379), None, Some("pass:word"), 0),
-            ("redis://us%40er:p@host", tcp("host", 6379), Some("us@er"), Some("p"), 0),
+            ("redis://host", tcp("host", 6379), None, "", 0),
+            ("redis://10.0.0.1:7000/5", tcp("10.0.0.1", 7000), None, "", 5),
+            ("valkey://[::1]:7000/", tcp("::1", 7000), None, "", 0),
+            ("redis://:pass%3Aword@host", tcp("host", 6379), Some("default"), "pass:word", 0),
+            ("redis://us%40er:p@host", tcp("host", 6379), Some("us@er"), "p", 0),
+            ("redis://without-password@host", tcp("host", 6379), Some("without-password"), "", 0),
             (
                 "redis+unix:///run/redis%20a.sock",
                 Address::Unix("/run/redis a.sock".into()),
                 None,
-                None,
+                "",
                 0,
             ),
             (
                 "unix:///run/redis.sock?db=3&user=app&pass=a%26b",
                 Address::Unix("/run/redis.sock".into()),
                 Some("app"),
-                Some("a&b"),
+                "a&b",
                 3,
             ),
         ] {
             let endpoint = parse(url).expect("a good URL");
             assert_eq!(endpoint.address, address, "{url}");
-            assert_eq!(endpoint.user.as_deref(), user, "{url}");
-            assert_eq!(endpoint.password.as_deref(), password, "{url}");
+            let expected = user.map(|user| RedisCredentials::new(user, password));
+            match endpoint.credentials {
+                Some(CredentialsSource::Fixed(found)) => assert_eq!(Some(found), expected, "{url}"),
+                Some(CredentialsSource::Provider(_)) => panic!("{url}: a function"),
+                None => assert_eq!(None, expected, "{url}"),
+            }
             assert_eq!(endpoint.database, database, "{url}");
             assert!(endpoint.tls.is_none(), "{url}");
         }

@@ -9,6 +9,7 @@ mod certificates;
 mod cluster;
 mod connection;
 mod connection_state;
+mod credentials;
 mod driver;
 mod endpoint;
 #[cfg(not(feature = "redis-tls"))]
@@ -25,6 +26,7 @@ pub(super) use {
     call::{CallError, CallReply, Retry},
     certificates::Certificates,
     connection::WeakConnection,
+    credentials::CredentialsSource,
     driver::{PushHandler, ReplyLimits},
     endpoint::Endpoint,
     node::ConnectionSettings,
@@ -33,3 +35,5 @@ pub(super) use {
     target::ConnectTarget,
     topology::Topology,
 };
+
+pub use credentials::RedisCredentials;

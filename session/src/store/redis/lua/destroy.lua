@@ -5,7 +5,7 @@ repeat
   unindex(key)
   if redis.call('DEL', key) == 1 then was_there = 1 end
   key = nil
-  if type(successor) == 'string' and successor ~= '' then
+  if type(successor) == 'string' and string.find(successor, '^[^~]') then
     table.insert(successors, successor)
     key = ARGV[1] .. successor
   end

@@ -1,5 +1,5 @@
 local successor = redis.pcall('HGET', KEYS[1], '@r')
-if type(successor) == 'string' and successor ~= '' then return successor end
+if type(successor) == 'string' and string.find(successor, '^[^~]') then return successor end
 -- For the index: the public id, then names and values.
 local indexed, destroyed = redis.pcall('HGET', KEYS[1], '@i')
 if type(indexed) == 'string' then

@@ -1,6 +1,6 @@
 -- Keeps under the key what requests with the old id may read until the grace period ends.
 local function retire(key, expires, grace_until, successor)
-  if successor == '' then
+  if string.sub(successor, 1, 1) == '~' then
     local kept = redis.call('HMGET', key, '@c', '@v', '@m', '@p', '@a')
     redis.call('DEL', key)
     redis.call('HSET', key, '@c', kept[1], '@v', kept[2])
