@@ -1,11 +1,13 @@
 //! Counts the views of each browser. The count survives a restart of the server.
 //!
 //! Run `cargo run --example counter`, then open the printed address in two browsers. The port is
-//! 8080; set `PORT` to use another one.
+//! 8080; set `PORT` to use another one. Each session is a file. To keep all of them in one file of
+//! SQLite, run `cargo run --example counter -- --sqlite`.
 
 use std::{env, error::Error};
 
 use actix_typed_session::{FileStore, Session, SessionMiddleware, TypedSession};
+use actix_typed_session_sqlx::SqliteStore;
 use actix_web::{App, HttpServer, Responder, get};
 
 /// The session: what the server remembers about a browser.
@@ -29,16 +31,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         Err(_) => 8080,
     };
-    let store = FileStore::new("sessions")?;
-    let folder = store.path().to_owned();
     // Create it once, outside the closure. Every worker gets a clone.
-    let sessions = SessionMiddleware::new(store);
+    let (sessions, place) = match env::args().nth(1).as_deref() {
+        None => {
+            let store = FileStore::new("sessions")?;
+            let place = format!("files in {}", store.path().display());
+            (SessionMiddleware::new(store), place)
+        }
+        Some("--sqlite") => {
+            let store = SqliteStore::new("sessions.db")?;
+            let place = format!("in {}", store.path().display());
+            (SessionMiddleware::new(store), place)
+        }
+        Some(other) => return Err(format!("`{other}` is not an option; use `--sqlite`").into()),
+    };
     let server = HttpServer::new(move || App::new().wrap(sessions.clone()).service(index))
         .bind(("127.0.0.1", port))?;
     for address in server.addrs() {
         println!("Open http://{address} in one or more browsers.");
     }
-    println!("The sessions are files in {}.", folder.display());
+    println!("The sessions are {place}.");
     server.run().await?;
     Ok(())
 }

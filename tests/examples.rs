@@ -50,7 +50,13 @@ pub fn build(name: &str) -> PathBuf {
 
 /// Starts an example that was built, on a free port.
 pub fn start(program: &Path, folder: &Path) -> Example {
+    start_with(program, folder, &[])
+}
+
+/// Starts an example with arguments.
+pub fn start_with(program: &Path, folder: &Path, arguments: &[&str]) -> Example {
     let mut child = dying_with_us(program)
+        .args(arguments)
         .current_dir(folder)
         .env("PORT", "0")
         .stdout(Stdio::piped())

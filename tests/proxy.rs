@@ -40,6 +40,7 @@ struct Weather {
 #[derive(Debug, Default)]
 struct Counts {
     connections: AtomicU64,
+    requests: AtomicU64,
     up: AtomicU64,
     down: AtomicU64,
 }
@@ -99,6 +100,12 @@ impl Proxy {
     /// How many connections were made.
     pub fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::SeqCst)
+    }
+
+    /// How often bytes went to the server: once for each request of a client that waits for the
+    /// answer and sends less than 64 kB.
+    pub fn requests(&self) -> u64 {
+        self.counts.requests.load(Ordering::SeqCst)
     }
 
     /// How many bytes went to the server.
@@ -166,6 +173,9 @@ async fn pump(
             return;
         };
         sleep(now.delay).await;
+        if direction == Direction::Up {
+            counts.requests.fetch_add(1, Ordering::SeqCst);
+        }
         let count = match direction {
             Direction::Up => &counts.up,
             Direction::Down => &counts.down,

@@ -4,29 +4,42 @@ use std::fs;
 
 use actix_typed_session_tests::{
     Client,
-    examples::{build, start},
+    examples::{build, start, start_with},
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 #[actix_web::test]
 async fn the_counter_counts_per_browser_and_survives_a_restart() {
+    let folder = assert_counts(&[], "sessions").await;
+    let entries = fs::read_dir(folder.path().join("sessions"));
+    assert!(entries.is_ok_and(|mut entries| entries.next().is_some()));
+}
+
+#[actix_web::test]
+async fn the_counter_counts_in_a_file_of_sqlite() {
+    let folder = assert_counts(&["--sqlite"], "sessions.db").await;
+    assert!(!folder.path().join("sessions").exists());
+}
+
+/// Uses the counter with two browsers. `place`: what it names as the place of the sessions.
+async fn assert_counts(arguments: &[&str], place: &str) -> TempDir {
     let program = build("counter");
     let folder = TempDir::new().expect("a temporary folder");
-    let counter = start(&program, folder.path());
-    let sessions = folder.path().join("sessions");
-    assert!(counter.printed[1].contains(&*sessions.to_string_lossy()), "{:?}", counter.printed);
+    let counter = start_with(&program, folder.path(), arguments);
+    let place = folder.path().join(place);
+    assert!(counter.printed[1].contains(&*place.to_string_lossy()), "{:?}", counter.printed);
     let mut ann = Client::new(counter.address);
     let mut bob = Client::new(counter.address);
     assert_eq!(ann.get("/").await.body, "You have been here 1 times.\n");
     assert_eq!(ann.get("/").await.body, "You have been here 2 times.\n");
     assert_eq!(bob.get("/").await.body, "You have been here 1 times.\n");
-    assert!(fs::read_dir(&sessions).is_ok_and(|mut entries| entries.next().is_some()));
     drop(counter);
-    let counter = start(&program, folder.path());
+    let counter = start_with(&program, folder.path(), arguments);
     let mut restarted = Client::new(counter.address);
     restarted.cookies = ann.cookies.clone();
     assert_eq!(restarted.get("/").await.body, "You have been here 3 times.\n");
+    folder
 }
 
 /// The value of a hidden input of a page's first form that has it.

@@ -1,0 +1,256 @@
+//! The calls of the store.
+
+use std::collections::BTreeMap;
+
+use actix_typed_session::{
+    StoreError, Timestamp,
+    store::{
+        Change, CreateOutcome, ExpiryChange, Grace, LoadOptions, Number, OldIdReads, Patch,
+        PatchError, Record, SessionStore, StoreKey, UpdateOutcome,
+    },
+};
+use sqlx::Row as _;
+
+use super::{
+    connection::{Repeat, failed},
+    row::{self, PgQuery, bind, to_json},
+    store::PostgresStore,
+};
+use crate::columns::ms;
+
+impl SessionStore for PostgresStore {
+    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
+        let now = self.now_ms();
+        let create = self.first(&self.0.statements.create, Repeat::Never, |query| {
+            bind(query, key, record).bind(now)
+        });
+        Ok(match self.within(create).await? {
+            Some(_) => CreateOutcome::Stored,
+            None => CreateOutcome::Taken,
+        })
+    }
+
+    async fn load(
+        &self,
+        key: &StoreKey,
+        options: &LoadOptions<'_>,
+    ) -> Result<Option<Record>, StoreError> {
+        match options.fields() {
+            Some(names) => self.within(self.part(key, names)).await,
+            None => self.within(self.current(key)).await,
+        }
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
+        self.within(async {
+            if let Some(version) = self.update_in_place(key, patch).await? {
+                return Ok(UpdateOutcome::Applied { version });
+            }
+            loop {
+                let Some(current) = self.current(key).await? else {
+                    return Ok(UpdateOutcome::Gone);
+                };
+                let record = match patch.apply_to(&current) {
+                    Ok(record) => record,
+                    Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
+                };
+                let now = self.now_ms();
+                let replaced = self.first(&self.0.statements.replace, Repeat::Never, |query| {
+                    bind_change(bind(query, key, &record), now, &current, patch)
+                });
+                if replaced.await?.is_some() {
+                    return Ok(UpdateOutcome::Applied { version: record.version() });
+                }
+            }
+        })
+        .await
+    }
+
+    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let now = self.now_ms();
+        let touch = self.first(&self.0.statements.touch, Repeat::Always, |query| {
+            query.bind(key.as_bytes().to_vec()).bind(now).bind(ms(expires_at))
+        });
+        Ok(self.within(touch).await?.is_some())
+    }
+
+    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        self.within(async {
+            loop {
+                let now = self.now_ms();
+                let destroyed = self.first(&self.0.statements.destroy, Repeat::Never, |query| {
+                    query.bind(key.as_bytes().to_vec()).bind(now)
+                });
+                let row = destroyed.await?.ok_or_else(|| StoreError::internal("no row"))?;
+                let count = |column: usize| row.try_get::<i64, _>(column).map_err(failed);
+                let (there, gone) = (count(0)?, count(1)?);
+                if there == 0 || there == gone {
+                    return Ok(gone > 0);
+                }
+                // Another request has renewed or destroyed it: look again.
+            }
+        })
+        .await
+    }
+
+    async fn rotate(
+        &self,
+        old: &StoreKey,
+        new: &StoreKey,
+        patch: &Patch,
+        grace: Grace,
+    ) -> Result<UpdateOutcome, StoreError> {
+        self.within(async {
+            let mut known = patch.snapshot().filter(|record| record.is_whole()).cloned();
+            loop {
+                let is_fresh = known.is_none();
+                let current = match known.take() {
+                    Some(record) => record,
+                    None => match self.current(old).await? {
+                        Some(record) => record,
+                        None => return Ok(UpdateOutcome::Gone),
+                    },
+                };
+                let record = match patch.apply_to(&current) {
+                    Ok(record) => record,
+                    // Law 12: the outcome of an earlier, equal call may have been lost.
+                    Err(PatchError::Retired) if is_fresh => {
+                        let moved = self.current(new).await?;
+                        return Ok(UpdateOutcome::repeated(&current, new, moved.as_ref()));
+                    }
+                    Err(refused) if is_fresh => {
+                        return Ok(UpdateOutcome::refused(refused, current));
+                    }
+                    // The snapshot may be outdated.
+                    Err(_) => continue,
+                };
+                let (now, until) = (self.now_ms(), ms(grace.until));
+                let keeps = grace.old_id == OldIdReads::Snapshot;
+                // It does nothing to a session that is retired already.
+                let rotated = self.first(&self.0.statements.rotate, Repeat::Always, |query| {
+                    bind_change(bind(query, new, &record), now, &current, patch)
+                        .bind(old.as_bytes().to_vec())
+                        .bind(until)
+                        .bind(keeps)
+                        .bind(new.digest().to_vec())
+                });
+                let row = rotated.await?.ok_or_else(|| StoreError::internal("no row"))?;
+                let count = |column: usize| row.try_get::<i64, _>(column).map_err(failed);
+                match (count(0)?, count(1)?) {
+                    (0, _) => {}
+                    (_, 0) => return Ok(UpdateOutcome::Taken),
+                    _ => return Ok(UpdateOutcome::Applied { version: record.version() }),
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl PostgresStore {
+    async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        let now = self.now_ms();
+        let load = self.first(&self.0.statements.load, Repeat::Always, |query| {
+            query.bind(key.as_bytes().to_vec()).bind(now)
+        });
+        load.await?.as_ref().map(row::read).transpose()
+    }
+
+    /// The session with these fields only, so that the others are not sent.
+    async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
+        let now = self.now_ms();
+        let load = self.first(&self.0.statements.load_part, Repeat::Always, |query| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            query.bind(key.as_bytes().to_vec()).bind(now).bind(names)
+        });
+        let record = load.await?.as_ref().map(row::read).transpose()?;
+        Ok(record.map(Record::into_partial))
+    }
+
+    /// Applies a patch in one statement, if it can. Returns the new version.
+    async fn update_in_place(
+        &self,
+        key: &StoreKey,
+        patch: &Patch,
+    ) -> Result<Option<u64>, StoreError> {
+        let Some(plain) = PlainPatch::new(patch) else { return Ok(None) };
+        let (extend, set) = expiry(patch);
+        let (now, version) = (self.now_ms(), patch.expected_version().map(u64::cast_signed));
+        let update = self.first(&self.0.statements.update, Repeat::Never, |query| {
+            query
+                .bind(key.as_bytes().to_vec())
+                .bind(now)
+                .bind(plain.sets.clone())
+                .bind(plain.removes.clone())
+                .bind(plain.adds.clone())
+                .bind(plain.names.clone())
+                .bind(version)
+                .bind(extend)
+                .bind(set)
+        });
+        let Some(row) = update.await? else { return Ok(None) };
+        Ok(Some(row.try_get::<i64, _>(0).map_err(failed)?.cast_unsigned()))
+    }
+}
+
+/// The changes of a patch that one statement can apply.
+struct PlainPatch {
+    sets: String,
+    removes: Vec<String>,
+    adds: String,
+    names: Vec<String>,
+}
+
+impl PlainPatch {
+    fn new(patch: &Patch) -> Option<Self> {
+        if patch.index().is_some() || patch.limits().is_some() || patch.reset_at().is_some() {
+            return None;
+        }
+        let (mut sets, mut adds) = (BTreeMap::new(), BTreeMap::new());
+        let (mut removes, mut names) = (Vec::new(), Vec::new());
+        for (name, change) in patch.changes() {
+            names.push(name.to_owned());
+            match change {
+                Change::Set(json) => {
+                    sets.insert(name, json.get());
+                }
+                Change::Remove => removes.push(name.to_owned()),
+                Change::Add { from, by } if [from, by].into_iter().all(is_ordinary) => {
+                    adds.insert(name, [by, from].map(|number| number.to_json().get().to_owned()));
+                }
+                _ => return None,
+            }
+        }
+        Some(Self { sets: to_json(&sets), removes, adds: to_json(&adds), names })
+    }
+}
+
+/// Whether the sum of two such numbers is far from what `double precision` can express. The others
+/// are added here.
+fn is_ordinary(number: &Number) -> bool {
+    match number {
+        Number::Int(_) => true,
+        Number::Float(n) => *n == 0.0 || (1e-90..1e90).contains(&n.abs()),
+        _ => false,
+    }
+}
+
+/// The least that the expiry becomes, and what it becomes.
+fn expiry(patch: &Patch) -> (Option<i64>, Option<i64>) {
+    match patch.expiry() {
+        Some(ExpiryChange::ExtendTo(time)) => (Some(ms(time)), None),
+        Some(ExpiryChange::Set(time)) => (None, Some(ms(time))),
+        _ => (None, None),
+    }
+}
+
+/// Binds $12 to $16: the time, which record is meant, and what its expiry becomes.
+fn bind_change<'q>(query: PgQuery<'q>, now: i64, current: &Record, patch: &Patch) -> PgQuery<'q> {
+    let (extend, set) = expiry(patch);
+    query
+        .bind(now)
+        .bind(current.version().cast_signed())
+        .bind(ms(current.created_at()))
+        .bind(extend)
+        .bind(set)
+}

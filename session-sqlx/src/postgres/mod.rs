@@ -1,0 +1,12 @@
+//! The store in PostgreSQL.
+
+mod builder;
+mod calls;
+mod connection;
+mod index;
+mod row;
+mod schema;
+mod statements;
+mod store;
+
+pub use {builder::PostgresStoreBuilder, store::PostgresStore};

@@ -1,0 +1,177 @@
+//! The text of every statement, made once for the names of the schema and the table.
+
+use super::schema;
+
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub(super) schema: String,
+    pub(super) check_version: String,
+    pub(super) create: String,
+    pub(super) load: String,
+    pub(super) load_part: String,
+    pub(super) update: String,
+    pub(super) replace: String,
+    pub(super) touch: String,
+    pub(super) destroy: String,
+    pub(super) rotate: String,
+    pub(super) find: String,
+    pub(super) sweep: String,
+}
+
+/// The columns of a record, in the order of the values of `Row::bind`.
+const COLUMNS: &str = "key, created_at, expires_at, purge_hour, version, max_age, persistent, \
+     absolute_lifetime, public_id, indexed, found_by, fields";
+
+/// The hour at the end of which a session is surely expired.
+fn purge_hour(expires_at: &str) -> String {
+    format!("least({expires_at} / 3600000 + 1, 2147483647)::integer")
+}
+
+/// The expiry after a patch: `$extend` is the least that it becomes, `$set` is what it becomes.
+fn expiry(stored: &str, extend: &str, set: &str) -> String {
+    format!("coalesce({set}::bigint, greatest({stored}, {extend}::bigint))")
+}
+
+/// What `INSERT … ON CONFLICT` does to an expired row with the key, whose time is `$now`.
+fn over_expired(now: &str) -> String {
+    let columns = COLUMNS.split(", ").skip(1);
+    let sets: Vec<_> = columns.map(|column| format!("{column} = excluded.{column}")).collect();
+    format!(
+        "ON CONFLICT (key) DO UPDATE SET {}, is_retired = false, successor = NULL, \
+         successor_digest = NULL \
+         WHERE s.expires_at <= {now}",
+        sets.join(", ")
+    )
+}
+
+impl Statements {
+    pub(super) fn new(schema: Option<&str>, table: &str) -> Self {
+        let qualified = |name: &str| match schema {
+            Some(schema) => format!("\"{schema}\".\"{name}\""),
+            None => format!("\"{name}\""),
+        };
+        let (t, v) = (qualified(table), qualified(&format!("{table}_version")));
+        let new_purge = purge_hour("$3");
+        Self {
+            schema: schema::text(&t, &v, table),
+            check_version: format!("SELECT coalesce(max(version), 0) FROM {v}"),
+            create: format!(
+                "INSERT INTO {t} AS s ({COLUMNS}) VALUES ($1, $2, $3, {new_purge}, $4, $5, $6, $7, \
+                 $8, $9, $10, $11::text::jsonb) {} RETURNING true",
+                over_expired("$12")
+            ),
+            load: select(&t, "fields", "key = $1 AND expires_at > $2"),
+            load_part: select(&t, PART, "key = $1 AND expires_at > $2"),
+            update: update(&t),
+            replace: replace(&t),
+            touch: format!(
+                "UPDATE {t} SET expires_at = greatest(expires_at, $3), purge_hour = {} \
+                 WHERE key = $1 AND expires_at > $2 AND NOT is_retired RETURNING true",
+                purge_hour("greatest(expires_at, $3)")
+            ),
+            destroy: format!(
+                "WITH RECURSIVE chain(key, successor) AS (\
+                 SELECT key, successor FROM {t} WHERE key = $1 AND expires_at > $2 UNION \
+                 SELECT s.key, s.successor FROM chain c JOIN {t} s ON s.key = c.successor \
+                 WHERE s.expires_at > $2), \
+                 gone AS (DELETE FROM {t} s USING chain c WHERE s.key = c.key \
+                 AND s.successor IS NOT DISTINCT FROM c.successor RETURNING 1) \
+                 SELECT (SELECT count(*) FROM chain), (SELECT count(*) FROM gone)"
+            ),
+            rotate: rotate(&t),
+            find: select(
+                &t,
+                "fields",
+                "found_by @> ARRAY[$1::text] AND expires_at > $2 AND NOT is_retired \
+                 AND ($3::bytea IS NULL OR substr(public_id, 1, 12) > $3) \
+                 ORDER BY public_id LIMIT $4",
+            ),
+            sweep: format!(
+                "WITH old AS (SELECT key FROM {t} WHERE purge_hour <= $1 / 3600000 + 1 \
+                 AND expires_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED), \
+                 gone AS (DELETE FROM {t} s USING old WHERE s.key = old.key \
+                 AND s.expires_at <= $1 RETURNING 1) SELECT count(*) FROM gone"
+            ),
+        }
+    }
+}
+
+/// The fields with the names `$3`.
+const PART: &str = "coalesce((SELECT jsonb_object_agg(name, fields -> name) \
+     FROM unnest($3::text[]) name WHERE fields ? name), '{}')";
+
+fn select(t: &str, fields: &str, condition: &str) -> String {
+    format!(
+        "SELECT key, created_at, expires_at, version, max_age, persistent, absolute_lifetime, \
+         is_retired, successor, successor_digest, public_id, indexed, \
+         ({fields})::text AS fields FROM {t} WHERE {condition}"
+    )
+}
+
+/// JSON numbers whose sums are far from what `double precision` can express.
+const ORDINARY: &str = "'^-?[0-9]{1,20}([.][0-9]{1,30})?([eE][-+]?[0-9]{1,2})?$'";
+const WHOLE: &str = "'^-?[0-9]+$'";
+
+/// A patch that only sets, removes and adds, to fields by which nothing is found. No row: the
+/// session is gone, has another version, or needs `replace`.
+///
+/// `$5` has the number to add and the number that an absent field counts as. What it does to them
+/// is what `Number::saturating_add` does.
+fn update(t: &str) -> String {
+    let expires_at = expiry("expires_at", "$8", "$9");
+    let purge = purge_hour(&expires_at);
+    let sum = "(a.stored::float8 + a.by::float8)::text";
+    format!(
+        "UPDATE {t} SET version = version + 1, expires_at = {expires_at}, purge_hour = {purge}, \
+         fields = (fields || $3::text::jsonb || coalesce((SELECT jsonb_object_agg(a.name, \
+         CASE WHEN a.stored ~ {WHOLE} AND a.by ~ {WHOLE} THEN least(greatest(a.stored::numeric + \
+         a.by::numeric, -9223372036854775808), 18446744073709551615)::text \
+         WHEN {sum} ~ '[.e]' THEN replace({sum}, 'e+', 'e') ELSE {sum} || '.0' END) \
+         FROM (SELECT key AS name, coalesce(fields ->> key, value ->> 1) AS stored, \
+         value ->> 0 AS by FROM jsonb_each($5::text::jsonb)) a), '{{}}'::jsonb)) - $4::text[] \
+         WHERE key = $1 AND expires_at > $2 AND NOT is_retired \
+         AND ($7::bigint IS NULL OR version = $7) AND NOT indexed && $6::text[] \
+         AND NOT EXISTS (SELECT FROM jsonb_each($5::text::jsonb) a WHERE CASE \
+         WHEN fields ->> a.key !~ {ORDINARY} THEN true \
+         WHEN fields ->> a.key ~ {WHOLE} THEN (fields ->> a.key)::numeric \
+         NOT BETWEEN -9223372036854775808 AND 18446744073709551615 ELSE false END) \
+         RETURNING version"
+    )
+}
+
+/// A whole record in the place of the one with a version.
+fn replace(t: &str) -> String {
+    let expires_at = expiry("s.expires_at", "$15", "$16");
+    let purge = purge_hour(&expires_at);
+    format!(
+        "UPDATE {t} s SET created_at = $2, expires_at = {expires_at}, purge_hour = {purge}, \
+         version = $4, max_age = $5, persistent = $6, absolute_lifetime = $7, public_id = $8, \
+         indexed = $9, found_by = $10, fields = $11::text::jsonb \
+         WHERE key = $1 AND s.expires_at > $12 AND NOT is_retired AND version = $13 \
+         AND created_at = $14 AND $3::bigint IS NOT NULL RETURNING true"
+    )
+}
+
+fn rotate(t: &str) -> String {
+    let expires_at = expiry("old.expires_at", "$15", "$16");
+    let (purge, retired) = (purge_hour(&expires_at), "least(s.expires_at, $18::bigint)");
+    format!(
+        "WITH old AS MATERIALIZED (SELECT key, expires_at FROM {t} WHERE key = $17 \
+         AND expires_at > $12 AND NOT is_retired AND version = $13 AND created_at = $14 \
+         FOR UPDATE), \
+         ins AS (INSERT INTO {t} AS s ({COLUMNS}) SELECT $1, $2, {expires_at}, {purge}, $4, $5, \
+         $6, $7, $8, $9, $10, $11::text::jsonb FROM old WHERE $3::bigint IS NOT NULL {} \
+         RETURNING 1), \
+         upd AS (UPDATE {t} s SET is_retired = true, expires_at = {retired}, purge_hour = {}, \
+         successor = CASE WHEN $19 THEN $1 END, \
+         successor_digest = CASE WHEN NOT $19 THEN $20::bytea END, found_by = '{{}}', \
+         fields = CASE WHEN $19 THEN s.fields ELSE '{{}}' END, \
+         indexed = CASE WHEN $19 THEN s.indexed ELSE '{{}}' END, \
+         public_id = CASE WHEN $19 THEN s.public_id END \
+         FROM ins WHERE s.key = $17 RETURNING 1) \
+         SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM ins), \
+         (SELECT count(*) FROM upd)",
+        over_expired("$12"),
+        purge_hour(retired)
+    )
+}
