@@ -17,10 +17,10 @@ use std::{
 };
 
 use actix_typed_session::{
-    FileStore, Guarded, MemoryStore, OnOutage, RedisCredentials, RedisStore, Refusal, Rule,
-    Session, SessionError, SessionHandle, SessionId, SessionMiddleware, SessionMiddlewareBuilder,
-    Sessions, TypedSession,
-    store::{Patch, SessionStore, StoreKey},
+    Clock as _, FileStore, Guarded, MemoryStore, OnOutage, RedisCredentials, RedisStore, Refusal,
+    Rule, Session, SessionError, SessionHandle, SessionId, SessionMiddleware,
+    SessionMiddlewareBuilder, Sessions, SystemClock, Timestamp, TypedSession,
+    store::{Patch, Record, SessionStore, StoreKey},
     testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{
@@ -484,6 +484,16 @@ async fn a_redis_that_is_damaged_or_refuses() {
                 _ => drop(store.destroy(&key_in(&browser)).await),
             }
         }
+    }
+
+    // Clocks that differ from that of Redis.
+    let (now, hour) = (SystemClock.now(), Duration::from_secs(3_600));
+    let behind = Timestamp::from_unix_ms(now.as_unix_ms() - 3_600_000);
+    for own in [behind, now.saturating_add(hour)] {
+        let store = RedisStore::new(&redis.url()).expect("a good URL");
+        let key = StoreKey::from(&SessionId::random());
+        let created = store.create(&key, &Record::new(own, own.saturating_add(hour * 20))).await;
+        assert!(created.is_ok(), "{created:?}");
     }
 
     // The first credentials are good for a moment, and then there are none.
