@@ -31,7 +31,10 @@ async fn main() {
 async fn run<S: SessionStore + Clone>(threads: &str, store: S) {
     let sessions = SessionMiddleware::new(store.clone());
     server::run(threads, move || {
-        App::new().configure(site::typed(store.clone())).wrap(sessions.clone())
+        App::new()
+            .configure(site::typed(store.clone()))
+            .configure(site::typed_more)
+            .wrap(sessions.clone())
     })
     .await;
 }
