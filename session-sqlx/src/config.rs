@@ -1,6 +1,8 @@
 //! What the settings of all stores have in common.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use actix_typed_session::{Clock, StoreError, SystemClock};
 
 /// A setting of a store is not valid.
 #[derive(Debug, thiserror::Error)]
@@ -26,23 +28,60 @@ pub enum SqlConfigError {
     },
 }
 
+/// The settings that all stores have.
+pub(crate) struct Settings {
+    pub(crate) table: String,
+    /// How long a call may take.
+    pub(crate) time_limit: Duration,
+    /// `None`: expired sessions are not deleted.
+    pub(crate) sweep_interval: Option<Duration>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            table: "actix_session".into(),
+            time_limit: Duration::from_secs(5),
+            sweep_interval: Some(Duration::from_secs(15 * 60)),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), SqlConfigError> {
+        check_name(&self.table)?;
+        if self.time_limit.is_zero() {
+            return Err(SqlConfigError::ZeroDuration("time_limit"));
+        }
+        if self.sweep_interval.is_some_and(|interval| interval.is_zero()) {
+            return Err(SqlConfigError::ZeroDuration("sweep_interval"));
+        }
+        Ok(())
+    }
+
+    /// The pause before the next clean-up: between half and one and a half intervals.
+    pub(crate) fn sweep_pause(&self) -> Option<Duration> {
+        Some(self.sweep_interval?.mul_f64(rand::random_range(0.5..1.5)))
+    }
+}
+
+/// Accepts a version of the schema that this release knows.
+pub(crate) fn check_version(version: i64, known: i64) -> Result<(), StoreError> {
+    if version <= known {
+        return Ok(());
+    }
+    Err(StoreError::internal(format!(
+        "the session table has version {version} of the schema, and this release knows {known}; \
+         run the release that made it"
+    )))
+}
+
 /// Accepts names that need no quotes in any database.
 pub(crate) fn check_name(name: &str) -> Result<(), SqlConfigError> {
     let is_valid = (1..=40).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if is_valid { Ok(()) } else { Err(SqlConfigError::Name(name.to_owned())) }
-}
-
-pub(crate) fn check_durations(
-    time_limit: Duration,
-    sweep_interval: Option<Duration>,
-) -> Result<(), SqlConfigError> {
-    if time_limit.is_zero() {
-        return Err(SqlConfigError::ZeroDuration("time_limit"));
-    }
-    if sweep_interval.is_some_and(|interval| interval.is_zero()) {
-        return Err(SqlConfigError::ZeroDuration("sweep_interval"));
-    }
-    Ok(())
 }

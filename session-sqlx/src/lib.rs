@@ -25,6 +25,8 @@
 mod columns;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod config;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod log;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("guide.md")]
 pub mod guide {}

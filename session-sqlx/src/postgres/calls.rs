@@ -9,10 +9,9 @@ use actix_typed_session::{
         PatchError, Record, SessionStore, StoreKey, UpdateOutcome,
     },
 };
-use sqlx::Row as _;
 
 use super::{
-    connection::{Repeat, failed},
+    connection::Repeat,
     row::{self, PgQuery, bind, to_json},
     store::PostgresStore,
 };
@@ -78,12 +77,11 @@ impl SessionStore for PostgresStore {
         self.within(async {
             loop {
                 let now = self.now_ms();
-                let destroyed = self.first(&self.0.statements.destroy, Repeat::Never, |query| {
+                let destroyed = self.one(&self.0.statements.destroy, Repeat::Never, |query| {
                     query.bind(key.as_bytes().to_vec()).bind(now)
                 });
-                let row = destroyed.await?.ok_or_else(|| StoreError::internal("no row"))?;
-                let count = |column: usize| row.try_get::<i64, _>(column).map_err(failed);
-                let (there, gone) = (count(0)?, count(1)?);
+                let row = destroyed.await?;
+                let (there, gone) = (row::count(&row, 0)?, row::count(&row, 1)?);
                 if there == 0 || there == gone {
                     return Ok(gone > 0);
                 }
@@ -127,16 +125,15 @@ impl SessionStore for PostgresStore {
                 let (now, until) = (self.now_ms(), ms(grace.until));
                 let keeps = grace.old_id == OldIdReads::Snapshot;
                 // It does nothing to a session that is retired already.
-                let rotated = self.first(&self.0.statements.rotate, Repeat::Always, |query| {
+                let rotated = self.one(&self.0.statements.rotate, Repeat::Always, |query| {
                     bind_change(bind(query, new, &record), now, &current, patch)
                         .bind(old.as_bytes().to_vec())
                         .bind(until)
                         .bind(keeps)
                         .bind(new.digest().to_vec())
                 });
-                let row = rotated.await?.ok_or_else(|| StoreError::internal("no row"))?;
-                let count = |column: usize| row.try_get::<i64, _>(column).map_err(failed);
-                match (count(0)?, count(1)?) {
+                let row = rotated.await?;
+                match (row::count(&row, 0)?, row::count(&row, 1)?) {
                     (0, _) => {}
                     (_, 0) => return Ok(UpdateOutcome::Taken),
                     _ => return Ok(UpdateOutcome::Applied { version: record.version() }),
@@ -189,7 +186,7 @@ impl PostgresStore {
                 .bind(set)
         });
         let Some(row) = update.await? else { return Ok(None) };
-        Ok(Some(row.try_get::<i64, _>(0).map_err(failed)?.cast_unsigned()))
+        Ok(Some(row::count(&row, 0)?.cast_unsigned()))
     }
 }
 

@@ -96,6 +96,16 @@ impl PostgresStore {
         Ok(self.rows(statement, repeat, bind).await?.into_iter().next())
     }
 
+    /// Runs a statement that always returns a row, and returns that.
+    pub(super) async fn one<'q>(
+        &self,
+        statement: &'q str,
+        repeat: Repeat,
+        bind: impl Fn(PgQuery<'q>) -> PgQuery<'q>,
+    ) -> Result<PgRow, StoreError> {
+        self.first(statement, repeat, bind).await?.ok_or_else(no_row)
+    }
+
     /// Runs a statement, and returns its rows.
     pub(super) async fn rows<'q>(
         &self,
@@ -130,6 +140,10 @@ impl PostgresStore {
             }
         }
     }
+}
+
+pub(super) fn no_row() -> StoreError {
+    StoreError::internal("PostgreSQL returned no row for a statement that always has one")
 }
 
 /// The SQLSTATE of an error of the server.

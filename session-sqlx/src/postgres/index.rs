@@ -14,6 +14,7 @@ use super::{
     row::{self, found_by},
     store::PostgresStore,
 };
+use crate::columns::place;
 
 impl DeleteExpired for PostgresStore {
     async fn delete_expired(&self) -> Result<u64, StoreError> {
@@ -30,7 +31,7 @@ impl FindByIndex for PostgresStore {
         limit: usize,
     ) -> Result<IndexPage, StoreError> {
         let (entry, now) = (found_by(name, value), self.now_ms());
-        let after = after.map(|id| id.to_bytes()[..12].to_vec());
+        let after = after.map(|id| place(id).to_vec());
         let limit = limit.max(1);
         // One more shows whether there is another page.
         let rows = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -61,7 +62,7 @@ impl FindByIndex for PostgresStore {
         let (store, lock) = (self.clone(), self.lock_number(value));
         // It runs to its end even if the caller goes away, so that the lock is released.
         let task = async move {
-            let limit = store.0.time_limit;
+            let limit = store.0.settings.time_limit;
             let permit = timeout(limit, store.0.lock_permits.acquire()).await;
             let _permit = permit.map_err(locked)?.map_err(StoreError::internal)?;
             let mut lease = timeout(limit, store.lock(lock)).await.map_err(locked)??;

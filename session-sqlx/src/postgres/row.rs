@@ -13,6 +13,7 @@ use sqlx::{
     query::Query,
 };
 
+use super::connection::failed;
 use crate::columns::{self, ms};
 
 pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
@@ -23,7 +24,16 @@ fn duration_ms(duration: Duration) -> i64 {
 
 /// The entry of the index for a value of a field, as a text.
 pub(super) fn found_by(name: &str, json: &RawValue) -> String {
-    columns::found_by(name, json).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&columns::found_by(name, json))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A whole number that a statement has computed.
+pub(super) fn count(row: &PgRow, column: usize) -> Result<i64, StoreError> {
+    row.try_get(column).map_err(failed)
 }
 
 /// A map of names to texts as JSON.
@@ -85,9 +95,11 @@ fn record_bytes(row: &PgRow) -> Result<Vec<u8>, Box<dyn std::error::Error + Send
     if let Some(persistent) = row.try_get::<Option<bool>, _>("persistent")? {
         text += &format!(r#","persistent":{persistent}"#);
     }
-    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     if row.try_get("is_retired")? {
-        let hex_of = |name: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<_>, _>(name)?.map(hex));
+        let hex_of = |name: &str| {
+            let bytes: Option<Vec<u8>> = row.try_get(name)?;
+            Ok::<_, sqlx::Error>(bytes.map(|bytes| hex(&bytes)))
+        };
         let successor = serde_json::to_string(&hex_of("successor")?)?;
         text += &format!(r#","retired":{{"successor":{successor}"#);
         if let Some(digest) = hex_of("successor_digest")? {
@@ -97,7 +109,7 @@ fn record_bytes(row: &PgRow) -> Result<Vec<u8>, Box<dyn std::error::Error + Send
     }
     if let Some(id) = row.try_get::<Option<Vec<u8>>, _>("public_id")? {
         let names = serde_json::to_string(&row.try_get::<Vec<String>, _>("indexed")?)?;
-        text += &format!(r#","index":{{"public_id":"{}","names":{names}}}"#, hex(id));
+        text += &format!(r#","index":{{"public_id":"{}","names":{names}}}"#, hex(&id));
     }
     let fields: BTreeMap<String, String> = serde_json::from_str(row.try_get("fields")?)?;
     text += r#","fields":{"#;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use actix_typed_session::{Clock, StoreError, Timestamp};
+use actix_typed_session::{StoreError, Timestamp};
 use sqlx::{PgPool, Row as _};
 use tokio::{
     sync::Semaphore,
@@ -18,11 +18,16 @@ use tokio::{
 
 use super::{
     builder::PostgresStoreBuilder,
-    connection::{MISSING_TABLE, Repeat, code, failed},
+    connection::{MISSING_TABLE, Repeat, code, failed, no_row},
+    row,
     schema::VERSION,
     statements::Statements,
 };
-use crate::columns::ms;
+use crate::{
+    columns::ms,
+    config::{Settings, check_version},
+    log::not_swept,
+};
 
 /// The advisory lock of all processes that make a schema.
 const SCHEMA_LOCK: i64 = 7_166_475_920_117;
@@ -53,9 +58,7 @@ pub struct PostgresStore(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) pool: PgPool,
     pub(super) statements: Statements,
-    clock: Arc<dyn Clock>,
-    pub(super) time_limit: Duration,
-    sweep_interval: Option<Duration>,
+    pub(super) settings: Settings,
     is_sweeping: AtomicBool,
     /// Half of the pool's connections may hold or await an advisory lock. The other half is for the
     /// calls of those that hold one.
@@ -79,20 +82,12 @@ impl PostgresStore {
         PostgresStoreBuilder::new(pool)
     }
 
-    pub(super) fn build(
-        pool: PgPool,
-        statements: Statements,
-        clock: Arc<dyn Clock>,
-        time_limit: Duration,
-        sweep_interval: Option<Duration>,
-    ) -> Self {
+    pub(super) fn build(pool: PgPool, statements: Statements, settings: Settings) -> Self {
         let half = pool.options().get_max_connections() / 2;
         Self(Arc::new(Inner {
             pool,
             statements,
-            clock,
-            time_limit,
-            sweep_interval,
+            settings,
             is_sweeping: AtomicBool::new(false),
             lock_permits: Semaphore::new(half as usize),
         }))
@@ -114,7 +109,7 @@ impl PostgresStore {
     /// The server failed, the role lacks a privilege, or the table has the schema of a later
     /// release.
     pub async fn ensure_schema(&self) -> Result<(), StoreError> {
-        let limit = self.0.time_limit.max(Duration::from_secs(30));
+        let limit = self.0.settings.time_limit.max(Duration::from_secs(30));
         timeout(limit, self.make_schema())
             .await
             .map_err(|_| StoreError::unavailable("the schema could not be made in time"))?
@@ -142,19 +137,14 @@ impl PostgresStore {
             }
             rows => rows.map_err(failed)?,
         };
-        let row = rows.first().ok_or_else(|| StoreError::internal("no row"))?;
-        match row.try_get::<i32, _>(0).map_err(failed)? {
-            0 => Ok(false),
-            version if version > VERSION => Err(StoreError::internal(format!(
-                "the session table has version {version} of the schema, and this release knows \
-                 {VERSION}; run the release that made it"
-            ))),
-            _ => Ok(true),
-        }
+        let row = rows.first().ok_or_else(no_row)?;
+        let version = row.try_get::<i32, _>(0).map_err(failed)?;
+        check_version(version.into(), VERSION.into())?;
+        Ok(version > 0)
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.0.settings.clock.now()
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -167,13 +157,15 @@ impl PostgresStore {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         self.start_sweeping();
-        timeout(self.0.time_limit, call).await.map_err(|_| {
+        timeout(self.0.settings.time_limit, call).await.map_err(|_| {
             StoreError::unavailable("PostgreSQL did not answer within the time limit")
         })?
     }
 
     fn start_sweeping(&self) {
-        let Some(interval) = self.0.sweep_interval else { return };
+        if self.0.settings.sweep_interval.is_none() {
+            return;
+        }
         if self.0.is_sweeping.load(Ordering::Relaxed)
             || self.0.is_sweeping.swap(true, Ordering::Relaxed)
         {
@@ -181,11 +173,13 @@ impl PostgresStore {
         }
         let sweeper = Sweeper(Arc::downgrade(&self.0));
         tokio::spawn(async move {
-            loop {
-                sleep(interval.mul_f64(rand::random_range(0.5..1.5))).await;
+            // Not held during the pause, so that the task ends with the store.
+            let pause = || sweeper.0.upgrade()?.settings.sweep_pause();
+            while let Some(pause) = pause() {
+                sleep(pause).await;
                 let Some(inner) = sweeper.0.upgrade() else { break };
                 if let Err(error) = Self(inner).sweep().await {
-                    tracing::warn!("expired sessions could not be deleted: {error}");
+                    not_swept(&error);
                 }
             }
         });
@@ -196,12 +190,11 @@ impl PostgresStore {
         let mut sum = 0;
         loop {
             let now = self.now_ms();
-            let batch = self.first(&self.0.statements.sweep, Repeat::Always, |it| it.bind(now));
-            let row = timeout(self.0.time_limit, batch)
+            let batch = self.one(&self.0.statements.sweep, Repeat::Always, |it| it.bind(now));
+            let row = timeout(self.0.settings.time_limit, batch)
                 .await
                 .map_err(|_| StoreError::unavailable("the clean-up took too long"))??;
-            let row = row.ok_or_else(|| StoreError::internal("no row"))?;
-            let deleted = row.try_get::<i64, _>(0).map_err(failed)?.cast_unsigned();
+            let deleted = row::count(&row, 0)?.cast_unsigned();
             sum += deleted;
             if deleted == 0 {
                 return Ok(sum);

@@ -34,7 +34,7 @@ impl FindByIndex for SqliteStore {
         // It runs to its end even if the caller goes away.
         let task = async move {
             let late = |_| StoreError::unavailable("the lock was not free within the time limit");
-            let limit = store.0.time_limit;
+            let limit = store.0.settings.time_limit;
             let _in_this_process = timeout(limit, store.0.action.lock()).await.map_err(late)?;
             // The lock of the file ends with this process at the latest.
             let _of_all = timeout(limit, store.lock()).await.map_err(late)??;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session::{Clock, StoreError, Timestamp};
+use actix_typed_session::{StoreError, Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::{
     sync::{Mutex, oneshot},
@@ -21,7 +21,7 @@ use super::{
     tables::{Failure, Tables},
     writer::{Change, Job, Writer},
 };
-use crate::config::SqlConfigError;
+use crate::config::{Settings, SqlConfigError};
 
 /// Keeps sessions in a file of SQLite: the store for one machine.
 ///
@@ -56,8 +56,7 @@ pub struct SqliteStore(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     path: PathBuf,
     pub(super) tables: Arc<Tables>,
-    clock: Arc<dyn Clock>,
-    pub(super) time_limit: Duration,
+    pub(super) settings: Arc<Settings>,
     jobs: mpsc::Sender<Box<dyn Job>>,
     readers: Readers,
     /// Held by the action of `exclusively` that this process runs.
@@ -93,30 +92,27 @@ impl SqliteStore {
 
     pub(super) fn open(
         path: &Path,
-        table: &str,
-        clock: Arc<dyn Clock>,
-        time_limit: Duration,
-        sweep_interval: Option<Duration>,
+        settings: Settings,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         if path.as_os_str() == ":memory:" {
             return Err("SQLite would make a database for each connection; use MemoryStore".into());
         }
         let path = std::path::absolute(path)?;
         make_private(&path)?;
-        let tables = Arc::new(Tables::new(table));
-        let connection = connect(&path, time_limit)?;
+        let tables = Arc::new(Tables::new(&settings.table));
+        let settings = Arc::new(settings);
+        let connection = connect(&path, settings.time_limit)?;
         make_tables(&connection, &tables).map_err(StoreError::from)?;
         let (jobs, receiver) = mpsc::channel();
         let writer = Writer {
             connection,
             tables: Arc::clone(&tables),
-            clock: Arc::clone(&clock),
+            settings: Arc::clone(&settings),
             jobs: receiver,
-            sweep_interval,
         };
         thread::Builder::new().name("session-writer".into()).spawn(|| writer.run())?;
         let (readers, action) = (Readers::new(&path), Mutex::default());
-        let inner = Inner { path, tables, clock, time_limit, jobs, readers, action };
+        let inner = Inner { path, tables, settings, jobs, readers, action };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -129,7 +125,7 @@ impl SqliteStore {
         let change = Change { work: Some(work), outcome: None, answer };
         let ended = |_| StoreError::internal("the thread that writes has ended");
         self.0.jobs.send(Box::new(change)).map_err(|_| ended(()))?;
-        match timeout(self.0.time_limit, answered).await {
+        match timeout(self.0.settings.time_limit, answered).await {
             Ok(outcome) => outcome.map_err(|_| ended(()))?,
             Err(_) => Err(StoreError::unavailable("SQLite did not write within the time limit")),
         }
@@ -142,13 +138,13 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let start = Instant::now();
         loop {
-            let now = self.0.clock.now();
+            let now = self.0.settings.clock.now();
             let result =
                 self.0.readers.with(|connection| Ok(work(&self.0.tables, connection, now)));
             match result.unwrap_or_else(|error| Err(error.into())) {
                 Err(Failure::Sqlite(error))
                     if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                        && start.elapsed() < self.0.time_limit =>
+                        && start.elapsed() < self.0.settings.time_limit =>
                 {
                     sleep(Duration::from_millis(2)).await;
                 }

@@ -9,7 +9,10 @@ use actix_typed_session::{
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _, Params, Row};
 use serde_json::value::RawValue;
 
-use crate::columns::{found_by, ms};
+use crate::{
+    columns::{found_by, ms, place},
+    config::check_version,
+};
 
 /// The version of the schema that this release makes and uses.
 const VERSION: i64 = 1;
@@ -125,13 +128,7 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
     pub(super) fn make(&self, connection: &Connection) -> Result<()> {
         connection.execute_batch(&self.schema)?;
         let version: i64 = connection.query_row(&self.version, (), |row| row.get(0))?;
-        if version > VERSION {
-            return Err(Failure::Store(StoreError::internal(format!(
-                "the session table has version {version} of the schema, and this release knows \
-                 {VERSION}; run the release that made it"
-            ))));
-        }
-        Ok(())
+        Ok(check_version(version, VERSION)?)
     }
 
     pub(super) fn load(
@@ -344,11 +341,6 @@ fn entries(record: &Record) -> BTreeSet<([u8; 16], [u8; 12])> {
     let place = record.index().map(|index| place(index.public_id()));
     let entries = record.indexed_fields().map(|(name, json)| found_by(name, json));
     entries.filter_map(|entry| Some((entry, place?))).collect()
-}
-
-/// Where a session stands in pages. The last two bytes of an id may change.
-fn place(id: PublicId) -> [u8; 12] {
-    id.to_bytes()[..12].try_into().expect("12 of 14 bytes")
 }
 
 /// An id with this place.

@@ -8,11 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session::{Clock, StoreError, Timestamp};
+use actix_typed_session::{StoreError, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::tables::{Failure, SWEPT_AT_ONCE, Tables, failed};
+use crate::{config::Settings, log::not_swept};
 
 /// How many changes one transaction has at most, so that none waits for long.
 const MOST_TOGETHER: usize = 512;
@@ -70,9 +71,8 @@ where
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) tables: Arc<Tables>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: Arc<Settings>,
     pub(super) jobs: Receiver<Box<dyn Job>>,
-    pub(super) sweep_interval: Option<Duration>,
 }
 
 impl Writer {
@@ -97,8 +97,7 @@ impl Writer {
     }
 
     fn next_sweep(&self) -> Option<Instant> {
-        let interval = self.sweep_interval?.mul_f64(rand::random_range(0.5..1.5));
-        Instant::now().checked_add(interval)
+        Instant::now().checked_add(self.settings.sweep_pause()?)
     }
 
     /// Commits a change, and all that wait meanwhile, with one wait for the disk.
@@ -119,7 +118,7 @@ impl Writer {
 
     fn run_one(&self, connection: &Connection, job: &mut Box<dyn Job>) -> rusqlite::Result<()> {
         connection.prepare_cached("SAVEPOINT job")?.execute(())?;
-        if !job.run(&self.tables, connection, self.clock.now()) {
+        if !job.run(&self.tables, connection, self.settings.clock.now()) {
             // It fails if SQLite has rolled back everything, as on a full disk.
             connection.prepare_cached("ROLLBACK TO job")?.execute(())?;
         }
@@ -130,14 +129,16 @@ impl Writer {
     fn sweep(&self) -> usize {
         let mut swept = Ok(0);
         let committed = self.transaction(|connection| {
-            swept = self.tables.sweep(connection, self.clock.now());
+            swept = self.tables.sweep(connection, self.settings.clock.now());
             Ok(())
         });
-        match (swept, committed) {
-            (Ok(count), Ok(())) => count,
-            (Err(failure), _) => not_swept(failure.into()),
-            (_, Err(error)) => not_swept(failed(error)),
-        }
+        let error = match (swept, committed) {
+            (Ok(count), Ok(())) => return count,
+            (Err(failure), _) => failure.into(),
+            (_, Err(error)) => failed(error),
+        };
+        not_swept(&error);
+        0
     }
 
     fn transaction(
@@ -154,9 +155,4 @@ impl Writer {
         }
         done
     }
-}
-
-fn not_swept(error: StoreError) -> usize {
-    tracing::warn!("expired sessions could not be deleted: {error}");
-    0
 }
