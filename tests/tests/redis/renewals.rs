@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_typed_session::{
-    Clock as _, RedisStore, SessionId, StoreError, SystemClock,
+    Clock as _, RedisStore, StoreError, SystemClock,
     store::{
         Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore as _, StoreKey,
         UpdateOutcome,
@@ -15,9 +15,10 @@ use actix_typed_session_tests::{
     servers::{ClusterSetup, RedisServer, Server},
     wait::{until, within},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
 use tokio::{task::JoinHandle, time::sleep};
+
+use super::server::{key, name};
 
 /// How long the store waits for a reply.
 const REPLY_LIMIT: Duration = Duration::from_millis(400);
@@ -33,14 +34,6 @@ enum Loss {
 
 const LOSSES: [Loss; 2] = [Loss::Cut, Loss::Late];
 const OLD_ID_READS: [OldIdReads; 2] = [OldIdReads::Snapshot, OldIdReads::Nothing];
-
-fn key() -> StoreKey {
-    StoreKey::from(&SessionId::random())
-}
-
-fn name(key: &StoreKey) -> String {
-    format!("session:{}", URL_SAFE_NO_PAD.encode(key.as_bytes()))
-}
 
 fn grace(old_id: OldIdReads) -> Grace {
     Grace::new(SystemClock.now().saturating_add(Duration::from_secs(10)), old_id)
@@ -107,7 +100,7 @@ async fn a_renewal_whose_reply_is_lost_is_asked_for_once_more() {
         let rotated = rotating(&store, (old, new), addition(), grace(old_id));
 
         lose_reply(&proxy, loss, || {
-            redis.command(&["HEXISTS", &name(&old), "@r"]) == Value::Int(1)
+            redis.command(&["HEXISTS", &name("session:", &old), "@r"]) == Value::Int(1)
         })
         .await;
 
@@ -148,7 +141,8 @@ impl ProxiedCluster {
 
     /// The number of the node that serves a key.
     fn node_of(&self, key: &StoreKey) -> usize {
-        let Value::Int(slot) = self.cluster.nodes[0].command(&["CLUSTER", "KEYSLOT", &name(key)])
+        let Value::Int(slot) =
+            self.cluster.nodes[0].command(&["CLUSTER", "KEYSLOT", &name("session:", key)])
         else {
             panic!("a slot is a number");
         };
@@ -178,7 +172,8 @@ async fn in_a_cluster_the_old_session_is_retired_even_if_the_reply_to_that_is_lo
         let rotated = rotating(&it.store, (old, new), patch, grace(old_id));
 
         lose_reply(&it.proxies[node], loss, || {
-            it.cluster.nodes[node].command(&["HEXISTS", &name(&old), "@r"]) == Value::Int(1)
+            it.cluster.nodes[node].command(&["HEXISTS", &name("session:", &old), "@r"])
+                == Value::Int(1)
         })
         .await;
 
@@ -204,7 +199,7 @@ async fn in_a_cluster_another_id_is_tried_if_the_reply_to_the_new_session_is_los
         let rotated = rotating(&it.store, (old, new), patch.clone(), grace);
 
         lose_reply(&it.proxies[node], loss, || {
-            it.cluster.nodes[node].command(&["EXISTS", &name(&new)]) == Value::Int(1)
+            it.cluster.nodes[node].command(&["EXISTS", &name("session:", &new)]) == Value::Int(1)
         })
         .await;
 

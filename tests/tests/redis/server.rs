@@ -30,11 +30,11 @@ use tokio::time::sleep;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn key() -> StoreKey {
+pub(super) fn key() -> StoreKey {
     StoreKey::from(&SessionId::random())
 }
 
-fn name(prefix: &str, key: &StoreKey) -> String {
+pub(super) fn name(prefix: &str, key: &StoreKey) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(key.as_bytes()))
 }
 
@@ -399,6 +399,27 @@ async fn a_provider_that_fails_or_hangs_costs_its_requests_and_no_later_ones() {
     let error = build(hanging).load(&key(), &LoadOptions::default()).await;
     assert!(matches!(error, Err(StoreError::Unavailable(_))));
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_session_with_a_damaged_version_is_not_changed_in_part() {
+    let redis = RedisServer::start(Server::Redis);
+    let store = RedisStore::new(&redis.url()).expect("a good URL");
+    let key = key();
+    store.create(&key, &json::record(SystemClock.now(), &[("n", "1")])).await.expect("it works");
+    let name = name("session:", &key);
+    redis.command(&["HSET", &name, "@v", "x"]);
+    let mut addition = Patch::default();
+    addition.add("n".into(), Number::Int(0), Number::Int(1));
+    let mut mixture = set(&[("a", "2")]);
+    mixture.add("n".into(), Number::Int(0), Number::Int(1));
+    for patch in [addition, mixture] {
+        assert!(store.update(&key, &patch).await.is_err(), "{patch:?}");
+        let fields = redis.command(&["HMGET", &name, "n", "a", "@v"]);
+        let fields: [Option<String>; 3] = redis::from_redis_value(fields).expect("texts");
+        let fields = fields.each_ref().map(Option::as_deref);
+        assert_eq!(fields, [Some("1"), None, Some("x")], "{patch:?}");
+    }
 }
 
 #[tokio::test]

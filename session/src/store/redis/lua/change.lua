@@ -9,6 +9,8 @@ if indexed then
     if is_name and is_indexed_by(indexed, ARGV[i]) then return -2 end
   end
 end
+-- First, as in `add.lua`.
+version = redis.call('HINCRBY', key, '@v', 1)
 for i = 3, 2 + adds do
   local name, by, first = ARGV[i], ARGV[i + adds], ARGV[i + 2 * adds]
   -- As in `add.lua`; an absent field may become something else than `by`.
@@ -20,7 +22,6 @@ for i = 3, 2 + adds do
 end
 if set <= #ARGV then redis.call('HSET', key, unpack(ARGV, set)) end
 if removals > 0 then redis.call('HDEL', key, unpack(ARGV, removed, set - 1)) end
-version = redis.call('HINCRBY', key, '@v', 1)
 -- For a client with a local cache: the server reports the next change of a key that was read.
 if KEYS[2] then redis.call('EXISTS', KEYS[2]) end
 return version
