@@ -13,11 +13,14 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2},
+    fs::fstatfs,
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
-use super::session_path::SessionPath;
+use super::{
+    file_system::{Purpose, open_directly},
+    session_path::SessionPath,
+};
 use crate::{record::Record, time::Timestamp};
 
 /// A larger session goes to another thread, so that decoding it holds up no other request.
@@ -86,17 +89,17 @@ impl AtOnce {
     }
 
     fn open(&self, path: &SessionPath) -> Poll<Option<File>> {
-        // The time of the last access would be written, which may wait.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOATIME;
-        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::CACHED;
-        match openat2(CWD, &path.file, flags, Mode::empty(), resolve) {
-            Ok(file) => Poll::Ready(Some(file.into())),
-            Err(Errno::NOENT) => Poll::Ready(None),
-            Err(Errno::NOSYS | Errno::INVAL | Errno::LOOP) => {
+        let error = match open_directly(&path.file, Purpose::ReadAtOnce) {
+            Ok(file) => return Poll::Ready(Some(file)),
+            Err(error) => error,
+        };
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => Poll::Ready(None),
+            Some(Errno::NOSYS | Errno::INVAL | Errno::LOOP) => {
                 self.set(NEVER);
                 Poll::Pending
             }
-            Err(_) => Poll::Pending,
+            _ => Poll::Pending,
         }
     }
 

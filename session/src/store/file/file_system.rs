@@ -67,6 +67,8 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Read,
+    /// A read that fails if the file can only be opened by waiting for a disk.
+    ReadAtOnce,
     Lock,
 }
 
@@ -78,14 +80,16 @@ pub(super) enum Purpose {
 #[cfg(target_os = "linux")]
 pub(super) fn open_directly(path: &Path, purpose: Purpose) -> io::Result<File> {
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-    let purpose = match purpose {
-        // A read must not write the time of the last access. That time is always before the
-        // modification time, which is in the future, so the system would write it each time.
-        Purpose::Read => OFlags::RDONLY | OFlags::NOATIME,
-        Purpose::Lock => OFlags::WRONLY,
+    // A read must not write the time of the last access. That time is always before the
+    // modification time, which is in the future, so the system would write it each time.
+    let read = OFlags::RDONLY | OFlags::NOATIME;
+    let (access, resolve) = match purpose {
+        Purpose::Read => (read, ResolveFlags::empty()),
+        Purpose::ReadAtOnce => (read, ResolveFlags::CACHED),
+        Purpose::Lock => (OFlags::WRONLY, ResolveFlags::empty()),
     };
-    let flags = purpose | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    Ok(openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?.into())
+    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    Ok(openat2(CWD, path, flags, Mode::empty(), resolve | ResolveFlags::NO_SYMLINKS)?.into())
 }
 
 /// Opens an existing file with one system call, which this system lacks.

@@ -1,10 +1,11 @@
 //! Sessions in files: the default store.
 //!
 //! A session is the file `<folder>/<first two digits of its key>/<the other digits>`. A rename
-//! replaces the whole file, so reads need no lock. On Linux, a session that is in the system's memory
-//! is read on the caller's thread; all else runs on threads that may block. A write holds the lock of the subfolder, which
-//! excludes other threads and other processes. Patches of this process that wait for one session
-//! become one write. `<folder>/damaged` keeps files that are not valid sessions.
+//! replaces the whole file, so reads need no lock. On Linux, a session that is in the system's
+//! memory is read on the caller's thread; all else runs on threads that may block. A write holds
+//! the lock of the subfolder, which excludes other threads and other processes. Patches of this
+//! process that wait for one session become one write. `<folder>/damaged` keeps files that are not
+//! valid sessions.
 //!
 //! The expiry is stored twice: in the record, and as the file's modification time. The later one
 //! counts. So a touch only sets the time and writes no data, and the sweep reads no data. A backup
