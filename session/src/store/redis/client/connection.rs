@@ -31,7 +31,7 @@ impl MultiplexedConnection {
     ) -> Self {
         let state = Arc::new(ConnectionState::new());
         tokio::spawn(Driver::new(Arc::clone(&state), stream, limits, push_handler));
-        Self(Arc::new(CloseOnDrop { state, companion: OnceLock::new() }))
+        Self(Arc::new(CloseOnDrop { state, renewal: OnceLock::new() }))
     }
 
     /// Sends a command and waits for the reply.
@@ -41,8 +41,7 @@ impl MultiplexedConnection {
 
     /// Sends commands with nothing between them, and waits for the reply to the last one.
     pub(super) async fn send_all(&self, commands: &[&Command]) -> Result<Reply, ReplyError> {
-        let reply = self.state().send(commands)?;
-        reply.await.unwrap_or(Err(ReplyError::NotSent))
+        self.state().send(commands).await
     }
 
     /// A reference that does not keep the connection open.
@@ -66,10 +65,10 @@ impl MultiplexedConnection {
         self.state().close(io::Error::other("the connection was given up"));
     }
 
-    /// Stops a task when the connection is dropped.
+    /// Stops the task that keeps the connection signed in when the connection is dropped.
     pub(super) fn stop_with_it(&self, task: AbortHandle) {
         // OK because each connection has at most one such task.
-        let _ = self.0.companion.set(task);
+        let _ = self.0.renewal.set(task);
     }
 
     fn state(&self) -> &Arc<ConnectionState> {
@@ -80,13 +79,14 @@ impl MultiplexedConnection {
 /// What the clones of a connection share.
 struct CloseOnDrop {
     state: Arc<ConnectionState>,
-    companion: OnceLock<AbortHandle>,
+    /// The task that signs in again.
+    renewal: OnceLock<AbortHandle>,
 }
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.state.close(io::Error::other("the store was dropped"));
-        if let Some(task) = self.companion.get() {
+        if let Some(task) = self.renewal.get() {
             task.abort();
         }
     }
@@ -117,9 +117,7 @@ impl WeakConnection {
     /// Sends a command and waits for the reply.
     pub(super) async fn send(&self, command: &Command) -> Result<Reply, ReplyError> {
         let state = self.0.upgrade().ok_or(ReplyError::NotSent)?;
-        let reply = state.send(&[command])?;
-        drop(state);
-        reply.await.unwrap_or(Err(ReplyError::NotSent))
+        state.send(&[command]).await
     }
 
     /// Whether every change has arrived that was made before now minus `staleness`.

@@ -56,11 +56,11 @@ impl ConnectionState {
         }
     }
 
-    /// Queues commands. The receiver gets the reply to the last one.
-    pub(super) fn send(&self, commands: &[&Command]) -> Result<ReplyReceiver, ReplyError> {
+    /// Queues commands, and waits for the reply to the last one.
+    pub(super) async fn send(&self, commands: &[&Command]) -> Result<Reply, ReplyError> {
         let (sender, receiver) = oneshot::channel();
         self.queue_commands(commands, Some(sender))?;
-        Ok(receiver)
+        receiver.await.unwrap_or(Err(ReplyError::NotSent))
     }
 
     fn queue_commands(
@@ -215,7 +215,6 @@ struct CommandQueue {
 }
 
 type ReplySender = oneshot::Sender<Result<Reply, ReplyError>>;
-type ReplyReceiver = oneshot::Receiver<Result<Reply, ReplyError>>;
 
 /// A command without a reply.
 pub(super) struct PendingReply {
