@@ -1,7 +1,7 @@
 //! The system calls of each call of a file store, and its processor time: see the README.
 //!
-//! `file_calls` prints the tables. It starts itself as `file_calls FOLDER DURABILITY CALL TIMES`, in
-//! strace, and subtracts what opening and seeding the store costs.
+//! `file_calls` prints the tables. It starts itself as `file_calls FOLDER DURABILITY CALL TIMES`,
+//! in strace, and subtracts what opening and seeding the store costs.
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command, time::Duration};
 
@@ -9,7 +9,10 @@ use actix_typed_session::{
     Clock as _, Durability, FileStore, SystemClock, Timestamp,
     store::{Grace, LoadOptions, OldIdReads, Patch, SessionStore as _, StoreKey},
 };
-use actix_typed_session_benches::site::{COUNTER, record};
+use actix_typed_session_benches::{
+    processor_time,
+    site::{COUNTER, record},
+};
 use serde_json::value::to_raw_value;
 use tempfile::TempDir;
 
@@ -115,16 +118,6 @@ async fn run(folder: &Path, durability: &str, call: &str, times: u16) -> Duratio
         make(&store, call, n, later).await;
     }
     processor_time() - before
-}
-
-/// The processor time of this process's threads.
-fn processor_time() -> Duration {
-    let threads = fs::read_dir("/proc/self/task").expect("Linux");
-    let times = threads.filter_map(|thread| {
-        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(times.sum())
 }
 
 async fn make(store: &FileStore, call: &str, n: u16, later: Timestamp) {

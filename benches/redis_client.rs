@@ -1,29 +1,34 @@
-//! What a reply costs the client: a load by this library's store, beside the same fields through one
-//! connection of the `redis` crate, which returns them as a `Value` that is not decoded yet.
+//! What a reply costs the client: a load by this library's store, beside the same fields through
+//! one connection of the `redis` crate, which returns them as a `Value` that is not decoded yet.
 //!
 //! `cargo run --release -p actix-typed-session-benches --all-features --bin redis_client`
 
-use std::{fs, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use actix_typed_session::{
-    Clock as _, RedisStore, SessionId, SystemClock,
-    store::{LoadOptions, Patch, Record, SessionStore as _, StoreKey},
+    RedisStore, SessionId,
+    store::{LoadOptions, SessionStore as _, StoreKey},
 };
-use actix_typed_session_benches::contestant::median;
+use actix_typed_session_benches::{
+    contestant::median,
+    processor_time,
+    site::{padding, record},
+};
 use actix_typed_session_tests::servers::{RedisServer, Server};
 use futures_util::{StreamExt as _, stream};
-use serde_json::value::RawValue;
 
 const CALLERS: usize = 32;
 const CALLS: usize = 40_000;
 const ROUNDS: usize = 9;
+/// The most fields that a load asks for.
+const MOST: usize = 8;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let redis = RedisServer::start(Server::Redis);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
     let key = StoreKey::from(&SessionId::random());
-    store.create(&key, &record()).await.expect("the server answers");
+    store.create(&key, &record(MOST + 1)).await.expect("the server answers");
     let keys = redis.command(&["KEYS", "*"]);
     let [name]: [String; 1] = redis::from_redis_value(keys).expect("one key");
     let client = redis::Client::open(format!("{}?protocol=resp3", redis.url())).expect("a URL");
@@ -35,8 +40,8 @@ async fn main() {
     println!("Microseconds of CPU time per call, medians of {ROUNDS} rounds, {CALLERS} callers\n");
     println!("| fields | the store, decoded | the `redis` crate, not decoded | ratio |");
     println!("| --- | --- | --- | --- |");
-    for fields in [1, 2, 4, 8] {
-        let names: Vec<String> = (0..fields).map(|n| format!("field{n}")).collect();
+    for fields in [1, 2, 4, MOST] {
+        let names: Vec<String> = padding(fields + 1).map(|(name, _)| name).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -65,27 +70,9 @@ async fn main() {
     }
 }
 
-fn record() -> Record {
-    let mut patch = Patch::default();
-    for n in 0..8 {
-        let text = format!("\"{}\"", "x".repeat(158));
-        let json: Arc<RawValue> = RawValue::from_string(text).expect("a JSON string").into();
-        patch.set(format!("field{n}").into(), json);
-    }
-    let now = SystemClock.now();
-    let new = Record::new(now, now.saturating_add(Duration::from_secs(72_000)));
-    patch.apply_to(&new).expect("a live record takes a patch")
-}
-
 /// The CPU time of this process per call, in microseconds.
 async fn measure(call: impl AsyncFn()) -> f64 {
-    let before = cpu_nanoseconds();
+    let before = processor_time();
     stream::iter(0..CALLS).for_each_concurrent(CALLERS, async |_| call().await).await;
-    (cpu_nanoseconds() - before) as f64 / CALLS as f64 / 1_000.0
-}
-
-/// The first number is the time on a CPU of the main thread, which makes all calls.
-fn cpu_nanoseconds() -> u64 {
-    let statistics = fs::read_to_string("/proc/self/schedstat").expect("Linux");
-    statistics.split(' ').next().and_then(|time| time.parse().ok()).expect("a number")
+    (processor_time() - before).as_secs_f64() * 1e6 / CALLS as f64
 }

@@ -6,7 +6,7 @@
 //! | `GET /read` | reads a counter |
 //! | `GET /read_8` | reads the counter and seven other fields |
 //! | `GET /write` | adds one to the counter, as any other field is set |
-//! | `GET /add` | adds one to a field with `merge = "add"`; the others have no such field, so they write |
+//! | `GET /add` | adds one to a field with `merge = "add"`; the others have none, so they write |
 //! | `POST /fill/{sessions}` | begins this number of small sessions, without returning their ids |
 //! | `POST /seed/{fields}` | begins a session: the counter, and other fields of 158 characters |
 //!
