@@ -20,7 +20,7 @@
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
 //! | test your site | [`testing`] |
 //! | run on Redis or Valkey | [`redis`] |
-//! | run on PostgreSQL or SQLite | [the package for SQL](https://docs.rs/actix-typed-session-sqlx) |
+//! | run on PostgreSQL or SQLite | [the SQL package](https://docs.rs/actix-typed-session-sqlx) |
 //! | encrypt sessions | [`sealing`] |
 //! | answer an auditor | [`asvs`] |
 //! | know what a session costs | [`speed`] |

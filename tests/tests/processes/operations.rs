@@ -67,7 +67,7 @@ async fn count_during(browser: &Client, happens: impl Future<Output = ()>) -> In
                 while !is_last {
                     let was_over = is_over.load(Ordering::SeqCst);
                     let response = browser.act("count").await;
-                    assert_eq!(response.set_cookie(), None, "nobody is logged out");
+                    assert_eq!(response.set_cookie(), None, "no visitor is logged out");
                     match response.status {
                         200 => done.answered += 1,
                         503 => done.failed += 1,
@@ -101,7 +101,7 @@ async fn assert_counted(browser: &Client, before: u64, done: &Increments) -> u64
     found
 }
 
-/// Sends a command from a thread of its own, so that the test's clients go on.
+/// Sends a command from another thread, so that the test's clients go on.
 async fn send(redis: &Arc<RedisServer>, command: &'static [&'static str]) {
     let redis = Arc::clone(redis);
     let sent = tokio::task::spawn_blocking(move || drop(redis.command(command)));
@@ -118,7 +118,7 @@ async fn scripts_that_are_flushed_under_load_are_loaded_again_and_every_incremen
         }
     })
     .await;
-    assert_eq!(done.failed, 0, "nobody notices");
+    assert_eq!(done.failed, 0, "no visitor notices");
     assert_eq!(assert_counted(&browser, 1, &done).await, done.answered);
 }
 
@@ -152,7 +152,7 @@ async fn a_server_that_sleeps_costs_a_503_and_no_increment_that_was_answered() {
     assert_counted(&browser, 1, &done).await;
     assert!(done.failed > 0 && log.text().contains("within 1000 ms"), "{}", log.text());
 
-    // Shorter than the time limit: nobody notices.
+    // Shorter than the time limit, so no visitor notices.
     let before = count(&browser.clone().act("read").await);
     let done = count_during(&browser, send(&redis, &["DEBUG", "SLEEP", "0.4"])).await;
     assert_eq!(done.failed, 0);
@@ -238,7 +238,7 @@ async fn on_a_replica_visitors_read_and_nothing_is_lost() {
 }
 
 #[actix_web::test]
-async fn a_failover_under_load_logs_nobody_out_and_loses_at_most_what_was_not_replicated() {
+async fn a_failover_under_load_logs_no_visitor_out_and_loses_at_most_what_was_not_replicated() {
     let mut setup = SentinelSetup::start();
     let urls = setup.urls();
     let store = RedisStore::sentinel(urls.iter().map(String::as_str), MASTER_NAME);

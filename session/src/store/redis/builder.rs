@@ -231,8 +231,8 @@ impl RedisStoreBuilder {
     /// got, if getting it is slow. Its time is part of [`connect_timeout`](Self::connect_timeout).
     /// If it fails, requests that need a connection get a 503, and the next one asks it again.
     ///
-    /// Defaults to what the URL says; with Sentinel, to none. Sentinels get the credentials of their
-    /// URLs.
+    /// Defaults to what the URL says; with Sentinel, to none. Sentinels get the credentials of
+    /// their URLs.
     ///
     /// # Examples
     /// ```no_run

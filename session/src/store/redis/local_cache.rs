@@ -150,9 +150,9 @@ impl PendingChange<'_> {
     ///
     /// Other changes of this process may have been applied meanwhile: the version shows whether the
     /// copy has them. If the copy was dropped meanwhile, nothing is cached, because the server may
-    /// have reported a change that is later than this one. The same holds if it was read over another
-    /// connection: reports over that one may be lost, such as that of a touch, which makes no
-    /// version.
+    /// have reported a change that is later than this one. The same holds if it was read over
+    /// another connection: reports over that one may be lost, such as that of a touch, which makes
+    /// no version.
     pub(super) fn applied(self, patch: &Patch, version: u64, connection: WeakConnection) {
         let mut shard = self.cache.shard(&self.key);
         let is_current = *shard.drops(&self.key) == self.drops;

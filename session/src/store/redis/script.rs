@@ -126,8 +126,8 @@ macro_rules! numbers {
     };
 }
 
-/// Adds a whole number to one field and does nothing else. `ARGV`: the name and the number, which an
-/// absent field becomes. Returns -2 as [`UPDATE`] does.
+/// Adds a whole number to one field and does nothing else. `ARGV`: the name and the number, which
+/// an absent field becomes. Returns -2 as [`UPDATE`] does.
 pub(super) static ADD: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(numbers!(), include_str!("lua/add.lua"))));
 

@@ -1,7 +1,7 @@
 //! A client for Redis: connections, retries, and the nodes of a cluster.
 //!
-//! It moves commands and replies, and holds nothing that concerns sessions. ARCHITECTURE.md says why
-//! it is hand-written, with the figures.
+//! It moves commands and replies, and holds nothing that concerns sessions. ARCHITECTURE.md says
+//! why it is hand-written, with the figures.
 
 mod call;
 mod certificates;
