@@ -27,8 +27,10 @@ pub struct Proxy {
 }
 
 /// What the proxy does to connections and bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Weather {
+    /// Where new connections go.
+    server: SocketAddr,
     /// How often all connections were cut.
     cuts: u64,
     refuses: bool,
@@ -48,7 +50,14 @@ struct Counts {
 impl Proxy {
     /// A proxy to this server.
     pub fn to(server: SocketAddr) -> Self {
-        let (weather, watched) = watch::channel(Weather::default());
+        let (weather, watched) = watch::channel(Weather {
+            server,
+            cuts: 0,
+            refuses: false,
+            hangs: false,
+            swallows_replies: false,
+            delay: Duration::ZERO,
+        });
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
@@ -57,7 +66,7 @@ impl Proxy {
         // Its own thread and runtime, so that it does not stop with the runtime of the test.
         thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(serve(listener, server, watched, counted));
+            runtime.expect("a runtime").block_on(serve(listener, watched, counted));
         });
         Self { address, weather, counts }
     }
@@ -75,6 +84,11 @@ impl Proxy {
     /// Closes all connections.
     pub fn cut(&self) {
         self.weather.send_modify(|weather| weather.cuts += 1);
+    }
+
+    /// Leads new connections to another server, as an address that moves in a failover.
+    pub fn lead_to(&self, server: SocketAddr) {
+        self.weather.send_modify(|weather| weather.server = server);
     }
 
     /// Closes every new connection at once.
@@ -127,7 +141,6 @@ enum Direction {
 
 async fn serve(
     listener: std::net::TcpListener,
-    server: SocketAddr,
     mut weather: watch::Receiver<Weather>,
     counts: Arc<Counts>,
 ) {
@@ -146,7 +159,7 @@ async fn serve(
         }
         let (mut weather, counts) = (weather.clone(), Arc::clone(&counts));
         tokio::spawn(async move {
-            let Ok(server) = TcpStream::connect(server).await else { return };
+            let Ok(server) = TcpStream::connect(now.server).await else { return };
             let (client_in, client_out) = client.into_split();
             let (server_in, server_out) = server.into_split();
             let watched = || weather.clone();

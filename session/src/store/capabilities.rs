@@ -25,6 +25,29 @@ pub trait DeleteExpired: SessionStore {
     fn delete_expired(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
+/// Says whether the store can be used now, such as for the readiness check of a load balancer.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{MemoryStore, store::Ping as _};
+/// use actix_web::{HttpResponse, web};
+///
+/// async fn ready(store: web::Data<MemoryStore>) -> HttpResponse {
+///     match store.ping().await {
+///         Ok(()) => HttpResponse::Ok().finish(),
+///         Err(_) => HttpResponse::ServiceUnavailable().finish(),
+///     }
+/// }
+/// ```
+pub trait Ping: SessionStore {
+    /// Asks the store for an answer, within the time limits of its calls. It reads and changes no
+    /// session.
+    ///
+    /// # Errors
+    /// The store cannot be used now.
+    fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
 /// Finds sessions by the values of their indexed fields, such as all sessions of a user.
 ///
 /// Applications use it through [`Sessions`](crate::Sessions). [`Record::indexed_fields`] returns

@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 
 use super::{
-    capabilities::DeleteExpired,
+    capabilities::{DeleteExpired, Ping},
+    listing::{ListAll, ListCursor, ListPage},
     merge_locks::MergeLocks,
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
@@ -197,6 +198,28 @@ impl<S: SessionStore> SessionStore for EncryptedStore<S> {
             }
             updated => Ok(updated),
         }
+    }
+}
+
+impl<S: ListAll> ListAll for EncryptedStore<S> {
+    async fn list(&self, after: Option<&ListCursor>, limit: usize) -> Result<ListPage, StoreError> {
+        let found = self.inner().list(after, limit).await?;
+        let mut page = ListPage::new(found.next);
+        page.unreadable = found.unreadable;
+        for (key, record) in found.sessions {
+            match self.opened_record(&key, record) {
+                Ok(record) => page.sessions.push((key, record)),
+                // Whatever is wrong with it, other records may open.
+                Err(error) => page.unreadable.push((key, error)),
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl<S: Ping> Ping for EncryptedStore<S> {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner().ping().await
     }
 }
 

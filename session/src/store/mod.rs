@@ -14,6 +14,7 @@ mod erased;
 #[cfg(feature = "file")]
 mod file;
 mod index_pages;
+mod listing;
 mod memory;
 mod merge_locks;
 mod persistence;
@@ -41,7 +42,8 @@ pub use file::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCredentials, RedisStore, RedisStoreBuilder};
 pub use {
-    capabilities::{DeleteExpired, FindByIndex, IndexPage},
+    capabilities::{DeleteExpired, FindByIndex, IndexPage, Ping},
+    listing::{ListAll, ListCursor, ListPage},
     memory::{MemoryStore, MemoryStoreBuilder},
     persistence::Backend,
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},

@@ -46,7 +46,7 @@
 //!     }
 //! }
 //!
-//! store_conformance!(Memory::default(), DeleteExpired, FindByIndex);
+//! store_conformance!(Memory::default(), DeleteExpired, FindByIndex, ListAll);
 //! ```
 //!
 //! The line generates one `#[test]` per claim, named after the claim. A failure names the law, what
@@ -58,6 +58,7 @@
 //! | --- | --- | --- |
 //! | [`DeleteExpired`](crate::store::DeleteExpired) | the store | only expired sessions are deleted |
 //! | [`FindByIndex`](crate::store::FindByIndex) | the store | only sessions with the value are found |
+//! | [`ListAll`](crate::store::ListAll) | the store | every record is listed, on pages |
 //! | [`Reopen`] | the harness | law 9: sessions survive reopening the store |
 //! | [`Damage`] | the harness | law 10: damaged bytes harm one session |
 //!

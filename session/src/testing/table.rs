@@ -3,8 +3,8 @@
 /// Tests a store against every law; see [`testing`](crate::testing).
 ///
 /// The first argument is an expression that makes a [`Harness`](crate::testing::Harness); each test
-/// evaluates it once. The store's capabilities follow: `DeleteExpired`, `FindByIndex`, `Reopen`,
-/// `Damage`.
+/// evaluates it once. The store's capabilities follow: `DeleteExpired`, `FindByIndex`, `ListAll`,
+/// `Reopen`, `Damage`.
 #[macro_export]
 macro_rules! store_conformance {
     ($harness:expr $(, $capability:ident)* $(,)?) => {
@@ -112,6 +112,15 @@ macro_rules! __store_laws {
             }
         }
     };
+    ($macro:ident $context:tt ListAll) => {
+        $crate::$macro! { $context
+            list_all {
+                every_record_is_listed_as_it_is_stored,
+                a_destroyed_or_expired_session_is_not_listed,
+                sessions_are_listed_while_others_come_go_and_change,
+            }
+        }
+    };
     ($macro:ident $context:tt Reopen) => {
         $crate::$macro! { $context
             reopen { sessions_are_there_after_reopening, }
@@ -126,7 +135,7 @@ macro_rules! __store_laws {
         compile_error!(concat!(
             "`",
             stringify!($other),
-            "` is not a capability; use DeleteExpired, FindByIndex, Reopen or Damage",
+            "` is not a capability; use DeleteExpired, FindByIndex, ListAll, Reopen or Damage",
         ));
     };
 }

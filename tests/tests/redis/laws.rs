@@ -217,12 +217,25 @@ macro_rules! on {
     };
 }
 
-on!(redis_7, Place::Server(RedisServer::start(Server::Redis)), FindByIndex, Reopen, Damage);
-on!(redis_6_2, Place::Server(RedisServer::start(Server::Redis62)), FindByIndex);
-on!(valkey, Place::Server(RedisServer::start(Server::Valkey)), FindByIndex);
-on!(redis_7_cluster, Place::Cluster(ClusterSetup::start(Server::Redis)), FindByIndex, Reopen);
+on!(
+    redis_7,
+    Place::Server(RedisServer::start(Server::Redis)),
+    FindByIndex,
+    ListAll,
+    Reopen,
+    Damage
+);
+on!(redis_6_2, Place::Server(RedisServer::start(Server::Redis62)), FindByIndex, ListAll);
+on!(valkey, Place::Server(RedisServer::start(Server::Valkey)), FindByIndex, ListAll);
+on!(
+    redis_7_cluster,
+    Place::Cluster(ClusterSetup::start(Server::Redis)),
+    FindByIndex,
+    ListAll,
+    Reopen
+);
 on!(valkey_cluster, Place::Cluster(ClusterSetup::start(Server::Valkey)), FindByIndex);
-on!(encrypted, Place::Server(RedisServer::start(Server::Redis)), as Encrypted);
+on!(encrypted, Place::Server(RedisServer::start(Server::Redis)), as Encrypted, ListAll);
 on!(encrypted_cluster, Place::Cluster(ClusterSetup::start(Server::Redis)), as Encrypted);
 on!(cached, Place::Server(RedisServer::start(Server::Redis)), as Caching);
 on!(cached_6_2, Place::Server(RedisServer::start(Server::Redis62)), as Caching);

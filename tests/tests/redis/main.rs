@@ -4,6 +4,7 @@ mod costs;
 mod hostile;
 mod index;
 mod laws;
+mod listing;
 mod local_cache;
 mod parts;
 mod renewals;

@@ -55,7 +55,7 @@ mod laws {
             }
         }
 
-        store_conformance!(Memory::default(), DeleteExpired);
+        store_conformance!(Memory::default(), DeleteExpired, ListAll);
     }
 
     mod in_files {
@@ -107,7 +107,7 @@ mod laws {
             }
         }
 
-        store_conformance!(Files::new(), DeleteExpired, Reopen, Damage);
+        store_conformance!(Files::new(), DeleteExpired, ListAll, Reopen, Damage);
     }
 }
 

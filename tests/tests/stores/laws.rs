@@ -28,7 +28,7 @@ mod memory {
         }
     }
 
-    store_conformance!(Memory::default(), DeleteExpired, FindByIndex);
+    store_conformance!(Memory::default(), DeleteExpired, FindByIndex, ListAll);
 }
 
 mod file {
@@ -103,5 +103,5 @@ mod file {
         }
     }
 
-    store_conformance!(Files::new(), DeleteExpired, FindByIndex, Reopen, Damage);
+    store_conformance!(Files::new(), DeleteExpired, FindByIndex, ListAll, Reopen, Damage);
 }

@@ -29,6 +29,7 @@ mod fixture;
 mod folder;
 mod index;
 mod index_lock;
+mod list;
 mod lock;
 mod owner;
 mod reading;

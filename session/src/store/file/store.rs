@@ -10,7 +10,8 @@ use crate::{
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
     store::{
-        capabilities::{DeleteExpired, FindByIndex, IndexPage},
+        capabilities::{DeleteExpired, FindByIndex, IndexPage, Ping},
+        listing::{ListAll, ListCursor, ListPage},
         session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
         sweeper::Sweeper,
     },
@@ -158,5 +159,18 @@ impl FindByIndex for FileStore {
         A: Future<Output = T> + Send + 'static,
     {
         self.run_locked(value, action).await
+    }
+}
+
+impl ListAll for FileStore {
+    async fn list(&self, after: Option<&ListCursor>, limit: usize) -> Result<ListPage, StoreError> {
+        let after = after.map(ListCursor::as_key).transpose()?;
+        self.run(move |folder| folder.list(after, limit.max(1))).await
+    }
+}
+
+impl Ping for FileStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.run(SessionFolder::ping).await
     }
 }

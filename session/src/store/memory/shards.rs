@@ -19,6 +19,7 @@ use crate::{
     store::{
         capabilities::IndexPage,
         index_pages::{IndexEntry, page},
+        listing::{ListCursor, ListPage, first_keys},
         session_store::{CreateOutcome, UpdateOutcome},
     },
     time::{Clock, Timestamp},
@@ -172,6 +173,29 @@ impl Shards {
             Ok(self.peek(key).filter(|record| record.is_found_by(name, value)))
         };
         page(after, limit, entries, look)
+    }
+
+    /// The sessions after a key, in the order of their shards and of the keys in each. This does not
+    /// count as a use.
+    pub(super) fn list(&self, after: Option<StoreKey>, limit: usize) -> ListPage {
+        let now = self.clock.now();
+        let mut page = ListPage::default();
+        let first = after.as_ref().map_or(0, shard_number);
+        for number in first..SHARDS {
+            let shard = self.shards[number].lock();
+            let keys = shard.sessions.iter().map(|(key, _)| *key);
+            let wanted = limit - page.sessions.len();
+            let keys = first_keys(keys, after.filter(|_| number == first), wanted);
+            for key in &keys {
+                let record = shard.peek_unexpired(key, now);
+                page.sessions.extend(record.map(|record| (*key, record.clone())));
+            }
+            if keys.len() == wanted {
+                page.next = keys.last().map(|key| ListCursor::from(*key));
+                break;
+            }
+        }
+        page
     }
 
     pub(super) fn delete_expired(&self) -> u64 {

@@ -10,7 +10,8 @@ use crate::{
     id::StoreKey,
     record::{Grace, Patch, PublicId, Record},
     store::{
-        capabilities::{DeleteExpired, FindByIndex, IndexPage},
+        capabilities::{DeleteExpired, FindByIndex, IndexPage, Ping},
+        listing::{ListAll, ListCursor, ListPage},
         session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
         sweeper::Sweeper,
     },
@@ -112,5 +113,18 @@ impl FindByIndex for MemoryStore {
         limit: usize,
     ) -> Result<IndexPage, StoreError> {
         self.shards.find(name, value, after, limit)
+    }
+}
+
+impl ListAll for MemoryStore {
+    async fn list(&self, after: Option<&ListCursor>, limit: usize) -> Result<ListPage, StoreError> {
+        let after = after.map(ListCursor::as_key).transpose()?;
+        Ok(self.shards.list(after, limit.max(1)))
+    }
+}
+
+impl Ping for MemoryStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod index_lock;
 mod index_sets;
 mod keyspace;
 mod layout;
+mod list;
 mod local_cache;
 mod outage;
 mod script;

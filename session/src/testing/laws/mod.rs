@@ -15,6 +15,7 @@ mod index;
 mod index_pages;
 mod index_search;
 mod interleavings;
+mod list_all;
 mod load;
 mod model;
 mod random;
@@ -28,5 +29,6 @@ mod update;
 __store_laws! { __export_store_laws () SessionStore }
 __store_laws! { __export_store_laws () DeleteExpired }
 __store_laws! { __export_store_laws () FindByIndex }
+__store_laws! { __export_store_laws () ListAll }
 __store_laws! { __export_store_laws () Reopen }
 __store_laws! { __export_store_laws () Damage }

@@ -86,6 +86,29 @@ impl Cluster {
         }
     }
 
+    /// The masters, in the order of their first slots.
+    pub(super) async fn masters(&self) -> Result<Vec<Arc<Node>>, CallError> {
+        self.master_or_refresh(0).await?;
+        let map = self.read_map();
+        let nodes = map.ranges().into_iter().filter_map(|(_, address)| map.nodes.get(address));
+        let mut masters: Vec<Arc<Node>> = Vec::new();
+        for node in nodes {
+            if !masters.iter().any(|known| Arc::ptr_eq(known, node)) {
+                masters.push(Arc::clone(node));
+            }
+        }
+        Ok(masters)
+    }
+
+    /// The ranges of slots and their masters, after asking the cluster.
+    pub(super) async fn slots_now(&self) -> Result<String, CallError> {
+        let generation = self.read_map().generation;
+        self.refresh_slots(generation).await?;
+        let map = self.read_map();
+        let ranges = map.ranges().into_iter();
+        Ok(ranges.map(|(first, (host, port))| format!("{first} {host}:{port}\n")).collect())
+    }
+
     /// Takes in what a node says about a slot that it does not serve. Returns the node to ask next,
     /// if that is not the slot's master.
     fn redirect(
@@ -222,6 +245,18 @@ type SlotRange = (usize, usize, NodeAddress);
 const SLOTS: usize = 16_384;
 
 impl SlotMap {
+    /// The first slot of each range, and the node that serves it.
+    fn ranges(&self) -> Vec<(usize, &NodeAddress)> {
+        let mut ranges: Vec<(usize, &NodeAddress)> = Vec::new();
+        for (slot, address) in self.slots.iter().enumerate() {
+            let Some(address) = address else { continue };
+            if ranges.last().is_none_or(|(_, last)| *last != address) {
+                ranges.push((slot, address));
+            }
+        }
+        ranges
+    }
+
     fn node(&mut self, address: NodeAddress, cluster: &Cluster) -> Arc<Node> {
         let node = self.nodes.entry(address).or_insert_with_key(|(host, port)| {
             // All nodes have the credentials and the TLS of the first seed.

@@ -42,4 +42,29 @@ impl Topology {
             Self::Cluster(cluster) => cluster.call(key, command, retry).await,
         }
     }
+
+    /// Sends an idempotent command to a master, by its number. `None`: there are fewer masters.
+    pub(crate) async fn call_master(
+        &self,
+        number: usize,
+        command: &Command,
+    ) -> Result<Option<CallReply>, CallError> {
+        let call = ServerCall { command, retry: Retry::Idempotent, is_asking: false };
+        match self {
+            Self::Server(node) if number == 0 => node.call(&call).await.map(Some),
+            Self::Server(_) => Ok(None),
+            Self::Cluster(cluster) => match cluster.masters().await?.get(number) {
+                Some(node) => node.call(&call).await.map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Which slots each master serves now, as a text. Empty without a cluster.
+    pub(crate) async fn slots(&self) -> Result<String, CallError> {
+        match self {
+            Self::Server(_) => Ok(String::new()),
+            Self::Cluster(cluster) => cluster.slots_now().await,
+        }
+    }
 }
