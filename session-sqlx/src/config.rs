@@ -67,6 +67,43 @@ impl Settings {
     }
 }
 
+/// The setters of a builder with a field `settings: Settings`.
+macro_rules! setters {
+    () => {
+        /// Sets the name of the table. Defaults to `actix_session`. Other tables of the store have
+        /// names that begin with it.
+        pub fn table(mut self, name: impl Into<String>) -> Self {
+            self.settings.table = name.into();
+            self
+        }
+
+        /// Sets how long a call may take, with the wait for a connection or for others that write.
+        /// After that the store is unavailable, and the client gets a 503. Defaults to 5 seconds.
+        pub fn time_limit(mut self, limit: std::time::Duration) -> Self {
+            self.settings.time_limit = limit;
+            self
+        }
+
+        /// Sets how often expired sessions are deleted. Each pause is between half and one and a
+        /// half times as long, so that processes do not clean up at the same time. `None`: never.
+        /// Defaults to 15 minutes.
+        ///
+        /// The cleaning begins with the first call of the store.
+        pub fn sweep_interval(mut self, interval: Option<std::time::Duration>) -> Self {
+            self.settings.sweep_interval = interval;
+            self
+        }
+
+        /// Sets the clock that decides what is expired. Defaults to the clock of the operating
+        /// system of this process, so processes need clocks that agree.
+        pub fn clock(mut self, clock: impl actix_typed_session::Clock) -> Self {
+            self.settings.clock = std::sync::Arc::new(clock);
+            self
+        }
+    };
+}
+pub(crate) use setters;
+
 /// Accepts a version of the schema that this release knows.
 pub(crate) fn check_version(version: i64, known: i64) -> Result<(), StoreError> {
     if version <= known {

@@ -3,6 +3,7 @@
 //! | feature | store |
 //! | --- | --- |
 //! | `postgres` (default) | [`PostgresStore`]: a table in PostgreSQL, through your pool of sqlx |
+//! | `mysql` | [`MySqlStore`]: tables in MySQL or MariaDB, through your pool of sqlx |
 //! | `sqlite` | [`SqliteStore`]: a file on this machine, with durable writes that share a sync |
 //!
 //! ```no_run
@@ -21,22 +22,32 @@
 //!
 //! The [guide] covers the pool, privileges, PgBouncer, failures, clean-up and backup.
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod client;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod columns;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod config;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod log;
-#[cfg(all(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 #[doc = include_str!("guide.md")]
 pub mod guide {}
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod patch;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+mod values;
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub use config::SqlConfigError;
+#[cfg(feature = "mysql")]
+pub use mysql::{MySqlStore, MySqlStoreBuilder};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "sqlite")]

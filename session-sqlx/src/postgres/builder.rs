@@ -1,12 +1,9 @@
 //! The settings of the store.
 
-use std::{sync::Arc, time::Duration};
-
-use actix_typed_session::Clock;
 use sqlx::PgPool;
 
 use super::{statements::Statements, store::PostgresStore};
-use crate::config::{Settings, SqlConfigError, check_name};
+use crate::config::{Settings, SqlConfigError, check_name, setters};
 
 /// The settings of a [`PostgresStore`].
 #[must_use = "a builder does nothing until `build`"]
@@ -28,35 +25,7 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Sets the name of the table. Defaults to `actix_session`.
-    pub fn table(mut self, name: impl Into<String>) -> Self {
-        self.settings.table = name.into();
-        self
-    }
-
-    /// Sets how long a call may take, with the wait for a connection. After that the store is
-    /// unavailable, and the client gets a 503. Defaults to 5 seconds.
-    pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.settings.time_limit = limit;
-        self
-    }
-
-    /// Sets how often expired sessions are deleted. Each pause is between half and one and a half
-    /// times as long, so that processes do not clean up at the same time. `None`: never. Defaults
-    /// to 15 minutes.
-    ///
-    /// The cleaning begins with the first call of the store, as a task of its runtime.
-    pub fn sweep_interval(mut self, interval: Option<Duration>) -> Self {
-        self.settings.sweep_interval = interval;
-        self
-    }
-
-    /// Sets the clock that decides what is expired. Defaults to the clock of the operating system
-    /// of this process, so processes need clocks that agree.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.clock = Arc::new(clock);
-        self
-    }
+    setters!();
 
     /// Builds the store. Nothing connects before the first call.
     ///

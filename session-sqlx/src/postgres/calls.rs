@@ -1,26 +1,28 @@
 //! The calls of the store.
 
-use std::collections::BTreeMap;
-
 use actix_typed_session::{
     StoreError, Timestamp,
     store::{
-        Change, CreateOutcome, ExpiryChange, Grace, LoadOptions, Number, OldIdReads, Patch,
-        PatchError, Record, SessionStore, StoreKey, UpdateOutcome,
+        CreateOutcome, Grace, LoadOptions, Number, OldIdReads, Patch, PatchError, Record,
+        SessionStore, StoreKey, UpdateOutcome,
     },
 };
 
 use super::{
-    connection::Repeat,
-    row::{self, PgQuery, bind, to_json},
+    row::{self, PgQuery, bind},
     store::PostgresStore,
 };
-use crate::columns::ms;
+use crate::{
+    client::Repeat,
+    columns::to_json,
+    patch::{PlainPatch, expiry},
+    values::ms,
+};
 
 impl SessionStore for PostgresStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let now = self.now_ms();
-        let create = self.first(&self.0.statements.create, Repeat::Never, |query| {
+        let create = self.0.first(&self.0.statements.create, Repeat::Never, |query| {
             bind(query, key, record).bind(now)
         });
         Ok(match self.within(create).await? {
@@ -54,7 +56,7 @@ impl SessionStore for PostgresStore {
                     Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
                 };
                 let now = self.now_ms();
-                let replaced = self.first(&self.0.statements.replace, Repeat::Never, |query| {
+                let replaced = self.0.first(&self.0.statements.replace, Repeat::Never, |query| {
                     bind_change(bind(query, key, &record), now, &current, patch)
                 });
                 if replaced.await?.is_some() {
@@ -67,7 +69,7 @@ impl SessionStore for PostgresStore {
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
         let now = self.now_ms();
-        let touch = self.first(&self.0.statements.touch, Repeat::Always, |query| {
+        let touch = self.0.first(&self.0.statements.touch, Repeat::Always, |query| {
             query.bind(key.as_bytes().to_vec()).bind(now).bind(ms(expires_at))
         });
         Ok(self.within(touch).await?.is_some())
@@ -77,15 +79,15 @@ impl SessionStore for PostgresStore {
         self.within(async {
             loop {
                 let now = self.now_ms();
-                let destroyed = self.one(&self.0.statements.destroy, Repeat::Never, |query| {
+                let destroyed = self.0.one(&self.0.statements.destroy, Repeat::Never, |query| {
                     query.bind(key.as_bytes().to_vec()).bind(now)
                 });
                 let row = destroyed.await?;
                 let (there, gone) = (row::count(&row, 0)?, row::count(&row, 1)?);
-                if there == 0 || there == gone {
+                if there == gone {
                     return Ok(gone > 0);
                 }
-                // Another request has renewed or destroyed it: look again.
+                // Another request has renewed or destroyed it, and nothing was deleted: look again.
             }
         })
         .await
@@ -125,7 +127,7 @@ impl SessionStore for PostgresStore {
                 let (now, until) = (self.now_ms(), ms(grace.until));
                 let keeps = grace.old_id == OldIdReads::Snapshot;
                 // It does nothing to a session that is retired already.
-                let rotated = self.one(&self.0.statements.rotate, Repeat::Always, |query| {
+                let rotated = self.0.one(&self.0.statements.rotate, Repeat::Always, |query| {
                     bind_change(bind(query, new, &record), now, &current, patch)
                         .bind(old.as_bytes().to_vec())
                         .bind(until)
@@ -147,7 +149,7 @@ impl SessionStore for PostgresStore {
 impl PostgresStore {
     async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
-        let load = self.first(&self.0.statements.load, Repeat::Always, |query| {
+        let load = self.0.first(&self.0.statements.load, Repeat::Always, |query| {
             query.bind(key.as_bytes().to_vec()).bind(now)
         });
         load.await?.as_ref().map(row::read).transpose()
@@ -156,7 +158,7 @@ impl PostgresStore {
     /// The session with these fields only, so that the others are not sent.
     async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
-        let load = self.first(&self.0.statements.load_part, Repeat::Always, |query| {
+        let load = self.0.first(&self.0.statements.load_part, Repeat::Always, |query| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             query.bind(key.as_bytes().to_vec()).bind(now).bind(names)
         });
@@ -171,16 +173,27 @@ impl PostgresStore {
         patch: &Patch,
     ) -> Result<Option<u64>, StoreError> {
         let Some(plain) = PlainPatch::new(patch) else { return Ok(None) };
+        if !plain.adds.iter().flat_map(|add| [add.by, add.from]).all(is_ordinary) {
+            return Ok(None);
+        }
+        let owned = |name: &str| name.to_owned();
+        let removes: Vec<String> = plain.removes.iter().copied().map(owned).collect();
+        let names: Vec<String> = plain.names().map(owned).collect();
+        let numbers = plain.adds.iter().map(|add| {
+            (add.name, [add.by, add.from].map(|number| number.to_json().get().to_owned()))
+        });
+        let (sets, adds) =
+            (to_json(&plain.sets.iter().copied().collect()), to_json(&numbers.collect()));
         let (extend, set) = expiry(patch);
         let (now, version) = (self.now_ms(), patch.expected_version().map(u64::cast_signed));
-        let update = self.first(&self.0.statements.update, Repeat::Never, |query| {
+        let update = self.0.first(&self.0.statements.update, Repeat::Never, |query| {
             query
                 .bind(key.as_bytes().to_vec())
                 .bind(now)
-                .bind(plain.sets.clone())
-                .bind(plain.removes.clone())
-                .bind(plain.adds.clone())
-                .bind(plain.names.clone())
+                .bind(sets.clone())
+                .bind(removes.clone())
+                .bind(adds.clone())
+                .bind(names.clone())
                 .bind(version)
                 .bind(extend)
                 .bind(set)
@@ -190,59 +203,18 @@ impl PostgresStore {
     }
 }
 
-/// The changes of a patch that one statement can apply.
-struct PlainPatch {
-    sets: String,
-    removes: Vec<String>,
-    adds: String,
-    names: Vec<String>,
-}
-
-impl PlainPatch {
-    fn new(patch: &Patch) -> Option<Self> {
-        if patch.index().is_some() || patch.limits().is_some() || patch.reset_at().is_some() {
-            return None;
-        }
-        let (mut sets, mut adds) = (BTreeMap::new(), BTreeMap::new());
-        let (mut removes, mut names) = (Vec::new(), Vec::new());
-        for (name, change) in patch.changes() {
-            names.push(name.to_owned());
-            match change {
-                Change::Set(json) => {
-                    sets.insert(name, json.get());
-                }
-                Change::Remove => removes.push(name.to_owned()),
-                Change::Add { from, by } if [from, by].into_iter().all(is_ordinary) => {
-                    adds.insert(name, [by, from].map(|number| number.to_json().get().to_owned()));
-                }
-                _ => return None,
-            }
-        }
-        Some(Self { sets: to_json(&sets), removes, adds: to_json(&adds), names })
-    }
-}
-
 /// Whether the sum of two such numbers is far from what `double precision` can express. The others
 /// are added here.
-fn is_ordinary(number: &Number) -> bool {
+fn is_ordinary(number: Number) -> bool {
     match number {
         Number::Int(_) => true,
-        Number::Float(n) => *n == 0.0 || (1e-90..1e90).contains(&n.abs()),
+        Number::Float(n) => n == 0.0 || (1e-90..1e90).contains(&n.abs()),
         _ => false,
     }
 }
 
-/// The least that the expiry becomes, and what it becomes.
-fn expiry(patch: &Patch) -> (Option<i64>, Option<i64>) {
-    match patch.expiry() {
-        Some(ExpiryChange::ExtendTo(time)) => (Some(ms(time)), None),
-        Some(ExpiryChange::Set(time)) => (None, Some(ms(time))),
-        _ => (None, None),
-    }
-}
-
 /// Binds $12 to $16: the time, which record is meant, and what its expiry becomes.
-fn bind_change<'q>(query: PgQuery<'q>, now: i64, current: &Record, patch: &Patch) -> PgQuery<'q> {
+fn bind_change(query: PgQuery, now: i64, current: &Record, patch: &Patch) -> PgQuery {
     let (extend, set) = expiry(patch);
     query
         .bind(now)

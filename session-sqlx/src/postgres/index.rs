@@ -2,23 +2,27 @@
 
 use actix_typed_session::{
     PublicId, StoreError,
-    store::{DeleteExpired, FindByIndex, IndexPage},
+    store::{DeleteExpired, FindByIndex, IndexPage, ListAll, ListCursor, ListPage, Ping, StoreKey},
 };
 use serde_json::value::RawValue;
 
 use sha2::{Digest as _, Sha256};
+use sqlx::Postgres;
 use tokio::time::timeout;
 
 use super::{
-    connection::{Lease, Repeat, failed},
+    engine::run_all,
     row::{self, found_by},
     store::PostgresStore,
 };
-use crate::columns::place;
+use crate::{
+    client::{Engine as _, Lease, Repeat, locked, sweep},
+    values::place,
+};
 
 impl DeleteExpired for PostgresStore {
     async fn delete_expired(&self) -> Result<u64, StoreError> {
-        self.sweep().await
+        sweep(&*self.0).await
     }
 }
 
@@ -35,7 +39,7 @@ impl FindByIndex for PostgresStore {
         let limit = limit.max(1);
         // One more shows whether there is another page.
         let rows = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let find = self.rows(&self.0.statements.find, Repeat::Always, |query| {
+        let find = self.0.rows(&self.0.statements.find, Repeat::Always, |query| {
             query.bind(entry.clone()).bind(now).bind(after.clone()).bind(rows)
         });
         let rows = self.within(find).await?;
@@ -62,16 +66,40 @@ impl FindByIndex for PostgresStore {
         let (store, lock) = (self.clone(), self.lock_number(value));
         // It runs to its end even if the caller goes away, so that the lock is released.
         let task = async move {
-            let limit = store.0.settings.time_limit;
-            let permit = timeout(limit, store.0.lock_permits.acquire()).await;
-            let _permit = permit.map_err(locked)?.map_err(StoreError::internal)?;
+            let limit = store.0.client.settings.time_limit;
+            let _permit = store.0.client.lock_permit().await?;
             let mut lease = timeout(limit, store.lock(lock)).await.map_err(locked)??;
             let done = action.await;
-            let release = timeout(limit, lease.execute("COMMIT".into())).await;
-            release.map_err(locked)?.map_err(failed)?;
+            timeout(limit, run_all(&mut lease, "COMMIT".into())).await.map_err(locked)??;
             Ok(done)
         };
         tokio::spawn(task).await.map_err(StoreError::internal)?
+    }
+}
+
+impl ListAll for PostgresStore {
+    async fn list(&self, after: Option<&ListCursor>, limit: usize) -> Result<ListPage, StoreError> {
+        let after = after.map(ListCursor::as_key).transpose()?;
+        let (now, limit) = (self.now_ms(), limit.max(1));
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+        let list = self.0.rows(&self.0.statements.list, Repeat::Always, |query| {
+            query.bind(after.map(|key: StoreKey| key.as_bytes().to_vec())).bind(now).bind(rows)
+        });
+        let rows = self.within(list).await?;
+        let mut page = ListPage::default();
+        for row in &rows {
+            page.add(row::read_key(row)?, row::read(row).map(Some))?;
+        }
+        let last = rows.last().filter(|_| rows.len() == limit).map(row::read_key).transpose()?;
+        page.next = last.map(ListCursor::from);
+        Ok(page)
+    }
+}
+
+impl Ping for PostgresStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        let ping = self.0.rows("SELECT 1", Repeat::Always, |query| query);
+        self.within(ping).await.map(|_| ())
     }
 }
 
@@ -87,15 +115,11 @@ impl PostgresStore {
 
     /// Takes a lock until the end of a transaction. If this process dies, its connection ends, and
     /// with it the transaction.
-    async fn lock(&self, number: i64) -> Result<Lease, StoreError> {
-        let mut lease = self.connection().await?;
+    async fn lock(&self, number: i64) -> Result<Lease<Postgres>, StoreError> {
+        let mut lease = self.0.client.lease().await.map_err(Postgres::failed)?;
         let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({number})");
-        lease.execute(begin).await.map_err(failed)?;
+        run_all(&mut lease, begin).await?;
         lease.hold();
         Ok(lease)
     }
-}
-
-fn locked<E>(_: E) -> StoreError {
-    StoreError::unavailable("the lock of the value was not free within the time limit")
 }

@@ -2,7 +2,7 @@
 
 mod builder;
 mod calls;
-mod connection;
+mod engine;
 mod index;
 mod row;
 mod schema;

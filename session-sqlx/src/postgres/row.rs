@@ -1,7 +1,5 @@
 //! A record as a row, and a row as a record.
 
-use std::{collections::BTreeMap, time::Duration};
-
 use actix_typed_session::{
     PublicId, StoreError,
     store::{Record, StoreKey},
@@ -13,52 +11,40 @@ use sqlx::{
     query::Query,
 };
 
-use super::connection::failed;
-use crate::columns::{self, ms};
+use crate::{
+    client::Engine as _,
+    columns::{Columns, hex},
+    values,
+};
 
-pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
-
-fn duration_ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
+pub(super) type PgQuery = Query<'static, Postgres, PgArguments>;
 
 /// The entry of the index for a value of a field, as a text.
 pub(super) fn found_by(name: &str, json: &RawValue) -> String {
-    hex(&columns::found_by(name, json))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&values::found_by(name, json))
 }
 
 /// A whole number that a statement has computed.
 pub(super) fn count(row: &PgRow, column: usize) -> Result<i64, StoreError> {
-    row.try_get(column).map_err(failed)
-}
-
-/// A map of names to texts as JSON.
-pub(super) fn to_json<T: serde::Serialize>(map: &BTreeMap<&str, T>) -> String {
-    serde_json::to_string(map).expect("texts always have JSON")
+    row.try_get(column).map_err(Postgres::failed)
 }
 
 /// Binds the columns of a record as the statements number them: $1 to $11.
-pub(super) fn bind<'q>(query: PgQuery<'q>, key: &StoreKey, record: &Record) -> PgQuery<'q> {
-    let (limits, index) = (record.limits(), record.index());
-    let indexed = index.into_iter().flat_map(|index| index.names()).map(str::to_owned);
+pub(super) fn bind(query: PgQuery, key: &StoreKey, record: &Record) -> PgQuery {
     let found = record.indexed_fields().map(|(name, json)| found_by(name, json));
-    let fields: BTreeMap<_, _> = record.fields().map(|(name, json)| (name, json.get())).collect();
+    let columns = Columns::of(record);
     query
         .bind(key.as_bytes().to_vec())
-        .bind(ms(record.created_at()))
-        .bind(ms(record.expires_at()))
-        .bind(record.version().cast_signed())
-        .bind(limits.max_age.map(duration_ms))
-        .bind(limits.persistent)
-        .bind(limits.absolute_lifetime.map(duration_ms))
-        .bind(index.map(|index| index.public_id().to_bytes().to_vec()))
-        .bind(indexed.collect::<Vec<String>>())
+        .bind(columns.created_at)
+        .bind(columns.expires_at)
+        .bind(columns.version.cast_signed())
+        .bind(columns.max_age)
+        .bind(columns.persistent)
+        .bind(columns.absolute_lifetime)
+        .bind(columns.public_id)
+        .bind(columns.indexed)
         .bind(found.collect::<Vec<String>>())
-        .bind(to_json(&fields))
+        .bind(columns.fields)
 }
 
 /// Reads the key of a row.
@@ -74,51 +60,24 @@ pub(super) fn read_public_id(row: &PgRow) -> Result<Option<PublicId>, StoreError
     Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(PublicId::from_bytes))
 }
 
-/// Reads a row, through the bytes of a record.
+/// Reads a row.
 pub(super) fn read(row: &PgRow) -> Result<Record, StoreError> {
-    Ok(Record::from_bytes(&record_bytes(row).map_err(StoreError::damaged)?)?)
+    columns(row).map_err(StoreError::damaged)?.to_record()
 }
 
-fn record_bytes(row: &PgRow) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    let number = |name: &str| row.try_get::<i64, _>(name);
-    let mut text = format!(
-        r#"{{"v":1,"created":{},"expires":{},"version":{}"#,
-        number("created_at")?,
-        number("expires_at")?,
-        number("version")?.cast_unsigned()
-    );
-    for name in ["max_age", "absolute_lifetime"] {
-        if let Some(limit) = row.try_get::<Option<i64>, _>(name)? {
-            text += &format!(r#","{name}":{limit}"#);
-        }
-    }
-    if let Some(persistent) = row.try_get::<Option<bool>, _>("persistent")? {
-        text += &format!(r#","persistent":{persistent}"#);
-    }
-    if row.try_get("is_retired")? {
-        let hex_of = |name: &str| {
-            let bytes: Option<Vec<u8>> = row.try_get(name)?;
-            Ok::<_, sqlx::Error>(bytes.map(|bytes| hex(&bytes)))
-        };
-        let successor = serde_json::to_string(&hex_of("successor")?)?;
-        text += &format!(r#","retired":{{"successor":{successor}"#);
-        if let Some(digest) = hex_of("successor_digest")? {
-            text += &format!(r#","digest":"{digest}""#);
-        }
-        text.push('}');
-    }
-    if let Some(id) = row.try_get::<Option<Vec<u8>>, _>("public_id")? {
-        let names = serde_json::to_string(&row.try_get::<Vec<String>, _>("indexed")?)?;
-        text += &format!(r#","index":{{"public_id":"{}","names":{names}}}"#, hex(&id));
-    }
-    let fields: BTreeMap<String, String> = serde_json::from_str(row.try_get("fields")?)?;
-    text += r#","fields":{"#;
-    for (place, (name, json)) in fields.iter().enumerate() {
-        // It must be one value, so that no text can change the fields around it.
-        let json: &RawValue = serde_json::from_str(json)?;
-        let comma = if place == 0 { "" } else { "," };
-        text += &format!("{comma}{}:{}", serde_json::to_string(name)?, json.get());
-    }
-    text += "}}";
-    Ok(text.into_bytes())
+fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {
+    Ok(Columns {
+        created_at: row.try_get("created_at")?,
+        expires_at: row.try_get("expires_at")?,
+        version: row.try_get::<i64, _>("version")?.cast_unsigned(),
+        max_age: row.try_get("max_age")?,
+        persistent: row.try_get("persistent")?,
+        absolute_lifetime: row.try_get("absolute_lifetime")?,
+        is_retired: row.try_get("is_retired")?,
+        successor: row.try_get("successor")?,
+        successor_digest: row.try_get("successor_digest")?,
+        public_id: row.try_get("public_id")?,
+        indexed: row.try_get("indexed")?,
+        fields: row.try_get("fields")?,
+    })
 }

@@ -15,6 +15,7 @@ pub(super) struct Statements {
     pub(super) destroy: String,
     pub(super) rotate: String,
     pub(super) find: String,
+    pub(super) list: String,
     pub(super) sweep: String,
 }
 
@@ -74,8 +75,10 @@ impl Statements {
                  SELECT key, successor FROM {t} WHERE key = $1 AND expires_at > $2 UNION \
                  SELECT s.key, s.successor FROM chain c JOIN {t} s ON s.key = c.successor \
                  WHERE s.expires_at > $2), \
-                 gone AS (DELETE FROM {t} s USING chain c WHERE s.key = c.key \
-                 AND s.successor IS NOT DISTINCT FROM c.successor RETURNING 1) \
+                 locked AS (SELECT s.key FROM chain c JOIN {t} s ON s.key = c.key \
+                 WHERE s.successor IS NOT DISTINCT FROM c.successor FOR UPDATE OF s), \
+                 gone AS (DELETE FROM {t} s USING locked l WHERE s.key = l.key \
+                 AND (SELECT count(*) FROM locked) = (SELECT count(*) FROM chain) RETURNING 1) \
                  SELECT (SELECT count(*) FROM chain), (SELECT count(*) FROM gone)"
             ),
             rotate: rotate(&t),
@@ -85,6 +88,11 @@ impl Statements {
                 "found_by @> ARRAY[$1::text] AND expires_at > $2 AND NOT is_retired \
                  AND ($3::bytea IS NULL OR substr(public_id, 1, 12) > $3) \
                  ORDER BY public_id LIMIT $4",
+            ),
+            list: select(
+                &t,
+                "fields",
+                "($1::bytea IS NULL OR key > $1) AND expires_at > $2 ORDER BY key LIMIT $3",
             ),
             sweep: format!(
                 "WITH old AS (SELECT key FROM {t} WHERE purge_hour <= $1 / 3600000 + 1 \

@@ -1,32 +1,21 @@
 //! The store: what all handles share, and how statements run.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use actix_typed_session::{StoreError, Timestamp};
-use sqlx::{PgPool, Row as _};
-use tokio::{
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
+use actix_typed_session::StoreError;
+use sqlx::{PgPool, Postgres, Row as _};
+use tokio::time::timeout;
 
 use super::{
     builder::PostgresStoreBuilder,
-    connection::{MISSING_TABLE, Repeat, code, failed, no_row},
+    engine::{MISSING_TABLE, code, no_row, run_all},
     row,
     schema::VERSION,
     statements::Statements,
 };
 use crate::{
-    columns::ms,
+    client::{Client, Engine as _, Repeat, Sweep, Swept, start_sweeping},
     config::{Settings, check_version},
-    log::not_swept,
 };
 
 /// The advisory lock of all processes that make a schema.
@@ -56,13 +45,8 @@ const SCHEMA_LOCK: i64 = 7_166_475_920_117;
 pub struct PostgresStore(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    pub(super) pool: PgPool,
+    pub(super) client: Client<Postgres>,
     pub(super) statements: Statements,
-    pub(super) settings: Settings,
-    is_sweeping: AtomicBool,
-    /// Half of the pool's connections may hold or await an advisory lock. The other half is for the
-    /// calls of those that hold one.
-    pub(super) lock_permits: Semaphore,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -83,14 +67,7 @@ impl PostgresStore {
     }
 
     pub(super) fn build(pool: PgPool, statements: Statements, settings: Settings) -> Self {
-        let half = pool.options().get_max_connections() / 2;
-        Self(Arc::new(Inner {
-            pool,
-            statements,
-            settings,
-            is_sweeping: AtomicBool::new(false),
-            lock_permits: Semaphore::new(half as usize),
-        }))
+        Self(Arc::new(Inner { client: Client::new(pool, settings), statements }))
     }
 
     /// Returns the SQL text that makes the table, for your own migrations. It can run repeatedly.
@@ -109,7 +86,7 @@ impl PostgresStore {
     /// The server failed, the role lacks a privilege, or the table has the schema of a later
     /// release.
     pub async fn ensure_schema(&self) -> Result<(), StoreError> {
-        let limit = self.0.settings.time_limit.max(Duration::from_secs(30));
+        let limit = self.0.client.settings.time_limit.max(Duration::from_secs(30));
         timeout(limit, self.make_schema())
             .await
             .map_err(|_| StoreError::unavailable("the schema could not be made in time"))?
@@ -119,36 +96,32 @@ impl PostgresStore {
         if self.has_schema().await? {
             return Ok(());
         }
-        let mut connection = self.connection().await?;
+        let mut lease = self.0.client.lease().await.map_err(Postgres::failed)?;
         let make = format!("BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); {}", self.schema());
-        connection.execute(make).await.map_err(failed)?;
-        connection.execute("COMMIT".into()).await.map_err(failed)?;
+        run_all(&mut lease, make).await?;
+        run_all(&mut lease, "COMMIT".into()).await?;
         // The pool may have one connection only.
-        drop(connection);
+        drop(lease);
         self.has_schema().await.map(|_| ())
     }
 
     /// Whether the table is there. It needs no right to make tables.
     async fn has_schema(&self) -> Result<bool, StoreError> {
         let check = self.0.statements.check_version.as_str();
-        let rows = match self.try_rows(check, Repeat::Always, |query| query).await {
+        let rows = match self.0.try_rows(check, Repeat::Always, |query| query).await {
             Err(error) if code(&error).is_some_and(|code| code == MISSING_TABLE) => {
                 return Ok(false);
             }
-            rows => rows.map_err(failed)?,
+            rows => rows.map_err(Postgres::failed)?,
         };
         let row = rows.first().ok_or_else(no_row)?;
-        let version = row.try_get::<i32, _>(0).map_err(failed)?;
+        let version = row.try_get::<i32, _>(0).map_err(Postgres::failed)?;
         check_version(version.into(), VERSION.into())?;
         Ok(version > 0)
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.0.settings.clock.now()
-    }
-
     pub(super) fn now_ms(&self) -> i64 {
-        ms(self.now())
+        self.0.client.now_ms()
     }
 
     /// Runs a call for as long as the time limit allows.
@@ -156,61 +129,20 @@ impl PostgresStore {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.start_sweeping();
-        timeout(self.0.settings.time_limit, call).await.map_err(|_| {
-            StoreError::unavailable("PostgreSQL did not answer within the time limit")
-        })?
-    }
-
-    fn start_sweeping(&self) {
-        if self.0.settings.sweep_interval.is_none() {
-            return;
-        }
-        if self.0.is_sweeping.load(Ordering::Relaxed)
-            || self.0.is_sweeping.swap(true, Ordering::Relaxed)
-        {
-            return;
-        }
-        let sweeper = Sweeper(Arc::downgrade(&self.0));
-        tokio::spawn(async move {
-            // Not held during the pause, so that the task ends with the store.
-            let pause = || sweeper.0.upgrade()?.settings.sweep_pause();
-            while let Some(pause) = pause() {
-                sleep(pause).await;
-                let Some(inner) = sweeper.0.upgrade() else { break };
-                if let Err(error) = Self(inner).sweep().await {
-                    not_swept(&error);
-                }
-            }
-        });
-    }
-
-    /// Deletes expired sessions in batches, so that no lock is held for long.
-    pub(super) async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut sum = 0;
-        loop {
-            let now = self.now_ms();
-            let batch = self.one(&self.0.statements.sweep, Repeat::Always, |it| it.bind(now));
-            let row = timeout(self.0.settings.time_limit, batch)
-                .await
-                .map_err(|_| StoreError::unavailable("the clean-up took too long"))??;
-            let deleted = row::count(&row, 0)?.cast_unsigned();
-            sum += deleted;
-            if deleted == 0 {
-                return Ok(sum);
-            }
-        }
+        start_sweeping(&self.0);
+        self.0.client.within(call).await
     }
 }
 
-/// Marks the store as swept for as long as the task lives. A task ends with its runtime, and the
-/// next call of the store then starts another one.
-struct Sweeper(Weak<Inner>);
+impl Sweep<Postgres> for Inner {
+    fn client(&self) -> &Client<Postgres> {
+        &self.client
+    }
 
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            inner.is_sweeping.store(false, Ordering::Relaxed);
-        }
+    async fn sweep_some(&self) -> Result<Swept, StoreError> {
+        let now = self.client.now_ms();
+        let batch = self.one(&self.statements.sweep, Repeat::Always, |query| query.bind(now));
+        let sessions = row::count(&batch.await?, 0)?.cast_unsigned();
+        Ok(Swept { sessions, is_done: sessions == 0 })
     }
 }

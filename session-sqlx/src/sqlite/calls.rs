@@ -3,8 +3,8 @@
 use actix_typed_session::{
     StoreError, Timestamp,
     store::{
-        CreateOutcome, DeleteExpired, Grace, LoadOptions, Patch, Record, SessionStore, StoreKey,
-        UpdateOutcome,
+        CreateOutcome, DeleteExpired, Grace, ListAll, ListCursor, ListPage, LoadOptions, Patch,
+        Ping, Record, SessionStore, StoreKey, UpdateOutcome,
     },
 };
 
@@ -67,5 +67,20 @@ impl DeleteExpired for SqliteStore {
                 return Ok(sum);
             }
         }
+    }
+}
+
+impl ListAll for SqliteStore {
+    async fn list(&self, after: Option<&ListCursor>, limit: usize) -> Result<ListPage, StoreError> {
+        let after = after.map(ListCursor::as_key).transpose()?;
+        let limit = limit.max(1);
+        self.read(|tables, connection, now| tables.list(connection, after, limit, now)).await
+    }
+}
+
+impl Ping for SqliteStore {
+    /// Begins and ends a transaction of the thread that writes.
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.write(|_, _, _| Ok(())).await
     }
 }

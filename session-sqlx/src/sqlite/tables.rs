@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 
 use actix_typed_session::{
     PublicId, StoreError, Timestamp,
-    store::{CreateOutcome, Grace, IndexPage, Patch, PatchError, Record, StoreKey, UpdateOutcome},
+    store::{
+        CreateOutcome, Grace, IndexPage, ListCursor, ListPage, Patch, PatchError, Record, StoreKey,
+        UpdateOutcome,
+    },
 };
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _, Params, Row};
 use serde_json::value::RawValue;
 
 use crate::{
-    columns::{found_by, ms, place},
     config::check_version,
+    values::{first_of, found_by, ms, place, purge_hour},
 };
 
 /// The version of the schema that this release makes and uses.
@@ -32,6 +35,7 @@ pub(super) struct Tables {
     list: String,
     unlist: String,
     find: String,
+    all: String,
     expired: String,
 }
 
@@ -116,6 +120,10 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
             find: format!(
                 "SELECT record, expires_at, s.key, place FROM {found} f JOIN {t} s USING (key) \
                  WHERE entry = ?1 AND place > ?2 AND expires_at > ?3 ORDER BY place LIMIT ?4"
+            ),
+            all: format!(
+                "SELECT record, expires_at, key FROM {t} WHERE key > ?1 AND expires_at > ?2 \
+                 ORDER BY key LIMIT ?3"
             ),
             expired: format!(
                 "SELECT key FROM {t} WHERE purge_hour <= ?1 / 3600000 + 1 AND expires_at <= ?1 \
@@ -273,6 +281,27 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
         Ok(IndexPage::new(sessions, None))
     }
 
+    pub(super) fn list(
+        &self,
+        connection: &Connection,
+        after: Option<StoreKey>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<ListPage> {
+        let after = after.map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut all = connection.prepare_cached(&self.all)?;
+        let mut found = all.query((after, ms(now), rows))?;
+        let (mut page, mut count, mut last) = (ListPage::default(), 0, None);
+        while let Some(row) = found.next()? {
+            let key = StoreKey::from_bytes(row.get(2)?);
+            page.add(key, read(row).map(Some).map_err(StoreError::from))?;
+            (count, last) = (count + 1, Some(key));
+        }
+        page.next = last.filter(|_| count == limit).map(ListCursor::from);
+        Ok(page)
+    }
+
     /// Deletes expired sessions, at most [`SWEPT_AT_ONCE`]. Returns how many.
     pub(super) fn sweep(&self, connection: &Connection, now: Timestamp) -> Result<usize> {
         let mut expired = connection.prepare_cached(&self.expired)?;
@@ -330,22 +359,9 @@ fn read(row: &Row<'_>) -> Result<Record> {
     Ok(record.extended_to(Timestamp::from_unix_ms(until)))
 }
 
-/// The hour at the end of which a session is surely expired. It is coarse, so that few touches
-/// change the index of it.
-fn purge_hour(until: i64) -> i64 {
-    until / 3_600_000 + 1
-}
-
 /// What a session is found by, and its place in pages.
 fn entries(record: &Record) -> BTreeSet<([u8; 16], [u8; 12])> {
     let place = record.index().map(|index| place(index.public_id()));
     let entries = record.indexed_fields().map(|(name, json)| found_by(name, json));
     entries.filter_map(|entry| Some((entry, place?))).collect()
-}
-
-/// An id with this place.
-fn first_of(place: [u8; 12]) -> PublicId {
-    let mut bytes = [0; 14];
-    bytes[..12].copy_from_slice(&place);
-    PublicId::from_bytes(bytes)
 }

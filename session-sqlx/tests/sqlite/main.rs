@@ -90,7 +90,7 @@ impl Damage for Files {
     }
 }
 
-store_conformance!(Files::new(), DeleteExpired, FindByIndex, Reopen, Damage);
+store_conformance!(Files::new(), DeleteExpired, FindByIndex, ListAll, Reopen, Damage);
 
 fn key(n: u8) -> StoreKey {
     StoreKey::from_bytes([n; 32])

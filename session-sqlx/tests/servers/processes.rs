@@ -4,33 +4,32 @@ use std::{env, process::Command};
 
 use actix_typed_session::{
     Clock as _, SystemClock,
-    store::{Record, SessionStore as _, UpdateOutcome},
+    store::{Record, SessionStore, UpdateOutcome},
 };
-use actix_typed_session_sqlx::PostgresStore;
 use actix_typed_session_tests::json::add;
-use sqlx::PgPool;
+use sqlx::{MySql, Postgres};
 
-use crate::{key, server};
+use crate::database::{Builder as _, Database, key, on_each_database, pool};
 
 /// Where a process finds the database.
 const URL: &str = "SESSIONS_TEST_URL";
 
-fn store(url: &str) -> PostgresStore {
-    let pool = PgPool::connect_lazy(url).expect("a valid URL");
-    PostgresStore::builder(pool).table("two_processes").build().expect("the settings are valid")
+fn store<D: Database>(url: &str) -> D::Store {
+    let builder = D::builder(pool::<D>(url, 10)).table("two_processes");
+    builder.build().expect("the settings are valid")
 }
 
-#[tokio::test]
-async fn two_processes_lose_no_update() {
-    let store = store(&server().url());
-    store.ensure_schema().await.expect("the server is up");
+async fn two_processes_lose_no_update<D: Database>() {
+    let url = D::url(None, D::shared().address());
+    let store = store::<D>(&url);
+    D::ensure_schema(&store).await.expect("the server is up");
     let now = SystemClock.now();
     let record = Record::new(now, now.saturating_add(std::time::Duration::from_secs(3_600)));
     store.create(&key(1), &record).await.expect("the server is up");
     let processes = [(); 2].map(|()| {
         let mut process = Command::new(env::current_exe().expect("this program"));
         process.args(["--ignored", "--exact", "processes::hundred_increments"]);
-        process.env(URL, server().url()).spawn().expect("this program starts")
+        process.env(URL, &url).spawn().expect("this program starts")
     });
     for mut process in processes {
         let ended = tokio::task::spawn_blocking(move || process.wait()).await.expect("no panic");
@@ -40,12 +39,21 @@ async fn two_processes_lose_no_update() {
     assert_eq!(record.field("n").map(|json| json.get()), Some("200"));
 }
 
+on_each_database!(two_processes_lose_no_update);
+
 #[tokio::test]
 #[ignore = "another test starts it as a process"]
 async fn hundred_increments() {
     // `cargo test -- --ignored` starts it without a database.
     let Ok(url) = env::var(URL) else { return };
-    let store = store(&url);
+    if url.starts_with("mysql:") {
+        add_hundred(&store::<MySql>(&url)).await;
+    } else {
+        add_hundred(&store::<Postgres>(&url)).await;
+    }
+}
+
+async fn add_hundred(store: &impl SessionStore) {
     for _ in 0..100 {
         let outcome = store.update(&key(1), &add("n", 1)).await.expect("the server is up");
         assert!(matches!(outcome, UpdateOutcome::Applied { .. }));

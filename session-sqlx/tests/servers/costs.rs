@@ -1,6 +1,6 @@
 //! What a call costs: round trips and bytes, as a proxy counts them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_typed_session::{
     Clock as _, StoreError, SystemClock,
@@ -9,22 +9,21 @@ use actix_typed_session::{
         UpdateOutcome,
     },
 };
-use actix_typed_session_sqlx::PostgresStore;
 use actix_typed_session_tests::{
     json::{add, json, set},
     proxy::Proxy,
+    wait::until,
 };
-use sqlx::{Connection as _, PgPool, Row as _, postgres::PgPoolOptions};
-use tokio::time::sleep;
+use sqlx::{Connection as _, Pool, pool::PoolOptions};
 
-use crate::{key, server, server::url};
+use crate::database::{Builder as _, Database, key, on_each_database};
 
 /// The pool that the guide recommends, with one connection.
-fn pool(url: &str) -> PgPool {
-    PgPoolOptions::new()
+fn pool<D: Database>(url: &str) -> Pool<D> {
+    PoolOptions::new()
         .max_connections(1)
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
+        .before_acquire(|connection: &mut D::Connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > Duration::from_secs(1) {
                     connection.ping().await?;
@@ -36,10 +35,10 @@ fn pool(url: &str) -> PgPool {
         .expect("a valid URL")
 }
 
-struct Costs {
+pub(crate) struct Costs<D: Database> {
     proxy: Proxy,
-    pool: PgPool,
-    store: PostgresStore,
+    pub(crate) pool: Pool<D>,
+    pub(crate) store: D::Store,
 }
 
 /// A call is one round trip. It does not wait for another one, by which sqlx tests the connection
@@ -49,13 +48,13 @@ const WITH_RETURN: u64 = 2;
 /// Round trips, bytes sent, and bytes received.
 type Cost = (u64, u64, u64);
 
-impl Costs {
-    async fn new(table: &str) -> Self {
-        let proxy = Proxy::to(server().address());
-        let pool = pool(&url(proxy.address()));
-        let builder = PostgresStore::builder(pool.clone()).table(table).sweep_interval(None);
+impl<D: Database> Costs<D> {
+    pub(crate) async fn new(table: &str) -> Self {
+        let proxy = Proxy::to(D::shared().address());
+        let pool = pool::<D>(&D::url(None, proxy.address()));
+        let builder = D::builder(pool.clone()).table(table).sweep_interval(None);
         let store = builder.build().expect("the settings are valid");
-        store.ensure_schema().await.expect("the server is up");
+        D::ensure_schema(&store).await.expect("the server is up");
         Self { proxy, pool, store }
     }
 
@@ -68,38 +67,39 @@ impl Costs {
     }
 
     async fn counts(&self) -> Cost {
-        let start = Instant::now();
-        while self.pool.num_idle() == 0 {
-            assert!(start.elapsed() < Duration::from_secs(30), "the connection does not come back");
-            sleep(Duration::from_millis(1)).await;
-        }
+        until("the connection is idle", || self.pool.num_idle() > 0).await;
         (self.proxy.requests(), self.proxy.bytes_up(), self.proxy.bytes_down())
     }
 }
 
-fn new_record() -> Record {
+pub(crate) fn new_record() -> Record {
     let now = SystemClock.now();
     Record::new(now, now.saturating_add(Duration::from_secs(3_600)))
 }
 
-fn applied(outcome: Result<UpdateOutcome, StoreError>) {
+pub(crate) fn applied(outcome: Result<UpdateOutcome, StoreError>) {
     assert!(matches!(outcome, Ok(UpdateOutcome::Applied { .. })), "{outcome:?}");
 }
 
-#[tokio::test]
-async fn each_call_is_one_round_trip() {
-    let costs = Costs::new("costs").await;
+async fn each_call_takes_as_many_round_trips_as_documented<D: Database>() {
+    let costs = Costs::<D>::new("costs").await;
     // In the first round, each statement is prepared.
     for (round, first) in [(1, 1), (2, 11)] {
         for (call, cost) in all_calls(&costs, first).await {
             println!("{call}: {} bytes sent, {} received", cost.1, cost.2);
-            assert!(round == 1 || cost.0 == WITH_RETURN, "{call}: {} round trips", cost.0);
+            let extra = D::EXTRA_CALLS.iter().find(|(name, _)| *name == call);
+            let statements = 1 + extra.map_or(0, |(_, more)| *more);
+            assert!(
+                round == 1 || cost.0 == WITH_RETURN * statements,
+                "{call}: {} round trips",
+                cost.0
+            );
         }
     }
 }
 
 /// Makes each call, and returns what it costs.
-async fn all_calls(costs: &Costs, first: u8) -> Vec<(&'static str, Cost)> {
+async fn all_calls<D: Database>(costs: &Costs<D>, first: u8) -> Vec<(&'static str, Cost)> {
     let (store, keys) = (&costs.store, [0, 1, 2].map(|n| key(first + n)));
     let later = new_record().expires_at().saturating_add(Duration::from_secs(60));
     let mut list = Vec::new();
@@ -146,9 +146,8 @@ fn both() -> Patch {
     patch
 }
 
-#[tokio::test]
-async fn a_small_change_of_a_large_session_sends_few_bytes_and_a_part_receives_few() {
-    let costs = Costs::new("large").await;
+async fn a_small_change_of_a_large_session_sends_few_bytes_and_a_part_receives_few<D: Database>() {
+    let costs = Costs::<D>::new("large").await;
     let large = set(&[("large", &format!("\"{}\"", "x".repeat(8 * 1024))), ("a", "1")]);
     let record = large.apply_to(&new_record()).expect("a new record takes a patch");
     costs.store.create(&key(1), &record).await.expect("the server is up");
@@ -164,49 +163,15 @@ async fn a_small_change_of_a_large_session_sends_few_bytes_and_a_part_receives_f
     let loaded = loaded.expect("the server is up").expect("it is there");
     assert_eq!(loaded.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
     assert!(!loaded.is_whole());
-    assert!(cost.1 < 300 && cost.2 < 600, "{cost:?}");
+    assert!(cost.1 < 300 && cost.2 < 1_000, "{cost:?}");
 }
 
-#[tokio::test]
-async fn updates_and_touches_change_no_index() {
-    let costs = Costs::new("hot").await;
-    let record = new_record();
-    for n in 0..20 {
-        costs.store.create(&key(n), &record).await.expect("the server is up");
-    }
-    for round in 0..25 {
-        // Less than an hour later, as most touches are.
-        let later = record.expires_at().saturating_add(Duration::from_millis(round));
-        for n in 0..20 {
-            applied(costs.store.update(&key(n), &add("n", 1)).await);
-            assert!(costs.store.touch(&key(n), later).await.expect("the server is up"));
-        }
-    }
-    let start = Instant::now();
-    let (updates, hot) = loop {
-        let flush = sqlx::raw_sql("SELECT pg_stat_force_next_flush()");
-        flush.execute(&costs.pool).await.expect("PostgreSQL 15 or later");
-        let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \
-             WHERE relname = 'hot'";
-        let row = sqlx::query(counts).fetch_optional(&costs.pool).await.expect("a query");
-        let count = |column| row.as_ref().map_or(0, |row| row.get::<i64, _>(column));
-        if count(0) >= 1_000 {
-            break (count(0), count(1));
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "the server counts too few updates");
-        sleep(Duration::from_millis(50)).await;
-    };
-    println!("{hot} of {updates} updates changed no index");
-    assert!(hot * 100 >= updates * 95, "{hot} of {updates}");
-}
-
-#[tokio::test]
-async fn the_default_pool_of_sqlx_adds_a_round_trip_to_each_call() {
-    let costs = Costs::new("default_pool").await;
+async fn the_default_pool_of_sqlx_adds_a_round_trip_to_each_call<D: Database>() {
+    let costs = Costs::<D>::new("default_pool").await;
     costs.store.create(&key(1), &new_record()).await.expect("the server is up");
-    let pool = PgPoolOptions::new().max_connections(1);
-    let pool = pool.connect_lazy(&url(costs.proxy.address())).expect("a valid URL");
-    let builder = PostgresStore::builder(pool.clone()).table("default_pool").sweep_interval(None);
+    let pool = PoolOptions::<D>::new().max_connections(1);
+    let pool = pool.connect_lazy(&D::url(None, costs.proxy.address())).expect("a valid URL");
+    let builder = D::builder(pool.clone()).table("default_pool").sweep_interval(None);
     let store = builder.build().expect("the settings are valid");
     let costs = Costs { pool, store, ..costs };
     for _ in 0..2 {
@@ -215,3 +180,9 @@ async fn the_default_pool_of_sqlx_adds_a_round_trip_to_each_call() {
     let (_, cost) = costs.of(costs.store.load(&key(1), &LoadOptions::default())).await;
     assert_eq!(cost.0, WITH_RETURN + 1);
 }
+
+on_each_database!(
+    each_call_takes_as_many_round_trips_as_documented,
+    a_small_change_of_a_large_session_sends_few_bytes_and_a_part_receives_few,
+    the_default_pool_of_sqlx_adds_a_round_trip_to_each_call,
+);

@@ -1,10 +1,11 @@
-//! A PostgreSQL that a test starts on a free port. It stops with the test.
+//! Database servers that a test starts on a free port. They stop with the test.
 
 use std::{
     fs,
+    marker::PhantomData,
     net::{SocketAddr, TcpListener},
     os::unix::fs::{MetadataExt as _, chown},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,42 +14,59 @@ use std::{
 use actix_typed_session_tests::servers::{dying_with_us, spawn};
 use tempfile::TempDir;
 
-/// The user `nobody`: PostgreSQL refuses to run as root.
+/// The user `nobody`: the servers refuse to run as root.
 const NOBODY: u32 = 65_534;
 /// How long the server may take to start, also after a crash.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A program that serves a database.
+pub(crate) trait Program {
+    /// Its name, and how to install it.
+    const TITLE: &'static str;
+
+    /// The command that makes an empty database in a folder.
+    fn init(folder: &Path) -> Command;
+
+    /// The command that starts the server.
+    fn serve(folder: &Path, port: u16, settings: &[&str]) -> Command;
+
+    /// Whether a server answers there.
+    fn answers(port: u16) -> bool;
+}
+
 /// A server without data.
-pub(crate) struct PostgresServer {
+pub(crate) struct Server<P: Program> {
     port: u16,
     child: Option<Child>,
     is_root: bool,
     settings: Vec<&'static str>,
     folder: TempDir,
+    program: PhantomData<P>,
 }
 
-impl PostgresServer {
-    /// Starts a server that does not wait for its disk.
-    pub(crate) fn start() -> Self {
-        Self::start_with(&["fsync=off"])
+impl<P: Program> Server<P> {
+    /// Starts a server with settings of its command line.
+    pub(crate) fn start(settings: &[&'static str]) -> Self {
+        Self::start_from(P::init, settings)
     }
 
-    /// Starts a server with further settings.
-    pub(crate) fn start_with(settings: &[&'static str]) -> Self {
+    /// Starts a server whose data a command makes in a folder.
+    pub(crate) fn start_from(
+        init: impl FnOnce(&Path) -> Command,
+        settings: &[&'static str],
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let is_root = fs::metadata(folder.path()).expect("our own folder").uid() == 0;
         if is_root {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
         }
-        let mut init = as_ordinary_user(&program("initdb"), is_root);
-        init.arg("-D").arg(folder.path().join("data")).args(["-U", "postgres", "-A", "trust"]);
-        init.args(["-N", "-E", "UTF8", "--locale=C"]).current_dir(folder.path());
-        let output = init.output().expect("`initdb` starts");
+        let mut init = as_ordinary_user(&init(folder.path()), is_root);
+        let output = init.current_dir(folder.path()).output().expect(P::TITLE);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("a free port").port();
-        let settings = settings.to_vec();
-        let mut server = Self { port, child: None, is_root, settings, folder };
+        let (settings, program) = (settings.to_vec(), PhantomData);
+        let mut server = Self { port, child: None, is_root, settings, folder, program };
         server.restart();
         server
     }
@@ -57,7 +75,7 @@ impl PostgresServer {
     pub(crate) fn restart(&mut self) {
         assert!(self.child.is_none(), "the server is running");
         let start = Instant::now();
-        while !self.answers() {
+        while !P::answers(self.port) {
             // A server that was killed leaves children, and the new one does not start beside them.
             let has_ended = self
                 .child
@@ -66,29 +84,18 @@ impl PostgresServer {
             if has_ended {
                 self.child = Some(spawn(self.command()));
             }
-            assert!(start.elapsed() < PATIENCE, "PostgreSQL does not start:\n{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "{} does not start:\n{}", P::TITLE, self.log());
             thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn command(&self) -> Command {
         let folder = self.folder.path();
-        let mut command = as_ordinary_user(&program("postgres"), self.is_root);
-        command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
-        command.arg("-p").arg(self.port.to_string());
-        let fixed = ["listen_addresses=127.0.0.1", "max_connections=200"];
-        for setting in fixed.iter().chain(&self.settings) {
-            command.args(["-c", setting]);
-        }
+        let serve = P::serve(folder, self.port, &self.settings);
+        let mut command = as_ordinary_user(&serve, self.is_root);
         let log = fs::File::create(folder.join("log")).expect("a writable folder");
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command
-    }
-
-    fn answers(&self) -> bool {
-        let mut ready = Command::new(program("pg_isready"));
-        ready.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        ready.status().expect("`pg_isready` starts").success()
     }
 
     fn log(&self) -> String {
@@ -125,21 +132,12 @@ impl PostgresServer {
     pub(crate) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
-
-    pub(crate) fn url(&self) -> String {
-        url(self.address())
-    }
 }
 
-impl Drop for PostgresServer {
+impl<P: Program> Drop for Server<P> {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// The URL of the database behind an address.
-pub(crate) fn url(address: SocketAddr) -> String {
-    format!("postgres://postgres@{address}/postgres")
 }
 
 /// The processes that a process has started.
@@ -156,24 +154,16 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 /// A command that dies with this process, and that root starts as another user.
-fn as_ordinary_user(program: &Path, is_root: bool) -> Command {
-    if !is_root {
-        return dying_with_us(program);
-    }
-    let id = NOBODY.to_string();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]);
-    command.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(program);
-    command
-}
-
-/// A program of the Debian package, which puts them outside of the path.
-fn program(name: &str) -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut found: Vec<_> = versions
-        .map(|version| version.path().join("bin").join(name))
-        .filter(|path| path.exists())
-        .collect();
-    found.sort();
-    found.pop().expect("PostgreSQL is missing: apt-get install postgresql")
+fn as_ordinary_user(command: &Command, is_root: bool) -> Command {
+    let mut dying = if is_root {
+        let id = NOBODY.to_string();
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]);
+        setpriv.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(command.get_program());
+        setpriv
+    } else {
+        dying_with_us(Path::new(command.get_program()))
+    };
+    dying.args(command.get_args());
+    dying
 }

@@ -1,4 +1,4 @@
-//! What callers see while PostgreSQL is stopped, hangs, is cut off, or takes no writes.
+//! What callers see while the database is stopped, hangs, is cut off, or takes no writes.
 
 use std::{
     sync::{
@@ -10,18 +10,15 @@ use std::{
 
 use actix_typed_session::{
     Clock as _, StoreError, SystemClock,
-    store::{
-        Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore as _, UpdateOutcome,
-    },
+    store::{Grace, LoadOptions, OldIdReads, Record, SessionStore, UpdateOutcome},
 };
-use actix_typed_session_sqlx::PostgresStore;
-use actix_typed_session_tests::proxy::Proxy;
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use actix_typed_session_tests::{json::add, proxy::Proxy, wait::until};
+use sqlx::{Pool, pool::PoolOptions};
 use tokio::time::sleep;
 
 use crate::{
-    key, server,
-    server::{PostgresServer, url},
+    database::{Builder as _, Database, key, on_each_database, pool, run},
+    process::Server,
 };
 
 /// The time limit of the stores here.
@@ -29,57 +26,42 @@ const LIMIT: Duration = Duration::from_millis(2_000);
 /// What a busy machine adds.
 const SLACK: Duration = Duration::from_millis(4_000);
 
-fn store(pool: &PgPool, table: &str) -> PostgresStore {
-    let builder = PostgresStore::builder(pool.clone()).table(table).time_limit(LIMIT);
+fn store<D: Database>(pool: &Pool<D>, table: &str) -> D::Store {
+    let builder = D::builder(pool.clone()).table(table).time_limit(LIMIT);
     builder.sweep_interval(None).build().expect("the settings are valid")
 }
 
-fn pool(url: &str, connections: u32) -> PgPool {
-    let options = PgPoolOptions::new().max_connections(connections);
-    options.connect_lazy(url).expect("a valid URL")
-}
-
 /// A store with a session, and its pool.
-async fn with_session(url: &str, table: &str) -> (PostgresStore, PgPool) {
-    let pool = pool(url, 4);
+async fn with_session<D: Database>(url: &str, table: &str) -> (D::Store, Pool<D>) {
+    let pool = pool::<D>(url, 4);
     let store = store(&pool, table);
-    store.ensure_schema().await.expect("the server is up");
+    D::ensure_schema(&store).await.expect("the server is up");
     let now = SystemClock.now();
     let record = Record::new(now, now.saturating_add(Duration::from_secs(3_600)));
     store.create(&key(1), &record).await.expect("the server is up");
     (store, pool)
 }
 
-fn add_one() -> Patch {
-    let mut patch = Patch::default();
-    patch.add("n".into(), Number::Int(0), Number::Int(1));
-    patch
-}
-
-async fn count(store: &PostgresStore) -> Result<u64, StoreError> {
+async fn count(store: &impl SessionStore) -> Result<u64, StoreError> {
     let record = store.load(&key(1), &LoadOptions::default()).await?.expect("the session is there");
     let count = record.field("n").map(|json| json.get().parse().expect("a number"));
     Ok(count.unwrap_or_default())
 }
 
-async fn increment(store: &PostgresStore) -> Result<(), StoreError> {
-    match store.update(&key(1), &add_one()).await? {
+async fn increment(store: &impl SessionStore) -> Result<(), StoreError> {
+    match store.update(&key(1), &add("n", 1)).await? {
         UpdateOutcome::Applied { .. } => Ok(()),
         other => panic!("{other:?}"),
     }
 }
 
 /// Waits until the pool has tested its connection and taken it back.
-async fn at_rest(pool: &PgPool) {
-    let start = Instant::now();
-    while pool.num_idle() == 0 {
-        assert!(start.elapsed() < Duration::from_secs(30), "the connection does not come back");
-        sleep(Duration::from_millis(1)).await;
-    }
+async fn at_rest<D: Database>(pool: &Pool<D>) {
+    until("the connection is idle", || pool.num_idle() > 0).await;
 }
 
 /// Each call fails in time.
-async fn assert_unavailable(store: &PostgresStore) {
+async fn assert_unavailable(store: &impl SessionStore) {
     for is_write in [false, true] {
         let start = Instant::now();
         let result = if is_write { increment(store).await } else { count(store).await.map(|_| ()) };
@@ -89,10 +71,11 @@ async fn assert_unavailable(store: &PostgresStore) {
     }
 }
 
-#[tokio::test]
-async fn a_server_that_is_killed_is_unavailable_and_the_first_call_after_it_is_back_works() {
-    let mut server = PostgresServer::start_with(&[]);
-    let (store, _) = with_session(&server.url(), "sessions").await;
+async fn a_server_that_is_killed_is_unavailable_and_the_first_call_after_it_is_back_works<
+    D: Database,
+>() {
+    let mut server = Server::<D::Program>::start(D::SAFE);
+    let (store, _) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     for n in 1..=2 {
         increment(&store).await.expect("the server is up");
         server.kill();
@@ -106,10 +89,9 @@ async fn a_server_that_is_killed_is_unavailable_and_the_first_call_after_it_is_b
     assert_eq!(count(&store).await.expect("the server is up"), 3, "no write was repeated");
 }
 
-#[tokio::test]
-async fn while_the_server_hangs_no_call_hangs_with_it() {
-    let server = PostgresServer::start();
-    let (store, pool) = with_session(&server.url(), "sessions").await;
+async fn while_the_server_hangs_no_call_hangs_with_it<D: Database>() {
+    let server = Server::<D::Program>::start(D::FAST);
+    let (store, pool) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     server.pause();
     // More calls than the pool has connections.
     let calls: Vec<_> = (0..12)
@@ -130,10 +112,9 @@ async fn while_the_server_hangs_no_call_hangs_with_it() {
     assert!(pool.size() <= 4);
 }
 
-#[tokio::test]
-async fn a_network_that_swallows_everything_is_given_up() {
-    let proxy = Proxy::to(server().address());
-    let (store, _) = with_session(&url(proxy.address()), "swallowed").await;
+async fn a_network_that_swallows_everything_is_given_up<D: Database>() {
+    let proxy = Proxy::to(D::shared().address());
+    let (store, _) = with_session::<D>(&D::url(None, proxy.address()), "swallowed").await;
     increment(&store).await.expect("the network works");
     proxy.hang(true);
     for _ in 0..3 {
@@ -147,14 +128,13 @@ async fn a_network_that_swallows_everything_is_given_up() {
     assert_eq!(count(&store).await.expect("up"), before + 1);
 }
 
-#[tokio::test]
-async fn a_write_whose_answer_is_lost_is_not_repeated_and_a_read_is() {
-    let proxy = Proxy::to(server().address());
-    let (store, _) = with_session(&url(proxy.address()), "lost_answer").await;
+async fn a_write_whose_answer_is_lost_is_not_repeated_and_a_read_is<D: Database>() {
+    let proxy = Proxy::to(D::shared().address());
+    let (store, _) = with_session::<D>(&D::url(None, proxy.address()), "lost_answer").await;
     increment(&store).await.expect("the network works");
-    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
-    let pool = pool.connect_lazy(&url(proxy.address())).expect("a valid URL");
-    let store = self::store(&pool, "lost_answer");
+    let pool = PoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = pool.connect_lazy(&D::url(None, proxy.address())).expect("a valid URL");
+    let store = self::store::<D>(&pool, "lost_answer");
     for n in [3, 5, 7] {
         increment(&store).await.expect("the network works, and the statement is prepared");
         at_rest(&pool).await;
@@ -179,18 +159,17 @@ async fn a_write_whose_answer_is_lost_is_not_repeated_and_a_read_is() {
     }
 }
 
-#[tokio::test]
-async fn a_renewal_whose_answer_is_lost_is_asked_for_again() {
-    let proxy = Proxy::to(server().address());
-    with_session(&url(proxy.address()), "lost_renewal").await;
-    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
-    let pool = pool.connect_lazy(&url(proxy.address())).expect("a valid URL");
-    let store = store(&pool, "lost_renewal");
+async fn a_renewal_whose_answer_is_lost_is_asked_for_again<D: Database>() {
+    let proxy = Proxy::to(D::shared().address());
+    with_session::<D>(&D::url(None, proxy.address()), "lost_renewal").await;
+    let pool = PoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = pool.connect_lazy(&D::url(None, proxy.address())).expect("a valid URL");
+    let store = store::<D>(&pool, "lost_renewal");
     let until = SystemClock.now().saturating_add(Duration::from_secs(10));
     for (n, old_id) in [(1, OldIdReads::Snapshot), (2, OldIdReads::Nothing)] {
         let grace = Grace::new(until, old_id);
         let session = store.load(&key(n), &LoadOptions::default()).await.expect("up");
-        let mut patch = add_one();
+        let mut patch = add("n", 1);
         patch.set_snapshot(session.expect("it is there"));
         let unknown = store.rotate(&key(100), &key(101), &patch, grace).await;
         assert!(matches!(unknown, Ok(UpdateOutcome::Gone)), "and the statement is prepared");
@@ -211,22 +190,18 @@ async fn a_renewal_whose_answer_is_lost_is_asked_for_again() {
     }
 }
 
-#[tokio::test]
-async fn connections_that_the_server_has_closed_are_replaced() {
-    let server = PostgresServer::start();
-    let (store, pool) = with_session(&server.url(), "sessions").await;
+async fn connections_that_the_server_has_closed_are_replaced<D: Database>() {
+    let server = Server::<D::Program>::start(D::FAST);
+    let (store, pool) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     for n in 1..=3 {
-        let close = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
-        sqlx::query(close).execute(&pool).await.expect("a superuser may");
+        run(&pool, D::KILL_ALL).await;
         increment(&store).await.expect("the first call works");
         assert_eq!(count(&store).await.expect("up"), n);
     }
 }
 
-#[tokio::test]
-async fn an_exhausted_pool_is_unavailable_until_a_connection_is_free() {
-    let (store, pool) = with_session(&server().url(), "exhausted").await;
+async fn an_exhausted_pool_is_unavailable_until_a_connection_is_free<D: Database>() {
+    let (store, pool) = with_session::<D>(&D::url(None, D::shared().address()), "exhausted").await;
     let mut taken = Vec::new();
     for _ in 0..4 {
         taken.push(pool.acquire().await.expect("a connection is free"));
@@ -237,21 +212,17 @@ async fn an_exhausted_pool_is_unavailable_until_a_connection_is_free() {
     assert_eq!(count(&store).await.expect("up"), 1);
 }
 
-#[tokio::test]
-async fn a_server_that_takes_no_writes_is_unavailable_for_writes_only() {
-    let server = PostgresServer::start();
-    let (store, pool) = with_session(&server.url(), "sessions").await;
-    let set = "ALTER ROLE postgres SET default_transaction_read_only =";
-    let on = sqlx::AssertSqlSafe(format!("{set} on"));
-    sqlx::raw_sql(on).execute(&pool).await.expect("a superuser may");
+async fn a_server_that_takes_no_writes_is_unavailable_for_writes_only<D: Database>() {
+    let server = Server::<D::Program>::start(D::FAST);
+    let (store, pool) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
+    run(&pool, D::READ_ONLY[0]).await;
     // As after a failover: new connections find a server in another state than the old ones.
-    let replaced = self::pool(&server.url(), 2);
-    let replaced_store = self::store(&replaced, "sessions");
+    let replaced = self::pool::<D>(&D::url(None, server.address()), 2);
+    let replaced_store = self::store::<D>(&replaced, "sessions");
     let error = increment(&replaced_store).await.expect_err("read-only");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     assert_eq!(count(&replaced_store).await.expect("reads work"), 0);
-    let off = sqlx::AssertSqlSafe(format!("{set} off"));
-    sqlx::raw_sql(off).execute(&pool).await.expect("this connection is older");
+    run(&pool, D::READ_ONLY[1]).await;
     // The connections that are still read-only fail once each and are closed.
     for _ in 0..2 {
         let _ = increment(&replaced_store).await;
@@ -261,10 +232,9 @@ async fn a_server_that_takes_no_writes_is_unavailable_for_writes_only() {
     assert_eq!(count(&store).await.expect("up"), before + 1);
 }
 
-#[tokio::test]
-async fn what_was_answered_is_there_after_the_server_was_killed_under_load() {
-    let mut server = PostgresServer::start_with(&["fsync=on"]);
-    let (store, _) = with_session(&server.url(), "sessions").await;
+async fn what_was_answered_is_there_after_the_server_was_killed_under_load<D: Database>() {
+    let mut server = Server::<D::Program>::start(D::SAFE);
+    let (store, _) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     let (stored, unknown) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let writers: Vec<_> = (0..4)
         .map(|_| {
@@ -296,3 +266,15 @@ async fn what_was_answered_is_there_after_the_server_was_killed_under_load() {
     assert!(found >= stored, "{stored} writes were answered, and {found} are stored");
     assert!(found <= stored + unknown, "{found} > {stored} + {unknown}");
 }
+
+on_each_database!(
+    a_server_that_is_killed_is_unavailable_and_the_first_call_after_it_is_back_works,
+    while_the_server_hangs_no_call_hangs_with_it,
+    a_network_that_swallows_everything_is_given_up,
+    a_write_whose_answer_is_lost_is_not_repeated_and_a_read_is,
+    a_renewal_whose_answer_is_lost_is_asked_for_again,
+    connections_that_the_server_has_closed_are_replaced,
+    an_exhausted_pool_is_unavailable_until_a_connection_is_free,
+    a_server_that_takes_no_writes_is_unavailable_for_writes_only,
+    what_was_answered_is_there_after_the_server_was_killed_under_load,
+);

@@ -1,0 +1,12 @@
+//! The store in MySQL or MariaDB.
+
+mod builder;
+mod calls;
+mod engine;
+mod index;
+mod row;
+mod schema;
+mod statements;
+mod store;
+
+pub use {builder::MySqlStoreBuilder, store::MySqlStore};

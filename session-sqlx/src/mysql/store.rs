@@ -1,0 +1,179 @@
+//! The store: what all handles share.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use actix_typed_session::StoreError;
+use sqlx::{AssertSqlSafe, Executor as _, MySql, MySqlPool, Row as _};
+use tokio::time::timeout;
+
+use super::{
+    builder::MySqlStoreBuilder,
+    engine::{MISSING_TABLE, code},
+    schema::VERSION,
+    statements::{SWEPT_AT_ONCE, Statements},
+};
+use crate::{
+    client::{Client, Engine as _, Repeat, Sweep, Swept, start_sweeping},
+    config::{Settings, check_version},
+};
+
+/// Keeps sessions in MySQL 8 or MariaDB 10.6, or later releases of them: one row for each session.
+///
+/// It takes the application's own pool, and nothing connects before the first call. The tables must
+/// exist: [`ensure_schema`](Self::ensure_schema) makes them, or your own migrations with the text
+/// of [`schema`](Self::schema).
+///
+/// Each call is one statement, which is one round trip once the connection has prepared it. Two
+/// more round trips are those of the pool: [the guide](crate::guide) says how to avoid the first
+/// one. These take more statements:
+///
+/// - one more to store a session with indexed fields, or to change one of them, and one more to
+///   forget the value that it had before;
+/// - one more for an update that changes an indexed field, resets the session, changes its limits or
+///   adds a floating-point number, and two more for each time that others change the session
+///   meanwhile;
+/// - one more for a renewal if another request has changed the session;
+/// - three more to destroy a session by an old id, or one more if there is none.
+///
+/// If the server is down or the pool has no free connection within the
+/// [time limit](MySqlStoreBuilder::time_limit), clients get a 503. An update that may have been
+/// carried out is never repeated. Loads and renewals are, because that does no harm.
+///
+/// The connections must be in the mode `autocommit`, which is the default.
+///
+/// A clone is a handle to the same store.
+#[derive(Clone)]
+pub struct MySqlStore(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) client: Client<MySql>,
+    pub(super) statements: Statements,
+}
+
+impl fmt::Debug for MySqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlStore").finish_non_exhaustive()
+    }
+}
+
+impl MySqlStore {
+    /// Creates a store with the default settings.
+    pub fn new(pool: MySqlPool) -> Self {
+        Self::builder(pool).build().expect("the default settings are valid")
+    }
+
+    /// Returns the settings of a store.
+    pub fn builder(pool: MySqlPool) -> MySqlStoreBuilder {
+        MySqlStoreBuilder::new(pool)
+    }
+
+    pub(super) fn build(pool: MySqlPool, statements: Statements, settings: Settings) -> Self {
+        Self(Arc::new(Inner { client: Client::new(pool, settings), statements }))
+    }
+
+    /// Returns the SQL text that makes the tables, for your own migrations. It can run repeatedly.
+    pub fn schema(&self) -> &str {
+        &self.0.statements.schema
+    }
+
+    /// Makes the tables if they are missing. It is safe if many processes do it at the same time.
+    /// It takes at most 30 seconds, or the time limit of the store if that is longer.
+    ///
+    /// If the tables are missing, the user needs `CREATE` on the database. Otherwise it needs
+    /// `SELECT`, `INSERT`, `UPDATE` and `DELETE` on `actix_session` and `actix_session_found`, and
+    /// `SELECT` on `actix_session_version`.
+    ///
+    /// # Errors
+    /// The server failed, the user lacks a privilege, or the tables have the schema of a later
+    /// release.
+    pub async fn ensure_schema(&self) -> Result<(), StoreError> {
+        let limit = self.0.client.settings.time_limit.max(Duration::from_secs(30));
+        timeout(limit, self.make_schema())
+            .await
+            .map_err(|_| StoreError::unavailable("the schema could not be made in time"))?
+    }
+
+    async fn make_schema(&self) -> Result<(), StoreError> {
+        if self.has_schema().await? {
+            return Ok(());
+        }
+        // Each statement is a transaction, and does nothing if its table exists.
+        let make = self.0.client.run(Repeat::Always, |connection| {
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(self.schema())))
+        });
+        make.await.map_err(MySql::failed)?;
+        self.has_schema().await.map(|_| ())
+    }
+
+    /// Whether the tables are there. It needs no right to make tables.
+    async fn has_schema(&self) -> Result<bool, StoreError> {
+        let check = &self.0.statements.check_version;
+        let rows = match self.0.try_rows(check, |query| query).await {
+            Err(error) if code(&error) == Some(MISSING_TABLE) => return Ok(false),
+            rows => rows.map_err(MySql::failed)?,
+        };
+        let version: i64 = match rows.first() {
+            Some(row) => row.try_get(0).map_err(MySql::failed)?,
+            None => 0,
+        };
+        check_version(version, VERSION.into())?;
+        Ok(version > 0)
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.0.client.now_ms()
+    }
+
+    /// Runs a call for as long as the time limit allows.
+    pub(super) async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        start_sweeping(&self.0);
+        self.0.client.within(call).await
+    }
+}
+
+impl Sweep<MySql> for Inner {
+    fn client(&self) -> &Client<MySql> {
+        &self.client
+    }
+
+    async fn sweep_some(&self) -> Result<Swept, StoreError> {
+        match self.sweep_sessions().await? {
+            0 => Ok(Swept { sessions: 0, is_done: !self.sweep_entries().await? }),
+            sessions => Ok(Swept { sessions, is_done: false }),
+        }
+    }
+}
+
+impl Inner {
+    /// The keys are read first: a deletion by a range would block new sessions in it.
+    async fn sweep_sessions(&self) -> Result<u64, StoreError> {
+        let now = self.client.now_ms();
+        let rows = self.rows(&self.statements.expired, |query| query.bind(now).bind(now)).await?;
+        let keys: Vec<Vec<u8>> = rows
+            .iter()
+            .map(|row| row.try_get(0).map_err(StoreError::damaged))
+            .collect::<Result<_, _>>()?;
+        let Some(last) = keys.last() else { return Ok(0) };
+        let delete = self.change(&self.statements.sweep, Repeat::Always, |query| {
+            // The statement has a fixed number of keys, so the last one may come repeatedly.
+            let keys = keys.iter().chain(std::iter::repeat(last)).take(SWEPT_AT_ONCE);
+            keys.fold(query.bind(now), |query, key| query.bind(key.clone()))
+        });
+        Ok(delete.await?.rows_affected())
+    }
+
+    /// Deletes entries of the index that have no session any more. Returns whether there were some
+    /// to look at.
+    async fn sweep_entries(&self) -> Result<bool, StoreError> {
+        let hour = self.client.now_ms() / 3_600_000;
+        let renew = self.change(&self.statements.renew_entries, Repeat::Always, |query| {
+            query.bind(hour).bind(hour)
+        });
+        let renewed = renew.await?.rows_affected();
+        self.change(&self.statements.sweep_entries, Repeat::Always, |query| query).await?;
+        Ok(renewed > 0)
+    }
+}

@@ -1,0 +1,15 @@
+//! The laws of stores on real servers of PostgreSQL and MariaDB, and what the schema promises.
+
+mod browser;
+mod calls;
+mod costs;
+mod database;
+mod failover;
+mod laws;
+mod mysql;
+mod outage;
+mod pgbouncer;
+mod postgres;
+mod process;
+mod processes;
+mod schema;

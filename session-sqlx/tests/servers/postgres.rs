@@ -1,0 +1,175 @@
+//! PostgreSQL, and what only its store has.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Command,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use actix_typed_session::{
+    Clock,
+    store::{SessionStore as _, StoreKey},
+};
+use actix_typed_session_sqlx::{PostgresStore, PostgresStoreBuilder};
+use actix_typed_session_tests::json::add;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres, Row as _, raw_sql};
+use tokio::time::sleep;
+
+use crate::{
+    costs::{Costs, applied, new_record},
+    database::{Builder, Database, key},
+    process::{Program, Server},
+};
+
+pub(crate) struct PostgresProgram;
+
+impl Program for PostgresProgram {
+    const TITLE: &'static str = "PostgreSQL (apt-get install postgresql)";
+
+    fn init(folder: &Path) -> Command {
+        let mut init = Command::new(program("initdb"));
+        init.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "-A", "trust"]);
+        init.args(["-N", "-E", "UTF8", "--locale=C"]);
+        init
+    }
+
+    fn serve(folder: &Path, port: u16, settings: &[&str]) -> Command {
+        let mut command = Command::new(program("postgres"));
+        command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+        command.arg("-p").arg(port.to_string());
+        let fixed = ["listen_addresses=127.0.0.1", "max_connections=200"];
+        for setting in fixed.iter().chain(settings) {
+            command.args(["-c", setting]);
+        }
+        command
+    }
+
+    fn answers(port: u16) -> bool {
+        let mut ready = Command::new(program("pg_isready"));
+        ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+        ready.status().expect("`pg_isready` starts").success()
+    }
+}
+
+/// A program of the Debian package, which puts them outside of the path.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<_> = versions
+        .map(|version| version.path().join("bin").join(name))
+        .filter(|path| path.exists())
+        .collect();
+    found.sort();
+    found.pop().expect("PostgreSQL is missing: apt-get install postgresql")
+}
+
+impl Database for Postgres {
+    type Program = PostgresProgram;
+    type Store = PostgresStore;
+    type Builder = PostgresStoreBuilder;
+
+    const FAST: &'static [&'static str] = &["fsync=off"];
+    const SAFE: &'static [&'static str] = &["fsync=on"];
+    const KILL_ALL: &'static str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+           WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    const READ_ONLY: [&'static str; 2] = [
+        "ALTER ROLE postgres SET default_transaction_read_only = on",
+        "ALTER ROLE postgres SET default_transaction_read_only = off",
+    ];
+    const GRANT: &'static str = "CREATE ROLE site LOGIN; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON granted TO site; \
+         GRANT SELECT ON granted_version TO site";
+    const EXTRA_CALLS: &'static [(&'static str, u64)] = &[];
+
+    fn lock_row(table: &str, key: &StoreKey) -> String {
+        format!("SELECT 1 FROM {table} WHERE key = '\\x{}' FOR UPDATE", key.to_hex())
+    }
+
+    fn shared() -> &'static Server<PostgresProgram> {
+        static SERVER: OnceLock<Server<PostgresProgram>> = OnceLock::new();
+        SERVER.get_or_init(|| Server::start(Self::FAST))
+    }
+
+    fn url(user: Option<&str>, address: SocketAddr) -> String {
+        format!("postgres://{}@{address}/postgres", user.unwrap_or("postgres"))
+    }
+
+    fn set_isolation(level: &str) -> String {
+        format!("SET default_transaction_isolation = '{level}'")
+    }
+
+    fn run(
+        connection: &mut PgConnection,
+        sql: String,
+    ) -> Pin<Box<dyn Future<Output = Result<(), sqlx::Error>> + Send + '_>> {
+        Box::pin(async { connection.execute(raw_sql(AssertSqlSafe(sql))).await.map(|_| ()) })
+    }
+
+    fn builder(pool: PgPool) -> PostgresStoreBuilder {
+        PostgresStore::builder(pool)
+    }
+
+    async fn ensure_schema(store: &PostgresStore) -> Result<(), actix_typed_session::StoreError> {
+        store.ensure_schema().await
+    }
+}
+
+impl Builder for PostgresStoreBuilder {
+    type Store = PostgresStore;
+
+    fn table(self, name: &str) -> Self {
+        self.table(name)
+    }
+
+    fn time_limit(self, limit: Duration) -> Self {
+        self.time_limit(limit)
+    }
+
+    fn sweep_interval(self, interval: Option<Duration>) -> Self {
+        self.sweep_interval(interval)
+    }
+
+    fn clock(self, clock: impl Clock) -> Self {
+        self.clock(clock)
+    }
+
+    fn build(self) -> Result<PostgresStore, actix_typed_session_sqlx::SqlConfigError> {
+        self.build()
+    }
+}
+
+#[tokio::test]
+async fn updates_and_touches_change_no_index() {
+    let costs = Costs::<Postgres>::new("hot").await;
+    let record = new_record();
+    for n in 0..20 {
+        costs.store.create(&key(n), &record).await.expect("the server is up");
+    }
+    for round in 0..25 {
+        // Less than an hour later, as most touches are.
+        let later = record.expires_at().saturating_add(Duration::from_millis(round));
+        for n in 0..20 {
+            applied(costs.store.update(&key(n), &add("n", 1)).await);
+            assert!(costs.store.touch(&key(n), later).await.expect("the server is up"));
+        }
+    }
+    let start = Instant::now();
+    let (updates, hot) = loop {
+        let flush = raw_sql("SELECT pg_stat_force_next_flush()");
+        flush.execute(&costs.pool).await.expect("PostgreSQL 15 or later");
+        let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables \
+             WHERE relname = 'hot'";
+        let row = sqlx::query(counts).fetch_optional(&costs.pool).await.expect("a query");
+        let count = |column| row.as_ref().map_or(0, |row| row.get::<i64, _>(column));
+        if count(0) >= 1_000 {
+            break (count(0), count(1));
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "the server counts too few updates");
+        sleep(Duration::from_millis(50)).await;
+    };
+    println!("{hot} of {updates} updates changed no index");
+    assert!(hot * 100 >= updates * 95, "{hot} of {updates}");
+}
