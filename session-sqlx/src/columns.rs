@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::values::ms;
 
 /// The values of the columns of a row that make a record.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Columns {
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
@@ -28,7 +28,6 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// The values of a record that is not retired.
     pub(crate) fn of(record: &Record) -> Self {
         let (limits, index) = (record.limits(), record.index());
         let indexed = index.into_iter().flat_map(|index| index.names()).map(str::to_owned);
@@ -43,8 +42,10 @@ impl Columns {
             absolute_lifetime: limits.absolute_lifetime.map(duration_ms),
             public_id: index.map(|index| index.public_id().to_bytes().to_vec()),
             indexed: indexed.collect(),
+            is_retired: record.is_retired(),
+            successor: record.successor().map(|key| key.as_bytes().to_vec()),
+            successor_digest: record.successor_digest().map(|digest| digest.to_vec()),
             fields: to_json(&fields),
-            ..Self::default()
         }
     }
 

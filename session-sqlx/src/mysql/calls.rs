@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     client::{Engine as _, Repeat},
-    columns::to_json,
+    columns::{Columns, to_json},
     patch::{Addition, PlainPatch, expiry},
     values::{ms, purge_hour},
 };
@@ -35,7 +35,11 @@ impl SessionStore for MySqlStore {
                 let create = self.0.try_change(&self.0.statements.create, Repeat::Never, |query| {
                     let until = ms(record.expires_at());
                     let query = bind_key(query, key).bind(ms(record.created_at())).bind(until);
+                    let columns = Columns::of(record);
                     bind_rest(query.bind(purge_hour(until)), record)
+                        .bind(columns.is_retired)
+                        .bind(columns.successor)
+                        .bind(columns.successor_digest)
                 });
                 match create.await {
                     Ok(_) => return Ok(CreateOutcome::Stored),

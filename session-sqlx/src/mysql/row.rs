@@ -28,13 +28,16 @@ pub(super) fn bind_rest(query: MySqlQuery, record: &Record) -> MySqlQuery {
     let indexed = record
         .index()
         .map(|_| serde_json::to_string(&columns.indexed).expect("texts always have JSON"));
+    // A retired record is found by nothing.
+    let index = record.index().filter(|_| !record.is_retired());
+    let place = index.map(|index| place(index.public_id()).to_vec());
     query
         .bind(columns.version)
         .bind(columns.max_age)
         .bind(columns.persistent)
         .bind(columns.absolute_lifetime)
         .bind(columns.public_id)
-        .bind(record.index().map(|index| place(index.public_id()).to_vec()))
+        .bind(place)
         .bind(indexed)
         .bind(columns.fields)
 }

@@ -65,7 +65,10 @@ impl Statements {
         Self {
             schema: schema::text(&t, &f, &v),
             check_version: format!("SELECT COALESCE(MAX(version), 0) FROM {v}"),
-            create: format!("INSERT INTO {t} ({COLUMNS}) VALUES ({values})"),
+            create: format!(
+                "INSERT INTO {t} ({COLUMNS}, is_retired, successor, successor_digest) \
+                 VALUES ({values}, ?, ?, ?)"
+            ),
             free: format!("DELETE FROM {t} WHERE session_key = ? AND expires_at <= ?"),
             load: select(&t, "fields", LIVE),
             replace: format!(

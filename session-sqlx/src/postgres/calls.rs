@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     client::Repeat,
-    columns::to_json,
+    columns::{Columns, to_json},
     patch::{PlainPatch, expiry},
     values::ms,
 };
@@ -23,7 +23,12 @@ impl SessionStore for PostgresStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let now = self.now_ms();
         let create = self.0.first(&self.0.statements.create, Repeat::Never, |query| {
-            bind(query, key, record).bind(now)
+            let columns = Columns::of(record);
+            bind(query, key, record)
+                .bind(now)
+                .bind(columns.is_retired)
+                .bind(columns.successor)
+                .bind(columns.successor_digest)
         });
         Ok(match self.within(create).await? {
             Some(_) => CreateOutcome::Stored,

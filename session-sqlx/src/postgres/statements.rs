@@ -38,8 +38,8 @@ fn over_expired(now: &str) -> String {
     let columns = COLUMNS.split(", ").skip(1);
     let sets: Vec<_> = columns.map(|column| format!("{column} = excluded.{column}")).collect();
     format!(
-        "ON CONFLICT (key) DO UPDATE SET {}, is_retired = false, successor = NULL, \
-         successor_digest = NULL \
+        "ON CONFLICT (key) DO UPDATE SET {}, is_retired = excluded.is_retired, \
+         successor = excluded.successor, successor_digest = excluded.successor_digest \
          WHERE s.expires_at <= {now}",
         sets.join(", ")
     )
@@ -57,8 +57,9 @@ impl Statements {
             schema: schema::text(&t, &v, table),
             check_version: format!("SELECT coalesce(max(version), 0) FROM {v}"),
             create: format!(
-                "INSERT INTO {t} AS s ({COLUMNS}) VALUES ($1, $2, $3, {new_purge}, $4, $5, $6, $7, \
-                 $8, $9, $10, $11::text::jsonb) {} RETURNING true",
+                "INSERT INTO {t} AS s ({COLUMNS}, is_retired, successor, successor_digest) \
+                 VALUES ($1, $2, $3, {new_purge}, $4, $5, $6, $7, $8, $9, $10, \
+                 $11::text::jsonb, $13, $14, $15) {} RETURNING true",
                 over_expired("$12")
             ),
             load: select(&t, "fields", "key = $1 AND expires_at > $2"),

@@ -2,6 +2,7 @@
 
 mod browser;
 mod calls;
+mod copying;
 mod costs;
 mod database;
 mod failover;
@@ -13,3 +14,4 @@ mod postgres;
 mod process;
 mod processes;
 mod schema;
+mod site;

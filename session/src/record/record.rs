@@ -158,6 +158,14 @@ impl Record {
         }
     }
 
+    /// The [digest](StoreKey::digest) of the key of the renewed session, if the old id reads nothing.
+    pub fn successor_digest(&self) -> Option<[u8; 16]> {
+        match self.retired.as_deref()? {
+            Retired::Readable { .. } => None,
+            Retired::Hidden { digest } => *digest,
+        }
+    }
+
     /// Whether this is the retired record of a session that was renewed into this key.
     pub(crate) fn was_renewed_into(&self, key: &StoreKey) -> bool {
         match self.retired.as_deref() {

@@ -8,6 +8,7 @@
 mod capabilities;
 #[cfg(feature = "encryption")]
 mod cookie;
+mod copying;
 #[cfg(feature = "encryption")]
 mod encrypted;
 mod erased;
@@ -43,6 +44,7 @@ pub use file::{Durability, FileStore, FileStoreBuilder};
 pub use redis::{RedisCredentials, RedisStore, RedisStoreBuilder};
 pub use {
     capabilities::{DeleteExpired, FindByIndex, IndexPage, Ping},
+    copying::{Copied, copy_sessions},
     listing::{ListAll, ListCursor, ListPage},
     memory::{MemoryStore, MemoryStoreBuilder},
     persistence::Backend,

@@ -34,6 +34,7 @@ macro_rules! __store_laws {
                 create_never_overwrites,
                 create_takes_the_key_of_an_expired_session,
                 concurrent_creates_of_one_key_store_one,
+                create_stores_a_retired_record_as_it_is,
             }
             update {
                 update_changes_the_named_fields_only,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    checks::{create, expect_eq, load, ok},
+    checks::{create, expect, expect_applied, expect_eq, load, ok},
     concurrent::{ROUNDS, at_once},
-    records::{field, new_key, record, record_for, set, with},
+    records::{field, grace, new_key, record, record_for, seen, set, set_indexed, with},
 };
 use crate::{
-    store::{CreateOutcome, SessionStore},
+    record::OldIdReads,
+    store::{CreateOutcome, SessionStore, UpdateOutcome},
     testing::harness::Harness,
 };
 
@@ -67,5 +68,31 @@ pub async fn concurrent_creates_of_one_key_store_one<H: Harness>(harness: Arc<H>
             field(&load(&*store, &key).await, "n"),
             Some(winners[0].to_string()),
         );
+    }
+}
+
+/// Such as when all sessions are copied to another store.
+pub async fn create_stores_a_retired_record_as_it_is<H: Harness>(harness: Arc<H>) {
+    let store = harness.open().await;
+    let whole = with(&record(&harness), &set_indexed(&harness, &[("user", "7")]));
+    for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
+        let (old, new) = (new_key(), new_key());
+        let grace = grace(&harness, 2, old_id);
+        let retired = whole.retire(grace, &new);
+        create(&store, &old, &retired).await;
+        create(&store, &new, &whole).await;
+        let loaded = load(&store, &old).await;
+        expect_eq("law 2: `create` stores a record as it is", seen(&loaded), seen(&retired));
+        expect_eq(
+            "law 2: a retired record leads where it has led",
+            (loaded.successor().copied(), loaded.successor_digest()),
+            (retired.successor().copied(), retired.successor_digest()),
+        );
+        let updated = ok(store.update(&old, &set(&[("a", "1")]))).await;
+        let is_gone = matches!(updated, UpdateOutcome::Gone);
+        expect("law 4: a retired record takes no change", is_gone, &updated);
+        // A renewal whose answer was lost before the copy.
+        let repeated = ok(store.rotate(&old, &new, &set(&[]), grace)).await;
+        expect_applied(&repeated);
     }
 }
