@@ -1,5 +1,7 @@
 //! The laws of stores on files of SQLite, crashes, and several processes.
 
+mod full_disk;
+
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
