@@ -22,7 +22,7 @@ use actix_typed_session::{
 use actix_typed_session_sqlx::SqlConfigError;
 use sqlx::{Pool, pool::PoolOptions};
 
-use crate::process::{Program, Server};
+use actix_typed_session_tests::database::{DatabaseServer, Program};
 
 /// A database with a store.
 pub(crate) trait Database: sqlx::Database {
@@ -46,7 +46,7 @@ pub(crate) trait Database: sqlx::Database {
     fn lock_row(table: &str, key: &StoreKey) -> String;
 
     /// The server of all tests that leave it running.
-    fn shared() -> &'static Server<Self::Program>;
+    fn shared() -> &'static DatabaseServer<Self::Program>;
 
     /// The URL of the database behind an address. Without a user: one that may do everything.
     fn url(user: Option<&str>, address: SocketAddr) -> String;

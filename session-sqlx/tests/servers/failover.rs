@@ -6,18 +6,19 @@ use actix_typed_session::{
     Clock as _, SystemClock,
     store::{LoadOptions, Record, SessionStore, UpdateOutcome},
 };
-use actix_typed_session_tests::{json::add, proxy::Proxy, wait::PATIENCE};
+use actix_typed_session_tests::{
+    json::add,
+    postgres::{PostgresServer, program},
+    proxy::Proxy,
+    wait::PATIENCE,
+};
 use sqlx::{PgPool, Postgres};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    database::{Database, key, pool, run},
-    postgres::{PostgresProgram, program},
-    process::Server,
-};
+use crate::database::{Database, key, pool, run};
 
 /// A replica that follows a primary.
-fn replica(primary: &Server<PostgresProgram>) -> Server<PostgresProgram> {
+fn replica(primary: &PostgresServer) -> PostgresServer {
     let port = primary.address().port().to_string();
     let copy = |folder: &std::path::Path| {
         let mut copy = Command::new(program("pg_basebackup"));
@@ -25,7 +26,7 @@ fn replica(primary: &Server<PostgresProgram>) -> Server<PostgresProgram> {
         copy.arg("-D").arg(folder.join("data"));
         copy
     };
-    Server::start_from(copy, Postgres::SAFE)
+    PostgresServer::start_from(copy, Postgres::SAFE)
 }
 
 /// Waits until a query returns true.
@@ -44,7 +45,7 @@ async fn increment(store: &impl SessionStore) {
 
 #[tokio::test]
 async fn after_a_failover_what_was_answered_is_there_and_the_first_calls_work() {
-    let mut primary = Server::<PostgresProgram>::start(Postgres::SAFE);
+    let mut primary = PostgresServer::start(Postgres::SAFE);
     let proxy = Proxy::to(primary.address());
     let builder = Postgres::builder(pool(&Postgres::url(None, proxy.address()), 4));
     let store = builder.sweep_interval(None).build().expect("the settings are valid");

@@ -11,7 +11,6 @@ mod mysql;
 mod outage;
 mod pgbouncer;
 mod postgres;
-mod process;
 mod processes;
 mod schema;
 mod site;

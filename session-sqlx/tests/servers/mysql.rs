@@ -1,8 +1,6 @@
 //! MariaDB, and what only the store for MySQL has.
 
-use std::{
-    net::SocketAddr, path::Path, pin::Pin, process::Command, sync::OnceLock, time::Duration,
-};
+use std::{net::SocketAddr, pin::Pin, sync::OnceLock, time::Duration};
 
 use actix_typed_session::{
     Clock, PublicId, StoreError, Timestamp,
@@ -13,61 +11,13 @@ use actix_typed_session::{
     testing::Harness as _,
 };
 use actix_typed_session_sqlx::{MySqlStore, MySqlStoreBuilder, SqlConfigError};
-use actix_typed_session_tests::json::{json, set};
+use actix_typed_session_tests::{
+    json::{json, set},
+    mariadb::{MariaDb, MariaDbServer, url},
+};
 use sqlx::{AssertSqlSafe, Executor as _, MySql, MySqlConnection, MySqlPool, raw_sql};
 
-use crate::{
-    database::{Builder, Database, Tables, key},
-    process::{Program, Server},
-};
-
-pub(crate) struct MariaDb;
-
-/// What the server does first: a user who may do everything. Each statement has a line.
-const FIRST: &str = "CREATE DATABASE IF NOT EXISTS sessions;
-CREATE USER IF NOT EXISTS 'owner'@'%';
-GRANT ALL ON *.* TO 'owner'@'%' WITH GRANT OPTION;
-";
-
-impl Program for MariaDb {
-    const TITLE: &'static str = "MariaDB (apt-get install mariadb-server)";
-
-    fn init(folder: &Path) -> Command {
-        let mut init = Command::new("mariadb-install-db");
-        init.arg("--no-defaults").arg(format!("--datadir={}", folder.join("data").display()));
-        init.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
-        init.arg(format!("--tmpdir={}", folder.display()));
-        init
-    }
-
-    fn serve(folder: &Path, port: u16, settings: &[&str]) -> Command {
-        let first = folder.join("first.sql");
-        std::fs::write(&first, FIRST).expect("a writable folder");
-        let path = |name: &str| folder.join(name).display().to_string();
-        let mut command = Command::new(program());
-        command.arg("--no-defaults").arg(format!("--datadir={}", path("data")));
-        command.arg(format!("--socket={}", path("socket")));
-        command.arg(format!("--pid-file={}", path("pid")));
-        command.arg(format!("--tmpdir={}", path("")));
-        command.arg(format!("--init-file={}", first.display()));
-        command.arg(format!("--port={port}"));
-        command.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=200"]);
-        command.args(settings);
-        command
-    }
-
-    fn answers(port: u16) -> bool {
-        let mut ping = Command::new("mariadb-admin");
-        ping.args(["--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-u", "owner"]);
-        ping.args(["-P", &port.to_string(), "--connect-timeout=2", "ping"]);
-        ping.output().expect("`mariadb-admin` starts").status.success()
-    }
-}
-
-/// The server of the Debian package, which an ordinary user does not have in the path.
-fn program() -> &'static str {
-    "/usr/sbin/mariadbd"
-}
+use crate::database::{Builder, Database, Tables, key};
 
 impl Database for MySql {
     type Program = MariaDb;
@@ -93,13 +43,13 @@ impl Database for MySql {
         format!("SELECT 1 FROM {table} WHERE session_key = x'{}' FOR UPDATE", key.to_hex())
     }
 
-    fn shared() -> &'static Server<MariaDb> {
-        static SERVER: OnceLock<Server<MariaDb>> = OnceLock::new();
-        SERVER.get_or_init(|| Server::start(Self::FAST))
+    fn shared() -> &'static MariaDbServer {
+        static SERVER: OnceLock<MariaDbServer> = OnceLock::new();
+        SERVER.get_or_init(|| MariaDbServer::start(Self::FAST))
     }
 
     fn url(user: Option<&str>, address: SocketAddr) -> String {
-        format!("mysql://{}@{address}/sessions", user.unwrap_or("owner"))
+        url(user.unwrap_or("owner"), address)
     }
 
     fn set_isolation(level: &str) -> String {

@@ -12,14 +12,11 @@ use actix_typed_session::{
     Clock as _, StoreError, SystemClock,
     store::{Grace, LoadOptions, OldIdReads, Record, SessionStore, UpdateOutcome},
 };
-use actix_typed_session_tests::{json::add, proxy::Proxy, wait::until};
+use actix_typed_session_tests::{database::DatabaseServer, json::add, proxy::Proxy, wait::until};
 use sqlx::{Pool, pool::PoolOptions};
 use tokio::time::sleep;
 
-use crate::{
-    database::{Builder as _, Database, key, on_each_database, pool, run},
-    process::Server,
-};
+use crate::database::{Builder as _, Database, key, on_each_database, pool, run};
 
 /// The time limit of the stores here.
 const LIMIT: Duration = Duration::from_millis(2_000);
@@ -74,7 +71,7 @@ async fn assert_unavailable(store: &impl SessionStore) {
 async fn a_server_that_is_killed_is_unavailable_and_the_first_call_after_it_is_back_works<
     D: Database,
 >() {
-    let mut server = Server::<D::Program>::start(D::SAFE);
+    let mut server = DatabaseServer::<D::Program>::start(D::SAFE);
     let (store, _) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     for n in 1..=2 {
         increment(&store).await.expect("the server is up");
@@ -90,7 +87,7 @@ async fn a_server_that_is_killed_is_unavailable_and_the_first_call_after_it_is_b
 }
 
 async fn while_the_server_hangs_no_call_hangs_with_it<D: Database>() {
-    let server = Server::<D::Program>::start(D::FAST);
+    let server = DatabaseServer::<D::Program>::start(D::FAST);
     let (store, pool) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     server.pause();
     // More calls than the pool has connections.
@@ -191,7 +188,7 @@ async fn a_renewal_whose_answer_is_lost_is_asked_for_again<D: Database>() {
 }
 
 async fn connections_that_the_server_has_closed_are_replaced<D: Database>() {
-    let server = Server::<D::Program>::start(D::FAST);
+    let server = DatabaseServer::<D::Program>::start(D::FAST);
     let (store, pool) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     for n in 1..=3 {
         run(&pool, D::KILL_ALL).await;
@@ -213,7 +210,7 @@ async fn an_exhausted_pool_is_unavailable_until_a_connection_is_free<D: Database
 }
 
 async fn a_server_that_takes_no_writes_is_unavailable_for_writes_only<D: Database>() {
-    let server = Server::<D::Program>::start(D::FAST);
+    let server = DatabaseServer::<D::Program>::start(D::FAST);
     let (store, pool) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     run(&pool, D::READ_ONLY[0]).await;
     // As after a failover: new connections find a server in another state than the old ones.
@@ -233,7 +230,7 @@ async fn a_server_that_takes_no_writes_is_unavailable_for_writes_only<D: Databas
 }
 
 async fn what_was_answered_is_there_after_the_server_was_killed_under_load<D: Database>() {
-    let mut server = Server::<D::Program>::start(D::SAFE);
+    let mut server = DatabaseServer::<D::Program>::start(D::SAFE);
     let (store, _) = with_session::<D>(&D::url(None, server.address()), "sessions").await;
     let (stored, unknown) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let writers: Vec<_> = (0..4)

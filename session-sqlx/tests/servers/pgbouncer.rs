@@ -15,13 +15,13 @@ use actix_typed_session::{
         SessionStore as _, UpdateOutcome,
     },
 };
-use actix_typed_session_tests::json::{add, json, set};
+use actix_typed_session_tests::{
+    database::{DatabaseServer, Program},
+    json::{add, json, set},
+};
 use sqlx::Postgres;
 
-use crate::{
-    database::{Database, key, pool},
-    process::{Program, Server},
-};
+use crate::database::{Database, key, pool};
 
 /// The connections of PgBouncer to the server: fewer than those of the store to PgBouncer.
 const POOL_SIZE: u16 = 3;
@@ -62,7 +62,7 @@ impl Program for PgBouncer {
 #[tokio::test]
 #[ignore = "needs PgBouncer 1.21 or later"]
 async fn every_call_works_through_pgbouncer_in_transaction_mode() {
-    let bouncer = Server::<PgBouncer>::start(&[]);
+    let bouncer = DatabaseServer::<PgBouncer>::start(&[]);
     let pool = pool::<Postgres>(&Postgres::url(None, bouncer.address()), 16);
     let builder = actix_typed_session_sqlx::PostgresStore::builder(pool).table("bounced");
     let store = builder.time_limit(Duration::from_secs(30)).build().expect("valid settings");
@@ -109,7 +109,7 @@ async fn every_call_works_through_pgbouncer_in_transaction_mode() {
 #[tokio::test]
 #[ignore = "needs PgBouncer 1.21 or later"]
 async fn a_restart_of_pgbouncer_costs_no_more_than_one_outage() {
-    let mut bouncer = Server::<PgBouncer>::start(&[]);
+    let mut bouncer = DatabaseServer::<PgBouncer>::start(&[]);
     let pool = pool::<Postgres>(&Postgres::url(None, bouncer.address()), 4);
     let builder = actix_typed_session_sqlx::PostgresStore::builder(pool).table("restarted");
     let store = builder.time_limit(Duration::from_secs(2)).build().expect("valid settings");

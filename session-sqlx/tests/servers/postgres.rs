@@ -1,11 +1,8 @@
 //! PostgreSQL, and what only its store has.
 
 use std::{
-    fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
     pin::Pin,
-    process::Command,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -15,56 +12,17 @@ use actix_typed_session::{
     store::{SessionStore as _, StoreKey},
 };
 use actix_typed_session_sqlx::{PostgresStore, PostgresStoreBuilder};
-use actix_typed_session_tests::json::add;
+use actix_typed_session_tests::{
+    json::add,
+    postgres::{PostgresProgram, PostgresServer, url},
+};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres, Row as _, raw_sql};
 use tokio::time::sleep;
 
 use crate::{
     costs::{Costs, applied, new_record},
     database::{Builder, Database, key},
-    process::{Program, Server},
 };
-
-pub(crate) struct PostgresProgram;
-
-impl Program for PostgresProgram {
-    const TITLE: &'static str = "PostgreSQL (apt-get install postgresql)";
-
-    fn init(folder: &Path) -> Command {
-        let mut init = Command::new(program("initdb"));
-        init.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "-A", "trust"]);
-        init.args(["-N", "-E", "UTF8", "--locale=C"]);
-        init
-    }
-
-    fn serve(folder: &Path, port: u16, settings: &[&str]) -> Command {
-        let mut command = Command::new(program("postgres"));
-        command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
-        command.arg("-p").arg(port.to_string());
-        let fixed = ["listen_addresses=127.0.0.1", "max_connections=200"];
-        for setting in fixed.iter().chain(settings) {
-            command.args(["-c", setting]);
-        }
-        command
-    }
-
-    fn answers(port: u16) -> bool {
-        let mut ready = Command::new(program("pg_isready"));
-        ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
-        ready.status().expect("`pg_isready` starts").success()
-    }
-}
-
-/// A program of the Debian package, which puts them outside of the path.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut found: Vec<_> = versions
-        .map(|version| version.path().join("bin").join(name))
-        .filter(|path| path.exists())
-        .collect();
-    found.sort();
-    found.pop().expect("PostgreSQL is missing: apt-get install postgresql")
-}
 
 impl Database for Postgres {
     type Program = PostgresProgram;
@@ -88,13 +46,13 @@ impl Database for Postgres {
         format!("SELECT 1 FROM {table} WHERE key = '\\x{}' FOR UPDATE", key.to_hex())
     }
 
-    fn shared() -> &'static Server<PostgresProgram> {
-        static SERVER: OnceLock<Server<PostgresProgram>> = OnceLock::new();
-        SERVER.get_or_init(|| Server::start(Self::FAST))
+    fn shared() -> &'static PostgresServer {
+        static SERVER: OnceLock<PostgresServer> = OnceLock::new();
+        SERVER.get_or_init(|| PostgresServer::start(Self::FAST))
     }
 
     fn url(user: Option<&str>, address: SocketAddr) -> String {
-        format!("postgres://{}@{address}/postgres", user.unwrap_or("postgres"))
+        url(user.unwrap_or("postgres"), address)
     }
 
     fn set_isolation(level: &str) -> String {

@@ -1,4 +1,4 @@
-//! Database servers that a test starts on a free port. They stop with the test.
+//! Servers of SQL databases, which a test starts on a free port. They stop with the test.
 
 use std::{
     fs,
@@ -11,8 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session_tests::servers::{dying_with_us, spawn};
 use tempfile::TempDir;
+
+use crate::servers::{dying_with_us, spawn};
 
 /// The user `nobody`: the servers refuse to run as root.
 const NOBODY: u32 = 65_534;
@@ -20,7 +21,7 @@ const NOBODY: u32 = 65_534;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program that serves a database.
-pub(crate) trait Program {
+pub trait Program {
     /// Its name, and how to install it.
     const TITLE: &'static str;
 
@@ -35,7 +36,8 @@ pub(crate) trait Program {
 }
 
 /// A server without data.
-pub(crate) struct Server<P: Program> {
+#[derive(Debug)]
+pub struct DatabaseServer<P: Program> {
     port: u16,
     child: Option<Child>,
     is_root: bool,
@@ -44,17 +46,14 @@ pub(crate) struct Server<P: Program> {
     program: PhantomData<P>,
 }
 
-impl<P: Program> Server<P> {
+impl<P: Program> DatabaseServer<P> {
     /// Starts a server with settings of its command line.
-    pub(crate) fn start(settings: &[&'static str]) -> Self {
+    pub fn start(settings: &[&'static str]) -> Self {
         Self::start_from(P::init, settings)
     }
 
     /// Starts a server whose data a command makes in a folder.
-    pub(crate) fn start_from(
-        init: impl FnOnce(&Path) -> Command,
-        settings: &[&'static str],
-    ) -> Self {
+    pub fn start_from(init: impl FnOnce(&Path) -> Command, settings: &[&'static str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let is_root = fs::metadata(folder.path()).expect("our own folder").uid() == 0;
         if is_root {
@@ -72,7 +71,7 @@ impl<P: Program> Server<P> {
     }
 
     /// Starts the server after [`kill`](Self::kill), on the same port.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.child.is_none(), "the server is running");
         let start = Instant::now();
         while !P::answers(self.port) {
@@ -103,7 +102,7 @@ impl<P: Program> Server<P> {
     }
 
     /// Kills all processes of the server at once.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.signal("KILL");
         if let Some(mut child) = self.child.take() {
             child.wait().expect("our own child");
@@ -111,12 +110,12 @@ impl<P: Program> Server<P> {
     }
 
     /// Stops all processes of the server: connections stay open, and get no answer.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.signal("STOP");
     }
 
     /// Continues a paused server.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.signal("CONT");
     }
 
@@ -129,12 +128,13 @@ impl<P: Program> Server<P> {
         let _ = kill.status().expect("`kill` is everywhere");
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 }
 
-impl<P: Program> Drop for Server<P> {
+impl<P: Program> Drop for DatabaseServer<P> {
     fn drop(&mut self) {
         self.kill();
     }
