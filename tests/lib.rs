@@ -6,8 +6,8 @@
 //! - [`Gate`]: where requests wait, so that a test decides what happens first
 //! - [`error_chain`]: what an error and its sources say
 //! - [`json`]: JSON, patches and records
-//! - [`stores`], [`servers`], [`twemproxy`]: a store of each kind, on servers that are started for
-//!   the tests
+//! - [`stores`], [`servers`], [`postgres`], [`twemproxy`]: a store of each kind, on servers that are
+//!   started for the tests
 //! - [`wait`]: waits that end
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
 //! - [`log_watch`]: what the process logs; a line with a secret ends it
@@ -19,6 +19,7 @@ mod errors;
 pub mod examples;
 mod gate;
 pub mod json;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod servers;

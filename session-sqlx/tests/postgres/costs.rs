@@ -12,12 +12,13 @@ use actix_typed_session::{
 use actix_typed_session_sqlx::PostgresStore;
 use actix_typed_session_tests::{
     json::{add, json, set},
+    postgres::url,
     proxy::Proxy,
 };
 use sqlx::{Connection as _, PgPool, Row as _, postgres::PgPoolOptions};
 use tokio::time::sleep;
 
-use crate::{key, server, server::url};
+use crate::{key, server};
 
 /// The pool that the guide recommends, with one connection.
 fn pool(url: &str) -> PgPool {

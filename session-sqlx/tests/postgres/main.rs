@@ -3,7 +3,6 @@
 mod costs;
 mod outage;
 mod processes;
-mod server;
 
 use std::{
     sync::{
@@ -25,8 +24,8 @@ use actix_typed_session_sqlx::{PostgresStore, SqlConfigError};
 use actix_typed_session_tests::{
     error_chain,
     json::{json, set},
+    postgres::PostgresServer,
 };
-use server::PostgresServer;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
 /// The server of all tests of this program.

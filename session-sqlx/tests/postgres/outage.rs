@@ -15,14 +15,14 @@ use actix_typed_session::{
     },
 };
 use actix_typed_session_sqlx::PostgresStore;
-use actix_typed_session_tests::proxy::Proxy;
+use actix_typed_session_tests::{
+    postgres::{PostgresServer, url},
+    proxy::Proxy,
+};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::time::sleep;
 
-use crate::{
-    key, server,
-    server::{PostgresServer, url},
-};
+use crate::{key, server};
 
 /// The time limit of the stores here.
 const LIMIT: Duration = Duration::from_millis(2_000);

@@ -10,16 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session_tests::servers::{dying_with_us, spawn};
 use tempfile::TempDir;
+
+use crate::servers::{dying_with_us, spawn};
 
 /// The user `nobody`: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65_534;
 /// How long the server may take to start, also after a crash.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server without data.
-pub(crate) struct PostgresServer {
+/// A running PostgreSQL.
+#[derive(Debug)]
+pub struct PostgresServer {
     port: u16,
     child: Option<Child>,
     is_root: bool,
@@ -28,13 +30,13 @@ pub(crate) struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Starts a server that does not wait for its disk.
-    pub(crate) fn start() -> Self {
+    /// Starts a server without data that does not wait for its disk.
+    pub fn start() -> Self {
         Self::start_with(&["fsync=off"])
     }
 
-    /// Starts a server with further settings.
-    pub(crate) fn start_with(settings: &[&'static str]) -> Self {
+    /// Starts a server without data, with further settings.
+    pub fn start_with(settings: &[&'static str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let is_root = fs::metadata(folder.path()).expect("our own folder").uid() == 0;
         if is_root {
@@ -54,7 +56,7 @@ impl PostgresServer {
     }
 
     /// Starts the server after [`kill`](Self::kill), on the same port.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.child.is_none(), "the server is running");
         let start = Instant::now();
         while !self.answers() {
@@ -96,7 +98,7 @@ impl PostgresServer {
     }
 
     /// Kills all processes of the server at once.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.signal("KILL");
         if let Some(mut child) = self.child.take() {
             child.wait().expect("our own child");
@@ -104,12 +106,12 @@ impl PostgresServer {
     }
 
     /// Stops all processes of the server: connections stay open, and get no answer.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.signal("STOP");
     }
 
     /// Continues a paused server.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.signal("CONT");
     }
 
@@ -122,11 +124,13 @@ impl PostgresServer {
         let _ = kill.status().expect("`kill` is everywhere");
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The URL of its database.
+    pub fn url(&self) -> String {
         url(self.address())
     }
 }
@@ -138,7 +142,7 @@ impl Drop for PostgresServer {
 }
 
 /// The URL of the database behind an address.
-pub(crate) fn url(address: SocketAddr) -> String {
+pub fn url(address: SocketAddr) -> String {
     format!("postgres://postgres@{address}/postgres")
 }
 
