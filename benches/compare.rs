@@ -7,7 +7,7 @@ use actix_typed_session_benches::{
         ALL, BARE, Contestant, EXPRESS, Load, Running, allocations, build, median,
         stay_off_the_servers_core,
     },
-    site::{SOME, WIDE},
+    rules::{SOME, WIDE},
 };
 
 /// Keep-alive connections.
@@ -40,20 +40,24 @@ const ROUTES: [(&str, &str, usize, usize); 11] = [
 const REFUSED: &str = "–";
 
 fn main() {
-    let quick = env::args().any(|argument| argument == "--quick");
-    let only = env::args().skip_while(|argument| argument != "--only").nth(1).unwrap_or_default();
-    let rounds = if quick { 3 } else { 9 };
+    let has = |flag: &str| env::args().any(|argument| argument == flag);
+    let only = env::args().skip_while(|argument| argument != "--only").nth(1);
+    let rounds = if has("--quick") { 3 } else { 9 };
+    let is_measured = |contestant: &Contestant| match &only {
+        _ if contestant.program == BARE.program => true,
+        Some(name) => contestant.is_called(name),
+        None => has("--all") || contestant.is_sql() == has("--sql"),
+    };
+    let contestants: Vec<Contestant> = ALL.into_iter().filter(is_measured).collect();
+    assert!(contestants.len() > 1, "no contestant is called {}", only.unwrap_or_default());
     build();
-    if env::args().any(|argument| argument == "--allocations") {
-        return count_allocations(&only);
+    if has("--allocations") {
+        return count_allocations(&contestants);
     }
     stay_off_the_servers_core();
 
-    let servers: Vec<Running> = ALL
-        .into_iter()
-        .filter(|contestant| contestant.program == BARE.program || contestant.name.contains(&only))
-        .map(|contestant| Running::start(contestant, 1))
-        .collect();
+    let servers: Vec<Running> =
+        contestants.into_iter().map(|contestant| Running::start(contestant, 1)).collect();
     let cookies: Vec<_> = servers
         .iter()
         .map(|server| ROUTES.map(|(_, _, fields, sessions)| server.seed(fields, sessions)))
@@ -104,7 +108,7 @@ fn main() {
         off.sort_by(f64::total_cmp);
         format!("{:.2}", off[off.len() * 9 / 10])
     });
-    let tables: [(&str, Cell); 4] = [
+    let tables: [(&str, Cell); 3] = [
         ("Requests per second", |load| format!("{:.0}", load.per_second)),
         ("Time until the answer, median / 99 %, microseconds", |load| {
             format!("{:.0} / {:.0}", load.p50, load.p99)
@@ -112,45 +116,65 @@ fn main() {
         ("Processor time of the server per request, microseconds", |load| {
             format!("{:.2}", load.cpu)
         }),
-        ("Bytes that Redis gets / sends per request", |load| {
-            format!("{:.0} / {:.0}", load.bytes_in, load.bytes_out)
-        }),
     ];
-    println!("\nRound trips to Redis per request\n");
-    header();
-    for (server, cookies) in servers.iter().zip(&cookies) {
-        let cells = ROUTES.iter().zip(cookies).map(|((_, route, ..), cookies)| {
-            let round_trips = server.round_trips(route, cookies.as_ref()?)?;
-            Some(format!("{round_trips:.2}"))
-        });
-        if let Some(cells) = cells.collect::<Option<Vec<_>>>() {
-            println!("| {} | {} |", server.contestant.name, cells.join(" | "));
-        }
-    }
+    let all = || servers.iter().zip(&loads);
+    report_failures(all());
     for (title, cell) in tables {
-        println!("\n{title}\n");
+        table(title, cell, all());
+    }
+    if servers.iter().any(|server| server.redis.is_some()) {
+        println!("\nRound trips to Redis per request\n");
         header();
-        for (server, loads) in servers.iter().zip(&loads) {
-            if title.contains("Redis") && server.redis.is_none() {
-                continue;
-            }
-            row(server, loads, |loads| match loads[..] {
-                [] => REFUSED.to_owned(),
-                _ => cell(&of_medians(loads)),
+        for (server, cookies) in servers.iter().zip(&cookies) {
+            let cells = ROUTES.iter().zip(cookies).map(|((_, route, ..), cookies)| {
+                let round_trips = server.round_trips(route, cookies.as_ref()?)?;
+                Some(format!("{round_trips:.2}"))
             });
+            if let Some(cells) = cells.collect::<Option<Vec<_>>>() {
+                println!("| {} | {} |", server.contestant.name, cells.join(" | "));
+            }
+        }
+        let bytes: Cell = |load| format!("{:.0} / {:.0}", load.bytes_in, load.bytes_out);
+        let on_redis = all().filter(|(server, _)| server.redis.is_some());
+        table("Bytes that Redis gets / sends per request", bytes, on_redis);
+    }
+}
+
+/// A server, and what it did in each column.
+type Measured<'a> = (&'a Running, &'a Vec<Vec<Load>>);
+
+fn table<'a>(title: &str, cell: Cell, servers: impl Iterator<Item = Measured<'a>>) {
+    println!("\n{title}\n");
+    header();
+    for (server, loads) in servers {
+        row(server, loads, |loads| match loads[..] {
+            [] => REFUSED.to_owned(),
+            _ => cell(&of_medians(loads)),
+        });
+    }
+}
+
+/// Names the cells with requests that failed.
+fn report_failures<'a>(servers: impl Iterator<Item = Measured<'a>>) {
+    for (server, loads) in servers {
+        for ((route, ..), loads) in ROUTES.iter().zip(loads) {
+            let worst = loads.iter().map(|load| load.failed).fold(0.0, f64::max);
+            if worst > 0.0 {
+                let name = server.contestant.name;
+                println!("\n{name}, {route}: {:.2} % failed in a round", worst * 100.0);
+            }
         }
     }
 }
 
 /// Each contestant runs in Valgrind, so this is a separate table.
-fn count_allocations(only: &str) {
+fn count_allocations(contestants: &[Contestant]) {
     println!("\nAllocations per request, those of the server included\n");
     header();
     // Valgrind does not run Node.js.
-    let counted = |it: &Contestant| it.program != EXPRESS && it.name.contains(only);
-    for contestant in ALL.into_iter().filter(counted) {
+    for contestant in contestants.iter().filter(|it| it.program != EXPRESS) {
         let cells =
-            ROUTES.map(|(_, route, fields, _)| match allocations(contestant, route, fields) {
+            ROUTES.map(|(_, route, fields, _)| match allocations(*contestant, route, fields) {
                 None => REFUSED.to_owned(),
                 Some(count) => format!("{count:.0}"),
             });
@@ -175,6 +199,7 @@ fn of_medians(loads: &[Load]) -> Load {
     let of = |figure: fn(&Load) -> f64| median(loads.iter().map(figure));
     Load {
         per_second: of(|load| load.per_second),
+        failed: of(|load| load.failed),
         p50: of(|load| load.p50),
         p99: of(|load| load.p99),
         cpu: of(|load| load.cpu),

@@ -9,10 +9,7 @@ use actix_typed_session::{
     Clock as _, Durability, FileStore, SystemClock, Timestamp,
     store::{Grace, LoadOptions, OldIdReads, Patch, SessionStore as _, StoreKey},
 };
-use actix_typed_session_benches::{
-    processor_time,
-    site::{COUNTER, record},
-};
+use actix_typed_session_benches::{processor_time, rules::COUNTER, site::record};
 use serde_json::value::to_raw_value;
 use tempfile::TempDir;
 

@@ -8,7 +8,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use actix_typed_session_benches::site::WIDE;
+use actix_typed_session_benches::rules::WIDE;
 
 /// The rows: what they are called, the route, the fields of the session, and the bound.
 ///

@@ -1,6 +1,7 @@
 //! Measurements of actix-typed-session beside its peers. See the README.
 
 pub mod contestant;
+pub mod rules;
 pub mod server;
 pub mod site;
 

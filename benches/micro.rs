@@ -8,7 +8,10 @@ use actix_typed_session::{
     TypedSession,
     store::{LoadOptions, Patch, Record, SessionStore, StoreKey},
 };
-use actix_typed_session_benches::site::{self, WIDE};
+use actix_typed_session_benches::{
+    rules::{COUNTER, WIDE},
+    site,
+};
 use actix_web::{
     App, FromRequest as _, HttpRequest,
     dev::Service as _,
@@ -169,7 +172,7 @@ fn encrypted(criterion: &mut Criterion) {
 fn calls(criterion: &mut Criterion, name: &str, store: &impl SessionStore, record: &Record) {
     let key = StoreKey::from(&SessionId::random());
     let mut patch = Patch::default();
-    patch.set(site::COUNTER.into(), to_raw_value(&7).expect("a number").into());
+    patch.set(COUNTER.into(), to_raw_value(&7).expect("a number").into());
     let created = store.create(&key, record).now_or_never().expect("memory answers at once");
     created.expect("it is stored");
     criterion.bench_function(&format!("load 3 fields of 340 bytes, {name}"), |bencher| {
@@ -241,7 +244,7 @@ fn answer<F: Future>(call: F) -> F::Output {
 
 fn records(criterion: &mut Criterion) {
     let mut patch = Patch::default();
-    patch.set(site::COUNTER.into(), to_raw_value(&7).expect("a number").into());
+    patch.set(COUNTER.into(), to_raw_value(&7).expect("a number").into());
     for fields in [1, WIDE] {
         let record = site::record(fields);
         criterion.bench_function(&format!("commit to {fields} fields, in place"), |bencher| {

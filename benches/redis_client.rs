@@ -10,9 +10,7 @@ use actix_typed_session::{
     store::{LoadOptions, SessionStore as _, StoreKey},
 };
 use actix_typed_session_benches::{
-    contestant::median,
-    processor_time,
-    site::{padding, record},
+    contestant::median, processor_time, rules::padding, site::record,
 };
 use actix_typed_session_tests::servers::{RedisServer, Server};
 use futures_util::{StreamExt as _, stream};

@@ -1,6 +1,4 @@
-//! What the servers have in common: their settings are the same.
-
-use std::{env, io::Write as _};
+//! How the servers on Actix run: their settings are the same.
 
 use actix_web::{
     App, Error, HttpServer,
@@ -8,17 +6,7 @@ use actix_web::{
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
 };
 
-/// The server's arguments; one that is missing is empty.
-pub fn arguments<const N: usize>() -> [String; N] {
-    let mut arguments = env::args().skip(1);
-    std::array::from_fn(|_| arguments.next().unwrap_or_default())
-}
-
-/// Prints where the server listens, for the program that started it.
-pub fn announce(port: u16) {
-    println!("{port}");
-    std::io::stdout().flush().expect("stdout is read");
-}
+use crate::rules::announce;
 
 /// Runs an Actix server with this number of worker threads.
 pub async fn run<F, T, B>(threads: &str, app: F)

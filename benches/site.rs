@@ -25,19 +25,7 @@ use futures_util::{
 };
 use serde_json::value::to_raw_value;
 
-/// What the untouched route answers.
-pub const UNTOUCHED: &str = "untouched";
-/// The name under which every contestant keeps the counter.
-pub const COUNTER: &str = "views";
-/// The fields of a session of which [`read_8`](self) reads all.
-pub const SOME: usize = 8;
-/// The fields of a large session, which is 8 KiB.
-pub const WIDE: usize = 52;
-
-/// The fields of a session besides the counter.
-pub fn padding(fields: usize) -> impl Iterator<Item = (String, String)> {
-    (1..fields).map(|n| (format!("field{n:03}"), "x".repeat(158)))
-}
+use crate::rules::{COUNTER, UNTOUCHED, padding};
 
 /// The session as the routes see it.
 #[derive(Session)]
@@ -52,7 +40,7 @@ struct Hits {
     hits: u64,
 }
 
-/// The eight fields of a session of [`SOME`] fields.
+/// The eight fields of a session of [`SOME`](crate::rules::SOME) fields.
 #[derive(Session)]
 struct Profile {
     views: u64,

@@ -14,8 +14,8 @@ use actix_session::{
 };
 use actix_typed_session::SessionId;
 use actix_typed_session_benches::{
+    rules::{self, COUNTER, SOME, UNTOUCHED, padding},
     server,
-    site::{COUNTER, SOME, UNTOUCHED, padding},
 };
 use actix_web::{
     App, HttpResponse,
@@ -25,7 +25,7 @@ use actix_web::{
 
 #[actix_web::main]
 async fn main() {
-    let [threads, store, place] = server::arguments();
+    let [threads, store, place] = rules::arguments();
     match store.as_str() {
         "memory" => {
             let map = Map::default();

@@ -1,14 +1,19 @@
-//! This library. `typed THREADS memory|file|file-process|redis|redis-cache PLACE`.
+//! This library.
+//! `typed THREADS memory|file|file-process|redis|redis-cache|postgres|postgres-untested|sqlite PLACE`.
 
 use actix_typed_session::{
     Durability, FileStore, MemoryStore, RedisStore, SessionMiddleware, store::SessionStore,
 };
-use actix_typed_session_benches::{server, site};
+use actix_typed_session_benches::{rules, server, site};
+#[cfg(feature = "sql")]
+use actix_typed_session_sqlx::{PostgresStore, SqliteStore};
 use actix_web::App;
+#[cfg(feature = "sql")]
+use sqlx::postgres::PgPoolOptions;
 
 #[actix_web::main]
 async fn main() {
-    let [threads, store, place] = server::arguments();
+    let [threads, store, place] = rules::arguments();
     match store.as_str() {
         "memory" => {
             // No session may evict another.
@@ -24,8 +29,25 @@ async fn main() {
             let store = RedisStore::builder(&place).local_cache_bytes(64 << 20).build();
             run(&threads, store.expect("a URL")).await
         }
+        #[cfg(feature = "sql")]
+        "postgres" => run(&threads, postgres(PgPoolOptions::new(), &place).await).await,
+        #[cfg(feature = "sql")]
+        "postgres-untested" => {
+            let pool = PgPoolOptions::new().test_before_acquire(false);
+            run(&threads, postgres(pool, &place).await).await
+        }
+        #[cfg(feature = "sql")]
+        "sqlite" => run(&threads, SqliteStore::new(&place).expect("a folder")).await,
         other => panic!("no store is called {other}"),
     }
+}
+
+#[cfg(feature = "sql")]
+async fn postgres(pool: PgPoolOptions, url: &str) -> PostgresStore {
+    let pool = pool.max_connections(rules::POOL).connect(url).await.expect("PostgreSQL");
+    let store = PostgresStore::new(pool);
+    store.ensure_schema().await.expect("it may make tables");
+    store
 }
 
 async fn run<S: SessionStore + Clone>(threads: &str, store: S) {

@@ -1,12 +1,22 @@
-// express-session on session-file-store. `node server.js THREADS file PLACE`, with one thread.
+// express-session on session-file-store or connect-pg-simple.
+// `node server.js THREADS file|postgres PLACE`, with one thread.
 'use strict';
 
 const express = require('express');
 const session = require('express-session');
 const FileStore = require('session-file-store')(session);
+const PgStore = require('connect-pg-simple')(session);
+const { Pool } = require('pg');
 
-const [threads, , place] = process.argv.slice(2);
+const [threads, name, place] = process.argv.slice(2);
 if (threads !== '1') throw new Error('Node.js runs on one thread');
+
+function open() {
+  if (name === 'file') return new FileStore({ path: place, logFn: () => {} });
+  if (name !== 'postgres') throw new Error(`no store is called ${name}`);
+  // The pool has 10 connections, as those of all contestants.
+  return new PgStore({ pool: new Pool({ connectionString: place }), createTableIfMissing: true });
+}
 
 const app = express();
 app.use(
@@ -15,7 +25,7 @@ app.use(
     // As its README recommends for a store with `touch`. The rest are the defaults.
     resave: false,
     saveUninitialized: false,
-    store: new FileStore({ path: place, logFn: () => {} }),
+    store: open(),
   }),
 );
 
