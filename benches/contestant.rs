@@ -133,8 +133,7 @@ impl Running {
         let redis =
             contestant.store.starts_with("redis").then(|| RedisServer::start(Server::Redis));
         // With its default settings, so that what was answered is on the disk.
-        let postgres =
-            contestant.store.starts_with("postgres").then(|| PostgresServer::start(&[]));
+        let postgres = contestant.store.starts_with("postgres").then(|| PostgresServer::start(&[]));
         let place = match (&redis, &postgres) {
             (Some(redis), _) => redis.url(),
             (_, Some(postgres)) => postgres.url(),

@@ -18,8 +18,8 @@ use crate::{
 
 /// Locks belong to the whole server, so their names have that of the database: a hash of both,
 /// because a name has at most 64 characters.
-const LOCK: &str = "SELECT GET_LOCK(SHA2(CONCAT(DATABASE(), '/', ?), 256), ?)";
-const RELEASE: &str = "SELECT RELEASE_LOCK(SHA2(CONCAT(DATABASE(), '/', ?), 256))";
+const LOCK: &str = "SELECT GET_LOCK(SHA2(CONCAT(COALESCE(DATABASE(), ''), '/', ?), 256), ?)";
+const RELEASE: &str = "SELECT RELEASE_LOCK(SHA2(CONCAT(COALESCE(DATABASE(), ''), '/', ?), 256))";
 
 impl DeleteExpired for MySqlStore {
     async fn delete_expired(&self) -> Result<u64, StoreError> {

@@ -101,18 +101,6 @@ mod mysql_at_repeatable_read {
     );
 }
 
-mod mysql_at_serializable {
-    use super::*;
-
-    store_conformance!(
-        Tables::<MySql>::new("serializable"),
-        DeleteExpired,
-        FindByIndex,
-        ListAll,
-        Reopen
-    );
-}
-
 mod mysql_encrypted {
     use super::*;
 
