@@ -25,11 +25,13 @@ pub(crate) fn found_by(name: &str, json: &RawValue) -> [u8; 16] {
 
 /// The hour at the end of which a session is surely expired. It is coarse, so that few touches
 /// change the index of it.
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(crate) fn purge_hour(until: i64) -> i64 {
     (until / 3_600_000 + 1).min(i32::MAX.into())
 }
 
 /// An id with this place.
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(crate) fn first_of(place: [u8; 12]) -> PublicId {
     let mut bytes = [0; 14];
     bytes[..12].copy_from_slice(&place);
