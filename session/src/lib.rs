@@ -61,6 +61,7 @@
 //! | know which crates come with it | [dependencies](guide::dependencies) |
 //! | write a store | [`store::SessionStore`]; [guide](guide::writing_a_store) |
 //! | move from another session library | [translated calls](guide::coming_from) |
+//! | take over the sessions of your users | [`import`]; [guide](guide::switching) |
 //!
 //! # Features
 //!
@@ -81,6 +82,7 @@ mod fields;
 mod guards;
 pub mod guide;
 mod id;
+pub mod import;
 mod middleware;
 mod record;
 mod request;
@@ -127,14 +129,15 @@ pub use {
 pub mod __private {
     pub use crate::{
         fields::{
-            Field, FieldDescription, FieldSchema, Messages, Ordered, Schema, StoredDefault,
-            StoredDeserialize, StoredInner, StoredSerialize, StoredWith, nested_option,
+            Adoption, Field, FieldDescription, FieldSchema, Messages, Ordered, Schema,
+            StoredDefault, StoredDeserialize, StoredInner, StoredSerialize, StoredWith,
+            nested_option,
         },
         record::Counter,
         sessions::by,
         typed::{
-            Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, extract,
-            loaded,
+            Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, adopt,
+            extract, loaded,
         },
     };
     pub use actix_web::{FromRequest, HttpRequest, dev::Payload};
