@@ -84,7 +84,14 @@ impl ActiveSession {
             if let Some(id) = self.claimed(claim, foreign).await? {
                 return self.follow(id, foreign).await;
             }
-            let Some(session) = self.find(foreign).await? else { return Ok(()) };
+            let Some(session) = find(foreign).await? else {
+                // Another request may have taken it over since the claim was looked for.
+                if let Some(id) = self.claimed(claim, foreign).await? {
+                    return self.follow(id, foreign).await;
+                }
+                self.set_loaded(None);
+                return Ok(());
+            };
             let record = self.record_of(session, &import.structs);
             let Some(id) = self.new_id(None)? else { continue };
             let key = StoreKey::from(&id);
@@ -95,7 +102,8 @@ impl ActiveSession {
                 claim: self
                     .has_claims()
                     .then(|| (claim, claim_record(&id, &foreign.id, self.config.clock.now()))),
-                forget: (!foreign.keeps_old).then(|| foreign.forget()),
+                // Without a claim, requests at the same time must find it too.
+                forget: (self.has_claims() && !foreign.keeps_old).then(|| foreign.forget()),
             };
             match run_to_end(transfer.carry_out()).await? {
                 Transferred::Stored => {
@@ -127,21 +135,6 @@ impl ActiveSession {
         let now = self.config.clock.now();
         let claim = claim.filter(|claim| !claim.is_expired(now));
         Ok(claim.and_then(|claim| claimed_id(&claim, &foreign.id)))
-    }
-
-    /// Finds the session at the other program. `None`: the visitor is new.
-    async fn find(&self, foreign: &Foreign) -> Result<Option<ForeignSession>, SessionError> {
-        match Arc::clone(&foreign.importer).find(foreign.id.clone()).await {
-            Ok(Some(session)) => return Ok(Some(session)),
-            Ok(None) => foreign.goes_on_as_ours(),
-            // The other program may be writing it, so the client keeps its cookie.
-            Err(error @ StoreError::Damaged(_)) => {
-                error!("the session of another program is not taken over: {}", Chain(&error));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.set_loaded(None);
-        Ok(None)
     }
 
     /// Uses the session that another request has made of the foreign one.
@@ -228,6 +221,20 @@ impl ActiveSession {
         }
         Some(IdHeader::Cookies(cookies.into()))
     }
+}
+
+/// Finds the session at the other program.
+async fn find(foreign: &Foreign) -> Result<Option<ForeignSession>, SessionError> {
+    match Arc::clone(&foreign.importer).find(foreign.id.clone()).await {
+        Ok(Some(session)) => return Ok(Some(session)),
+        Ok(None) => foreign.goes_on_as_ours(),
+        // The other program may be writing it, so the client keeps its cookie.
+        Err(error @ StoreError::Damaged(_)) => {
+            error!("the session of another program is not taken over: {}", Chain(&error));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(None)
 }
 
 /// What stores a copy of a foreign session.

@@ -15,7 +15,7 @@ use actix_typed_session::{
     import::{ForeignCookie, ForeignId, ForeignSession, Importer},
     testing::{Fault, Operation},
 };
-use actix_typed_session_tests::{Client, Gate, Response, Site, get, steps};
+use actix_typed_session_tests::{Client, Gate, Response, Site, get, steps, wait::until};
 use actix_web::{
     HttpRequest,
     http::header::{AUTHORIZATION, COOKIE},
@@ -35,6 +35,8 @@ struct OldState {
     sessions: Mutex<HashMap<String, String>>,
     finds: AtomicUsize,
     gate: Option<Gate>,
+    /// Whether it looks for a session only behind the gate.
+    looks_late: bool,
     fault: Mutex<Option<fn() -> StoreError>>,
 }
 
@@ -50,6 +52,13 @@ impl OldSite {
         let sessions = Mutex::new([("ann".to_owned(), ANN.to_owned())].into());
         let gate = Some(gate.clone());
         Self(Arc::new(OldState { sessions, gate, ..OldState::default() }))
+    }
+
+    /// The same, but it looks for the session after that.
+    fn behind(gate: &Gate) -> Self {
+        let sessions = Mutex::new([("ann".to_owned(), ANN.to_owned())].into());
+        let gate = Some(gate.clone());
+        Self(Arc::new(OldState { sessions, gate, looks_late: true, ..OldState::default() }))
     }
 
     fn has(&self, id: &str) -> bool {
@@ -79,9 +88,11 @@ impl Importer for OldSite {
     async fn find(&self, id: &ForeignId) -> Result<Option<ForeignSession>, StoreError> {
         self.0.finds.fetch_add(1, Ordering::SeqCst);
         self.check()?;
-        let json = self.0.sessions.lock().expect("no panic").get(id.as_str()).cloned();
+        let look = || self.0.sessions.lock().expect("no panic").get(id.as_str()).cloned();
+        let mut json = look();
         if let Some(gate) = &self.0.gate {
             gate.pass().await;
+            json = if self.0.looks_late { look() } else { json };
         }
         json.map(|json| ForeignSession::from_json(json.as_bytes())).transpose()
     }
@@ -266,6 +277,31 @@ async fn requests_at_the_same_time_end_in_one_session() {
     let read = ann.act("read").await.text();
     assert_eq!(read, "200 Loaded views=7 name=ann user=7 cart=tea", "no write is lost");
     assert_eq!(first.store.inner().len(), 2, "one session, and the claim on it");
+}
+
+#[actix_web::test]
+async fn a_request_that_looks_when_the_old_session_is_gone_gets_the_new_one() {
+    let gate = Gate::default();
+    let old = OldSite::behind(&gate);
+    let site = site(&old);
+    let [slow, fast] = [(); 2].map(|()| {
+        let mut ann = visitor(&site, "ann");
+        actix_web::rt::spawn(async move {
+            let response = ann.act("view").await;
+            (response, ann)
+        })
+    });
+    gate.arrival().await;
+    gate.arrival().await;
+    // One goes on to its end before the other looks.
+    gate.open();
+    until("the session is taken over", || !old.has("ann")).await;
+    gate.open();
+    let (slow, fast) = (slow.await.expect("a response"), fast.await.expect("a response"));
+    assert_eq!(slow.1.cookies, fast.1.cookies);
+    assert_eq!(site.store.inner().len(), 2, "one session, and the claim on it");
+    let read = fast.1.clone().act("read").await.text();
+    assert_eq!(read, "200 Loaded views=5 name=ann user=7 cart=tea");
 }
 
 #[actix_web::test]
@@ -541,9 +577,13 @@ async fn sessions_in_cookies_take_over_too() {
     let response = ann.act("view").await;
     assert_eq!(response.text(), "200 Loaded views=4 name=ann user=7 cart=tea");
     assert_eq!(cookies(&response), ["-old", "+__Host-session"]);
-    assert!(!old.has("ann"));
+    assert!(old.has("ann"), "requests at the same time must find it too");
     assert_eq!(ann.act("read").await.text(), "200 Loaded views=4 name=ann user=7 cart=tea");
     assert_eq!(cookies(&ann.act("destroy").await), ["-__Host-session"]);
+    let mut ann = site.client();
+    ann.cookies.insert(OLD.to_owned(), "ann".to_owned());
+    assert_eq!(cookies(&ann.act("destroy").await), ["-old", "-__Host-session"]);
+    assert!(!old.has("ann"), "a logout ends it");
 }
 
 #[actix_web::test]
