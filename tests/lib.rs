@@ -8,6 +8,7 @@
 //! - [`json`]: JSON, patches and records
 //! - [`stores`], [`servers`], [`twemproxy`]: a store of each kind, on servers that are started for
 //!   the tests
+//! - [`node`]: programs in Node.js
 //! - [`wait`]: waits that end
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
 //! - [`log_watch`]: what the process logs; a line with a secret ends it
@@ -19,6 +20,7 @@ mod errors;
 pub mod examples;
 mod gate;
 pub mod json;
+pub mod node;
 pub mod process;
 pub mod proxy;
 pub mod servers;

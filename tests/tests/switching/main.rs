@@ -1,0 +1,3 @@
+//! Sites that were served by another program, which really runs and logs visitors in.
+
+mod synapps;
