@@ -154,6 +154,11 @@ impl ForeignCookie {
         Self { domain: Some(domain.into()), ..self }
     }
 
+    #[cfg(feature = "import-express-session")]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The cookie with the other attributes of the present one.
     pub(crate) fn beside(&self, present: &CookieSettings) -> CookieSettings {
         CookieSettings {

@@ -6,18 +6,35 @@
 //!
 //! | the site was served by | importer | feature |
 //! | --- | --- | --- |
+//! | express-session | `ExpressSession` | `import-express-session` |
 //! | @synapps/session | `SynappsSession` | `import-synapps-session` |
 //! | another program | write an [`Importer`] | none |
 
 mod claim;
+#[cfg(feature = "import-express-session")]
+mod cookies;
 mod erased;
-#[cfg(feature = "import-synapps-session")]
+#[cfg(feature = "import-express-session")]
+mod express;
+#[cfg(any(feature = "import-express-session", feature = "import-synapps-session"))]
 mod files;
 mod foreign;
+#[cfg(feature = "import-express-session")]
+mod foreign_files;
 mod importer;
+#[cfg(feature = "import-express-session")]
+mod stores;
 #[cfg(feature = "import-synapps-session")]
 mod synapps;
 
+#[cfg(feature = "import-express-session")]
+pub use express::ExpressSession;
+#[cfg(feature = "import-express-session")]
+pub use foreign_files::ForeignFiles;
+#[cfg(all(feature = "redis", feature = "import-express-session"))]
+pub use stores::ForeignRedis;
+#[cfg(feature = "import-express-session")]
+pub use stores::ForeignStore;
 #[cfg(feature = "import-synapps-session")]
 pub use synapps::SynappsSession;
 pub(crate) use {
