@@ -71,6 +71,7 @@
 //! | `redis` | [`RedisStore`], for several processes or machines |
 //! | `redis-tls` | [`RedisStore`] with TLS (`rediss:` URLs); adds the crate `rustls` |
 //! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; adds `chacha20poly1305` |
+//! | `import-actix-session` | [`import`]s sessions of actix-session; adds `aes-gcm` |
 //! | `import-express-session` | [`import`]s sessions of express-session |
 //! | `import-synapps-session` | [`import`]s sessions of @synapps/session |
 //! | `testing` | for tests: prepared sessions, a check of what releases store, laws of stores, a store that fails, a fake clock |

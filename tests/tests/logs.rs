@@ -20,7 +20,7 @@ use actix_typed_session::{
     Clock as _, FileStore, Guarded, MemoryStore, OnOutage, RedisCredentials, RedisStore, Refusal,
     Rule, Session, SessionError, SessionHandle, SessionId, SessionMiddleware,
     SessionMiddlewareBuilder, Sessions, StoreError, SystemClock, Timestamp, TypedSession,
-    import::{ForeignId, ForeignSession, Importer},
+    import::{ActixSession, ForeignId, ForeignSession, Importer},
     store::{Patch, Record, SessionStore, StoreKey},
     testing::{Fault, FaultyStore, Operation},
 };
@@ -32,7 +32,11 @@ use actix_typed_session_tests::{
     servers::{RedisServer, Server},
     wait::until,
 };
-use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, Responder, web};
+use actix_web::{
+    App, FromRequest as _, HttpRequest, HttpResponse, Responder,
+    cookie::{Cookie, CookieJar, Key},
+    web,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::sync::Mutex;
@@ -420,6 +424,17 @@ async fn sessions_of_another_program() {
         let site = Site::unwatched(settings).configure(routes).start();
         assert_eq!(site.client().get("/read").await.text(), "200 ");
     }
+
+    // The text in it is not JSON.
+    let (key, mut jar) = ([7; 64], CookieJar::new());
+    let session = format!("{{\"name\":\"{TEXT}\"}}");
+    jar.signed_mut(&Key::from(&key)).add(Cookie::new("id", session));
+    let cookie = jar.get("id").expect("it was added").encoded().to_string();
+    let old = ActixSession::in_cookie([key]).expect("a key").signed();
+    let settings = SessionMiddleware::builder(MemoryStore::new()).import(old);
+    let site = Site::unwatched(settings).configure(routes).start();
+    let response = get(site.address, "/read", format!("Cookie: {cookie}\r\n").as_bytes()).await;
+    assert_eq!(response.text(), "200 ");
 }
 
 async fn files_that_are_damaged() {

@@ -154,7 +154,7 @@ impl ForeignCookie {
         Self { domain: Some(domain.into()), ..self }
     }
 
-    #[cfg(feature = "import-express-session")]
+    #[cfg(any(feature = "import-actix-session", feature = "import-express-session"))]
     pub(super) fn name(&self) -> &str {
         &self.name
     }

@@ -6,12 +6,15 @@
 //!
 //! | the site was served by | importer | feature |
 //! | --- | --- | --- |
+//! | actix-session, actix-identity | `ActixSession` | `import-actix-session` |
 //! | express-session | `ExpressSession` | `import-express-session` |
 //! | @synapps/session | `SynappsSession` | `import-synapps-session` |
 //! | another program | write an [`Importer`] | none |
 
+#[cfg(feature = "import-actix-session")]
+mod actix;
 mod claim;
-#[cfg(feature = "import-express-session")]
+#[cfg(any(feature = "import-actix-session", feature = "import-express-session"))]
 mod cookies;
 mod erased;
 #[cfg(feature = "import-express-session")]
@@ -22,18 +25,23 @@ mod foreign;
 #[cfg(feature = "import-express-session")]
 mod foreign_files;
 mod importer;
-#[cfg(feature = "import-express-session")]
+#[cfg(any(feature = "import-actix-session", feature = "import-express-session"))]
 mod stores;
 #[cfg(feature = "import-synapps-session")]
 mod synapps;
 
+#[cfg(feature = "import-actix-session")]
+pub use actix::{ActixSession, ForeignKeyError, InCookie};
 #[cfg(feature = "import-express-session")]
 pub use express::ExpressSession;
 #[cfg(feature = "import-express-session")]
 pub use foreign_files::ForeignFiles;
-#[cfg(all(feature = "redis", feature = "import-express-session"))]
+#[cfg(all(
+    feature = "redis",
+    any(feature = "import-actix-session", feature = "import-express-session")
+))]
 pub use stores::ForeignRedis;
-#[cfg(feature = "import-express-session")]
+#[cfg(any(feature = "import-actix-session", feature = "import-express-session"))]
 pub use stores::ForeignStore;
 #[cfg(feature = "import-synapps-session")]
 pub use synapps::SynappsSession;
