@@ -32,7 +32,7 @@ use crate::{crypto::Secret, error::StoreError};
 ///
 /// The store is [`ForeignFiles`](super::ForeignFiles) for session-file-store,
 /// [`ForeignRedis`](super::ForeignRedis) for connect-redis, or one of your own. What the modules
-/// encrypt themselves, or write with a serializer of their own, is not read.
+/// encrypt themselves, or write with another serializer than JSON, is not read.
 ///
 /// Everything that the site has put into `req.session` is taken over, and what express-session and
 /// its stores have put there is not (`cookie`, `__lastAccess`). A value of the passport module is

@@ -1,5 +1,5 @@
-//! Takes over the sessions of the program that served the site before, so that a switch to this
-//! library logs nobody out.
+//! Takes over the sessions of the program that served the site before, so that users stay logged in
+//! when a site switches to this library.
 //!
 //! Give an [`Importer`] to [`import`](crate::SessionMiddlewareBuilder::import). The guide on
 //! [switching](crate::guide::switching) has the steps.
