@@ -8,6 +8,7 @@
 //! - [`json`]: JSON, patches and records
 //! - [`stores`], [`servers`], [`postgres`], [`mariadb`], [`twemproxy`]: a store of each kind, on
 //!   servers that are started for the tests
+//! - [`node`]: programs in Node.js
 //! - [`wait`]: waits that end
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
 //! - [`log_watch`]: what the process logs; a line with a secret ends it
@@ -21,6 +22,7 @@ pub mod examples;
 mod gate;
 pub mod json;
 pub mod mariadb;
+pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -61,6 +61,7 @@
 //! | know which crates come with it | [dependencies](guide::dependencies) |
 //! | write a store | [`store::SessionStore`]; [guide](guide::writing_a_store) |
 //! | move from another session library | [translated calls](guide::coming_from) |
+//! | take over the sessions of your users | [`import`]; [guide](guide::switching) |
 //!
 //! # Features
 //!
@@ -70,6 +71,9 @@
 //! | `redis` | [`RedisStore`], for several processes or machines |
 //! | `redis-tls` | [`RedisStore`] with TLS (`rediss:` URLs); adds the crate `rustls` |
 //! | `encryption` | [`EncryptedStore`] and [`CookieStore`]; adds `chacha20poly1305` |
+//! | `import-actix-session` | [`import`]s sessions of actix-session; adds `aes-gcm` |
+//! | `import-express-session` | [`import`]s sessions of express-session |
+//! | `import-synapps-session` | [`import`]s sessions of @synapps/session |
 //! | `testing` | for tests: prepared sessions, a check of what releases store, laws of stores, a store that fails, a fake clock |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -81,6 +85,7 @@ mod fields;
 mod guards;
 pub mod guide;
 mod id;
+pub mod import;
 mod middleware;
 mod record;
 mod request;
@@ -127,14 +132,15 @@ pub use {
 pub mod __private {
     pub use crate::{
         fields::{
-            Field, FieldDescription, FieldSchema, Messages, Ordered, Schema, StoredDefault,
-            StoredDeserialize, StoredInner, StoredSerialize, StoredWith, nested_option,
+            Adoption, Field, FieldDescription, FieldSchema, Messages, Ordered, Schema,
+            StoredDefault, StoredDeserialize, StoredInner, StoredSerialize, StoredWith,
+            nested_option,
         },
         record::Counter,
         sessions::by,
         typed::{
-            Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, extract,
-            loaded,
+            Accessors, Extraction, FieldError, FieldMut, FieldReader, Tracked, Visit, adopt,
+            extract, loaded,
         },
     };
     pub use actix_web::{FromRequest, HttpRequest, dev::Payload};

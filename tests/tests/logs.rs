@@ -19,7 +19,8 @@ use std::{
 use actix_typed_session::{
     Clock as _, FileStore, Guarded, MemoryStore, OnOutage, RedisCredentials, RedisStore, Refusal,
     Rule, Session, SessionError, SessionHandle, SessionId, SessionMiddleware,
-    SessionMiddlewareBuilder, Sessions, SystemClock, Timestamp, TypedSession,
+    SessionMiddlewareBuilder, Sessions, StoreError, SystemClock, Timestamp, TypedSession,
+    import::{ActixSession, ForeignId, ForeignSession, Importer},
     store::{Patch, Record, SessionStore, StoreKey},
     testing::{Fault, FaultyStore, Operation},
 };
@@ -31,7 +32,11 @@ use actix_typed_session_tests::{
     servers::{RedisServer, Server},
     wait::until,
 };
-use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, Responder, web};
+use actix_web::{
+    App, FromRequest as _, HttpRequest, HttpResponse, Responder,
+    cookie::{Cookie, CookieJar, Key},
+    web,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::sync::Mutex;
@@ -393,6 +398,45 @@ async fn requests_that_go_wrong() {
     visit(small, &store).await;
 }
 
+/// A program whose sessions fit badly.
+struct Former(String);
+
+impl Importer for Former {
+    fn identify(&self, _: &HttpRequest) -> Option<ForeignId> {
+        Some(ForeignId::new("former"))
+    }
+
+    async fn find(&self, _: &ForeignId) -> Result<Option<ForeignSession>, StoreError> {
+        ForeignSession::from_json(self.0.as_bytes()).map(Some)
+    }
+
+    async fn forget(&self, _: &ForeignId) -> Result<(), StoreError> {
+        Err(StoreError::internal("read-only"))
+    }
+}
+
+async fn sessions_of_another_program() {
+    for json in [
+        format!("{{\"name\":{CODE},\"codes\":\"{TEXT}\",\"\":\"{TEXT}\"}}"),
+        format!("{{\"name\":\"{TEXT}\",{TEXT}}}"),
+    ] {
+        let settings = SessionMiddleware::builder(MemoryStore::new()).import(Former(json));
+        let site = Site::unwatched(settings).configure(routes).start();
+        assert_eq!(site.client().get("/read").await.text(), "200 ");
+    }
+
+    // The text in it is not JSON.
+    let (key, mut jar) = ([7; 64], CookieJar::new());
+    let session = format!("{{\"name\":\"{TEXT}\"}}");
+    jar.signed_mut(&Key::from(&key)).add(Cookie::new("id", session));
+    let cookie = jar.get("id").expect("it was added").encoded().to_string();
+    let old = ActixSession::in_cookie([key]).expect("a key").signed();
+    let settings = SessionMiddleware::builder(MemoryStore::new()).import(old);
+    let site = Site::unwatched(settings).configure(routes).start();
+    let response = get(site.address, "/read", format!("Cookie: {cookie}\r\n").as_bytes()).await;
+    assert_eq!(response.text(), "200 ");
+}
+
 async fn files_that_are_damaged() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let store = FileStore::builder(folder.path()).sweep_interval(None).build().expect("a folder");
@@ -528,6 +572,7 @@ async fn no_line_of_the_library_tells_a_value() {
     let log = Log::of_all_threads();
     values_that_no_longer_fit().await;
     requests_that_go_wrong().await;
+    sessions_of_another_program().await;
     files_that_are_damaged().await;
     a_redis_that_is_damaged_or_refuses().await;
 

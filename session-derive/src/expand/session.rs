@@ -72,6 +72,7 @@ fn schema(model: &Model) -> TokenStream {
             strict: #strict,
             names: &[#(#names),*],
             privileges: &[#(#privileges),*],
+            adopt: ::actix_typed_session::__private::adopt::<Self>,
         }
     }
 }

@@ -48,7 +48,14 @@ mod tests {
     use super::*;
 
     fn schema(privileges: &'static [&'static str]) -> Schema {
-        Schema { type_name: "S", cookie: None, strict: false, names: privileges, privileges }
+        Schema {
+            type_name: "S",
+            cookie: None,
+            strict: false,
+            names: privileges,
+            privileges,
+            adopt: |_| {},
+        }
     }
 
     #[test]

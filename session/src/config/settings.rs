@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     id::SessionId,
+    import::Import,
     store::{Backend, MergeLocks, Persisted, Persistence},
     time::{Clock, Lifetimes, SystemClock},
     transport::{
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     /// Which requests may come from everywhere all the same.
     pub(crate) allows_cross_origin: Option<RequestPredicate>,
     pub(crate) id_generator: Option<IdGenerator>,
+    /// From where sessions of another program are taken over.
+    pub(crate) import: Option<Import>,
     /// Which requests do not extend the session.
     pub(crate) keeps_expiry: Option<RequestPredicate>,
     pub(crate) save_on_server_error: bool,
@@ -145,6 +148,7 @@ impl Config {
             cross_origin: Some(CrossOriginRules::default()),
             allows_cross_origin: None,
             id_generator: None,
+            import: None,
             keeps_expiry: None,
             save_on_server_error: false,
             stripped_prefix: String::new(),

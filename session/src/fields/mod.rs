@@ -1,5 +1,7 @@
 //! What a session struct declares: its fields, their types and their merge rules.
 
+mod adopt;
+mod adoption;
 #[cfg(feature = "testing")]
 mod example;
 mod field;
@@ -13,18 +15,20 @@ mod with;
 
 #[cfg(feature = "testing")]
 pub(crate) use example::{Examples, examples};
+pub(crate) use {
+    adoption::Adopted,
+    flash::Flash,
+    merge::{MergeError, MergedField},
+    schema::Unreadable,
+    snapshot::{Snapshot, same_json},
+    ttl::Timed,
+};
 pub use {
+    adoption::Adoption,
     field::Field,
     flash::Messages,
     merge::{Ordered, Union},
     schema::{FieldDescription, FieldSchema, Schema},
     snapshot::{StoredDefault, StoredDeserialize, StoredSerialize},
     with::{StoredInner, StoredWith, nested_option},
-};
-pub(crate) use {
-    flash::Flash,
-    merge::{MergeError, MergedField},
-    schema::Unreadable,
-    snapshot::{Snapshot, same_json},
-    ttl::Timed,
 };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use super::adoption::Adoption;
 use crate::record::Record;
 
 /// A part of a session that a struct does not show, because a stored value does not decode.
@@ -48,6 +49,8 @@ pub struct Schema {
     pub names: &'static [&'static str],
     /// The stored names of the `privilege` fields, with their aliases.
     pub privileges: &'static [&'static str],
+    /// Takes the struct's fields over from a session of another program.
+    pub adopt: fn(&mut Adoption),
 }
 
 /// The attributes of a stored field.

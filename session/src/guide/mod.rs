@@ -27,6 +27,7 @@
 //! | know which crates the library adds | [`dependencies`] |
 //! | write a store | [`writing_a_store`] |
 //! | move from another session library | [`coming_from`] |
+//! | take over the sessions of your users | [`switching`] |
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
@@ -123,3 +124,6 @@ pub mod writing_a_store {}
 
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
+
+#[doc = include_str!("switching.md")]
+pub mod switching {}

@@ -10,6 +10,7 @@ use crate::{
     crypto::Key,
     error::ConfigError,
     fields::Schema,
+    import::ForeignCookie,
     store::Persistence,
     transport::{
         CookieSettings, CrossOriginRules, FormerCookie, HeaderSettings, Signer, TrustedProxies,
@@ -28,6 +29,10 @@ impl SessionMiddlewareBuilder {
         let mut config = self.config;
         let mut cookie = self.cookie.checked()?;
         check_structs(&self.structs, &cookie)?;
+        if let Some(import) = &mut config.import {
+            import.cookie.iter().try_for_each(ForeignCookie::check)?;
+            import.structs = self.structs;
+        }
         if let Persistence::Client(_) = config.sessions {
             // A sealed cookie cannot be forged, so it needs no signature. Other headers cannot
             // carry it.

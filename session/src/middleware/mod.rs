@@ -3,6 +3,7 @@
 mod build;
 mod builder;
 mod headers;
+mod import;
 mod origins;
 mod service;
 mod transform;

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How often another id is tried when one is taken.
-const ID_ATTEMPTS: usize = 3;
+pub(super) const ID_ATTEMPTS: usize = 3;
 
 /// How far a save is.
 enum Saving {
@@ -104,7 +104,10 @@ impl ActiveSession {
         let may_wait = {
             let state = self.state.borrow();
             // An abandoned save that merges may be in flight in an immediate store, too.
-            self.turn.is_taken() || state.in_flight.is_some() || state.is_merged()
+            self.turn.is_taken()
+                || state.in_flight.is_some()
+                || state.is_merged()
+                || self.foreign.get().is_some()
         };
         if !self.is_immediate() || may_wait {
             return None;
@@ -262,13 +265,18 @@ impl ActiveSession {
             Call::Destroy(key) | Call::DestroyThenCreate(key, _) => self.others_than(key),
             _ => Vec::new(),
         };
-        if is_ready {
+        let forget = self.forget_with(&changes);
+        if is_ready && forget.is_none() {
             let call = pin!(carry_out(call, others, self.store(), merger, new_id));
             let result = call.now_or_never().unwrap_or_else(|| Err(not_immediate().into()));
             let state = self.state.borrow_mut();
             return self.finish(state, changes, cookie, result).map(Saving::Finished);
         }
-        let call = StoreCall::new(carry_out(call, others, self.store(), merger, new_id));
+        let call = carry_out(call, others, self.store(), merger, new_id);
+        let call = match forget {
+            None => StoreCall::new(call),
+            Some(forget) => StoreCall::new(forget.after(call)),
+        };
         self.state.borrow_mut().in_flight = Some(Box::new(InFlight { changes, cookie, call }));
         Ok(Saving::InFlight)
     }
@@ -413,6 +421,9 @@ impl ActiveSession {
         let vary_header = header.map(|header| header.of_requests().clone());
         if self.presented.has_formers() && self.removes_formers(state, action) {
             id_header = self.with_removals(id_header);
+        }
+        if let Some(foreign) = self.foreign.get() {
+            id_header = self.with_foreign_removal(foreign, id_header);
         }
         ResponseEffects { header: id_header, vary_header, error }
     }

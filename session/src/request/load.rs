@@ -98,6 +98,9 @@ impl ActiveSession {
                 Err(_) => return false,
             }
         }
+        if best.is_none() && self.foreign.get().is_some() {
+            return false;
+        }
         self.first.set(Some(schema));
         self.set_loaded(best);
         self.is_loaded.set(true);
@@ -167,12 +170,15 @@ impl ActiveSession {
                 break;
             }
         }
+        if best.is_none() && self.foreign.get().is_some() {
+            return Box::pin(self.import()).await;
+        }
         self.set_loaded(best);
         Ok(())
     }
 
     /// The store failed, so what it has is not known.
-    fn set_unavailable(&self, key: StoreKey) {
+    pub(super) fn set_unavailable(&self, key: StoreKey) {
         self.state.borrow_mut().loaded = Loaded::Unavailable { key };
     }
 
@@ -206,7 +212,7 @@ impl ActiveSession {
 
     /// Takes over the session that the client's ids name.
     #[inline]
-    fn set_loaded(&self, found: Option<Hit<'_>>) {
+    pub(super) fn set_loaded(&self, found: Option<Hit<'_>>) {
         let mut state = self.state.borrow_mut();
         let Some((claim, key, record)) = found else {
             state.loaded = Loaded::Nothing {
@@ -220,10 +226,13 @@ impl ActiveSession {
         }
         state.loaded = Loaded::new(key, record);
         state.has_old_signature = claim.is_outdated;
+        if let Some(foreign) = self.foreign.get() {
+            foreign.goes_on_as_ours();
+        }
     }
 
     /// The record of a key, of which these fields are enough. `None`: all of them.
-    async fn load_record(
+    pub(super) async fn load_record(
         &self,
         key: StoreKey,
         fields: Option<&'static [&'static str]>,

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::{
     fields::Fields,
+    foreign::Foreign,
     ids::Ids,
     state::{Head, State},
     turn::Turn,
@@ -153,6 +154,9 @@ impl RequestSession {
             let ids = (0..GENERATED_IDS).map(|_| generator(request)).collect();
             active.spare_ids.replace(ids);
         }
+        if let Some(import) = &self.config.import {
+            active.identify(import, request);
+        }
         if let Some(keeps_expiry) = &self.config.keeps_expiry {
             let keeps_expiry = keeps_expiry(request);
             active.state.borrow_mut().keeps_expiry = keeps_expiry;
@@ -235,7 +239,9 @@ pub(crate) struct ActiveSession {
     connection: CookieVariant,
     pub(super) presented: Presented,
     /// Whether the request is at a path where browsers do not send the cookie.
-    is_outside_cookie_path: bool,
+    pub(super) is_outside_cookie_path: bool,
+    /// The session of another program that the request brings.
+    pub(super) foreign: OnceCell<Box<Foreign>>,
     /// The sessions themselves, if the client has sent them instead of ids.
     pub(super) request_store: Option<Arc<dyn RequestStore>>,
     /// Whether the session was loaded.
@@ -280,6 +286,7 @@ impl ActiveSession {
             connection,
             presented,
             is_outside_cookie_path,
+            foreign: OnceCell::new(),
             request_store,
             is_loaded: Cell::new(false),
             first: Cell::new(None),

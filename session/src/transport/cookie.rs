@@ -136,7 +136,7 @@ impl CookieSettings {
 
     /// Calls `action` with each value of this cookie, and with whether it was in quotes.
     #[inline]
-    pub(super) fn each_value<'a>(
+    pub(crate) fn each_value<'a>(
         &self,
         headers: &'a HeaderMap,
         mut action: impl FnMut(&'a [u8], bool),

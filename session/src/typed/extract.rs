@@ -40,6 +40,7 @@ impl FromRequest for SessionHandle {
             strict: false,
             names: &[],
             privileges: &[],
+            adopt: |_| {},
         };
         extract_with(request, NO_FIELDS, Ok)
     }

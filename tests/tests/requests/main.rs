@@ -9,6 +9,7 @@ mod former_cookie;
 mod graphql;
 mod guards;
 mod http;
+mod import;
 mod layers;
 mod limits;
 mod middlewares;

@@ -34,6 +34,7 @@ fn rules() -> Rules {
         strict: false,
         names: &["role"],
         privileges: &["role"],
+        adopt: |_| {},
     });
     rules
 }

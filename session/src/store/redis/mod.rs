@@ -21,5 +21,7 @@ mod local_cache;
 mod outage;
 mod script;
 mod store;
+#[cfg(any(feature = "import-actix-session", feature = "import-express-session"))]
+mod strings;
 
 pub use {builder::RedisStoreBuilder, client::RedisCredentials, store::RedisStore};
