@@ -146,7 +146,7 @@ async fn a_session_destroyed_by_an_old_id_while_it_is_renewed_stays_destroyed<D:
     rotate(1).await.expect("the server is up");
     let pool = tables.pool();
     let mut blocker = pool.acquire().await.expect("the server is up");
-    let begin = ["BEGIN".to_owned(), D::lock_row("renewed_meanwhile", &key(2))].join("; ");
+    let begin = ["BEGIN".to_owned(), D::lock_row("renewed_meanwhile", 2)].join("; ");
     D::run(&mut blocker, begin).await.expect("the row is there");
     let renewal = tokio::spawn(rotate(2));
     tokio::time::sleep(Duration::from_millis(300)).await;

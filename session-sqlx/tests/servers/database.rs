@@ -42,8 +42,9 @@ pub(crate) trait Database: sqlx::Database {
     /// Calls that take more than one statement, and how many more.
     const EXTRA_CALLS: &'static [(&'static str, u64)];
 
-    /// A statement that locks the row of a session until the end of the transaction.
-    fn lock_row(table: &str, key: &StoreKey) -> String;
+    /// A statement that locks the row of `key(n)` until the end of the transaction. It computes the
+    /// key, because sqlx logs the statement.
+    fn lock_row(table: &str, n: u8) -> String;
 
     /// The server of all tests that leave it running.
     fn shared() -> &'static DatabaseServer<Self::Program>;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, pin::Pin, sync::OnceLock, time::Duration};
 use actix_typed_session::{
     Clock, PublicId, StoreError, Timestamp,
     store::{
-        DeleteExpired as _, FindByIndex as _, Index, Patch, Record, SessionStore as _, StoreKey,
+        DeleteExpired as _, FindByIndex as _, Index, Patch, Record, SessionStore as _,
         UpdateOutcome,
     },
     testing::Harness as _,
@@ -39,8 +39,9 @@ impl Database for MySql {
     const EXTRA_CALLS: &'static [(&'static str, u64)] =
         &[("both", 1), ("destroy, with the renewed session", 3)];
 
-    fn lock_row(table: &str, key: &StoreKey) -> String {
-        format!("SELECT 1 FROM {table} WHERE session_key = x'{}' FOR UPDATE", key.to_hex())
+    fn lock_row(table: &str, n: u8) -> String {
+        let key = format!("UNHEX(REPEAT('{n:02x}', 32))");
+        format!("SELECT 1 FROM {table} WHERE session_key = {key} FOR UPDATE")
     }
 
     fn shared() -> &'static MariaDbServer {

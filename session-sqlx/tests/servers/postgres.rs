@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session::{
-    Clock,
-    store::{SessionStore as _, StoreKey},
-};
+use actix_typed_session::{Clock, store::SessionStore as _};
 use actix_typed_session_sqlx::{PostgresStore, PostgresStoreBuilder};
 use actix_typed_session_tests::{
     json::add,
@@ -42,8 +39,9 @@ impl Database for Postgres {
          GRANT SELECT ON granted_version TO site";
     const EXTRA_CALLS: &'static [(&'static str, u64)] = &[];
 
-    fn lock_row(table: &str, key: &StoreKey) -> String {
-        format!("SELECT 1 FROM {table} WHERE key = '\\x{}' FOR UPDATE", key.to_hex())
+    fn lock_row(table: &str, n: u8) -> String {
+        let key = format!("decode(repeat('{n:02x}', 32), 'hex')");
+        format!("SELECT 1 FROM {table} WHERE key = {key} FOR UPDATE")
     }
 
     fn shared() -> &'static PostgresServer {
