@@ -22,8 +22,8 @@ pub(crate) struct Columns {
     pub(crate) public_id: Option<Vec<u8>>,
     /// The names of the indexed fields.
     pub(crate) indexed: Vec<String>,
-    /// The fields, as a JSON object of texts. Each text is the JSON of a field, so that the database
-    /// cannot change it.
+    /// The fields, as a JSON object of texts. Each text is the JSON of a field, so that the
+    /// database cannot change it.
     pub(crate) fields: String,
 }
 
@@ -33,6 +33,7 @@ impl Columns {
         let indexed = index.into_iter().flat_map(|index| index.names()).map(str::to_owned);
         let fields: BTreeMap<_, _> =
             record.fields().map(|(name, json)| (name, json.get())).collect();
+        let (is_retired, successor, successor_digest) = retired(record);
         Self {
             created_at: ms(record.created_at()),
             expires_at: ms(record.expires_at()),
@@ -42,9 +43,9 @@ impl Columns {
             absolute_lifetime: limits.absolute_lifetime.map(duration_ms),
             public_id: index.map(|index| index.public_id().to_bytes().to_vec()),
             indexed: indexed.collect(),
-            is_retired: record.is_retired(),
-            successor: record.successor().map(|key| key.as_bytes().to_vec()),
-            successor_digest: record.successor_digest().map(|digest| digest.to_vec()),
+            is_retired,
+            successor,
+            successor_digest,
             fields: to_json(&fields),
         }
     }
@@ -93,6 +94,15 @@ impl Columns {
         text += "}}";
         Ok(text.into_bytes())
     }
+}
+
+/// Whether a record is retired, the key of its successor, and the digest of that.
+pub(crate) fn retired(record: &Record) -> (bool, Option<Vec<u8>>, Option<Vec<u8>>) {
+    (
+        record.is_retired(),
+        record.successor().map(|key| key.as_bytes().to_vec()),
+        record.successor_digest().map(|digest| digest.to_vec()),
+    )
 }
 
 fn duration_ms(duration: Duration) -> i64 {

@@ -8,7 +8,7 @@ use actix_typed_session::{Clock, StoreError, SystemClock};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqlConfigError {
-    /// The name of the schema or of the table.
+    /// The name of the schema, the database or the table.
     #[error(
         "`{0}` is not a valid name; use 1 to 40 lower-case letters, digits and `_`, \
          and begin with a letter"

@@ -36,6 +36,10 @@ pub mod guide {}
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod next_record;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod pages;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod patch;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -1,6 +1,8 @@
 //! Single values of columns, which all databases have.
 
 use actix_typed_session::{PublicId, Timestamp};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use actix_typed_session::{StoreError, store::StoreKey};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
@@ -36,4 +38,11 @@ pub(crate) fn first_of(place: [u8; 12]) -> PublicId {
     let mut bytes = [0; 14];
     bytes[..12].copy_from_slice(&place);
     PublicId::from_bytes(bytes)
+}
+
+/// The key that a column holds.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) fn to_key(bytes: Vec<u8>) -> Result<StoreKey, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| StoreError::damaged("a key has 32 bytes"))?;
+    Ok(StoreKey::from_bytes(bytes))
 }

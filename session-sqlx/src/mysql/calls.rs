@@ -5,26 +5,28 @@ use std::collections::BTreeMap;
 use actix_typed_session::{
     StoreError, Timestamp,
     store::{
-        CreateOutcome, Grace, LoadOptions, Number, OldIdReads, Patch, PatchError, Record,
-        SessionStore, StoreKey, UpdateOutcome,
+        CreateOutcome, Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore,
+        StoreKey, UpdateOutcome,
     },
 };
 use sqlx::{MySql, Row as _};
 
 use super::{
     engine::{DUPLICATE, OUT_OF_RANGE, code},
-    row::{self, Entries, MySqlQuery, bind_key, bind_rest},
+    row::{Entries, MySqlQuery, bind_key, bind_rest},
     store::MySqlStore,
 };
 use crate::{
     client::{Engine as _, Repeat},
-    columns::{Columns, to_json},
+    columns::{retired, to_json},
+    next_record::{Current, Next, renewed, updated},
+    pages::SessionRow,
     patch::{Addition, PlainPatch, expiry},
-    values::{ms, purge_hour},
+    values::{ms, purge_hour, to_key},
 };
 
-/// How many fields one statement reads alone, adds to, or removes. The number is part of its text, and a
-/// connection keeps 100 prepared statements.
+/// How many fields one statement reads alone, adds to, or removes. The number is part of its text,
+/// and a connection keeps 100 prepared statements.
 const MOST_FIELDS: usize = 8;
 
 impl SessionStore for MySqlStore {
@@ -35,11 +37,9 @@ impl SessionStore for MySqlStore {
                 let create = self.0.try_change(&self.0.statements.create, Repeat::Never, |query| {
                     let until = ms(record.expires_at());
                     let query = bind_key(query, key).bind(ms(record.created_at())).bind(until);
-                    let columns = Columns::of(record);
-                    bind_rest(query.bind(purge_hour(until)), record)
-                        .bind(columns.is_retired)
-                        .bind(columns.successor)
-                        .bind(columns.successor_digest)
+                    let (is_retired, successor, digest) = retired(record);
+                    let query = bind_rest(query.bind(purge_hour(until)), record);
+                    query.bind(is_retired).bind(successor).bind(digest)
                 });
                 match create.await {
                     Ok(_) => return Ok(CreateOutcome::Stored),
@@ -72,12 +72,9 @@ impl SessionStore for MySqlStore {
                 return Ok(UpdateOutcome::Applied { version });
             }
             loop {
-                let Some(current) = self.current(key).await? else {
-                    return Ok(UpdateOutcome::Gone);
-                };
-                let record = match patch.apply_to(&current) {
-                    Ok(record) => record,
-                    Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
+                let (current, record) = match updated(self, key, patch).await? {
+                    Next::Store { current, record } => (current, record),
+                    Next::Outcome(outcome) => return Ok(outcome),
                 };
                 self.list(&record, Some(&current)).await?;
                 if self.replace(key, &current, &record, patch).await? {
@@ -133,26 +130,10 @@ impl SessionStore for MySqlStore {
         self.within(async {
             let mut known = patch.snapshot().filter(|record| record.is_whole()).cloned();
             loop {
-                let is_fresh = known.is_none();
-                let current = match known.take() {
-                    Some(record) => record,
-                    None => match self.current(old).await? {
-                        Some(record) => record,
-                        None => return Ok(UpdateOutcome::Gone),
-                    },
-                };
-                let record = match patch.apply_to(&current) {
-                    Ok(record) => record,
-                    // Law 12: the outcome of an earlier, equal call may have been lost.
-                    Err(PatchError::Retired) if is_fresh => {
-                        let moved = self.current(new).await?;
-                        return Ok(UpdateOutcome::repeated(&current, new, moved.as_ref()));
-                    }
-                    Err(refused) if is_fresh => {
-                        return Ok(UpdateOutcome::refused(refused, current));
-                    }
-                    // The snapshot may be outdated.
-                    Err(_) => continue,
+                let next = renewed(self, (old, new), patch, known.take()).await?;
+                let (current, record) = match next {
+                    Next::Store { current, record } => (current, record),
+                    Next::Outcome(outcome) => return Ok(outcome),
                 };
                 self.list(&record, Some(&current)).await?;
                 match self.move_to((old, &current), (new, &record), patch, grace).await? {
@@ -179,13 +160,15 @@ enum Moved {
     Taken,
 }
 
-impl MySqlStore {
-    pub(super) async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+impl Current for MySqlStore {
+    async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
         let load = self.0.rows(&self.0.statements.load, |query| bind_key(query, key).bind(now));
-        load.await?.first().map(row::read).transpose()
+        load.await?.first().map(SessionRow::record).transpose()
     }
+}
 
+impl MySqlStore {
     /// The session with these fields only, so that the others are not sent.
     async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
@@ -196,7 +179,7 @@ impl MySqlStore {
             }
             bind_key(query, key).bind(now)
         });
-        let record = load.await?.first().map(row::read).transpose()?;
+        let record = load.await?.first().map(SessionRow::record).transpose()?;
         Ok(record.map(Record::into_partial))
     }
 
@@ -217,8 +200,7 @@ impl MySqlStore {
         let update = self.0.change(&statement, Repeat::Never, |query| {
             let mut query = bind_expiry(bind_expiry(query, expiry), expiry).bind(sets.clone());
             for Addition { name, from, by } in &plain.adds {
-                let texts = [from, by].map(|number| number.to_json().get().to_owned());
-                let [from, by] = texts;
+                let [from, by] = [from, by].map(|number| number.to_json().get().to_owned());
                 query = query.bind((*name).to_owned()).bind(path(name)).bind(from).bind(by);
             }
             let query = plain.removes.iter().fold(query, |query, name| query.bind(path(name)));
@@ -305,7 +287,7 @@ impl MySqlStore {
         let links = rows.iter().map(|row| {
             let successor: Option<Vec<u8>> =
                 row.try_get("successor").map_err(StoreError::damaged)?;
-            Ok((row::read_key(row)?, successor.map(row::to_key).transpose()?))
+            Ok((row.key()?, successor.map(to_key).transpose()?))
         });
         links.collect()
     }

@@ -53,7 +53,8 @@ impl Engine for MySql {
     }
 }
 
-/// Whether the server lacks something that may come back: connections, memory, disk, time, a quorum.
+/// Whether the server lacks something that may come back: connections, memory, disk, time or a
+/// quorum.
 fn is_outage(code: u16) -> bool {
     matches!(
         code,

@@ -9,11 +9,12 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Executor as _, MySql, Row as _};
 use tokio::time::timeout;
 
-use super::{row, store::MySqlStore};
+use super::store::MySqlStore;
 use crate::{
     client::{Engine as _, Lease, locked, sweep},
     columns::hex,
-    values::{first_of, found_by, place},
+    pages::{index_page, list_page},
+    values::{found_by, place},
 };
 
 /// Locks belong to the whole server, so their names have that of the database: a hash of both,
@@ -44,20 +45,7 @@ impl FindByIndex for MySqlStore {
             query.bind(entry.clone()).bind(after.clone()).bind(now).bind(rows)
         });
         let rows = self.within(find).await?;
-        let (mut sessions, mut last) = (Vec::new(), None);
-        for row in rows.iter().take(limit) {
-            // Also of a damaged record, so that the next page begins after it.
-            let place: Vec<u8> = row.try_get("place").map_err(StoreError::damaged)?;
-            last = place.try_into().ok().map(first_of).or(last);
-            match row::read(row) {
-                Ok(record) if record.is_found_by(name, value) => {
-                    sessions.push((row::read_key(row)?, record));
-                }
-                Ok(_) | Err(StoreError::Damaged(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(IndexPage::new(sessions, last.filter(|_| rows.len() > limit)))
+        index_page(&rows, limit, (name, value))
     }
 
     async fn exclusively<T, A>(&self, value: &RawValue, action: A) -> Result<T, StoreError>
@@ -92,13 +80,7 @@ impl ListAll for MySqlStore {
             .0
             .rows(&self.0.statements.all, |query| query.bind(after.clone()).bind(now).bind(rows));
         let rows = self.within(list).await?;
-        let mut page = ListPage::default();
-        for row in &rows {
-            page.add(row::read_key(row)?, row::read(row).map(Some))?;
-        }
-        let last = rows.last().filter(|_| rows.len() == limit).map(row::read_key).transpose()?;
-        page.next = last.map(ListCursor::from);
-        Ok(page)
+        list_page(&rows, limit)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A record as a row, and a row as a record.
 
 use actix_typed_session::{
-    StoreError,
+    PublicId, StoreError,
     store::{Record, StoreKey},
 };
 use sqlx::{
@@ -12,7 +12,8 @@ use sqlx::{
 
 use crate::{
     columns::Columns,
-    values::{found_by, place},
+    pages::SessionRow,
+    values::{first_of, found_by, place, to_key},
 };
 
 pub(super) type MySqlQuery = Query<'static, MySql, MySqlArguments>;
@@ -42,19 +43,19 @@ pub(super) fn bind_rest(query: MySqlQuery, record: &Record) -> MySqlQuery {
         .bind(columns.fields)
 }
 
-/// Reads the key of a row.
-pub(super) fn read_key(row: &MySqlRow) -> Result<StoreKey, StoreError> {
-    to_key(row.try_get("session_key").map_err(StoreError::damaged)?)
-}
+impl SessionRow for MySqlRow {
+    fn key(&self) -> Result<StoreKey, StoreError> {
+        to_key(self.try_get("session_key").map_err(StoreError::damaged)?)
+    }
 
-pub(super) fn to_key(bytes: Vec<u8>) -> Result<StoreKey, StoreError> {
-    let bytes = bytes.try_into().map_err(|_| StoreError::damaged("a key has 32 bytes"))?;
-    Ok(StoreKey::from_bytes(bytes))
-}
+    fn record(&self) -> Result<Record, StoreError> {
+        columns(self).map_err(StoreError::damaged)?.to_record()
+    }
 
-/// Reads a row.
-pub(super) fn read(row: &MySqlRow) -> Result<Record, StoreError> {
-    columns(row).map_err(StoreError::damaged)?.to_record()
+    fn page_end(&self) -> Result<Option<PublicId>, StoreError> {
+        let place: Vec<u8> = self.try_get("place").map_err(StoreError::damaged)?;
+        Ok(place.try_into().ok().map(first_of))
+    }
 }
 
 fn columns(row: &MySqlRow) -> Result<Columns, Box<dyn std::error::Error + Send + Sync>> {

@@ -146,9 +146,9 @@ impl Statements {
     /// A patch that only sets, removes and adds whole numbers, to fields by which nothing is found.
     /// No row: the session is gone, has another version, or needs `replace`.
     ///
-    /// Values: the expiry twice, the fields to set, the name, path, absent value and addition of each
-    /// number, the path of each field to remove, the key, the time, the expected version twice, a
-    /// pattern for the names of all changed fields twice, and the path of each number.
+    /// Values: the expiry twice, the fields to set, the name, path, absent value and addition of
+    /// each number, the path of each field to remove, the key, the time, the expected version
+    /// twice, a pattern for the names of all changed fields twice, and the path of each number.
     pub(super) fn update(&self, adds: usize, removes: usize) -> String {
         let stored = "JSON_UNQUOTE(JSON_EXTRACT(fields, ?))";
         let sum = format!(
@@ -187,9 +187,9 @@ fn selected(fields: &str) -> String {
     )
 }
 
-/// Stores the new record and retires the old one in one statement: both are rows of an `INSERT`, and
-/// the old one is there already. It reports 3 rows if it did that, and none if the old record is
-/// not the known one.
+/// Stores the new record and retires the old one in one statement: both are rows of an `INSERT`,
+/// and the old one is there already. It reports 3 rows if it did that, and none if the old record
+/// is not the known one.
 ///
 /// It fails with the error "out of range", and changes nothing, if the new key is taken.
 ///

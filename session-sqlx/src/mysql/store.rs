@@ -17,7 +17,8 @@ use crate::{
     config::{Settings, check_version},
 };
 
-/// Keeps sessions in MySQL 8 or MariaDB 10.6, or later releases of them: one row for each session.
+/// Keeps sessions in MariaDB or MySQL 8: one row for each session. It is tested with MariaDB 10.11,
+/// and not with MySQL.
 ///
 /// It takes the application's own pool, and nothing connects before the first call. The tables must
 /// exist: [`ensure_schema`](Self::ensure_schema) makes them, or your own migrations with the text
@@ -29,9 +30,8 @@ use crate::{
 ///
 /// - one more to store a session with indexed fields, or to change one of them, and one more to
 ///   forget the value that it had before;
-/// - one more for an update that changes an indexed field, resets the session, changes its limits or
-///   adds a floating-point number, and two more for each time that others change the session
-///   meanwhile;
+/// - one more for an update that resets the session, changes its limits or adds a floating-point
+///   number, and two more for each time that others change the session meanwhile;
 /// - one more for a renewal if another request has changed the session;
 /// - three more to destroy a session by an old id, or one more if there is none.
 ///

@@ -3,8 +3,8 @@
 use actix_typed_session::{
     StoreError, Timestamp,
     store::{
-        CreateOutcome, Grace, LoadOptions, Number, OldIdReads, Patch, PatchError, Record,
-        SessionStore, StoreKey, UpdateOutcome,
+        CreateOutcome, Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore,
+        StoreKey, UpdateOutcome,
     },
 };
 
@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     client::Repeat,
-    columns::{Columns, to_json},
+    columns::{retired, to_json},
+    next_record::{Current, Next, renewed, updated},
+    pages::SessionRow,
     patch::{PlainPatch, expiry},
     values::ms,
 };
@@ -23,12 +25,8 @@ impl SessionStore for PostgresStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let now = self.now_ms();
         let create = self.0.first(&self.0.statements.create, Repeat::Never, |query| {
-            let columns = Columns::of(record);
-            bind(query, key, record)
-                .bind(now)
-                .bind(columns.is_retired)
-                .bind(columns.successor)
-                .bind(columns.successor_digest)
+            let (is_retired, successor, digest) = retired(record);
+            bind(query, key, record).bind(now).bind(is_retired).bind(successor).bind(digest)
         });
         Ok(match self.within(create).await? {
             Some(_) => CreateOutcome::Stored,
@@ -53,12 +51,9 @@ impl SessionStore for PostgresStore {
                 return Ok(UpdateOutcome::Applied { version });
             }
             loop {
-                let Some(current) = self.current(key).await? else {
-                    return Ok(UpdateOutcome::Gone);
-                };
-                let record = match patch.apply_to(&current) {
-                    Ok(record) => record,
-                    Err(refused) => return Ok(UpdateOutcome::refused(refused, current)),
+                let (current, record) = match updated(self, key, patch).await? {
+                    Next::Store { current, record } => (current, record),
+                    Next::Outcome(outcome) => return Ok(outcome),
                 };
                 let now = self.now_ms();
                 let replaced = self.0.first(&self.0.statements.replace, Repeat::Never, |query| {
@@ -108,26 +103,10 @@ impl SessionStore for PostgresStore {
         self.within(async {
             let mut known = patch.snapshot().filter(|record| record.is_whole()).cloned();
             loop {
-                let is_fresh = known.is_none();
-                let current = match known.take() {
-                    Some(record) => record,
-                    None => match self.current(old).await? {
-                        Some(record) => record,
-                        None => return Ok(UpdateOutcome::Gone),
-                    },
-                };
-                let record = match patch.apply_to(&current) {
-                    Ok(record) => record,
-                    // Law 12: the outcome of an earlier, equal call may have been lost.
-                    Err(PatchError::Retired) if is_fresh => {
-                        let moved = self.current(new).await?;
-                        return Ok(UpdateOutcome::repeated(&current, new, moved.as_ref()));
-                    }
-                    Err(refused) if is_fresh => {
-                        return Ok(UpdateOutcome::refused(refused, current));
-                    }
-                    // The snapshot may be outdated.
-                    Err(_) => continue,
+                let next = renewed(self, (old, new), patch, known.take()).await?;
+                let (current, record) = match next {
+                    Next::Store { current, record } => (current, record),
+                    Next::Outcome(outcome) => return Ok(outcome),
                 };
                 let (now, until) = (self.now_ms(), ms(grace.until));
                 let keeps = grace.old_id == OldIdReads::Snapshot;
@@ -151,15 +130,17 @@ impl SessionStore for PostgresStore {
     }
 }
 
-impl PostgresStore {
+impl Current for PostgresStore {
     async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
         let load = self.0.first(&self.0.statements.load, Repeat::Always, |query| {
             query.bind(key.as_bytes().to_vec()).bind(now)
         });
-        load.await?.as_ref().map(row::read).transpose()
+        load.await?.as_ref().map(SessionRow::record).transpose()
     }
+}
 
+impl PostgresStore {
     /// The session with these fields only, so that the others are not sent.
     async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
@@ -167,7 +148,7 @@ impl PostgresStore {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             query.bind(key.as_bytes().to_vec()).bind(now).bind(names)
         });
-        let record = load.await?.as_ref().map(row::read).transpose()?;
+        let record = load.await?.as_ref().map(SessionRow::record).transpose()?;
         Ok(record.map(Record::into_partial))
     }
 

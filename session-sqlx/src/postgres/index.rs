@@ -5,18 +5,14 @@ use actix_typed_session::{
     store::{DeleteExpired, FindByIndex, IndexPage, ListAll, ListCursor, ListPage, Ping, StoreKey},
 };
 use serde_json::value::RawValue;
-
 use sha2::{Digest as _, Sha256};
 use sqlx::Postgres;
 use tokio::time::timeout;
 
-use super::{
-    engine::run_all,
-    row::{self, found_by},
-    store::PostgresStore,
-};
+use super::{engine::run_all, row::found_by, store::PostgresStore};
 use crate::{
     client::{Engine as _, Lease, Repeat, locked, sweep},
+    pages::{index_page, list_page},
     values::place,
 };
 
@@ -43,19 +39,7 @@ impl FindByIndex for PostgresStore {
             query.bind(entry.clone()).bind(now).bind(after.clone()).bind(rows)
         });
         let rows = self.within(find).await?;
-        let (mut sessions, mut last) = (Vec::new(), None);
-        for row in rows.iter().take(limit) {
-            // Also of a damaged record, so that the next page begins after it.
-            last = row::read_public_id(row)?.or(last);
-            match row::read(row) {
-                Ok(record) if record.is_found_by(name, value) => {
-                    sessions.push((row::read_key(row)?, record));
-                }
-                Ok(_) | Err(StoreError::Damaged(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(IndexPage::new(sessions, last.filter(|_| rows.len() > limit)))
+        index_page(&rows, limit, (name, value))
     }
 
     async fn exclusively<T, A>(&self, value: &RawValue, action: A) -> Result<T, StoreError>
@@ -86,13 +70,7 @@ impl ListAll for PostgresStore {
             query.bind(after.map(|key: StoreKey| key.as_bytes().to_vec())).bind(now).bind(rows)
         });
         let rows = self.within(list).await?;
-        let mut page = ListPage::default();
-        for row in &rows {
-            page.add(row::read_key(row)?, row::read(row).map(Some))?;
-        }
-        let last = rows.last().filter(|_| rows.len() == limit).map(row::read_key).transpose()?;
-        page.next = last.map(ListCursor::from);
-        Ok(page)
+        list_page(&rows, limit)
     }
 }
 

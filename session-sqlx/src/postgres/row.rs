@@ -14,7 +14,8 @@ use sqlx::{
 use crate::{
     client::Engine as _,
     columns::{Columns, hex},
-    values,
+    pages::SessionRow,
+    values::{self, to_key},
 };
 
 pub(super) type PgQuery = Query<'static, Postgres, PgArguments>;
@@ -47,22 +48,19 @@ pub(super) fn bind(query: PgQuery, key: &StoreKey, record: &Record) -> PgQuery {
         .bind(columns.fields)
 }
 
-/// Reads the key of a row.
-pub(super) fn read_key(row: &PgRow) -> Result<StoreKey, StoreError> {
-    let bytes: Vec<u8> = row.try_get("key").map_err(StoreError::damaged)?;
-    let bytes = bytes.try_into().map_err(|_| StoreError::damaged("a key has 32 bytes"))?;
-    Ok(StoreKey::from_bytes(bytes))
-}
+impl SessionRow for PgRow {
+    fn key(&self) -> Result<StoreKey, StoreError> {
+        to_key(self.try_get("key").map_err(StoreError::damaged)?)
+    }
 
-/// Reads the public id of a row. `None`: there is none, or it is damaged.
-pub(super) fn read_public_id(row: &PgRow) -> Result<Option<PublicId>, StoreError> {
-    let bytes: Option<Vec<u8>> = row.try_get("public_id").map_err(StoreError::damaged)?;
-    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(PublicId::from_bytes))
-}
+    fn record(&self) -> Result<Record, StoreError> {
+        columns(self).map_err(StoreError::damaged)?.to_record()
+    }
 
-/// Reads a row.
-pub(super) fn read(row: &PgRow) -> Result<Record, StoreError> {
-    columns(row).map_err(StoreError::damaged)?.to_record()
+    fn page_end(&self) -> Result<Option<PublicId>, StoreError> {
+        let bytes: Option<Vec<u8>> = self.try_get("public_id").map_err(StoreError::damaged)?;
+        Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(PublicId::from_bytes))
+    }
 }
 
 fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {

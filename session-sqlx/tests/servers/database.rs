@@ -77,6 +77,36 @@ pub(crate) trait Builder: Sized {
     fn build(self) -> Result<Self::Store, SqlConfigError>;
 }
 
+/// Makes the settings of a store a [`Builder`], by its methods of the same names.
+macro_rules! builder {
+    ($builder:ty, $store:ty) => {
+        impl $crate::database::Builder for $builder {
+            type Store = $store;
+
+            fn table(self, name: &str) -> Self {
+                self.table(name)
+            }
+
+            fn time_limit(self, limit: std::time::Duration) -> Self {
+                self.time_limit(limit)
+            }
+
+            fn sweep_interval(self, interval: Option<std::time::Duration>) -> Self {
+                self.sweep_interval(interval)
+            }
+
+            fn clock(self, clock: impl actix_typed_session::Clock) -> Self {
+                self.clock(clock)
+            }
+
+            fn build(self) -> Result<$store, actix_typed_session_sqlx::SqlConfigError> {
+                self.build()
+            }
+        }
+    };
+}
+pub(crate) use builder;
+
 /// The number of the next table.
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 

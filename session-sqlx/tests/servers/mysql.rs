@@ -3,21 +3,21 @@
 use std::{net::SocketAddr, pin::Pin, sync::OnceLock, time::Duration};
 
 use actix_typed_session::{
-    Clock, PublicId, StoreError, Timestamp,
+    PublicId, StoreError, Timestamp,
     store::{
         DeleteExpired as _, FindByIndex as _, Index, Patch, Record, SessionStore as _,
         UpdateOutcome,
     },
     testing::Harness as _,
 };
-use actix_typed_session_sqlx::{MySqlStore, MySqlStoreBuilder, SqlConfigError};
+use actix_typed_session_sqlx::{MySqlStore, MySqlStoreBuilder};
 use actix_typed_session_tests::{
     json::{json, set},
     mariadb::{MariaDb, MariaDbServer, url},
 };
 use sqlx::{AssertSqlSafe, Executor as _, MySql, MySqlConnection, MySqlPool, raw_sql};
 
-use crate::database::{Builder, Database, Tables, key};
+use crate::database::{Database, Tables, builder, key};
 
 impl Database for MySql {
     type Program = MariaDb;
@@ -73,29 +73,7 @@ impl Database for MySql {
     }
 }
 
-impl Builder for MySqlStoreBuilder {
-    type Store = MySqlStore;
-
-    fn table(self, name: &str) -> Self {
-        self.table(name)
-    }
-
-    fn time_limit(self, limit: Duration) -> Self {
-        self.time_limit(limit)
-    }
-
-    fn sweep_interval(self, interval: Option<Duration>) -> Self {
-        self.sweep_interval(interval)
-    }
-
-    fn clock(self, clock: impl Clock) -> Self {
-        self.clock(clock)
-    }
-
-    fn build(self) -> Result<MySqlStore, SqlConfigError> {
-        self.build()
-    }
-}
+builder!(MySqlStoreBuilder, MySqlStore);
 
 /// The number of entries in the index of a table.
 async fn entries(pool: &MySqlPool, table: &str) -> i64 {

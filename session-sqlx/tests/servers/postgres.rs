@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session::{Clock, store::SessionStore as _};
+use actix_typed_session::store::SessionStore as _;
 use actix_typed_session_sqlx::{PostgresStore, PostgresStoreBuilder};
 use actix_typed_session_tests::{
     json::add,
@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::{
     costs::{Costs, applied, new_record},
-    database::{Builder, Database, key},
+    database::{Database, builder, key},
 };
 
 impl Database for Postgres {
@@ -73,29 +73,7 @@ impl Database for Postgres {
     }
 }
 
-impl Builder for PostgresStoreBuilder {
-    type Store = PostgresStore;
-
-    fn table(self, name: &str) -> Self {
-        self.table(name)
-    }
-
-    fn time_limit(self, limit: Duration) -> Self {
-        self.time_limit(limit)
-    }
-
-    fn sweep_interval(self, interval: Option<Duration>) -> Self {
-        self.sweep_interval(interval)
-    }
-
-    fn clock(self, clock: impl Clock) -> Self {
-        self.clock(clock)
-    }
-
-    fn build(self) -> Result<PostgresStore, actix_typed_session_sqlx::SqlConfigError> {
-        self.build()
-    }
-}
+builder!(PostgresStoreBuilder, PostgresStore);
 
 #[tokio::test]
 async fn updates_and_touches_change_no_index() {
