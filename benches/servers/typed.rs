@@ -1,5 +1,6 @@
 //! This library.
-//! `typed THREADS memory|file|file-process|redis|redis-cache|postgres|postgres-untested|sqlite PLACE`.
+//! `typed THREADS STORE PLACE`, where the store is `memory`, `file`, `file-process`, `redis`,
+//! `redis-cache`, `postgres`, `postgres-untested` or `sqlite`.
 
 use actix_typed_session::{
     Durability, FileStore, MemoryStore, RedisStore, SessionMiddleware, store::SessionStore,

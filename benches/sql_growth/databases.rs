@@ -36,7 +36,7 @@ pub(crate) trait Database {
     /// Does what the database does by itself after a while.
     async fn tidy(&self);
     async fn size(&self) -> Size;
-    /// The updates until now, once they are at least so many. `None`: it does not count them.
+    /// The number of updates, once this many are counted. `None`: it does not count them.
     async fn updates(&self, at_least: i64) -> Option<Updates>;
 }
 

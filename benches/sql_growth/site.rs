@@ -82,7 +82,7 @@ impl<D: Database> Site<D> {
         (0..).map(|n| &self.keys[n * 7_919 % self.keys.len()])
     }
 
-    /// Stores sessions until there are so many.
+    /// Stores sessions until this many are there.
     async fn fill(&mut self, all: usize) {
         let (there, start) = (self.keys.len(), Instant::now());
         let more = busy(all) - busy(there);
@@ -264,7 +264,7 @@ impl<D: Database> Site<D> {
     }
 }
 
-/// How many sessions the busy user has among so many.
+/// How many of all sessions are those of the busy user.
 fn busy(all: usize) -> usize {
     SESSIONS_OF_BUSY.min(all / 10)
 }

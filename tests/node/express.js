@@ -1,4 +1,5 @@
-// A site on Express. `node express.js file FOLDER` or `node express.js redis URL`; it prints its port.
+// A site on Express: `node express.js file FOLDER`, or `node express.js redis URL`.
+// It prints its port.
 'use strict';
 
 const express = require('express');

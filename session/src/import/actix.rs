@@ -57,7 +57,7 @@ use crate::{crypto::Secret, error::StoreError};
 /// ```
 pub struct ActixSession<S> {
     store: S,
-    keys: Vec<ForeignKey>,
+    keys: Vec<CookieKey>,
     cookie: ForeignCookie,
     security: Security,
 }
@@ -70,7 +70,7 @@ enum Security {
 }
 
 /// A key of the cookies of Actix Web.
-struct ForeignKey {
+struct CookieKey {
     signing: Secret<[u8; 32]>,
     cipher: Aes256Gcm,
 }
@@ -89,7 +89,7 @@ impl ActixSession<InCookie> {
     /// A key has fewer than 64 bytes.
     pub fn in_cookie(
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
-    ) -> Result<Self, ForeignKeyError> {
+    ) -> Result<Self, CookieKeyError> {
         Self::new(InCookie, keys)
     }
 }
@@ -115,8 +115,8 @@ impl<S: ForeignStore> ActixSession<S> {
     pub fn new(
         store: S,
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
-    ) -> Result<Self, ForeignKeyError> {
-        let keys = keys.into_iter().map(|key| ForeignKey::new(key.as_ref()).ok_or(ForeignKeyError));
+    ) -> Result<Self, CookieKeyError> {
+        let keys = keys.into_iter().map(|key| CookieKey::new(key.as_ref()).ok_or(CookieKeyError));
         let keys = keys.collect::<Result<_, _>>()?;
         Ok(Self { store, keys, cookie: ForeignCookie::new(COOKIE), security: Security::Private })
     }
@@ -177,7 +177,7 @@ impl<S: fmt::Debug> fmt::Debug for ActixSession<S> {
     }
 }
 
-impl ForeignKey {
+impl CookieKey {
     /// The first half of a key signs, the second encrypts. `None`: it is too short.
     fn new(key: &[u8]) -> Option<Self> {
         let (signing, rest) = key.split_first_chunk::<32>()?;
@@ -226,7 +226,7 @@ impl ForeignStore for InCookie {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key of actix-session has at least 64 bytes; pass what `Key::from` got, or `master()`")]
 #[non_exhaustive]
-pub struct ForeignKeyError;
+pub struct CookieKeyError;
 
 /// The format of releases after 0.11.
 #[derive(Deserialize)]
@@ -295,7 +295,7 @@ mod tests {
     fn a_key_that_is_too_short_is_refused() {
         assert!(ActixSession::in_cookie([[7; 64]]).is_ok());
         assert!(ActixSession::in_cookie([[7; 65]]).is_ok());
-        assert_eq!(ActixSession::in_cookie([[7; 63]]).err(), Some(ForeignKeyError));
+        assert_eq!(ActixSession::in_cookie([[7; 63]]).err(), Some(CookieKeyError));
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod stores;
 mod synapps;
 
 #[cfg(feature = "import-actix-session")]
-pub use actix::{ActixSession, ForeignKeyError, InCookie};
+pub use actix::{ActixSession, CookieKeyError, InCookie};
 #[cfg(feature = "import-express-session")]
 pub use express::ExpressSession;
 #[cfg(feature = "import-express-session")]

@@ -21,7 +21,8 @@ use crate::store::RedisStore;
 ///
 /// impl ForeignStore for Table {
 ///     async fn load(&self, id: &ForeignId) -> Result<Option<Vec<u8>>, StoreError> {
-///         Ok(self.0.lock().map_err(|_| StoreError::internal("a panic"))?.get(id.as_str()).cloned())
+///         let sessions = self.0.lock().map_err(|_| StoreError::internal("a panic"))?;
+///         Ok(sessions.get(id.as_str()).cloned())
 ///     }
 ///
 ///     async fn delete(&self, id: &ForeignId) -> Result<(), StoreError> {

@@ -158,7 +158,8 @@ impl Record {
         }
     }
 
-    /// The [digest](StoreKey::digest) of the key of the renewed session, if the old id reads nothing.
+    /// The [digest](StoreKey::digest) of the key of the renewed session, if the old id reads
+    /// nothing.
     pub fn successor_digest(&self) -> Option<[u8; 16]> {
         match self.retired.as_deref()? {
             Retired::Readable { .. } => None,

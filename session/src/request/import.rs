@@ -2,8 +2,8 @@
 //!
 //! 1. Look for a claim in the store: another request may have taken the session over.
 //! 2. Otherwise, find the session at the other program.
-//! 3. Store it under a new id. If the process ends after this, the old session is still there, and no
-//!    client has the id of the copy.
+//! 3. Store it under a new id. If the process ends after this, the old session is still there, and
+//!    no client has the id of the copy.
 //! 4. Store the claim. If another request was faster, destroy the copy, and begin again.
 //! 5. Let the other program forget the session.
 

@@ -29,12 +29,12 @@ pub struct Copied {
 /// Copies all sessions to another store, such as from files to a database. Clients keep their
 /// cookies, and the sessions their ids, expiry and indexed fields.
 ///
-/// Stop the site meanwhile, or let it answer without sessions. A change that is made during the copy
-/// may be missing in the other store. What is there already is not overwritten, so you can start a
-/// copy again that was cut off.
+/// Stop the site meanwhile, or let it answer without sessions. A change that is made during the
+/// copy may be missing in the other store. What is there already is not overwritten, so you can
+/// start a copy again that was cut off.
 ///
-/// The values go as they are. For sessions in an `EncryptedStore`, pass that and not the store inside,
-/// because a value can only be decrypted with the keys that encrypted it.
+/// The values go as they are. For sessions in an `EncryptedStore`, pass that and not the store
+/// inside, because a value can only be decrypted with the keys that encrypted it.
 ///
 /// # Errors
 /// A store failed. What was copied until then stays.

@@ -175,8 +175,8 @@ impl Shards {
         page(after, limit, entries, look)
     }
 
-    /// The sessions after a key, in the order of their shards and of the keys in each. This does not
-    /// count as a use.
+    /// The sessions after a key, in the order of their shards and of the keys in each. This does
+    /// not count as a use.
     pub(super) fn list(&self, after: Option<StoreKey>, limit: usize) -> ListPage {
         let now = self.clock.now();
         let mut page = ListPage::default();

@@ -1,7 +1,6 @@
 //! Lists all sessions: `SCAN` on each master, one after the other.
 
-use std::fmt::Write as _;
-
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
 use sha1::{Digest as _, Sha1};
 
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     error::StoreError,
     id::StoreKey,
+    record::Record,
     store::{
         capabilities::Ping,
         listing::{ListAll, ListCursor, ListPage, other_store},
@@ -26,7 +26,7 @@ impl ListAll for RedisStore {
     async fn list(&self, after: Option<&ListCursor>, limit: usize) -> Result<ListPage, StoreError> {
         let keyspace = self.keyspace();
         let slots = keyspace.topology.slots().await.map_err(store_error)?;
-        let slots = hex(&Sha1::digest(slots));
+        let slots = URL_SAFE_NO_PAD.encode(Sha1::digest(slots));
         let at = match after {
             None => Position { slots: slots.clone(), ..Position::default() },
             Some(cursor) => Position::parse(cursor).ok_or_else(other_store)?,
@@ -125,10 +125,7 @@ impl Keyspace {
         Ok((next.ok_or_else(decode::unexpected)?, keys.collect()))
     }
 
-    async fn load_uncached(
-        &self,
-        key: &StoreKey,
-    ) -> Result<Option<crate::record::Record>, StoreError> {
+    async fn load_uncached(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let name = self.session_key(key);
         let command = Command::new("HGETALL").arg(&name);
         decode::parse_record(self.call(&name, &command, Retry::Idempotent).await?.reply)
@@ -154,14 +151,6 @@ fn literally(text: &str) -> String {
         pattern.push(char);
     }
     pattern
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // OK because a `String` takes everything.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
