@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{config::Settings, log::not_swept, values::ms};
+use crate::{cleanup::Swept, config::Settings, log::not_swept, values::ms};
 
 /// A database behind a pool, and what its errors mean.
 pub(crate) trait Engine: Database {
@@ -168,14 +168,6 @@ pub(crate) trait Sweep<DB: Engine>: Send + Sync + 'static {
 
     /// Deletes some expired sessions, so that no lock is held for long.
     fn sweep_some(&self) -> impl Future<Output = Result<Swept, StoreError>> + Send;
-}
-
-/// What a part of a clean-up has done.
-pub(crate) struct Swept {
-    /// How many sessions it has deleted.
-    pub(crate) sessions: u64,
-    /// Whether nothing is left to do.
-    pub(crate) is_done: bool,
 }
 
 /// Starts the task that deletes expired sessions, unless it runs.

@@ -90,8 +90,7 @@ impl SessionStore for MySqlStore {
         let now = self.now_ms();
         let expiry = (Some(ms(expires_at)), None);
         let touch = self.0.change(&self.0.statements.touch, Repeat::Always, |query| {
-            let query = bind_expiry(bind_expiry(query, expiry), expiry);
-            bind_key(query, key).bind(now)
+            bind_key(bind_expiry(query, expiry), key).bind(now)
         });
         Ok(self.within(touch).await?.rows_affected() > 0)
     }

@@ -5,7 +5,7 @@
 
 use super::schema;
 
-/// How many expired sessions one statement deletes.
+/// How many sessions one statement of the clean-up looks at.
 pub(super) const SWEPT_AT_ONCE: usize = 500;
 
 #[derive(Debug)]
@@ -25,8 +25,9 @@ pub(super) struct Statements {
     pub(super) unlist: String,
     pub(super) find: String,
     pub(super) all: String,
-    pub(super) expired: String,
+    pub(super) due: String,
     pub(super) sweep: String,
+    pub(super) postpone: String,
     pub(super) renew_entries: String,
     pub(super) sweep_entries: String,
 }
@@ -38,6 +39,13 @@ const COLUMNS: &str = "session_key, created_at, expires_at, purge_hour, version,
 /// The hour at the end of which a session is surely expired.
 fn purge_hour(expires_at: &str) -> String {
     format!("LEAST({expires_at} DIV 3600000 + 1, 2147483647)")
+}
+
+/// The hour of a session after [`EXPIRY`], whose values it has. A later end leaves it, so that the
+/// update changes no index: the clean-up looks at the session in that hour, and files it under its
+/// new one.
+fn kept_hour() -> String {
+    format!("LEAST(purge_hour, {})", purge_hour(EXPIRY))
 }
 
 /// The expiry after a patch. Two values: what it becomes, and the least that it becomes.
@@ -58,7 +66,8 @@ impl Statements {
         };
         let (t, f) = (qualified(table), qualified(&format!("{table}_found")));
         let v = qualified(&format!("{table}_version"));
-        let purge = purge_hour(EXPIRY);
+        let (purge, hour) = (kept_hour(), purge_hour("expires_at"));
+        let keys = vec!["?"; SWEPT_AT_ONCE].join(", ");
         let values = vec!["?"; COLUMNS.split(", ").count()].join(", ");
         let sets: Vec<_> =
             COLUMNS.split(", ").skip(4).map(|column| format!("{column} = ?")).collect();
@@ -76,10 +85,7 @@ impl Statements {
                  WHERE {KNOWN}",
                 sets.join(", ")
             ),
-            touch: format!(
-                "UPDATE {t} SET purge_hour = {purge}, expires_at = {EXPIRY} \
-                 WHERE {LIVE} AND NOT is_retired"
-            ),
+            touch: format!("UPDATE {t} SET expires_at = {EXPIRY} WHERE {LIVE} AND NOT is_retired"),
             chain: format!(
                 "WITH RECURSIVE chain (session_key, successor, depth) AS (\
                  SELECT session_key, successor, 0 FROM {t} WHERE {LIVE} UNION ALL \
@@ -104,20 +110,19 @@ impl Statements {
                 "fields",
                 "session_key > ? AND expires_at > ? ORDER BY session_key LIMIT ?",
             ),
-            expired: format!(
-                "SELECT session_key FROM {t} WHERE purge_hour <= ? DIV 3600000 + 1 \
-                 AND expires_at <= ? LIMIT {SWEPT_AT_ONCE}"
+            due: format!(
+                "SELECT session_key, expires_at <= ? FROM {t} \
+                 WHERE purge_hour <= ? AND (expires_at <= ? OR {hour} > ?) LIMIT {SWEPT_AT_ONCE}"
             ),
-            sweep: format!(
-                "DELETE FROM {t} WHERE expires_at <= ? AND session_key IN ({})",
-                vec!["?"; SWEPT_AT_ONCE].join(", ")
-            ),
+            sweep: format!("DELETE FROM {t} WHERE expires_at <= ? AND session_key IN ({keys})"),
+            postpone: format!("UPDATE {t} SET purge_hour = {hour} WHERE session_key IN ({keys})"),
             renew_entries: format!(
-                "UPDATE {f} f JOIN (SELECT d.entry, d.place, MAX(s.purge_hour) AS hour \
-                 FROM {f} d LEFT JOIN {t} s ON s.place = d.place WHERE d.purge_hour <= ? \
+                "UPDATE {f} f JOIN (SELECT d.entry, d.place, \
+                 MAX({}) AS hour FROM {f} d LEFT JOIN {t} s ON s.place = d.place WHERE d.purge_hour <= ? \
                  GROUP BY d.entry, d.place LIMIT {SWEPT_AT_ONCE}) due \
                  ON due.entry = f.entry AND due.place = f.place \
-                 SET f.purge_hour = IF(due.hour > ?, due.hour, 0)"
+                 SET f.purge_hour = IF(due.hour > ?, due.hour, 0)",
+                purge_hour("s.expires_at")
             ),
             sweep_entries: format!("DELETE FROM {f} WHERE purge_hour = 0 LIMIT {SWEPT_AT_ONCE}"),
             table: t,
@@ -169,7 +174,7 @@ impl Statements {
              WHERE {LIVE} AND NOT is_retired AND (? IS NULL OR version = ?) \
              AND (indexed IS NULL OR ? IS NULL OR NOT indexed REGEXP ?){}",
             self.table,
-            purge_hour(EXPIRY),
+            kept_hour(),
             whole.repeat(adds)
         )
     }

@@ -9,12 +9,15 @@ use tokio::time::timeout;
 use super::{
     builder::MySqlStoreBuilder,
     engine::{MISSING_TABLE, code},
+    row::MySqlQuery,
     schema::VERSION,
     statements::{SWEPT_AT_ONCE, Statements},
 };
 use crate::{
-    client::{Client, Engine as _, Repeat, Sweep, Swept, start_sweeping},
+    cleanup::Swept,
+    client::{Client, Engine as _, Repeat, Sweep, start_sweeping},
     config::{Settings, check_version},
+    values::purge_hour,
 };
 
 /// Keeps sessions in MariaDB or MySQL 8: one row for each session. It is tested with MariaDB 10.11,
@@ -140,29 +143,55 @@ impl Sweep<MySql> for Inner {
     }
 
     async fn sweep_some(&self) -> Result<Swept, StoreError> {
-        match self.sweep_sessions().await? {
-            0 => Ok(Swept { sessions: 0, is_done: !self.sweep_entries().await? }),
-            sessions => Ok(Swept { sessions, is_done: false }),
+        // They are read first: a change of a range would block new sessions in it.
+        let (expired, extended) = self.due().await?;
+        let is_done = match (expired.is_empty(), extended.is_empty()) {
+            (true, true) => !self.sweep_entries().await?,
+            _ => false,
+        };
+        let mut sessions = 0;
+        if !expired.is_empty() {
+            let now = self.client.now_ms();
+            let delete = self.change(&self.statements.sweep, Repeat::Always, |query| {
+                bind_keys(query.bind(now), &expired)
+            });
+            sessions = delete.await?.rows_affected();
         }
+        if !extended.is_empty() {
+            let postpone = self.change(&self.statements.postpone, Repeat::Always, |query| {
+                bind_keys(query, &extended)
+            });
+            postpone.await?;
+        }
+        Ok(Swept { sessions, is_done })
     }
 }
 
+/// The keys of sessions.
+type Keys = Vec<Vec<u8>>;
+
+/// Binds keys to a statement that takes a fixed number of them, so the last one comes repeatedly.
+fn bind_keys(query: MySqlQuery, keys: &Keys) -> MySqlQuery {
+    let repeated = keys.iter().chain(keys.last().into_iter().cycle());
+    repeated.take(SWEPT_AT_ONCE).fold(query, |query, key| query.bind(key.clone()))
+}
+
 impl Inner {
-    /// The keys are read first: a deletion by a range would block new sessions in it.
-    async fn sweep_sessions(&self) -> Result<u64, StoreError> {
+    /// The sessions that the clean-up has to look at: those that have expired, and those that were
+    /// extended and are to be filed under a later hour.
+    async fn due(&self) -> Result<(Keys, Keys), StoreError> {
         let now = self.client.now_ms();
-        let rows = self.rows(&self.statements.expired, |query| query.bind(now).bind(now)).await?;
-        let keys: Vec<Vec<u8>> = rows
-            .iter()
-            .map(|row| row.try_get(0).map_err(StoreError::damaged))
-            .collect::<Result<_, _>>()?;
-        let Some(last) = keys.last() else { return Ok(0) };
-        let delete = self.change(&self.statements.sweep, Repeat::Always, |query| {
-            // The statement has a fixed number of keys, so the last one may come repeatedly.
-            let keys = keys.iter().chain(std::iter::repeat(last)).take(SWEPT_AT_ONCE);
-            keys.fold(query.bind(now), |query, key| query.bind(key.clone()))
+        let this_hour = purge_hour(now);
+        let due = self.rows(&self.statements.due, |query| {
+            query.bind(now).bind(this_hour).bind(now).bind(this_hour)
         });
-        Ok(delete.await?.rows_affected())
+        let (mut expired, mut extended) = (Keys::new(), Keys::new());
+        for row in due.await? {
+            let key = row.try_get(0).map_err(StoreError::damaged)?;
+            let is_over: bool = row.try_get(1).map_err(StoreError::damaged)?;
+            if is_over { expired.push(key) } else { extended.push(key) }
+        }
+        Ok((expired, extended))
     }
 
     /// Deletes entries of the index that have no session any more. Returns whether there were some

@@ -28,6 +28,12 @@ fn purge_hour(expires_at: &str) -> String {
     format!("least({expires_at} / 3600000 + 1, 2147483647)::integer")
 }
 
+/// The hour of a session whose expiry changes. A later end leaves it, so that the update changes no
+/// index: the clean-up looks at the session in that hour, and files it under its new one.
+fn kept_hour(stored: &str, expires_at: &str) -> String {
+    format!("least({stored}, {})", purge_hour(expires_at))
+}
+
 /// The expiry after a patch: `$extend` is the least that it becomes, `$set` is what it becomes.
 fn expiry(stored: &str, extend: &str, set: &str) -> String {
     format!("coalesce({set}::bigint, greatest({stored}, {extend}::bigint))")
@@ -67,9 +73,8 @@ impl Statements {
             update: update(&t),
             replace: replace(&t),
             touch: format!(
-                "UPDATE {t} SET expires_at = greatest(expires_at, $3), purge_hour = {} \
-                 WHERE key = $1 AND expires_at > $2 AND NOT is_retired RETURNING true",
-                purge_hour("greatest(expires_at, $3)")
+                "UPDATE {t} SET expires_at = greatest(expires_at, $3) \
+                 WHERE key = $1 AND expires_at > $2 AND NOT is_retired RETURNING true"
             ),
             destroy: format!(
                 "WITH RECURSIVE chain(key, successor) AS (\
@@ -95,12 +100,7 @@ impl Statements {
                 "fields",
                 "($1::bytea IS NULL OR key > $1) AND expires_at > $2 ORDER BY key LIMIT $3",
             ),
-            sweep: format!(
-                "WITH old AS (SELECT key FROM {t} WHERE purge_hour <= $1 / 3600000 + 1 \
-                 AND expires_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED), \
-                 gone AS (DELETE FROM {t} s USING old WHERE s.key = old.key \
-                 AND s.expires_at <= $1 RETURNING 1) SELECT count(*) FROM gone"
-            ),
+            sweep: sweep(&t),
         }
     }
 }
@@ -128,7 +128,7 @@ const WHOLE: &str = "'^-?[0-9]+$'";
 /// is what `Number::saturating_add` does.
 fn update(t: &str) -> String {
     let expires_at = expiry("expires_at", "$8", "$9");
-    let purge = purge_hour(&expires_at);
+    let purge = kept_hour("purge_hour", &expires_at);
     let sum = "(a.stored::float8 + a.by::float8)::text";
     format!(
         "UPDATE {t} SET version = version + 1, expires_at = {expires_at}, purge_hour = {purge}, \
@@ -151,7 +151,7 @@ fn update(t: &str) -> String {
 /// A whole record in the place of the one with a version.
 fn replace(t: &str) -> String {
     let expires_at = expiry("s.expires_at", "$15", "$16");
-    let purge = purge_hour(&expires_at);
+    let purge = kept_hour("s.purge_hour", &expires_at);
     format!(
         "UPDATE {t} s SET created_at = $2, expires_at = {expires_at}, purge_hour = {purge}, \
          version = $4, max_age = $5, persistent = $6, absolute_lifetime = $7, public_id = $8, \
@@ -182,5 +182,21 @@ fn rotate(t: &str) -> String {
          (SELECT count(*) FROM upd)",
         over_expired("$12"),
         purge_hour(retired)
+    )
+}
+
+/// Deletes expired sessions that are due, and files those that were extended under their new hour.
+/// It passes over rows that others have locked.
+fn sweep(t: &str) -> String {
+    let (this_hour, hour) = (purge_hour("$1"), purge_hour("expires_at"));
+    format!(
+        "WITH due AS (SELECT key, expires_at <= $1 AS is_over FROM {t} \
+         WHERE purge_hour <= {this_hour} AND (expires_at <= $1 OR {hour} > {this_hour}) \
+         LIMIT 1000 FOR UPDATE SKIP LOCKED), \
+         gone AS (DELETE FROM {t} s USING due WHERE s.key = due.key AND is_over RETURNING 1), \
+         later AS (UPDATE {t} s SET purge_hour = {} FROM due \
+         WHERE s.key = due.key AND NOT is_over RETURNING 1) \
+         SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM later)",
+        purge_hour("s.expires_at")
     )
 }

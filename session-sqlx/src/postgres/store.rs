@@ -14,7 +14,8 @@ use super::{
     statements::Statements,
 };
 use crate::{
-    client::{Client, Engine as _, Repeat, Sweep, Swept, start_sweeping},
+    cleanup::Swept,
+    client::{Client, Engine as _, Repeat, Sweep, start_sweeping},
     config::{Settings, check_version},
 };
 
@@ -142,7 +143,8 @@ impl Sweep<Postgres> for Inner {
     async fn sweep_some(&self) -> Result<Swept, StoreError> {
         let now = self.client.now_ms();
         let batch = self.one(&self.statements.sweep, Repeat::Always, |query| query.bind(now));
-        let sessions = row::count(&batch.await?, 0)?.cast_unsigned();
-        Ok(Swept { sessions, is_done: sessions == 0 })
+        let row = batch.await?;
+        let (gone, later) = (row::count(&row, 0)?, row::count(&row, 1)?);
+        Ok(Swept { sessions: gone.cast_unsigned(), is_done: gone == 0 && later == 0 })
     }
 }

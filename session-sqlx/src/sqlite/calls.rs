@@ -8,7 +8,7 @@ use actix_typed_session::{
     },
 };
 
-use super::{store::SqliteStore, tables::SWEPT_AT_ONCE};
+use super::store::SqliteStore;
 
 impl SessionStore for SqliteStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
@@ -62,8 +62,8 @@ impl DeleteExpired for SqliteStore {
         let mut sum = 0;
         loop {
             let swept = self.write(|tables, connection, now| tables.sweep(connection, now)).await?;
-            sum += swept as u64;
-            if swept < SWEPT_AT_ONCE {
+            sum += swept.sessions;
+            if swept.is_done {
                 return Ok(sum);
             }
         }

@@ -13,6 +13,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _, P
 use serde_json::value::RawValue;
 
 use crate::{
+    cleanup::Swept,
     config::check_version,
     values::{first_of, found_by, ms, place, purge_hour},
 };
@@ -20,8 +21,9 @@ use crate::{
 /// The version of the schema that this release makes and uses.
 const VERSION: i64 = 1;
 
-/// How many expired sessions one transaction deletes, so that other changes do not wait for long.
-pub(super) const SWEPT_AT_ONCE: usize = 1000;
+/// How many sessions one transaction of the clean-up looks at, so that other changes do not wait
+/// for long.
+const SWEPT_AT_ONCE: usize = 200;
 
 /// The statements for the names of the tables.
 #[derive(Debug)]
@@ -36,7 +38,8 @@ pub(super) struct Tables {
     unlist: String,
     find: String,
     all: String,
-    expired: String,
+    due: String,
+    postpone: String,
 }
 
 /// Why a call failed.
@@ -111,9 +114,10 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
             put: format!(
                 "INSERT INTO {t} (key, expires_at, purge_hour, record) VALUES (?1, ?2, ?3, ?4) \
                  ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, \
-                 purge_hour = excluded.purge_hour, record = excluded.record"
+                 purge_hour = min(purge_hour, excluded.purge_hour), record = excluded.record"
             ),
-            touch: format!("UPDATE {t} SET expires_at = ?2, purge_hour = ?3 WHERE key = ?1"),
+            touch: format!("UPDATE {t} SET expires_at = ?2 WHERE key = ?1"),
+            postpone: format!("UPDATE {t} SET purge_hour = ?2 WHERE key = ?1"),
             delete: format!("DELETE FROM {t} WHERE key = ?1"),
             list: format!("INSERT INTO {found} VALUES (?1, ?2, ?3)"),
             unlist: format!("DELETE FROM {found} WHERE key = ?1"),
@@ -125,9 +129,9 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
                 "SELECT record, expires_at, key FROM {t} WHERE key > ?1 AND expires_at > ?2 \
                  ORDER BY key LIMIT ?3"
             ),
-            expired: format!(
-                "SELECT key FROM {t} WHERE purge_hour <= ?1 / 3600000 + 1 AND expires_at <= ?1 \
-                 LIMIT {SWEPT_AT_ONCE}"
+            due: format!(
+                "SELECT key, expires_at FROM {t} WHERE purge_hour <= ?2 \
+                 AND (expires_at <= ?1 OR expires_at / 3600000 + 1 > ?2) LIMIT {SWEPT_AT_ONCE}"
             ),
         }
     }
@@ -195,7 +199,7 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
         };
         if record.expires_at() < expires_at {
             let until = ms(expires_at);
-            self.execute(connection, &self.touch, (key.as_bytes(), until, purge_hour(until)))?;
+            self.execute(connection, &self.touch, (key.as_bytes(), until))?;
         }
         Ok(true)
     }
@@ -302,15 +306,22 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
         Ok(page)
     }
 
-    /// Deletes expired sessions, at most [`SWEPT_AT_ONCE`]. Returns how many.
-    pub(super) fn sweep(&self, connection: &Connection, now: Timestamp) -> Result<usize> {
-        let mut expired = connection.prepare_cached(&self.expired)?;
-        let keys = expired.query_map((ms(now),), |row| row.get::<_, Vec<u8>>(0))?;
-        let keys = keys.collect::<std::result::Result<Vec<_>, _>>()?;
-        for key in &keys {
-            self.delete(connection, key)?;
+    /// Looks at sessions whose hour has come, at most [`SWEPT_AT_ONCE`].
+    pub(super) fn sweep(&self, connection: &Connection, now: Timestamp) -> Result<Swept> {
+        let now = ms(now);
+        let mut due = connection.prepare_cached(&self.due)?;
+        let due = due.query_map((now, purge_hour(now)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let due = due.collect::<std::result::Result<Vec<(Vec<u8>, i64)>, _>>()?;
+        let mut sessions = 0;
+        for (key, expires_at) in &due {
+            if *expires_at <= now {
+                self.delete(connection, key)?;
+                sessions += 1;
+            } else {
+                self.execute(connection, &self.postpone, (key, purge_hour(*expires_at)))?;
+            }
         }
-        Ok(keys.len())
+        Ok(Swept { sessions, is_done: due.len() < SWEPT_AT_ONCE })
     }
 
     fn is_live(&self, connection: &Connection, key: &StoreKey, now: Timestamp) -> Result<bool> {

@@ -12,7 +12,7 @@ use actix_typed_session::{StoreError, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::tables::{Failure, SWEPT_AT_ONCE, Tables, failed};
+use super::tables::{Failure, Tables, failed};
 use crate::{config::Settings, log::not_swept};
 
 /// How many changes one transaction has at most, so that none waits for long.
@@ -89,8 +89,8 @@ impl Writer {
             }
             if next_sweep.is_some_and(|at| at <= Instant::now()) {
                 next_sweep = match self.sweep() {
-                    SWEPT_AT_ONCE => Some(Instant::now() + BETWEEN_SWEEPS),
-                    _ => self.next_sweep(),
+                    true => self.next_sweep(),
+                    false => Some(Instant::now() + BETWEEN_SWEEPS),
                 };
             }
         }
@@ -126,19 +126,21 @@ impl Writer {
         Ok(())
     }
 
-    fn sweep(&self) -> usize {
-        let mut swept = Ok(0);
+    /// Does a part of a clean-up. Returns whether nothing is left to do, or it failed.
+    fn sweep(&self) -> bool {
+        let mut swept = None;
         let committed = self.transaction(|connection| {
-            swept = self.tables.sweep(connection, self.settings.clock.now());
+            swept = Some(self.tables.sweep(connection, self.settings.clock.now()));
             Ok(())
         });
-        let error = match (swept, committed) {
-            (Ok(count), Ok(())) => return count,
-            (Err(failure), _) => failure.into(),
-            (_, Err(error)) => failed(error),
+        let error = match (committed, swept) {
+            (Ok(()), Some(Ok(swept))) => return swept.is_done,
+            (_, Some(Err(failure))) => failure.into(),
+            (Err(error), _) => failed(error),
+            (Ok(()), None) => return true,
         };
         not_swept(&error);
-        0
+        true
     }
 
     fn transaction(

@@ -83,8 +83,8 @@ async fn updates_and_touches_change_no_index() {
         costs.store.create(&key(n), &record).await.expect("the server is up");
     }
     for round in 0..25 {
-        // Less than an hour later, as most touches are.
-        let later = record.expires_at().saturating_add(Duration::from_millis(round));
+        // As the default interval between two touches.
+        let later = record.expires_at().saturating_add(Duration::from_secs(round * 20 * 60));
         for n in 0..20 {
             applied(costs.store.update(&key(n), &add("n", 1)).await);
             assert!(costs.store.touch(&key(n), later).await.expect("the server is up"));

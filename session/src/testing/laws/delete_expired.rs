@@ -25,7 +25,7 @@ where
     }
     for key in &live {
         create(&store, key, &record_for(&harness, 1)).await;
-        let touched = ok(store.touch(key, ticks(&harness, 100))).await;
+        let touched = ok(store.touch(key, ticks(&harness, 10))).await;
         expect_eq("law 8: `touch` reports that the session was there", touched, true);
     }
     harness.advance(harness.tick()).await;
@@ -39,4 +39,7 @@ where
     for key in &expired {
         expect_gone("`DeleteExpired`: a deleted session is gone", &store, key).await;
     }
+    harness.advance(harness.tick() * 10).await;
+    let deleted = ok(store.delete_expired()).await;
+    expect_eq("`DeleteExpired`: an extended session is deleted after its end", deleted, 30);
 }
