@@ -5,6 +5,7 @@
 //! | `postgres` (default) | [`PostgresStore`]: a table in PostgreSQL, through your pool of sqlx |
 //! | `mysql` | [`MySqlStore`]: tables in MySQL or MariaDB, through your pool of sqlx |
 //! | `sqlite` | [`SqliteStore`]: a file on this machine, with durable writes that share a sync |
+//! | `import-express-session` | [`ForeignPostgres`]: takes over the sessions of connect-pg-simple |
 //!
 //! ```no_run
 //! use actix_typed_session::SessionMiddleware;
@@ -54,6 +55,9 @@ mod values;
 pub use config::SqlConfigError;
 #[cfg(feature = "mysql")]
 pub use mysql::{MySqlStore, MySqlStoreBuilder};
+#[cfg(feature = "import-express-session")]
+#[cfg_attr(docsrs, doc(cfg(feature = "import-express-session")))]
+pub use postgres::ForeignPostgres;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "sqlite")]

@@ -1,4 +1,4 @@
-// A site on Express: `node express.js file FOLDER`, or `node express.js redis URL`.
+// A site on Express: `node express.js file FOLDER`, or `node express.js redis|postgres URL`.
 // It prints its port.
 'use strict';
 
@@ -11,6 +11,10 @@ async function store() {
   if (kind === 'file') {
     const FileStore = require('session-file-store')(session);
     return new FileStore({ path: place, logFn: () => {} });
+  }
+  if (kind === 'postgres') {
+    const PostgresStore = require('connect-pg-simple')(session);
+    return new PostgresStore({ conString: place, createTableIfMissing: true });
   }
   const client = require('redis').createClient({ url: place });
   await client.connect();

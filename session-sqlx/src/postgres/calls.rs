@@ -24,7 +24,7 @@ use crate::{
 impl SessionStore for PostgresStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
         let now = self.now_ms();
-        let create = self.0.first(&self.0.statements.create, Repeat::Never, |query| {
+        let create = self.0.client.first(&self.0.statements.create, Repeat::Never, |query| {
             let (is_retired, successor, digest) = retired(record);
             bind(query, key, record).bind(now).bind(is_retired).bind(successor).bind(digest)
         });
@@ -56,9 +56,10 @@ impl SessionStore for PostgresStore {
                     Next::Outcome(outcome) => return Ok(outcome),
                 };
                 let now = self.now_ms();
-                let replaced = self.0.first(&self.0.statements.replace, Repeat::Never, |query| {
-                    bind_change(bind(query, key, &record), now, &current, patch)
-                });
+                let replaced =
+                    self.0.client.first(&self.0.statements.replace, Repeat::Never, |query| {
+                        bind_change(bind(query, key, &record), now, &current, patch)
+                    });
                 if replaced.await?.is_some() {
                     return Ok(UpdateOutcome::Applied { version: record.version() });
                 }
@@ -69,7 +70,7 @@ impl SessionStore for PostgresStore {
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
         let now = self.now_ms();
-        let touch = self.0.first(&self.0.statements.touch, Repeat::Always, |query| {
+        let touch = self.0.client.first(&self.0.statements.touch, Repeat::Always, |query| {
             query.bind(key.as_bytes().to_vec()).bind(now).bind(ms(expires_at))
         });
         Ok(self.within(touch).await?.is_some())
@@ -79,9 +80,10 @@ impl SessionStore for PostgresStore {
         self.within(async {
             loop {
                 let now = self.now_ms();
-                let destroyed = self.0.one(&self.0.statements.destroy, Repeat::Never, |query| {
-                    query.bind(key.as_bytes().to_vec()).bind(now)
-                });
+                let destroyed =
+                    self.0.client.one(&self.0.statements.destroy, Repeat::Never, |query| {
+                        query.bind(key.as_bytes().to_vec()).bind(now)
+                    });
                 let row = destroyed.await?;
                 let (there, gone) = (row::count(&row, 0)?, row::count(&row, 1)?);
                 if there == gone {
@@ -111,13 +113,14 @@ impl SessionStore for PostgresStore {
                 let (now, until) = (self.now_ms(), ms(grace.until));
                 let keeps = grace.old_id == OldIdReads::Snapshot;
                 // It does nothing to a session that is retired already.
-                let rotated = self.0.one(&self.0.statements.rotate, Repeat::Always, |query| {
-                    bind_change(bind(query, new, &record), now, &current, patch)
-                        .bind(old.as_bytes().to_vec())
-                        .bind(until)
-                        .bind(keeps)
-                        .bind(new.digest().to_vec())
-                });
+                let rotated =
+                    self.0.client.one(&self.0.statements.rotate, Repeat::Always, |query| {
+                        bind_change(bind(query, new, &record), now, &current, patch)
+                            .bind(old.as_bytes().to_vec())
+                            .bind(until)
+                            .bind(keeps)
+                            .bind(new.digest().to_vec())
+                    });
                 let row = rotated.await?;
                 match (row::count(&row, 0)?, row::count(&row, 1)?) {
                     (0, _) => {}
@@ -133,7 +136,7 @@ impl SessionStore for PostgresStore {
 impl Current for PostgresStore {
     async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
-        let load = self.0.first(&self.0.statements.load, Repeat::Always, |query| {
+        let load = self.0.client.first(&self.0.statements.load, Repeat::Always, |query| {
             query.bind(key.as_bytes().to_vec()).bind(now)
         });
         load.await?.as_ref().map(SessionRow::record).transpose()
@@ -144,7 +147,7 @@ impl PostgresStore {
     /// The session with these fields only, so that the others are not sent.
     async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
         let now = self.now_ms();
-        let load = self.0.first(&self.0.statements.load_part, Repeat::Always, |query| {
+        let load = self.0.client.first(&self.0.statements.load_part, Repeat::Always, |query| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             query.bind(key.as_bytes().to_vec()).bind(now).bind(names)
         });
@@ -172,7 +175,7 @@ impl PostgresStore {
             (to_json(&plain.sets.iter().copied().collect()), to_json(&numbers.collect()));
         let (extend, set) = expiry(patch);
         let (now, version) = (self.now_ms(), patch.expected_version().map(u64::cast_signed));
-        let update = self.0.first(&self.0.statements.update, Repeat::Never, |query| {
+        let update = self.0.client.first(&self.0.statements.update, Repeat::Never, |query| {
             query
                 .bind(key.as_bytes().to_vec())
                 .bind(now)

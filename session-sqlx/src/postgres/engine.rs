@@ -3,8 +3,8 @@
 use actix_typed_session::StoreError;
 use sqlx::{AssertSqlSafe, Error, Executor as _, Postgres, postgres::PgRow};
 
-use super::{row::PgQuery, store::Inner};
-use crate::client::{Engine, Lease, Repeat};
+use super::row::PgQuery;
+use crate::client::{Client, Engine, Lease, Repeat};
 
 /// The SQLSTATE of a table that does not exist.
 pub(super) const MISSING_TABLE: &str = "42P01";
@@ -63,7 +63,7 @@ pub(super) async fn run_all(
     all.await.map(|_| ()).map_err(Postgres::failed)
 }
 
-impl Inner {
+impl Client<Postgres> {
     /// Runs a statement, and returns its first row.
     pub(super) async fn first(
         &self,
@@ -100,7 +100,7 @@ impl Inner {
         repeat: Repeat,
         bind: impl Fn(PgQuery) -> PgQuery,
     ) -> Result<Vec<PgRow>, Error> {
-        let rows = self.client.run(repeat, |connection| {
+        let rows = self.run(repeat, |connection| {
             connection.fetch_all(bind(sqlx::query(AssertSqlSafe(statement))))
         });
         rows.await

@@ -35,7 +35,7 @@ impl FindByIndex for PostgresStore {
         let limit = limit.max(1);
         // One more shows whether there is another page.
         let rows = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let find = self.0.rows(&self.0.statements.find, Repeat::Always, |query| {
+        let find = self.0.client.rows(&self.0.statements.find, Repeat::Always, |query| {
             query.bind(entry.clone()).bind(now).bind(after.clone()).bind(rows)
         });
         let rows = self.within(find).await?;
@@ -66,7 +66,7 @@ impl ListAll for PostgresStore {
         let after = after.map(ListCursor::as_key).transpose()?;
         let (now, limit) = (self.now_ms(), limit.max(1));
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let list = self.0.rows(&self.0.statements.list, Repeat::Always, |query| {
+        let list = self.0.client.rows(&self.0.statements.list, Repeat::Always, |query| {
             query.bind(after.map(|key: StoreKey| key.as_bytes().to_vec())).bind(now).bind(rows)
         });
         let rows = self.within(list).await?;
@@ -76,7 +76,7 @@ impl ListAll for PostgresStore {
 
 impl Ping for PostgresStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        let ping = self.0.rows("SELECT 1", Repeat::Always, |query| query);
+        let ping = self.0.client.rows("SELECT 1", Repeat::Always, |query| query);
         self.within(ping).await.map(|_| ())
     }
 }

@@ -3,10 +3,14 @@
 mod builder;
 mod calls;
 mod engine;
+#[cfg(feature = "import-express-session")]
+mod foreign;
 mod index;
 mod row;
 mod schema;
 mod statements;
 mod store;
 
+#[cfg(feature = "import-express-session")]
+pub use foreign::ForeignPostgres;
 pub use {builder::PostgresStoreBuilder, store::PostgresStore};

@@ -109,7 +109,7 @@ impl PostgresStore {
     /// Whether the table is there. It needs no right to make tables.
     async fn has_schema(&self) -> Result<bool, StoreError> {
         let check = self.0.statements.check_version.as_str();
-        let rows = match self.0.try_rows(check, Repeat::Always, |query| query).await {
+        let rows = match self.0.client.try_rows(check, Repeat::Always, |query| query).await {
             Err(error) if code(&error).is_some_and(|code| code == MISSING_TABLE) => {
                 return Ok(false);
             }
@@ -142,7 +142,8 @@ impl Sweep<Postgres> for Inner {
 
     async fn sweep_some(&self) -> Result<Swept, StoreError> {
         let now = self.client.now_ms();
-        let batch = self.one(&self.statements.sweep, Repeat::Always, |query| query.bind(now));
+        let batch =
+            self.client.one(&self.statements.sweep, Repeat::Always, |query| query.bind(now));
         let row = batch.await?;
         let (gone, later) = (row::count(&row, 0)?, row::count(&row, 1)?);
         Ok(Swept { sessions: gone.cast_unsigned(), is_done: gone == 0 && later == 0 })

@@ -5,6 +5,7 @@ mod calls;
 mod copying;
 mod costs;
 mod database;
+mod express;
 mod failover;
 mod laws;
 mod mysql;

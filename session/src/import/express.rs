@@ -31,8 +31,9 @@ use crate::{crypto::Secret, error::StoreError};
 /// dot and the signature (HMAC-SHA256). An id without a valid signature is a new visitor.
 ///
 /// The store is [`ForeignFiles`](super::ForeignFiles) for session-file-store,
-/// [`ForeignRedis`](super::ForeignRedis) for connect-redis, or one of your own. What the modules
-/// encrypt themselves, or write with another serializer than JSON, is not read.
+/// [`ForeignRedis`](super::ForeignRedis) for connect-redis, `ForeignPostgres` of the package
+/// `actix-typed-session-sqlx` for connect-pg-simple, or one of your own. What the modules encrypt
+/// themselves, or write with another serializer than JSON, is not read.
 ///
 /// Everything that the site has put into `req.session` is taken over, and what express-session and
 /// its stores have put there is not (`cookie`, `__lastAccess`). A value of the passport module is

@@ -1,23 +1,25 @@
 //! From actix-session 0.11, on an application that really runs.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
+use actix_identity::{Identity, IdentityMiddleware};
 use actix_session::{
     Session as OldSession, SessionMiddleware as OldMiddleware,
     config::CookieContentSecurity,
     storage::{CookieSessionStore, RedisSessionStore, SessionStore},
 };
 use actix_typed_session::{
-    MemoryStore, RedisStore, Session, SessionMiddleware, TypedSession,
+    Clock as _, MemoryStore, RedisStore, Session, SessionMiddleware, SystemClock, TypedSession,
     import::{ActixSession, ForeignCookie, ForeignRedis, ForeignStore, Importer},
 };
 use actix_typed_session_tests::{
     Client, Site, serve,
     servers::{RedisServer, Server},
 };
-use actix_web::{App, cookie::Key, web};
+use actix_web::{App, HttpMessage as _, HttpRequest, cookie::Key, web};
 use serde::{Deserialize, Serialize};
 
+const HOUR: Duration = Duration::from_secs(3_600);
 /// The key of the old site.
 const KEY: [u8; 64] = [7; 64];
 
@@ -26,7 +28,7 @@ struct Visitor {
     #[session(privilege, alias = "actix_identity.user_id")]
     user: Option<String>,
     #[session(alias = "actix_identity.logged_in_at")]
-    since: Option<String>,
+    since: Option<u64>,
     views: u64,
     cart: Vec<Item>,
     limit: Option<i128>,
@@ -40,11 +42,8 @@ struct Item {
     count: u32,
 }
 
-async fn log_in(session: OldSession) -> actix_web::Result<&'static str> {
-    session.renew();
-    // As actix-identity does.
-    session.insert("actix_identity.user_id", "Änn \"7\"")?;
-    session.insert("actix_identity.logged_in_at", "2026-11-29T15:00:00Z")?;
+async fn log_in(request: HttpRequest, session: OldSession) -> actix_web::Result<&'static str> {
+    Identity::login(&request.extensions(), "Änn \"7\"".to_owned())?;
     session.insert("views", 3)?;
     session.insert("cart", [Item { article: "tea".to_owned(), count: 2 }])?;
     session.insert("limit", i128::MIN)?;
@@ -52,8 +51,8 @@ async fn log_in(session: OldSession) -> actix_web::Result<&'static str> {
     Ok("logged in")
 }
 
-async fn old_me(session: OldSession) -> actix_web::Result<String> {
-    Ok(format!("{:?}", session.get::<String>("actix_identity.user_id")?))
+async fn old_me(user: Option<Identity>) -> actix_web::Result<String> {
+    Ok(format!("{:?}", user.map(|user| user.id()).transpose()?))
 }
 
 /// How the old site protects its cookie.
@@ -77,6 +76,7 @@ fn old<S: SessionStore + 'static>(
             .cookie_content_security(security)
             .build();
         App::new()
+            .wrap(IdentityMiddleware::builder().login_deadline(Some(HOUR)).build())
             .wrap(middleware)
             .route("/login", web::get().to(log_in))
             .route("/me", web::get().to(old_me))
@@ -85,7 +85,9 @@ fn old<S: SessionStore + 'static>(
 
 async fn read(visitor: TypedSession<Visitor>) -> String {
     let Visitor { user, since, views, cart, limit, wrong } = &*visitor;
-    format!("{user:?} {since:?} {views} {cart:?} {limit:?} {wrong}")
+    let now = SystemClock.now().as_unix_ms() / 1_000;
+    let is_recent = since.is_some_and(|since| since.abs_diff(now) < 60);
+    format!("{user:?} {is_recent} {views} {cart:?} {limit:?} {wrong}")
 }
 
 async fn view(mut visitor: TypedSession<Visitor>) -> String {
@@ -106,7 +108,7 @@ fn importer<S: ForeignStore>(importer: ActixSession<S>, cookies: Cookies) -> Act
     }
 }
 
-const ANN: &str = r#"200 Some("Änn \"7\"") Some("2026-11-29T15:00:00Z") 3 "#;
+const ANN: &str = r#"200 Some("Änn \"7\"") true 3 "#;
 const REST: &str = "[Item { article: \"tea\", count: 2 }] \
                     Some(-170141183460469231731687303715884105728) 0";
 
@@ -173,7 +175,7 @@ async fn a_cookie_of_another_key_name_or_kind_is_a_new_visitor() {
         for new in [site(importer(of_site([9; 64]), cookies)), site(other_kind)] {
             let mut ann = logged_in(old, &new).await;
             let response = ann.get("/read").await;
-            assert!(response.text().starts_with("200 None None 0 []"), "{response:?}");
+            assert!(response.text().starts_with("200 None false 0 []"), "{response:?}");
             assert_eq!(response.set_cookie(), None, "it may be another program's");
         }
         // Its name is part of what is encrypted.
