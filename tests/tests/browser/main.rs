@@ -6,3 +6,4 @@ mod former_cookie;
 mod oauth;
 mod pages;
 mod shop;
+mod sso;
