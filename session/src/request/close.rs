@@ -13,13 +13,14 @@ use futures_util::future::FutureExt as _;
 use tracing::{error, warn};
 
 use super::{
-    call::{carry_out, update_at_once},
+    call::{StoreCaller, update_at_once},
     changes::{Changes, Intent, TouchMode},
     in_flight::{InFlight, StoreCall},
     loaded::Loaded,
     merge::Merger,
     outcome::{CookieAction, SaveOutcome, StoreOutcome},
     plan::{Call, Impossible, plan, tolerates_outage},
+    report::Report,
     session::ActiveSession,
     state::{Head, State},
 };
@@ -249,6 +250,8 @@ impl ActiveSession {
             }
             call => call,
         };
+        let report = self.reporter.as_ref();
+        let report = report.map(|it| Report::new(it, &state, &self.config.rules.privileges));
         let changes = mem::take(&mut state.changes);
         drop(state);
         // Not while the state is borrowed: a generator of ids is code of the user.
@@ -266,13 +269,14 @@ impl ActiveSession {
             _ => Vec::new(),
         };
         let forget = self.forget_with(&changes);
+        let caller = StoreCaller { store: self.store(), others, merger, new_id, report };
         if is_ready && forget.is_none() {
-            let call = pin!(carry_out(call, others, self.store(), merger, new_id));
+            let call = pin!(caller.carry_out(call));
             let result = call.now_or_never().unwrap_or_else(|| Err(not_immediate().into()));
             let state = self.state.borrow_mut();
             return self.finish(state, changes, cookie, result).map(Saving::Finished);
         }
-        let call = carry_out(call, others, self.store(), merger, new_id);
+        let call = caller.carry_out(call);
         let call = match forget {
             None => StoreCall::new(call),
             Some(forget) => StoreCall::new(forget.after(call)),
@@ -297,6 +301,7 @@ impl ActiveSession {
             base: base.clone(),
             fields: state.changes.merged.clone(),
             locks: Arc::clone(&self.config.merge_locks),
+            reporter: self.reporter.clone(),
         })
     }
 

@@ -317,7 +317,10 @@ impl SessionHandle {
         let is_live = matches!(active.state.borrow().loaded, Loaded::Live { .. });
         match active.ids.first() {
             Some(id) if is_live && csrf::is_of(token, id) => Ok(()),
-            _ => Err(SessionError::CsrfTokenMismatch),
+            _ => {
+                active.report_csrf_token();
+                Err(SessionError::CsrfTokenMismatch)
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     error::{Chain, SessionError, StoreError},
     fields::Schema,
     id::StoreKey,
+    observe::{Counter, EventKind, Reporter},
     record::Record,
     store::{LoadOptions, TouchRule},
     transport::{Claim, IdChannel},
@@ -213,12 +214,14 @@ impl ActiveSession {
     /// Takes over the session that the client's ids name.
     #[inline]
     pub(super) fn set_loaded(&self, found: Option<Hit<'_>>) {
+        // The cookie of a later release is left alone.
+        let has_unknown_id = found.is_none() && self.presented.any && !self.presented.is_later;
+        if let Some(reporter) = &self.reporter {
+            self.report_loaded(reporter, found.is_some(), has_unknown_id);
+        }
         let mut state = self.state.borrow_mut();
         let Some((claim, key, record)) = found else {
-            state.loaded = Loaded::Nothing {
-                // The cookie of a later release is left alone.
-                has_unknown_id: self.presented.any && !self.presented.is_later,
-            };
+            state.loaded = Loaded::Nothing { has_unknown_id };
             return;
         };
         if !record.is_retired() || record.successor().is_some() {
@@ -228,6 +231,16 @@ impl ActiveSession {
         state.has_old_signature = claim.is_outdated;
         if let Some(foreign) = self.foreign.get() {
             foreign.goes_on_as_ours();
+        }
+    }
+
+    /// Reports what the client's ids name.
+    #[inline(never)]
+    fn report_loaded(&self, reporter: &Reporter, is_found: bool, has_unknown_id: bool) {
+        if is_found {
+            reporter.count(Counter::Loaded);
+        } else if has_unknown_id && !self.has_refused_signature.get() {
+            reporter.report(EventKind::UnknownId, None);
         }
     }
 

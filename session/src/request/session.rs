@@ -25,8 +25,9 @@ use crate::{
     error::{Chain, SessionError},
     fields::Schema,
     id::{SessionId, StoreKey},
+    observe::{EventKind, Reporter},
     record::{Index, PublicId, Record},
-    store::{ErasedStore, Persistence, RequestStore},
+    store::{ErasedStore, ObservedStore, Persistence, RequestStore},
     transport::{CookieSettings, CookieVariant, IdChannel, Presented},
 };
 
@@ -37,6 +38,9 @@ pub(crate) struct RequestSession {
     outer: OnceCell<Rc<Self>>,
     /// Empty until an extractor asks for the session, which most routes never do.
     active: OnceCell<ActiveSession>,
+    /// Whether an extractor was refused, because a page of another origin may have caused the
+    /// request.
+    is_refused: Cell<bool>,
 }
 
 /// The innermost session of a request, in the request's extensions.
@@ -59,6 +63,7 @@ impl RequestSession {
             config: Rc::clone(config),
             outer: OnceCell::new(),
             active: OnceCell::new(),
+            is_refused: Cell::new(false),
         });
         let mut extensions = request.extensions_mut();
         if let Some(CurrentSession(outer)) = extensions.insert(CurrentSession(Rc::clone(&session)))
@@ -146,9 +151,18 @@ impl RequestSession {
                 let error = SessionError::CrossOrigin;
                 warn!("a request gets a 403, and later ones are logged at `debug`: {error}");
             });
+            if let (Some(events), false) = (&self.config.events, self.is_refused.replace(true)) {
+                let reporter = Reporter::of_request(events, request);
+                reporter.report(EventKind::CrossOriginRefused, None);
+            }
             return Err(NotFound::CrossOrigin);
         }
         let active = self.active.get_or_init(|| ActiveSession::new(&self.config, request));
+        if let Some(reporter) = &active.reporter
+            && active.presented.has_invalid()
+        {
+            active.report_signature(reporter, request);
+        }
         // After the cell is set, because the generator may look for the session too.
         if let Some(generator) = &self.config.id_generator {
             let ids = (0..GENERATED_IDS).map(|_| generator(request)).collect();
@@ -257,6 +271,10 @@ pub(crate) struct ActiveSession {
     pub(super) turn: Turn,
     /// How many handles the application holds.
     pub(super) handles: Cell<usize>,
+    /// Reports what happens to the session. `None`: that is not wanted.
+    pub(super) reporter: Option<Reporter>,
+    /// Whether the client has sent an id without a valid signature. It was reported.
+    pub(super) has_refused_signature: Cell<bool>,
 }
 
 const NO_REQUEST_STORE: &str = "a request has a store where the client keeps the sessions";
@@ -295,7 +313,36 @@ impl ActiveSession {
             state: RefCell::default(),
             turn: Turn::default(),
             handles: Cell::new(0),
+            reporter: config.events.as_ref().map(|it| Reporter::of_request(it, request)),
+            has_refused_signature: Cell::new(false),
         }
+    }
+
+    /// Reports an id whose signature was refused.
+    #[cold]
+    fn report_signature(&self, reporter: &Reporter, request: &HttpRequest) {
+        let cookie = self.cookie();
+        let with_formers = self.config.counts_formers(cookie, request);
+        let header = self.config.header.as_ref();
+        if cookie.has_refused(request.headers(), header, with_formers) {
+            self.has_refused_signature.set(true);
+            reporter.report(EventKind::SignatureRefused, None);
+        }
+    }
+
+    /// Reports a form whose token was refused.
+    #[cold]
+    pub(super) fn report_csrf_token(&self) {
+        if let Some(reporter) = &self.reporter {
+            let held = HeldSession::of(&self.state.borrow());
+            let public_id = held.and_then(|held| held.public_id);
+            reporter.report(EventKind::CsrfTokenRefused, public_id);
+        }
+    }
+
+    /// What reports the events of this request.
+    pub(crate) fn reporter(&self) -> Option<&Reporter> {
+        self.reporter.as_ref()
     }
 
     /// The fields of the session, for session structs.
@@ -331,7 +378,10 @@ impl ActiveSession {
             (Persistence::Client(_), store) => {
                 let store: Arc<dyn RequestStore> =
                     Arc::clone(store.as_ref().expect(NO_REQUEST_STORE));
-                store
+                match &self.config.events {
+                    None => store,
+                    Some(events) => Arc::new(ObservedStore::new(store, Arc::clone(events))),
+                }
             }
         }
     }

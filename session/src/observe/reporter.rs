@@ -1,0 +1,102 @@
+//! The one place through which events go to the statistics and to the observers.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::HttpRequest;
+use tracing::error;
+
+use super::{
+    counter::Counter,
+    event::{Event, EventKind, EventRequest, RequestDetails},
+    observer::Observer,
+    operation::Operation,
+    stats::SessionStats,
+};
+use crate::{error::StoreError, record::PublicId};
+
+/// Who wants to have events.
+#[derive(Clone, Default)]
+pub(crate) struct Events {
+    pub(crate) stats: Option<SessionStats>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
+}
+
+impl Events {
+    /// Counts the call of a store, and reports it if it failed.
+    pub(crate) fn report_call(
+        &self,
+        operation: Operation,
+        time: Duration,
+        error: Option<&StoreError>,
+    ) {
+        if let Some(stats) = &self.stats {
+            stats.record(operation, time, error.is_some());
+        }
+        if let Some(error) = error {
+            let kind = EventKind::StoreFailed { operation, error };
+            self.observe(&Event { kind, request: None, public_id: None });
+        }
+    }
+
+    fn count(&self, counter: Counter) {
+        if let Some(stats) = &self.stats {
+            stats.count(counter);
+        }
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        for observer in &self.observers {
+            // The session is stored already, so the client must get its cookie.
+            let call = AssertUnwindSafe(|| observer.observe(event));
+            if catch_unwind(call).is_err() {
+                let name = event.name();
+                error!("an observer of sessions panicked on the event `{name}`");
+            }
+        }
+    }
+}
+
+/// Reports the events of one request, or of calls without a request.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    events: Arc<Events>,
+    request: Option<RequestDetails>,
+}
+
+impl Reporter {
+    /// Reports what happens without a request.
+    pub(crate) fn new(events: Arc<Events>) -> Self {
+        Self { events, request: None }
+    }
+
+    /// Reports what a request causes.
+    #[cold]
+    pub(crate) fn of_request(events: &Arc<Events>, request: &HttpRequest) -> Self {
+        let details = || Arc::new(EventRequest::of(request));
+        let request = (!events.observers.is_empty()).then(details);
+        Self { events: Arc::clone(events), request }
+    }
+
+    /// The same, as caused by the request of another one.
+    pub(crate) fn caused_by(&self, other: Option<&Self>) -> Self {
+        let request = other.and_then(|other| other.request.clone());
+        Self { events: Arc::clone(&self.events), request }
+    }
+
+    /// Counts what is not an event.
+    pub(crate) fn count(&self, counter: Counter) {
+        self.events.count(counter);
+    }
+
+    /// Reports an event of a session, which may have a public id.
+    pub(crate) fn report(&self, kind: EventKind<'_>, public_id: Option<PublicId>) {
+        if let Some(counter) = kind.counter() {
+            self.events.count(counter);
+        }
+        self.events.observe(&Event { kind, request: self.request.as_deref(), public_id });
+    }
+}
