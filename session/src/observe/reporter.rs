@@ -54,7 +54,10 @@ impl Events {
             let call = AssertUnwindSafe(|| observer.observe(event));
             if catch_unwind(call).is_err() {
                 let name = event.name();
-                error!("an observer of sessions panicked on the event `{name}`");
+                error!(
+                    event = "observer_panicked",
+                    "an observer of sessions panicked on the event `{name}`"
+                );
             }
         }
     }

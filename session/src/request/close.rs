@@ -168,6 +168,7 @@ impl ActiveSession {
                 let is_dropped = self.log_if_dropped(&error);
                 if is_tolerated {
                     warn!(
+                        event = "changes_lost_in_outage",
                         route = request.and_then(HttpRequest::match_pattern),
                         "what a request changed or extended is lost, because its session's store is \
                          not available",
@@ -184,7 +185,7 @@ impl ActiveSession {
     #[cold]
     fn log_failed_touch(&self, error: &StoreError) {
         if self.config.touch_failures.is_due(self.config.clock.now()) {
-            error!("sessions are not extended: {}", Chain(error));
+            error!(event = "sessions_not_extended", "sessions are not extended: {}", Chain(error));
         }
     }
 
@@ -346,7 +347,11 @@ impl ActiveSession {
         match Box::pin(self.finish_in_flight()).await {
             Ok(Some(SaveOutcome::Lost)) => warn_of_lost_changes(None),
             Ok(_) => {}
-            Err(error) => warn!("an abandoned save failed: {}", Chain(&error)),
+            Err(error) => warn!(
+                event = "abandoned_save_failed",
+                "an abandoned save failed: {}",
+                Chain(&error)
+            ),
         }
     }
 
@@ -501,6 +506,7 @@ impl ActiveSession {
 
 fn warn_of_lost_changes(request: Option<&HttpRequest>) {
     warn!(
+        event = "changes_lost",
         route = request.and_then(HttpRequest::match_pattern),
         "the changes of a request are lost: its session was destroyed or renewed by another request, \
          or expired, while this one held it",

@@ -299,6 +299,7 @@ impl SessionHandle {
         };
         csrf::token(&id.unwrap_or_else(|| {
             warn!(
+                event = "csrf_token_useless",
                 "a CSRF token will not be valid: the client sent an old id, or its new id is not \
                  known yet"
             );

@@ -233,7 +233,11 @@ async fn find(foreign: &Foreign) -> Result<Option<ForeignSession>, SessionError>
         Ok(None) => foreign.goes_on_as_ours(),
         // The other program may be writing it, so the client keeps its cookie.
         Err(error @ StoreError::Damaged(_)) => {
-            error!("the session of another program is not taken over: {}", Chain(&error));
+            error!(
+                event = "session_not_imported",
+                "the session of another program is not taken over: {}",
+                Chain(&error)
+            );
         }
         Err(error) => return Err(error.into()),
     }

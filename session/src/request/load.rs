@@ -53,7 +53,7 @@ impl ActiveSession {
             Err(SessionError::Store(error @ StoreError::Unavailable(_)))
                 if self.config.rules.on_outage == OnOutage::Anonymous =>
             {
-                warn!("a session is not loaded: {}", Chain(&error));
+                warn!(event = "session_not_loaded", "a session is not loaded: {}", Chain(&error));
             }
             result => result?,
         }
@@ -291,7 +291,7 @@ impl ActiveSession {
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a
                 // session.
-                error!("{}", Chain(&error));
+                error!(event = "session_damaged", "{}", Chain(&error));
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),

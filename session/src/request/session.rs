@@ -134,6 +134,7 @@ impl RequestSession {
         let names = self.with_outer().map(|session| &session.config.cookie.name);
         let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
         warn!(
+            event = "struct_ambiguous",
             "`{}` does not say which session it means, so it gets the innermost of those with the \
              cookies {}; name one with `#[session(cookie = \"…\")]` on the struct, and take a \
              `SessionHandle` from `handle()` of such a struct",
@@ -149,7 +150,10 @@ impl RequestSession {
         if self.config.refuses_cookie_of(request) && is_cookies(&self.config, request) {
             self.config.has_warned.of_cross_origin.call_once(|| {
                 let error = SessionError::CrossOrigin;
-                warn!("a request gets a 403, and later ones are logged at `debug`: {error}");
+                warn!(
+                    event = "cross_origin_refused",
+                    "a request gets a 403, and later ones are logged at `debug`: {error}"
+                );
             });
             if let (Some(events), false) = (&self.config.events, self.is_refused.replace(true)) {
                 let reporter = Reporter::of_request(events, request);
@@ -423,7 +427,9 @@ impl ActiveSession {
             SessionError::LaterCookie => &warned.of_later_cookies,
             _ => return false,
         };
-        once.call_once(|| warn!("what requests write is dropped: {}", Chain(error)));
+        once.call_once(|| {
+            warn!(event = "changes_dropped", "what requests write is dropped: {}", Chain(error))
+        });
         true
     }
 
@@ -465,6 +471,7 @@ impl Drop for ActiveSession {
         let state = self.state.get_mut();
         if state.head == Head::Sent && !state.changes.is_empty() {
             warn!(
+                event = "changes_never_stored",
                 "session changes made after the response were never stored; `save().await` stores \
                  them"
             );
