@@ -14,6 +14,7 @@ mod layers;
 mod limits;
 mod middlewares;
 mod node;
+mod observe;
 mod order;
 mod remember_me;
 mod renamed;
