@@ -148,6 +148,7 @@ pub enum SessionError {
 
 impl SessionError {
     /// Logs why the response is an error. What a client has caused is not a fault of the site.
+    #[cold]
     pub(crate) fn log(&self) {
         if self.status_code().is_client_error() {
             debug!(event = "request_refused", "{}", Chain(self));

@@ -251,7 +251,7 @@ impl ActiveSession {
             }
             call => call,
         };
-        let report = self.reporter.as_ref();
+        let report = self.reporter();
         let report = report.map(|it| Report::new(it, &state, &self.config.rules.privileges));
         let changes = mem::take(&mut state.changes);
         drop(state);
@@ -302,7 +302,7 @@ impl ActiveSession {
             base: base.clone(),
             fields: state.changes.merged.clone(),
             locks: Arc::clone(&self.config.merge_locks),
-            reporter: self.reporter.clone(),
+            reporter: self.reporter().cloned(),
         })
     }
 

@@ -63,6 +63,9 @@ impl ActiveSession {
             self.config.learn(schema, whole);
         }
         self.is_loaded.set(true);
+        if let Some(reporter) = self.reporter() {
+            self.report_loaded(reporter);
+        }
         Ok(())
     }
 
@@ -105,6 +108,9 @@ impl ActiveSession {
         self.first.set(Some(schema));
         self.set_loaded(best);
         self.is_loaded.set(true);
+        if let Some(reporter) = self.reporter() {
+            self.report_loaded(reporter);
+        }
         true
     }
 
@@ -214,14 +220,12 @@ impl ActiveSession {
     /// Takes over the session that the client's ids name.
     #[inline]
     pub(super) fn set_loaded(&self, found: Option<Hit<'_>>) {
-        // The cookie of a later release is left alone.
-        let has_unknown_id = found.is_none() && self.presented.any && !self.presented.is_later;
-        if let Some(reporter) = &self.reporter {
-            self.report_loaded(reporter, found.is_some(), has_unknown_id);
-        }
         let mut state = self.state.borrow_mut();
         let Some((claim, key, record)) = found else {
-            state.loaded = Loaded::Nothing { has_unknown_id };
+            state.loaded = Loaded::Nothing {
+                // The cookie of a later release is left alone.
+                has_unknown_id: self.presented.any && !self.presented.is_later,
+            };
             return;
         };
         if !record.is_retired() || record.successor().is_some() {
@@ -234,13 +238,23 @@ impl ActiveSession {
         }
     }
 
-    /// Reports what the client's ids name.
-    #[inline(never)]
-    fn report_loaded(&self, reporter: &Reporter, is_found: bool, has_unknown_id: bool) {
-        if is_found {
-            reporter.count(Counter::Loaded);
-        } else if has_unknown_id && !self.has_refused_signature.get() {
-            reporter.report(EventKind::UnknownId, None);
+    /// Reports what the client's ids name. An imported session was reported before.
+    #[cold]
+    fn report_loaded(&self, reporter: &Reporter) {
+        let (is_imported, unknown_id) = {
+            let state = self.state.borrow();
+            match state.loaded {
+                Loaded::Nothing { has_unknown_id } => (false, Some(has_unknown_id)),
+                _ => (state.has_new_id, None),
+            }
+        };
+        // Nothing is borrowed while an observer runs.
+        match unknown_id {
+            Some(true) if !self.has_refused_signature.get() => {
+                reporter.report(EventKind::UnknownId, None);
+            }
+            None if !is_imported => reporter.count(Counter::Loaded),
+            Some(_) | None => {}
         }
     }
 
@@ -291,7 +305,7 @@ impl ActiveSession {
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a
                 // session.
-                error!(event = "session_damaged", "{}", Chain(&error));
+                log_damaged(&error);
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -326,4 +340,9 @@ impl ActiveSession {
         let until = retired.expires_at();
         Ok(retired.hidden(until, None))
     }
+}
+
+#[cold]
+fn log_damaged(error: &StoreError) {
+    error!(event = "session_damaged", "{}", Chain(error));
 }

@@ -25,7 +25,7 @@ use crate::{
     error::{Chain, SessionError},
     fields::Schema,
     id::{SessionId, StoreKey},
-    observe::{EventKind, Reporter},
+    observe::{EventKind, Events, Reporter},
     record::{Index, PublicId, Record},
     store::{ErasedStore, ObservedStore, Persistence, RequestStore},
     transport::{CookieSettings, CookieVariant, IdChannel, Presented},
@@ -162,10 +162,8 @@ impl RequestSession {
             return Err(NotFound::CrossOrigin);
         }
         let active = self.active.get_or_init(|| ActiveSession::new(&self.config, request));
-        if let Some(reporter) = &active.reporter
-            && active.presented.has_invalid()
-        {
-            active.report_signature(reporter, request);
+        if let Some(events) = &self.config.events {
+            active.begin_reports(events, request);
         }
         // After the cell is set, because the generator may look for the session too.
         if let Some(generator) = &self.config.id_generator {
@@ -275,8 +273,8 @@ pub(crate) struct ActiveSession {
     pub(super) turn: Turn,
     /// How many handles the application holds.
     pub(super) handles: Cell<usize>,
-    /// Reports what happens to the session. `None`: that is not wanted.
-    pub(super) reporter: Option<Reporter>,
+    /// Reports what happens to the session. Empty if that is not wanted.
+    reporter: OnceCell<Box<Reporter>>,
     /// Whether the client has sent an id without a valid signature. It was reported.
     pub(super) has_refused_signature: Cell<bool>,
 }
@@ -317,18 +315,23 @@ impl ActiveSession {
             state: RefCell::default(),
             turn: Turn::default(),
             handles: Cell::new(0),
-            reporter: config.events.as_ref().map(|it| Reporter::of_request(it, request)),
+            reporter: OnceCell::new(),
             has_refused_signature: Cell::new(false),
         }
     }
 
-    /// Reports an id whose signature was refused.
+    /// Begins to report what happens to the session. An id whose signature was refused is the first
+    /// of that.
     #[cold]
-    fn report_signature(&self, reporter: &Reporter, request: &HttpRequest) {
+    fn begin_reports(&self, events: &Arc<Events>, request: &HttpRequest) {
+        let reporter =
+            self.reporter.get_or_init(|| Box::new(Reporter::of_request(events, request)));
         let cookie = self.cookie();
         let with_formers = self.config.counts_formers(cookie, request);
         let header = self.config.header.as_ref();
-        if cookie.has_refused(request.headers(), header, with_formers) {
+        if self.presented.has_invalid()
+            && cookie.has_refused(request.headers(), header, with_formers)
+        {
             self.has_refused_signature.set(true);
             reporter.report(EventKind::SignatureRefused, None);
         }
@@ -337,7 +340,7 @@ impl ActiveSession {
     /// Reports a form whose token was refused.
     #[cold]
     pub(super) fn report_csrf_token(&self) {
-        if let Some(reporter) = &self.reporter {
+        if let Some(reporter) = self.reporter() {
             let held = HeldSession::of(&self.state.borrow());
             let public_id = held.and_then(|held| held.public_id);
             reporter.report(EventKind::CsrfTokenRefused, public_id);
@@ -345,8 +348,9 @@ impl ActiveSession {
     }
 
     /// What reports the events of this request.
+    #[inline]
     pub(crate) fn reporter(&self) -> Option<&Reporter> {
-        self.reporter.as_ref()
+        self.reporter.get().map(|reporter| &**reporter)
     }
 
     /// The fields of the session, for session structs.
@@ -377,16 +381,18 @@ impl ActiveSession {
     /// What keeps this request's session.
     #[inline]
     pub(super) fn store(&self) -> Arc<dyn ErasedStore> {
-        match (&self.config.sessions, &self.request_store) {
-            (Persistence::Store(store), _) => Arc::clone(store),
-            (Persistence::Client(_), store) => {
-                let store: Arc<dyn RequestStore> =
-                    Arc::clone(store.as_ref().expect(NO_REQUEST_STORE));
-                match &self.config.events {
-                    None => store,
-                    Some(events) => Arc::new(ObservedStore::new(store, Arc::clone(events))),
-                }
-            }
+        match &self.config.sessions {
+            Persistence::Store(store) => Arc::clone(store),
+            Persistence::Client(_) => self.store_at_client(),
+        }
+    }
+
+    #[cold]
+    fn store_at_client(&self) -> Arc<dyn ErasedStore> {
+        let store = Arc::clone(self.request_store.as_ref().expect(NO_REQUEST_STORE));
+        match &self.config.events {
+            None => store,
+            Some(events) => Arc::new(ObservedStore::new(store, Arc::clone(events))),
         }
     }
 
