@@ -19,7 +19,7 @@ use super::{
     loaded::Loaded,
     merge::Merger,
     outcome::{CookieAction, SaveOutcome, StoreOutcome},
-    plan::{Call, Impossible, plan, tolerates_outage},
+    plan::{Call, Impossible, Plan, plan, tolerates_outage},
     report::Report,
     session::ActiveSession,
     state::{Head, State},
@@ -211,8 +211,12 @@ impl ActiveSession {
     /// the store is immediate.
     fn start_saving(&self, request: Option<&HttpRequest>) -> Result<Saving, SessionError> {
         let mut state = self.state.borrow_mut();
-        let plan = match plan(&state, &self.config.rules, self.config.clock.now()) {
-            Ok(plan) => plan,
+        let (call, cookie) = match plan(&state, &self.config.rules, self.config.clock.now()) {
+            Ok(Plan { call: None, cookie, loses_changes }) => {
+                let outcome = state.finish_without_call(cookie, loses_changes);
+                return Ok(Saving::Finished(Some(outcome)));
+            }
+            Ok(Plan { call: Some(call), cookie, .. }) => (call, cookie),
             Err(Impossible::HeadSent) => {
                 self.drop_what_needs_cookie(&mut state);
                 return Err(SessionError::ResponseSent);
@@ -221,11 +225,6 @@ impl ActiveSession {
                 let why = "the session could not be loaded when the request began";
                 return Err(StoreError::unavailable(why).into());
             }
-        };
-        let cookie = plan.cookie;
-        let Some(call) = plan.call else {
-            let outcome = state.finish_without_call(cookie, plan.loses_changes);
-            return Ok(Saving::Finished(Some(outcome)));
         };
         if matches!(call, Call::Create(_)) {
             self.check_new_session(&state)?;
