@@ -3,6 +3,7 @@
 mod abandoned;
 mod concurrency;
 mod cookie_path;
+mod exporters;
 mod fixtures;
 mod flash;
 mod former_cookie;
