@@ -175,7 +175,8 @@ async fn neither_events_nor_numbers_show_an_id_a_key_or_a_value() {
     text += &format!("{stats:?} {:#?}", stats.totals());
     let built =
         SessionMiddleware::builder(MemoryStore::new()).stats(&stats).observer(printer.clone());
-    text += &format!("{built:?} {:?}", built.build());
+    text += &format!("{built:?}");
+    text += &format!("{:?}", built.build());
 
     let public_ids = printer.public_ids.lock().expect("no panic");
     assert!(!public_ids.is_empty(), "some were asked for");
