@@ -157,10 +157,10 @@ pub struct EventRequest {
 }
 
 /// The details of a request, for as many events as it has.
-pub(super) type RequestDetails = Arc<EventRequest>;
+pub(crate) type RequestDetails = Arc<EventRequest>;
 
 impl EventRequest {
-    pub(super) fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         let connection = request.connection_info();
         Self {
             method: request.method().clone(),

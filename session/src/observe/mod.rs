@@ -18,7 +18,6 @@ mod reporter;
 mod stats;
 mod totals;
 
-pub(crate) use reporter::{Events, Reporter};
 pub use {
     counter::Counter,
     event::{DestroyedBy, Event, EventKind, EventRequest, Renewal},
@@ -26,4 +25,8 @@ pub use {
     operation::Operation,
     stats::SessionStats,
     totals::{CallTotals, Totals},
+};
+pub(crate) use {
+    event::RequestDetails,
+    reporter::{Events, Reporter},
 };

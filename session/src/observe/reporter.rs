@@ -26,6 +26,11 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// What observers get of a request. `None`: there are no observers.
+    pub(crate) fn details_of(&self, request: &HttpRequest) -> Option<RequestDetails> {
+        (!self.observers.is_empty()).then(|| Arc::new(EventRequest::of(request)))
+    }
+
     /// Counts the call of a store, and reports it if it failed.
     pub(crate) fn report_call(
         &self,
@@ -42,7 +47,8 @@ impl Events {
         }
     }
 
-    fn count(&self, counter: Counter) {
+    /// Counts what is not an event.
+    pub(crate) fn count(&self, counter: Counter) {
         if let Some(stats) = &self.stats {
             stats.count(counter);
         }
@@ -77,16 +83,13 @@ impl Reporter {
     }
 
     /// Reports what a request causes.
-    #[cold]
-    pub(crate) fn of_request(events: &Arc<Events>, request: &HttpRequest) -> Self {
-        let details = || Arc::new(EventRequest::of(request));
-        let request = (!events.observers.is_empty()).then(details);
-        Self { events: Arc::clone(events), request }
+    pub(crate) fn of_request(events: &Arc<Events>, request: Option<&RequestDetails>) -> Self {
+        Self { events: Arc::clone(events), request: request.cloned() }
     }
 
     /// The same, as caused by the request of another one.
-    pub(crate) fn caused_by(&self, other: Option<&Self>) -> Self {
-        let request = other.and_then(|other| other.request.clone());
+    pub(crate) fn caused_by(&self, other: Option<Self>) -> Self {
+        let request = other.and_then(|other| other.request);
         Self { events: Arc::clone(&self.events), request }
     }
 

@@ -250,7 +250,7 @@ impl ActiveSession {
             }
             call => call,
         };
-        let report = self.reporter();
+        let report = call.is_event().then(|| self.reporter()).flatten();
         let report = report.map(|it| Report::new(it, &state, &self.config.rules.privileges));
         let changes = mem::take(&mut state.changes);
         drop(state);
@@ -301,7 +301,7 @@ impl ActiveSession {
             base: base.clone(),
             fields: state.changes.merged.clone(),
             locks: Arc::clone(&self.config.merge_locks),
-            reporter: self.reporter().cloned(),
+            reporter: self.reporter(),
         })
     }
 

@@ -106,7 +106,7 @@ impl ActiveSession {
                     .then(|| (claim, claim_record(&id, &foreign.id, self.config.clock.now()))),
                 // Without a claim, requests at the same time must find it too.
                 forget: (self.has_claims() && !foreign.keeps_old).then(|| foreign.forget()),
-                reporter: self.reporter().cloned(),
+                reporter: self.reporter(),
             };
             match run_to_end(transfer.carry_out()).await? {
                 Transferred::Stored => {

@@ -1,6 +1,6 @@
 //! Loads the session that the client means.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use futures_util::future::Either;
 use tracing::{error, warn};
@@ -11,7 +11,7 @@ use crate::{
     error::{Chain, SessionError, StoreError},
     fields::Schema,
     id::StoreKey,
-    observe::{Counter, EventKind, Reporter},
+    observe::{Counter, EventKind, Events, Reporter},
     record::Record,
     store::{LoadOptions, TouchRule},
     transport::{Claim, IdChannel},
@@ -63,8 +63,8 @@ impl ActiveSession {
             self.config.learn(schema, whole);
         }
         self.is_loaded.set(true);
-        if let Some(reporter) = self.reporter() {
-            self.report_loaded(reporter);
+        if let Some(events) = &self.config.events {
+            self.report_loaded(events);
         }
         Ok(())
     }
@@ -108,8 +108,8 @@ impl ActiveSession {
         self.first.set(Some(schema));
         self.set_loaded(best);
         self.is_loaded.set(true);
-        if let Some(reporter) = self.reporter() {
-            self.report_loaded(reporter);
+        if let Some(events) = &self.config.events {
+            self.report_loaded(events);
         }
         true
     }
@@ -240,7 +240,7 @@ impl ActiveSession {
 
     /// Reports what the client's ids name. An imported session was reported before.
     #[cold]
-    fn report_loaded(&self, reporter: &Reporter) {
+    fn report_loaded(&self, events: &Arc<Events>) {
         let (is_imported, unknown_id) = {
             let state = self.state.borrow();
             match state.loaded {
@@ -251,9 +251,10 @@ impl ActiveSession {
         // Nothing is borrowed while an observer runs.
         match unknown_id {
             Some(true) if !self.has_refused_signature.get() => {
+                let reporter = Reporter::of_request(events, self.details.get());
                 reporter.report(EventKind::UnknownId, None);
             }
-            None if !is_imported => reporter.count(Counter::Loaded),
+            None if !is_imported => events.count(Counter::Loaded),
             Some(_) | None => {}
         }
     }

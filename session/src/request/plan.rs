@@ -413,6 +413,11 @@ impl Call {
         )
     }
 
+    /// Whether observers want to know of it.
+    pub(crate) fn is_event(&self) -> bool {
+        self.needs_id() || matches!(self, Self::Destroy(_))
+    }
+
     /// Whether it is useless without a cookie for the client.
     pub(crate) fn needs_cookie(&self, cookie_holds: CookieHolds) -> bool {
         match self {

@@ -18,14 +18,14 @@ pub(crate) struct Report {
 impl Report {
     /// Takes what the report needs from the state, before its changes are saved.
     #[cold]
-    pub(crate) fn new(reporter: &Reporter, state: &State, privileges: &Privileges) -> Self {
+    pub(crate) fn new(reporter: Reporter, state: &State, privileges: &Privileges) -> Self {
         let renewal = match state.changes.intent {
             Intent::Regenerate => Renewal::Regenerate,
             _ if state.is_elevated(privileges) => Renewal::Privilege,
             _ => Renewal::Renew,
         };
         let public_id = state.loaded.record().and_then(public_id);
-        Self { reporter: reporter.clone(), renewal, public_id }
+        Self { reporter, renewal, public_id }
     }
 
     pub(crate) fn created(&self, record: &Record) {

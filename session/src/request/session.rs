@@ -25,7 +25,7 @@ use crate::{
     error::{Chain, SessionError},
     fields::Schema,
     id::{SessionId, StoreKey},
-    observe::{EventKind, Events, Reporter},
+    observe::{EventKind, Events, Reporter, RequestDetails},
     record::{Index, PublicId, Record},
     store::{ErasedStore, ObservedStore, Persistence, RequestStore},
     transport::{CookieSettings, CookieVariant, IdChannel, Presented},
@@ -156,7 +156,8 @@ impl RequestSession {
                 );
             });
             if let (Some(events), false) = (&self.config.events, self.is_refused.replace(true)) {
-                let reporter = Reporter::of_request(events, request);
+                let details = events.details_of(request);
+                let reporter = Reporter::of_request(events, details.as_ref());
                 reporter.report(EventKind::CrossOriginRefused, None);
             }
             return Err(NotFound::CrossOrigin);
@@ -273,8 +274,8 @@ pub(crate) struct ActiveSession {
     pub(super) turn: Turn,
     /// How many handles the application holds.
     pub(super) handles: Cell<usize>,
-    /// Reports what happens to the session. Empty if that is not wanted.
-    reporter: OnceCell<Box<Reporter>>,
+    /// What observers get of the request. Empty if there are none.
+    pub(super) details: OnceCell<RequestDetails>,
     /// Whether the client has sent an id without a valid signature. It was reported.
     pub(super) has_refused_signature: Cell<bool>,
 }
@@ -315,7 +316,7 @@ impl ActiveSession {
             state: RefCell::default(),
             turn: Turn::default(),
             handles: Cell::new(0),
-            reporter: OnceCell::new(),
+            details: OnceCell::new(),
             has_refused_signature: Cell::new(false),
         }
     }
@@ -324,8 +325,9 @@ impl ActiveSession {
     /// of that.
     #[cold]
     fn begin_reports(&self, events: &Arc<Events>, request: &HttpRequest) {
-        let reporter =
-            self.reporter.get_or_init(|| Box::new(Reporter::of_request(events, request)));
+        if let Some(details) = events.details_of(request) {
+            self.details.get_or_init(|| details);
+        }
         let cookie = self.cookie();
         let with_formers = self.config.counts_formers(cookie, request);
         let header = self.config.header.as_ref();
@@ -333,6 +335,7 @@ impl ActiveSession {
             && cookie.has_refused(request.headers(), header, with_formers)
         {
             self.has_refused_signature.set(true);
+            let reporter = Reporter::of_request(events, self.details.get());
             reporter.report(EventKind::SignatureRefused, None);
         }
     }
@@ -348,9 +351,9 @@ impl ActiveSession {
     }
 
     /// What reports the events of this request.
-    #[inline]
-    pub(crate) fn reporter(&self) -> Option<&Reporter> {
-        self.reporter.get().map(|reporter| &**reporter)
+    pub(crate) fn reporter(&self) -> Option<Reporter> {
+        let events = self.config.events.as_ref()?;
+        Some(Reporter::of_request(events, self.details.get()))
     }
 
     /// The fields of the session, for session structs.

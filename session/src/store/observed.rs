@@ -29,33 +29,32 @@ pub(crate) struct ObservedStore<S: ?Sized> {
     is_timed: bool,
 }
 
-impl<S: ErasedStore + ?Sized> ObservedStore<S> {
+impl<S: ErasedStore + ?Sized + 'static> ObservedStore<S> {
     pub(crate) fn new(store: Arc<S>, events: Arc<Events>) -> Self {
         let is_timed = !store.is_immediate();
         Self { store, events, is_timed }
     }
 
     fn call<T: Send + 'static>(
-        &self,
+        self: Arc<Self>,
         operation: Operation,
         call: impl FnOnce(Arc<S>) -> StoreFuture<T>,
     ) -> StoreFuture<T> {
         let began = self.is_timed.then(Instant::now);
-        let report = move |events: &Events, result: &Result<T, StoreError>| {
+        let report = move |this: &Self, result: &Result<T, StoreError>| {
             let time = began.map_or(Duration::ZERO, |began| began.elapsed());
-            events.report_call(operation, time, result.as_ref().err());
+            this.events.report_call(operation, time, result.as_ref().err());
         };
         match call(Arc::clone(&self.store)) {
             Either::Left(answer) => {
                 let result = answer.into_inner();
-                report(&self.events, &result);
+                report(&self, &result);
                 Either::Left(ready(result))
             }
             Either::Right(future) => {
-                let events = Arc::clone(&self.events);
                 let future = async move {
                     let result = future.await;
-                    report(&events, &result);
+                    report(&self, &result);
                     result
                 };
                 Either::Right(future.boxed())
@@ -64,7 +63,7 @@ impl<S: ErasedStore + ?Sized> ObservedStore<S> {
     }
 }
 
-impl<S: ErasedStore + ?Sized> ErasedStore for ObservedStore<S> {
+impl<S: ErasedStore + ?Sized + 'static> ErasedStore for ObservedStore<S> {
     fn is_immediate(&self) -> bool {
         self.store.is_immediate()
     }
@@ -104,7 +103,7 @@ impl<S: ErasedStore + ?Sized> ErasedStore for ObservedStore<S> {
     }
 }
 
-impl<S: ErasedIndex + ?Sized> ErasedIndex for ObservedStore<S> {
+impl<S: ErasedIndex + ?Sized + 'static> ErasedIndex for ObservedStore<S> {
     fn find(
         self: Arc<Self>,
         name: &'static str,
