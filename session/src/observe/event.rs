@@ -105,6 +105,10 @@ impl Event<'_> {
 
     /// Returns the request that caused the event. `None`: a job or a tool did, through
     /// [`Sessions`](crate::Sessions), or a call of the store failed.
+    ///
+    /// [`destroy_others`](crate::Sessions::destroy_others) and
+    /// [`enforce_limit`](crate::Sessions::enforce_limit) have the request of the handle that they
+    /// are given, if its middleware has an observer too.
     pub fn request(&self) -> Option<&EventRequest> {
         self.request
     }
