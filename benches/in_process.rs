@@ -1,11 +1,15 @@
 //! Answers requests without a network: `in_process SITE FIELDS ROUTE COUNT`.
 //!
-//! The site is `bare`, `memory`, or the URL of a Redis. Run under callgrind with two counts, the
+//! The site is `bare`, `memory`, `counted` (in memory with statistics), `observed` (and with an
+//! observer), or the URL of a Redis. Run under callgrind with two counts, the
 //! difference is what the requests in between cost. Prints how often each request allocates.
 
-use std::{alloc::System, env};
+use std::{alloc::System, env, hint::black_box};
 
-use actix_typed_session::{MemoryStore, RedisStore, SessionMiddleware};
+use actix_typed_session::{
+    MemoryStore, RedisStore, SessionMiddleware,
+    observe::{Event, Observer, SessionStats},
+};
 use actix_typed_session_benches::site;
 use actix_web::{
     App,
@@ -31,10 +35,17 @@ async fn main() {
             let app = init_service(App::new().configure(site::bare)).await;
             run(&app, fields, route, count).await;
         }
-        "memory" => {
+        "memory" | "counted" | "observed" => {
             let store = MemoryStore::builder().sweep_interval(None).build();
+            let mut sessions = SessionMiddleware::builder(store.clone());
+            if site != "memory" {
+                sessions = sessions.stats(&SessionStats::new());
+            }
+            if site == "observed" {
+                sessions = sessions.observer(Idle);
+            }
             let app = App::new()
-                .wrap(SessionMiddleware::new(store.clone()))
+                .wrap(sessions.build().expect("valid settings"))
                 .configure(site::typed(store));
             run(&init_service(app).await, fields, route, count).await;
         }
@@ -47,6 +58,15 @@ async fn main() {
             run(&init_service(app).await, fields, route, count).await;
         }
         other => panic!("no site is called {other}"),
+    }
+}
+
+/// An observer that does nothing with what it gets.
+struct Idle;
+
+impl Observer for Idle {
+    fn observe(&self, event: &Event<'_>) {
+        black_box(event);
     }
 }
 

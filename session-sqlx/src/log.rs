@@ -6,7 +6,11 @@ use actix_typed_session::StoreError;
 
 /// Logs that a clean-up failed. The next one tries again.
 pub(crate) fn not_swept(error: &StoreError) {
-    tracing::warn!("expired sessions could not be deleted: {}", with_causes(error));
+    tracing::warn!(
+        event = "sweep_failed",
+        "expired sessions could not be deleted: {}",
+        with_causes(error)
+    );
 }
 
 fn with_causes(error: &dyn Error) -> String {

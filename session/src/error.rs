@@ -148,11 +148,12 @@ pub enum SessionError {
 
 impl SessionError {
     /// Logs why the response is an error. What a client has caused is not a fault of the site.
+    #[cold]
     pub(crate) fn log(&self) {
         if self.status_code().is_client_error() {
-            debug!("{}", Chain(self));
+            debug!(event = "request_refused", "{}", Chain(self));
         } else {
-            error!("{}", Chain(self));
+            error!(event = "request_failed", "{}", Chain(self));
         }
     }
 }

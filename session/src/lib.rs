@@ -56,6 +56,7 @@
 //! | test your site | [testing](guide::testing) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |
 //! | encrypt sessions, or keep them in the cookie | [encrypted sessions](guide::sealing) |
+//! | see numbers, keep an audit log, check health | [`observe`]; [guide](guide::observability) |
 //! | show compliance | [OWASP ASVS 5.0](guide::asvs), line by line |
 //! | know what a session costs | [speed](guide::speed) |
 //! | know which crates come with it | [dependencies](guide::dependencies) |
@@ -87,6 +88,7 @@ pub mod guide;
 mod id;
 pub mod import;
 mod middleware;
+pub mod observe;
 mod record;
 mod request;
 #[cfg(feature = "testing")]

@@ -54,6 +54,10 @@ pub struct Line {
     pub line: u32,
     /// How bad it is.
     pub level: Level,
+    /// The names of its fields, `message` included.
+    pub fields: Vec<&'static str>,
+    /// The field `event`, which names what has happened.
+    pub event: Option<String>,
     /// What was logged.
     pub text: String,
     thread: ThreadId,
@@ -108,9 +112,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Watch {
 }
 
 fn look(metadata: &Metadata<'_>, record: impl FnOnce(&mut Text)) {
-    let mut text = Text { target: metadata.target().to_owned(), line: String::new() };
+    let mut text = Text { target: metadata.target().to_owned(), line: String::new(), event: None };
     record(&mut text);
-    let Text { target, line: text } = text;
+    let Text { target, line: text, event } = text;
     let is_the_librarys = target.starts_with(LIBRARY);
     let secret = token(&text).map(str::to_owned).or_else(|| {
         let values = lock(&VALUES);
@@ -128,6 +132,8 @@ fn look(metadata: &Metadata<'_>, record: impl FnOnce(&mut Text)) {
             file,
             line,
             level: *metadata.level(),
+            fields: metadata.fields().iter().map(|field| field.name()).collect(),
+            event,
             text,
             thread: thread::current().id(),
         });
@@ -138,6 +144,7 @@ fn look(metadata: &Metadata<'_>, record: impl FnOnce(&mut Text)) {
 struct Text {
     target: String,
     line: String,
+    event: Option<String>,
 }
 
 impl Visit for Text {
@@ -150,6 +157,9 @@ impl Visit for Text {
         // The target of a line that was logged through the crate `log`.
         if field.name() == "log.target" {
             value.clone_into(&mut self.target);
+        }
+        if field.name() == "event" {
+            self.event = Some(value.to_owned());
         }
         self.record_debug(field, &value);
     }

@@ -21,6 +21,7 @@ use actix_typed_session::{
     Rule, Session, SessionError, SessionHandle, SessionId, SessionMiddleware,
     SessionMiddlewareBuilder, Sessions, StoreError, SystemClock, Timestamp, TypedSession,
     import::{ActixSession, ForeignId, ForeignSession, Importer},
+    observe::{Event, Observer},
     store::{Patch, Record, SessionStore, StoreKey},
     testing::{Fault, FaultyStore, Operation},
 };
@@ -393,9 +394,24 @@ async fn requests_that_go_wrong() {
         .start();
     assert_eq!(elsewhere.client().get("/fill").await.status, 200);
 
+    let broken = Site::unwatched(SessionMiddleware::builder(MemoryStore::new()))
+        .settings(|it| it.observer(Broken))
+        .configure(routes)
+        .start();
+    assert_eq!(broken.client().get("/fill").await.text(), "200 ok");
+
     let small = MemoryStore::builder().capacity(1).build();
     visit(small.clone(), &store).await;
     visit(small, &store).await;
+}
+
+/// An observer with a fault.
+struct Broken;
+
+impl Observer for Broken {
+    fn observe(&self, event: &Event<'_>) {
+        panic!("it cannot write {event:?} of {TEXT}");
+    }
 }
 
 /// A program whose sessions fit badly.
@@ -576,8 +592,13 @@ async fn no_line_of_the_library_tells_a_value() {
     files_that_are_damaged().await;
     a_redis_that_is_damaged_or_refuses().await;
 
-    // `.ci/check-log-lines` checks that these are all lines that the library can log.
-    let lines = log.lines().into_iter().map(|line| format!("{}:{}\n", line.file, line.line));
+    // `.ci/check-log-lines` checks that these are all lines that the library can log, and that the
+    // guide lists them.
+    let lines = log.lines().into_iter().map(|line| {
+        let log_watch::Line { file, line: number, level, event, .. } = &line;
+        let event = event.as_deref().unwrap_or_else(|| panic!("a line without an event: {line:?}"));
+        format!("{file}:{number} {event} {level} {}\n", line.fields.join(" "))
+    });
     let lines: BTreeSet<String> = lines.collect();
     assert!(lines.len() > 10, "{lines:?}");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tests");

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     id::SessionId,
     import::Import,
+    observe::Events,
     store::{Backend, MergeLocks, Persisted, Persistence},
     time::{Clock, Lifetimes, SystemClock},
     transport::{
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) merge_locks: Arc<MergeLocks>,
     /// When it was last logged that sessions are not extended.
     pub(crate) touch_failures: LogInterval,
+    /// Who wants to have events. `None`: there is no one.
+    pub(crate) events: Option<Arc<Events>>,
 }
 
 /// What the log has already said, so that it is not said for each request.
@@ -155,6 +158,7 @@ impl Config {
             has_warned: HasWarned::new(),
             merge_locks: Arc::default(),
             touch_failures: LogInterval::default(),
+            events: None,
         }
     }
 }

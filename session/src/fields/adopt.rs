@@ -34,9 +34,11 @@ impl Adoption {
             }
             Some((Err(error), false)) => {
                 warn!(
+                    event = "value_not_imported",
                     "`{}::{}` is not taken over from the session of another program, because its \
                      value does not fit: {error}",
-                    schema.type_name, field.schema.name,
+                    schema.type_name,
+                    field.schema.name,
                 );
                 false
             }

@@ -43,6 +43,7 @@ impl Adoption {
             }
             if name.is_empty() || name.chars().any(char::is_control) {
                 warn!(
+                    event = "value_not_imported",
                     "a field is not taken over from the session of another program, because its \
                      name is empty or has control characters"
                 );

@@ -237,6 +237,7 @@ impl<T, F> MergedField for Field<T, F> {
             Some(Ok(value)) => value,
             Some(Err(error)) => {
                 warn!(
+                    event = "merged_value_unreadable",
                     "a stored value of `{}` does not decode; it is merged as the default: {}",
                     self.schema.name,
                     ValueError::from(error),

@@ -126,6 +126,7 @@ impl Refusal {
             Some(Ok(location)) => Page::Here(location),
             Some(Err(_)) => {
                 error!(
+                    event = "guard_page_invalid",
                     "a guard's page is not a valid `Location`, so the client gets a {}; \
                      percent-encode what you put into it",
                     self.status,
@@ -208,7 +209,7 @@ impl Refusal {
 pub(super) fn logged(error: GuardError) -> GuardError {
     match &error {
         GuardError::Session(error) => error.log(),
-        GuardError::Refused(_) => debug!("{error}"),
+        GuardError::Refused(_) => debug!(event = "guard_refused", "{error}"),
     }
     error
 }

@@ -22,6 +22,7 @@
 //! | run on Redis or Valkey | [`redis`] |
 //! | run on PostgreSQL or SQLite | [the SQL package](https://docs.rs/actix-typed-session-sqlx) |
 //! | encrypt sessions | [`sealing`] |
+//! | see numbers, keep an audit log, check health, search the log | [`observability`] |
 //! | answer an auditor | [`asvs`] |
 //! | know what a session costs | [`speed`] |
 //! | know which crates the library adds | [`dependencies`] |
@@ -108,6 +109,22 @@ pub mod redis {}
 #[cfg(feature = "encryption")]
 #[doc = include_str!("sealing.md")]
 pub mod sealing {}
+
+// The code for other crates is included and run by the tests of the workspace.
+#[doc = include_str!("observability.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("observability_prometheus.rs")]
+#[doc = "```"]
+#[doc = include_str!("observability_2.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("observability_metrics.rs")]
+#[doc = "```"]
+#[doc = include_str!("observability_3.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("observability_otel.rs")]
+#[doc = "```"]
+#[doc = include_str!("observability_4.md")]
+pub mod observability {}
 
 #[doc = include_str!("asvs.md")]
 pub mod asvs {}

@@ -253,6 +253,7 @@ fn parse(json: &[u8]) -> Result<ForeignSession, StoreError> {
         let inner = outer.get(name).and_then(|it| serde_json::from_str::<String>(it.get()).ok());
         if inner.is_none_or(|inner| session.insert(name, inner).is_err()) {
             warn!(
+                event = "value_not_imported",
                 "`{}` is not taken over from the session of another program, because its value is \
                  not JSON",
                 name.escape_debug(),

@@ -11,7 +11,7 @@ use crate::{
     error::ConfigError,
     fields::Schema,
     import::ForeignCookie,
-    store::Persistence,
+    store::{ObservedStore, Persistence},
     transport::{
         CookieSettings, CrossOriginRules, FormerCookie, HeaderSettings, Signer, TrustedProxies,
         Unsecured,
@@ -81,6 +81,9 @@ impl SessionMiddlewareBuilder {
             Some(Header::Bearer) => Some(HeaderSettings::Bearer),
             Some(Header::Named(name)) => Some(HeaderSettings::named(&name)?),
         };
+        if let (Some(events), Persistence::Store(store)) = (&config.events, &mut config.sessions) {
+            *store = Arc::new(ObservedStore::new(Arc::clone(store), Arc::clone(events)));
+        }
         Ok(SessionMiddleware::from(config))
     }
 

@@ -4,6 +4,7 @@ mod build;
 mod builder;
 mod headers;
 mod import;
+mod observe;
 mod origins;
 mod service;
 mod transform;

@@ -8,6 +8,7 @@ use super::{
     merge::Merger,
     outcome::StoreOutcome,
     plan::{Call, IfGone},
+    report::Report,
 };
 use crate::{
     error::{SessionError, StoreError},
@@ -16,61 +17,74 @@ use crate::{
     store::{CreateOutcome, ErasedStore, LoadOptions, UpdateOutcome, not_immediate},
 };
 
-/// Makes a store call of a plan. The future owns all it needs, so that it can outlive the request.
-/// `others` are destroyed with the session that the call destroys. `new_id` is the id for a session
-/// that is created or renewed; `None` counts as taken.
-pub(crate) async fn carry_out(
-    call: Call,
-    others: Vec<StoreKey>,
-    store: Arc<dyn ErasedStore>,
-    merger: Option<Merger>,
-    new_id: Option<SessionId>,
-) -> Result<StoreOutcome, SessionError> {
-    let new = new_id.map(|id| (StoreKey::from(&id), id));
-    match call {
-        Call::Create(record) => create(store, new, record).await,
-        Call::Update(key, patch) => {
-            let expiry = patch.expiry();
-            let updated = match merger {
-                None => store.update(key, patch).await?,
-                Some(merger) => {
-                    let call = |patch| Arc::clone(&store).update(key, patch);
-                    merger.write(&key, &patch, call).await?
+/// What a store call of a plan needs. It owns all of it, so that the call can outlive the request.
+pub(crate) struct StoreCaller {
+    pub(crate) store: Arc<dyn ErasedStore>,
+    /// The sessions that are destroyed with the one that the call destroys.
+    pub(crate) others: Vec<StoreKey>,
+    pub(crate) merger: Option<Merger>,
+    /// The id for a session that is created or renewed. `None` counts as taken.
+    pub(crate) new_id: Option<SessionId>,
+    /// Reports what the call has done. `None`: that is not wanted.
+    pub(crate) report: Option<Report>,
+}
+
+impl StoreCaller {
+    /// Makes a store call of a plan.
+    pub(crate) async fn carry_out(self, call: Call) -> Result<StoreOutcome, SessionError> {
+        let Self { store, others, merger, new_id, report } = self;
+        let new = new_id.map(|id| (StoreKey::from(&id), id));
+        let report = report.as_ref();
+        match call {
+            Call::Create(record) => create(store, new, record, report).await,
+            Call::Update(key, patch) => {
+                let expiry = patch.expiry();
+                let updated = match merger {
+                    None => store.update(key, patch).await?,
+                    Some(merger) => {
+                        let call = |patch| Arc::clone(&store).update(key, patch);
+                        merger.write(&key, &patch, call).await?
+                    }
+                };
+                updated_outcome(&updated, expiry)
+            }
+            Call::Touch(key, expires_at) => match store.touch(key, expires_at).await? {
+                true => Ok(StoreOutcome::Touched(expires_at)),
+                false => Ok(StoreOutcome::GoneUnchanged),
+            },
+            Call::Destroy(key) => {
+                destroy(&store, key, others, report).await?;
+                Ok(StoreOutcome::Destroyed)
+            }
+            Call::DestroyThenCreate(old, record) => {
+                destroy(&store, old, others, report).await?;
+                create(store, new, record, report).await
+            }
+            Call::CreateIfRenewed(old, record) => {
+                create_if_renewed(store, &old, new, record, report).await
+            }
+            Call::Rotate { key: old, patch, grace, if_gone } => {
+                let Some((key, id)) = new else { return Ok(StoreOutcome::IdTaken) };
+                let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
+                let updated = match merger {
+                    None => call(patch.clone()).await?,
+                    Some(merger) => merger.write(&old, &patch, call).await?,
+                };
+                match (updated, if_gone) {
+                    (UpdateOutcome::Applied { .. }, _) => {
+                        report.inspect(|report| report.renewed(&patch));
+                        Ok(StoreOutcome::Renewed { id, key, patch })
+                    }
+                    (UpdateOutcome::Taken, _) => Ok(StoreOutcome::IdTaken),
+                    (UpdateOutcome::Gone, IfGone::LoseChanges) => Ok(StoreOutcome::Gone),
+                    (UpdateOutcome::Gone, IfGone::Create(record)) => {
+                        create(store, Some((key, id)), record, report).await
+                    }
+                    (UpdateOutcome::Gone, IfGone::CreateIfRenewed(record)) => {
+                        create_if_renewed(store, &old, Some((key, id)), record, report).await
+                    }
+                    (UpdateOutcome::Conflict(_), _) => Err(broken_law("rotate").into()),
                 }
-            };
-            updated_outcome(&updated, expiry)
-        }
-        Call::Touch(key, expires_at) => match store.touch(key, expires_at).await? {
-            true => Ok(StoreOutcome::Touched(expires_at)),
-            false => Ok(StoreOutcome::GoneUnchanged),
-        },
-        Call::Destroy(key) => {
-            destroy(&store, key, others).await?;
-            Ok(StoreOutcome::Destroyed)
-        }
-        Call::DestroyThenCreate(old, record) => {
-            destroy(&store, old, others).await?;
-            create(store, new, record).await
-        }
-        Call::CreateIfRenewed(old, record) => create_if_renewed(store, &old, new, record).await,
-        Call::Rotate { key: old, patch, grace, if_gone } => {
-            let Some((key, id)) = new else { return Ok(StoreOutcome::IdTaken) };
-            let call = |patch| Arc::clone(&store).rotate(old, key, patch, grace);
-            let updated = match merger {
-                None => call(patch.clone()).await?,
-                Some(merger) => merger.write(&old, &patch, call).await?,
-            };
-            match (updated, if_gone) {
-                (UpdateOutcome::Applied { .. }, _) => Ok(StoreOutcome::Renewed { id, key, patch }),
-                (UpdateOutcome::Taken, _) => Ok(StoreOutcome::IdTaken),
-                (UpdateOutcome::Gone, IfGone::LoseChanges) => Ok(StoreOutcome::Gone),
-                (UpdateOutcome::Gone, IfGone::Create(record)) => {
-                    create(store, Some((key, id)), record).await
-                }
-                (UpdateOutcome::Gone, IfGone::CreateIfRenewed(record)) => {
-                    create_if_renewed(store, &old, Some((key, id)), record).await
-                }
-                (UpdateOutcome::Conflict(_), _) => Err(broken_law("rotate").into()),
             }
         }
     }
@@ -80,15 +94,20 @@ async fn destroy(
     store: &Arc<dyn ErasedStore>,
     key: StoreKey,
     others: Vec<StoreKey>,
+    report: Option<&Report>,
 ) -> Result<(), StoreError> {
-    Arc::clone(store).destroy(key).await?;
+    if Arc::clone(store).destroy(key).await? {
+        report.inspect(|report| report.destroyed());
+    }
     if others.is_empty() {
         return Ok(());
     }
     // In a box, so that the usual way does not carry what this seldom one needs.
     Box::pin(async {
         for other in others {
-            Arc::clone(store).destroy(other).await?;
+            if Arc::clone(store).destroy(other).await? {
+                report.inspect(|report| report.other_destroyed());
+            }
         }
         Ok(())
     })
@@ -125,10 +144,14 @@ async fn create(
     store: Arc<dyn ErasedStore>,
     new: Option<(StoreKey, SessionId)>,
     record: Record,
+    report: Option<&Report>,
 ) -> Result<StoreOutcome, SessionError> {
     let Some((key, id)) = new else { return Ok(StoreOutcome::IdTaken) };
     match store.create(key, record.clone()).await? {
-        CreateOutcome::Stored => Ok(StoreOutcome::Created { id, key, record }),
+        CreateOutcome::Stored => {
+            report.inspect(|report| report.created(&record));
+            Ok(StoreOutcome::Created { id, key, record })
+        }
         CreateOutcome::Taken => Ok(StoreOutcome::IdTaken),
     }
 }
@@ -140,9 +163,10 @@ async fn create_if_renewed(
     old: &StoreKey,
     new: Option<(StoreKey, SessionId)>,
     record: Record,
+    report: Option<&Report>,
 ) -> Result<StoreOutcome, SessionError> {
     match Arc::clone(&store).load(*old, LoadOptions::default()).await? {
-        Some(old) if old.is_retired() => create(store, new, record).await,
+        Some(old) if old.is_retired() => create(store, new, record, report).await,
         _ => Ok(StoreOutcome::Gone),
     }
 }

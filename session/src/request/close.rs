@@ -13,13 +13,14 @@ use futures_util::future::FutureExt as _;
 use tracing::{error, warn};
 
 use super::{
-    call::{carry_out, update_at_once},
+    call::{StoreCaller, update_at_once},
     changes::{Changes, Intent, TouchMode},
     in_flight::{InFlight, StoreCall},
     loaded::Loaded,
     merge::Merger,
     outcome::{CookieAction, SaveOutcome, StoreOutcome},
-    plan::{Call, Impossible, plan, tolerates_outage},
+    plan::{Call, Impossible, Plan, plan, tolerates_outage},
+    report::Report,
     session::ActiveSession,
     state::{Head, State},
 };
@@ -167,6 +168,7 @@ impl ActiveSession {
                 let is_dropped = self.log_if_dropped(&error);
                 if is_tolerated {
                     warn!(
+                        event = "changes_lost_in_outage",
                         route = request.and_then(HttpRequest::match_pattern),
                         "what a request changed or extended is lost, because its session's store is \
                          not available",
@@ -183,7 +185,7 @@ impl ActiveSession {
     #[cold]
     fn log_failed_touch(&self, error: &StoreError) {
         if self.config.touch_failures.is_due(self.config.clock.now()) {
-            error!("sessions are not extended: {}", Chain(error));
+            error!(event = "sessions_not_extended", "sessions are not extended: {}", Chain(error));
         }
     }
 
@@ -209,8 +211,12 @@ impl ActiveSession {
     /// the store is immediate.
     fn start_saving(&self, request: Option<&HttpRequest>) -> Result<Saving, SessionError> {
         let mut state = self.state.borrow_mut();
-        let plan = match plan(&state, &self.config.rules, self.config.clock.now()) {
-            Ok(plan) => plan,
+        let (call, cookie) = match plan(&state, &self.config.rules, self.config.clock.now()) {
+            Ok(Plan { call: None, cookie, loses_changes }) => {
+                let outcome = state.finish_without_call(cookie, loses_changes);
+                return Ok(Saving::Finished(Some(outcome)));
+            }
+            Ok(Plan { call: Some(call), cookie, .. }) => (call, cookie),
             Err(Impossible::HeadSent) => {
                 self.drop_what_needs_cookie(&mut state);
                 return Err(SessionError::ResponseSent);
@@ -219,11 +225,6 @@ impl ActiveSession {
                 let why = "the session could not be loaded when the request began";
                 return Err(StoreError::unavailable(why).into());
             }
-        };
-        let cookie = plan.cookie;
-        let Some(call) = plan.call else {
-            let outcome = state.finish_without_call(cookie, plan.loses_changes);
-            return Ok(Saving::Finished(Some(outcome)));
         };
         if matches!(call, Call::Create(_)) {
             self.check_new_session(&state)?;
@@ -249,6 +250,8 @@ impl ActiveSession {
             }
             call => call,
         };
+        let report = call.is_event().then(|| self.reporter()).flatten();
+        let report = report.map(|it| Report::new(it, &state, &self.config.rules.privileges));
         let changes = mem::take(&mut state.changes);
         drop(state);
         // Not while the state is borrowed: a generator of ids is code of the user.
@@ -266,13 +269,14 @@ impl ActiveSession {
             _ => Vec::new(),
         };
         let forget = self.forget_with(&changes);
+        let caller = StoreCaller { store: self.store(), others, merger, new_id, report };
         if is_ready && forget.is_none() {
-            let call = pin!(carry_out(call, others, self.store(), merger, new_id));
+            let call = pin!(caller.carry_out(call));
             let result = call.now_or_never().unwrap_or_else(|| Err(not_immediate().into()));
             let state = self.state.borrow_mut();
             return self.finish(state, changes, cookie, result).map(Saving::Finished);
         }
-        let call = carry_out(call, others, self.store(), merger, new_id);
+        let call = caller.carry_out(call);
         let call = match forget {
             None => StoreCall::new(call),
             Some(forget) => StoreCall::new(forget.after(call)),
@@ -297,6 +301,7 @@ impl ActiveSession {
             base: base.clone(),
             fields: state.changes.merged.clone(),
             locks: Arc::clone(&self.config.merge_locks),
+            reporter: self.reporter(),
         })
     }
 
@@ -341,7 +346,11 @@ impl ActiveSession {
         match Box::pin(self.finish_in_flight()).await {
             Ok(Some(SaveOutcome::Lost)) => warn_of_lost_changes(None),
             Ok(_) => {}
-            Err(error) => warn!("an abandoned save failed: {}", Chain(&error)),
+            Err(error) => warn!(
+                event = "abandoned_save_failed",
+                "an abandoned save failed: {}",
+                Chain(&error)
+            ),
         }
     }
 
@@ -496,6 +505,7 @@ impl ActiveSession {
 
 fn warn_of_lost_changes(request: Option<&HttpRequest>) {
     warn!(
+        event = "changes_lost",
         route = request.and_then(HttpRequest::match_pattern),
         "the changes of a request are lost: its session was destroyed or renewed by another request, \
          or expired, while this one held it",

@@ -35,6 +35,7 @@ impl Fields<'_> {
     fn read_timed(&self, field: &FieldSchema, json: &RawValue) -> Option<Arc<RawValue>> {
         let Some(timed) = Timed::parse(json) else {
             warn!(
+                event = "value_without_end",
                 "the stored value of `{}` has no end, as if from before the field had a `ttl`, so it \
                  reads as absent",
                 field.name,

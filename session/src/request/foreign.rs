@@ -60,7 +60,11 @@ impl Forget {
     /// Deletes the session.
     pub(super) async fn now(self) {
         if let Err(error) = self.importer.forget(self.id).await {
-            warn!("the session of another program is still there: {}", Chain(&error));
+            warn!(
+                event = "foreign_session_left",
+                "the session of another program is still there: {}",
+                Chain(&error)
+            );
         }
     }
 }

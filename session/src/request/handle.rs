@@ -299,6 +299,7 @@ impl SessionHandle {
         };
         csrf::token(&id.unwrap_or_else(|| {
             warn!(
+                event = "csrf_token_useless",
                 "a CSRF token will not be valid: the client sent an old id, or its new id is not \
                  known yet"
             );
@@ -317,7 +318,10 @@ impl SessionHandle {
         let is_live = matches!(active.state.borrow().loaded, Loaded::Live { .. });
         match active.ids.first() {
             Some(id) if is_live && csrf::is_of(token, id) => Ok(()),
-            _ => Err(SessionError::CsrfTokenMismatch),
+            _ => {
+                active.report_csrf_token();
+                Err(SessionError::CsrfTokenMismatch)
+            }
         }
     }
 

@@ -27,6 +27,7 @@ use crate::{
     fields::{Adopted, Adoption, Schema},
     id::{SessionId, StoreKey},
     import::{ForeignSession, Import, claim_key, claim_record, claimed_id},
+    observe::{EventKind, Reporter},
     record::{Index, Patch, PublicId, Record},
     store::{CreateOutcome, ErasedStore, LoadOptions, Persistence},
     time::Limits,
@@ -105,6 +106,7 @@ impl ActiveSession {
                     .then(|| (claim, claim_record(&id, &foreign.id, self.config.clock.now()))),
                 // Without a claim, requests at the same time must find it too.
                 forget: (self.has_claims() && !foreign.keeps_old).then(|| foreign.forget()),
+                reporter: self.reporter(),
             };
             match run_to_end(transfer.carry_out()).await? {
                 Transferred::Stored => {
@@ -231,7 +233,11 @@ async fn find(foreign: &Foreign) -> Result<Option<ForeignSession>, SessionError>
         Ok(None) => foreign.goes_on_as_ours(),
         // The other program may be writing it, so the client keeps its cookie.
         Err(error @ StoreError::Damaged(_)) => {
-            error!("the session of another program is not taken over: {}", Chain(&error));
+            error!(
+                event = "session_not_imported",
+                "the session of another program is not taken over: {}",
+                Chain(&error)
+            );
         }
         Err(error) => return Err(error.into()),
     }
@@ -245,11 +251,13 @@ struct Transfer {
     record: Record,
     claim: Option<(StoreKey, Record)>,
     forget: Option<Forget>,
+    reporter: Option<Reporter>,
 }
 
 impl Transfer {
     async fn carry_out(self) -> Result<Transferred, StoreError> {
-        let Self { store, key, record, claim, forget } = self;
+        let Self { store, key, record, claim, forget, reporter } = self;
+        let public_id = record.index().map(Index::public_id);
         if Arc::clone(&store).create(key, record).await? == CreateOutcome::Taken {
             return Ok(Transferred::IdTaken);
         }
@@ -258,6 +266,9 @@ impl Transfer {
         {
             store.destroy(key).await?;
             return Ok(Transferred::Claimed);
+        }
+        if let Some(reporter) = reporter {
+            reporter.report(EventKind::Imported, public_id);
         }
         if let Some(forget) = forget {
             forget.now().await;

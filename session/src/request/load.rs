@@ -1,6 +1,6 @@
 //! Loads the session that the client means.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 use futures_util::future::Either;
 use tracing::{error, warn};
@@ -11,6 +11,7 @@ use crate::{
     error::{Chain, SessionError, StoreError},
     fields::Schema,
     id::StoreKey,
+    observe::{EventKind, Events, Metric, Reporter},
     record::Record,
     store::{LoadOptions, TouchRule},
     transport::{Claim, IdChannel},
@@ -52,7 +53,7 @@ impl ActiveSession {
             Err(SessionError::Store(error @ StoreError::Unavailable(_)))
                 if self.config.rules.on_outage == OnOutage::Anonymous =>
             {
-                warn!("a session is not loaded: {}", Chain(&error));
+                warn!(event = "session_not_loaded", "a session is not loaded: {}", Chain(&error));
             }
             result => result?,
         }
@@ -62,6 +63,9 @@ impl ActiveSession {
             self.config.learn(schema, whole);
         }
         self.is_loaded.set(true);
+        if let Some(events) = &self.config.events {
+            self.report_loaded(events);
+        }
         Ok(())
     }
 
@@ -104,6 +108,9 @@ impl ActiveSession {
         self.first.set(Some(schema));
         self.set_loaded(best);
         self.is_loaded.set(true);
+        if let Some(events) = &self.config.events {
+            self.report_loaded(events);
+        }
         true
     }
 
@@ -231,6 +238,27 @@ impl ActiveSession {
         }
     }
 
+    /// Reports what the client's ids name. An imported session was reported before.
+    #[cold]
+    fn report_loaded(&self, events: &Arc<Events>) {
+        let (is_imported, unknown_id) = {
+            let state = self.state.borrow();
+            match state.loaded {
+                Loaded::Nothing { has_unknown_id } => (false, Some(has_unknown_id)),
+                _ => (state.has_new_id, None),
+            }
+        };
+        // Nothing is borrowed while an observer runs.
+        match unknown_id {
+            Some(true) if !self.has_refused_signature.get() => {
+                let reporter = Reporter::of_request(events, self.details.get());
+                reporter.report(EventKind::UnknownId, None);
+            }
+            None if !is_imported => events.count(Metric::Loaded),
+            Some(_) | None => {}
+        }
+    }
+
     /// The record of a key, of which these fields are enough. `None`: all of them.
     pub(super) async fn load_record(
         &self,
@@ -278,7 +306,7 @@ impl ActiveSession {
             Err(error @ StoreError::Damaged(_)) => {
                 // The user's next request must not fail too, so this is a visitor without a
                 // session.
-                error!("{}", Chain(&error));
+                log_damaged(&error);
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -313,4 +341,9 @@ impl ActiveSession {
         let until = retired.expires_at();
         Ok(retired.hidden(until, None))
     }
+}
+
+#[cold]
+fn log_damaged(error: &StoreError) {
+    error!(event = "session_damaged", "{}", Chain(error));
 }

@@ -11,7 +11,8 @@ use crate::{
     error::{SessionError, StoreError},
     fields::{MergeError, MergedField, same_json},
     id::StoreKey,
-    record::{Change, Patch, Record},
+    observe::{EventKind, Metric, Reporter},
+    record::{Change, Index, Patch, Record},
     store::{MergeLocks, StoreFuture, UpdateOutcome},
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Merger {
     /// The changed fields that the library merges.
     pub(crate) fields: Vec<&'static dyn MergedField>,
     pub(crate) locks: Arc<MergeLocks>,
+    /// Reports conflicts. `None`: that is not wanted.
+    pub(crate) reporter: Option<Reporter>,
 }
 
 /// How often a request merges and tries to write, before it fails.
@@ -61,9 +64,16 @@ impl Merger {
         mut current: Record,
         call: impl Fn(Patch) -> StoreFuture<UpdateOutcome>,
     ) -> Result<UpdateOutcome, SessionError> {
-        let _lock = lock(&self.locks, key).await?;
+        let _lock = lock(&self.locks, key).await.inspect_err(|_| self.report_given_up(None))?;
         for attempt in 1..=MERGE_ATTEMPTS {
-            let merged = merge(patch, &self.fields, &self.base, &current)?;
+            if let Some(reporter) = &self.reporter {
+                reporter.count(Metric::Conflicts);
+            }
+            let merged = merge(patch, &self.fields, &self.base, &current).inspect_err(|error| {
+                if let SessionError::Conflict { field } = error {
+                    self.report_given_up(Some(field));
+                }
+            })?;
             current = match call(merged).await? {
                 UpdateOutcome::Conflict(current) => current,
                 updated => return Ok(updated),
@@ -73,9 +83,17 @@ impl Merger {
                 sleep(LONGEST_PAUSE.mul_f64(rand::random())).await;
             }
         }
+        self.report_given_up(None);
         let why = "other requests changed the session in every attempt to merge the changes; \
                    try again";
         Err(StoreError::unavailable(why).into())
+    }
+
+    fn report_given_up(&self, field: Option<&'static str>) {
+        if let Some(reporter) = &self.reporter {
+            let public_id = self.base.index().map(Index::public_id);
+            reporter.report(EventKind::ConflictGivenUp { field }, public_id);
+        }
     }
 }
 

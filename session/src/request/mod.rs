@@ -16,6 +16,7 @@ mod loaded;
 mod merge;
 mod outcome;
 mod plan;
+mod report;
 mod session;
 mod state;
 mod taken;

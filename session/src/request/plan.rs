@@ -119,15 +119,14 @@ pub(crate) fn tolerates_outage(state: &State, rules: &Rules) -> bool {
 /// out.
 pub(crate) fn plan(state: &State, rules: &Rules, now: Timestamp) -> Result<Plan, Impossible> {
     let planning = Planning { state, rules, now };
+    // Returned as it is, because a plan is large and moving it costs.
+    if state.head == Head::Open {
+        return planning.plan();
+    }
     let plan = planning.plan()?;
-    match state.head {
-        Head::Open => Ok(plan),
-        Head::Sent
-            if plan.call.as_ref().is_some_and(|call| call.needs_cookie(rules.cookie_holds)) =>
-        {
-            Err(Impossible::HeadSent)
-        }
-        Head::Sent => Ok(Plan { cookie: CookieAction::Keep, ..plan }),
+    match &plan.call {
+        Some(call) if call.needs_cookie(rules.cookie_holds) => Err(Impossible::HeadSent),
+        _ => Ok(Plan { cookie: CookieAction::Keep, ..plan }),
     }
 }
 
@@ -412,6 +411,11 @@ impl Call {
                 | Self::CreateIfRenewed(..)
                 | Self::DestroyThenCreate(..)
         )
+    }
+
+    /// Whether observers want to know of it.
+    pub(crate) fn is_event(&self) -> bool {
+        self.needs_id() || matches!(self, Self::Destroy(_))
     }
 
     /// Whether it is useless without a cookie for the client.

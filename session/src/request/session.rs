@@ -25,8 +25,9 @@ use crate::{
     error::{Chain, SessionError},
     fields::Schema,
     id::{SessionId, StoreKey},
+    observe::{EventKind, Events, Reporter, RequestDetails},
     record::{Index, PublicId, Record},
-    store::{ErasedStore, Persistence, RequestStore},
+    store::{ErasedStore, ObservedStore, Persistence, RequestStore},
     transport::{CookieSettings, CookieVariant, IdChannel, Presented},
 };
 
@@ -37,6 +38,9 @@ pub(crate) struct RequestSession {
     outer: OnceCell<Rc<Self>>,
     /// Empty until an extractor asks for the session, which most routes never do.
     active: OnceCell<ActiveSession>,
+    /// Whether an extractor was refused, because a page of another origin may have caused the
+    /// request.
+    is_refused: Cell<bool>,
 }
 
 /// The innermost session of a request, in the request's extensions.
@@ -59,6 +63,7 @@ impl RequestSession {
             config: Rc::clone(config),
             outer: OnceCell::new(),
             active: OnceCell::new(),
+            is_refused: Cell::new(false),
         });
         let mut extensions = request.extensions_mut();
         if let Some(CurrentSession(outer)) = extensions.insert(CurrentSession(Rc::clone(&session)))
@@ -129,6 +134,7 @@ impl RequestSession {
         let names = self.with_outer().map(|session| &session.config.cookie.name);
         let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
         warn!(
+            event = "struct_ambiguous",
             "`{}` does not say which session it means, so it gets the innermost of those with the \
              cookies {}; name one with `#[session(cookie = \"…\")]` on the struct, and take a \
              `SessionHandle` from `handle()` of such a struct",
@@ -144,11 +150,22 @@ impl RequestSession {
         if self.config.refuses_cookie_of(request) && is_cookies(&self.config, request) {
             self.config.has_warned.of_cross_origin.call_once(|| {
                 let error = SessionError::CrossOrigin;
-                warn!("a request gets a 403, and later ones are logged at `debug`: {error}");
+                warn!(
+                    event = "cross_origin_refused",
+                    "a request gets a 403, and later ones are logged at `debug`: {error}"
+                );
             });
+            if let (Some(events), false) = (&self.config.events, self.is_refused.replace(true)) {
+                let details = events.details_of(request);
+                let reporter = Reporter::of_request(events, details.as_ref());
+                reporter.report(EventKind::CrossOriginRefused, None);
+            }
             return Err(NotFound::CrossOrigin);
         }
         let active = self.active.get_or_init(|| ActiveSession::new(&self.config, request));
+        if let Some(events) = &self.config.events {
+            active.begin_reports(events, request);
+        }
         // After the cell is set, because the generator may look for the session too.
         if let Some(generator) = &self.config.id_generator {
             let ids = (0..GENERATED_IDS).map(|_| generator(request)).collect();
@@ -257,6 +274,10 @@ pub(crate) struct ActiveSession {
     pub(super) turn: Turn,
     /// How many handles the application holds.
     pub(super) handles: Cell<usize>,
+    /// What observers get of the request. Empty if there are none.
+    pub(super) details: OnceCell<RequestDetails>,
+    /// Whether the client has sent an id without a valid signature. It was reported.
+    pub(super) has_refused_signature: Cell<bool>,
 }
 
 const NO_REQUEST_STORE: &str = "a request has a store where the client keeps the sessions";
@@ -295,7 +316,44 @@ impl ActiveSession {
             state: RefCell::default(),
             turn: Turn::default(),
             handles: Cell::new(0),
+            details: OnceCell::new(),
+            has_refused_signature: Cell::new(false),
         }
+    }
+
+    /// Begins to report what happens to the session. An id whose signature was refused is the first
+    /// of that.
+    #[cold]
+    fn begin_reports(&self, events: &Arc<Events>, request: &HttpRequest) {
+        if let Some(details) = events.details_of(request) {
+            self.details.get_or_init(|| details);
+        }
+        let cookie = self.cookie();
+        let with_formers = self.config.counts_formers(cookie, request);
+        let header = self.config.header.as_ref();
+        if self.presented.has_invalid()
+            && cookie.has_refused(request.headers(), header, with_formers)
+        {
+            self.has_refused_signature.set(true);
+            let reporter = Reporter::of_request(events, self.details.get());
+            reporter.report(EventKind::SignatureRefused, None);
+        }
+    }
+
+    /// Reports a form whose token was refused.
+    #[cold]
+    pub(super) fn report_csrf_token(&self) {
+        if let Some(reporter) = self.reporter() {
+            let held = HeldSession::of(&self.state.borrow());
+            let public_id = held.and_then(|held| held.public_id);
+            reporter.report(EventKind::CsrfTokenRefused, public_id);
+        }
+    }
+
+    /// What reports the events of this request.
+    pub(crate) fn reporter(&self) -> Option<Reporter> {
+        let events = self.config.events.as_ref()?;
+        Some(Reporter::of_request(events, self.details.get()))
     }
 
     /// The fields of the session, for session structs.
@@ -326,13 +384,18 @@ impl ActiveSession {
     /// What keeps this request's session.
     #[inline]
     pub(super) fn store(&self) -> Arc<dyn ErasedStore> {
-        match (&self.config.sessions, &self.request_store) {
-            (Persistence::Store(store), _) => Arc::clone(store),
-            (Persistence::Client(_), store) => {
-                let store: Arc<dyn RequestStore> =
-                    Arc::clone(store.as_ref().expect(NO_REQUEST_STORE));
-                store
-            }
+        match &self.config.sessions {
+            Persistence::Store(store) => Arc::clone(store),
+            Persistence::Client(_) => self.store_at_client(),
+        }
+    }
+
+    #[cold]
+    fn store_at_client(&self) -> Arc<dyn ErasedStore> {
+        let store = Arc::clone(self.request_store.as_ref().expect(NO_REQUEST_STORE));
+        match &self.config.events {
+            None => store,
+            Some(events) => Arc::new(ObservedStore::new(store, Arc::clone(events))),
         }
     }
 
@@ -373,7 +436,9 @@ impl ActiveSession {
             SessionError::LaterCookie => &warned.of_later_cookies,
             _ => return false,
         };
-        once.call_once(|| warn!("what requests write is dropped: {}", Chain(error)));
+        once.call_once(|| {
+            warn!(event = "changes_dropped", "what requests write is dropped: {}", Chain(error))
+        });
         true
     }
 
@@ -415,6 +480,7 @@ impl Drop for ActiveSession {
         let state = self.state.get_mut();
         if state.head == Head::Sent && !state.changes.is_empty() {
             warn!(
+                event = "changes_never_stored",
                 "session changes made after the response were never stored; `save().await` stores \
                  them"
             );

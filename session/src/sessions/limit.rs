@@ -7,12 +7,14 @@ use serde_json::value::RawValue;
 
 use super::{
     index_key::IndexKey,
+    report::Report,
     sessions::{PAGE_SIZE, Sessions},
     stored::{OverLimit, public_id},
 };
 use crate::{
     error::SessionError,
     id::StoreKey,
+    observe::DestroyedBy,
     record::{PublicId, Record},
     request::{HeldSession, SessionHandle, Status},
     typed::Session,
@@ -83,8 +85,10 @@ impl<T: Session> Sessions<T> {
             return Ok(0);
         }
         let own = OwnSession::of(current, by, value);
-        let (sessions, by, limit) = (self.clone(), by.clone(), limit.max(1));
-        let action = async move { sessions.limit(&by, limit, over, &own).await };
+        let report = Report::new(self.reporter_of(current), DestroyedBy::Limit);
+        let limit = Limit { most: limit.max(1), over, report };
+        let (sessions, by) = (self.clone(), by.clone());
+        let action = async move { sessions.limit(&by, limit, &own).await };
         let enforced =
             Arc::clone(&self.store).exclusively(value.to_owned(), action.boxed()).await?;
         if matches!(enforced, Err(SessionError::TooManySessions { .. })) && own.has_value {
@@ -98,24 +102,25 @@ impl<T: Session> Sessions<T> {
     async fn limit(
         &self,
         by: &IndexKey<T>,
-        limit: usize,
-        over: OverLimit,
+        limit: Limit,
         own: &OwnSession,
     ) -> Result<u64, SessionError> {
+        let Limit { most, over, report } = limit;
         let (mine, others) = self.all_of(by, own).await?;
         if mine.is_none() && own.has_value {
             return Ok(0);
         }
-        let excess = (others.len() + 1).saturating_sub(limit);
+        let excess = (others.len() + 1).saturating_sub(most);
         if excess > 0 && over == OverLimit::Refuse {
             if let Some(mine) = mine.filter(|_| own.has_value) {
-                self.destroy(by, mine).await?;
+                self.destroy_one(by, mine, report).await?;
             }
-            return Err(SessionError::TooManySessions { limit });
+            return Err(SessionError::TooManySessions { limit: most });
         }
         let mut destroyed = 0;
         for ids in others[..excess].chunks(PAGE_SIZE) {
-            let were_there = try_join_all(ids.iter().map(|id| self.destroy(by, *id))).await?;
+            let calls = ids.iter().map(|id| self.destroy_one(by, *id, report.clone()));
+            let were_there = try_join_all(calls).await?;
             destroyed += were_there.into_iter().map(u64::from).sum::<u64>();
         }
         Ok(destroyed)
@@ -142,6 +147,13 @@ impl<T: Session> Sessions<T> {
             }
         }
     }
+}
+
+/// How many sessions there may be, and what happens to more.
+struct Limit {
+    most: usize,
+    over: OverLimit,
+    report: Report,
 }
 
 /// The session of the request that enforces a limit.

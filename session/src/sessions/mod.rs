@@ -2,6 +2,7 @@
 
 mod index_key;
 mod limit;
+mod report;
 mod search;
 mod sessions;
 mod stored;

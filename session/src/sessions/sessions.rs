@@ -6,15 +6,17 @@ use futures_util::future::try_join_all;
 
 use super::{
     index_key::IndexKey,
+    report::Report,
     stored::{SessionPage, StoredSession},
 };
 use crate::{
     config::DEFAULT_LIFETIMES,
     error::{SessionError, StoreError},
     id::StoreKey,
+    observe::{DestroyedBy, Events, Observer, Reporter, SessionStats},
     record::{PublicId, Record},
     request::{Changes, Fields, Loaded, Merger, SessionHandle, State, broken_law},
-    store::{ErasedIndex, FindByIndex, MergeLocks, UpdateOutcome},
+    store::{ErasedIndex, FindByIndex, MergeLocks, ObservedStore, UpdateOutcome},
     time::{Clock, Lifetimes, SystemClock},
     typed::{Session, modify, read},
 };
@@ -63,10 +65,19 @@ use crate::{
 /// ```
 pub struct Sessions<T> {
     pub(super) store: Arc<dyn ErasedIndex>,
+    pub(super) reporter: Option<Reporter>,
+    observing: Observing,
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
     merge_locks: Arc<MergeLocks>,
     session: PhantomData<fn() -> T>,
+}
+
+/// The store without its observers, and these, so that more can be added.
+#[derive(Clone)]
+struct Observing {
+    store: Arc<dyn ErasedIndex>,
+    events: Events,
 }
 
 /// How many sessions one call of the store returns at most.
@@ -77,8 +88,11 @@ const MAX_ATTEMPTS: usize = 100;
 impl<T: Session> Sessions<T> {
     /// Creates an instance for the sessions in this store.
     pub fn new(store: impl FindByIndex) -> Self {
+        let store: Arc<dyn ErasedIndex> = Arc::new(store);
         Self {
-            store: Arc::new(store),
+            observing: Observing { store: Arc::clone(&store), events: Events::default() },
+            store,
+            reporter: None,
             lifetimes: DEFAULT_LIFETIMES,
             clock: Arc::new(SystemClock),
             merge_locks: Arc::default(),
@@ -96,6 +110,62 @@ impl<T: Session> Sessions<T> {
     /// Sets the clock that decides when values with a `ttl` end. Defaults to the system's clock.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// Sets what counts store calls and destroyed sessions. Defaults to none.
+    ///
+    /// It can be that of the [middleware](crate::SessionMiddlewareBuilder::stats), so that all calls
+    /// are counted together.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{MemoryStore, Session, SessionMiddleware, Sessions};
+    /// # use actix_typed_session::observe::SessionStats;
+    /// # #[derive(Session)]
+    /// # struct Visitor { #[session(index)] user_id: Option<i64> }
+    /// let (store, stats) = (MemoryStore::new(), SessionStats::new());
+    /// let sessions = Sessions::<Visitor>::new(store.clone()).stats(&stats);
+    /// let middleware = SessionMiddleware::builder(store).stats(&stats).build()?;
+    /// # Ok::<(), actix_typed_session::ConfigError>(())
+    /// ```
+    pub fn stats(mut self, stats: &SessionStats) -> Self {
+        self.observing.events.stats = Some(stats.clone());
+        self.observed()
+    }
+
+    /// Adds an observer, which gets what happens to sessions through this instance: those that are
+    /// destroyed, conflicts, and failures of the store. Defaults to none. Each call adds one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{MemoryStore, Session, Sessions};
+    /// use actix_typed_session::observe::{Event, EventKind, Observer};
+    ///
+    /// # #[derive(Session)]
+    /// # struct Visitor { #[session(index)] user_id: Option<i64> }
+    /// struct Audit;
+    ///
+    /// impl Observer for Audit {
+    ///     fn observe(&self, event: &Event<'_>) {
+    ///         if let EventKind::Destroyed(by) = event.kind {
+    ///             println!("a session was destroyed by {by:?}");
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let sessions = Sessions::<Visitor>::new(MemoryStore::new()).observer(Audit);
+    /// ```
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observing.events.observers.push(Arc::new(observer));
+        self.observed()
+    }
+
+    fn observed(mut self) -> Self {
+        let Observing { store, events } = &self.observing;
+        let events = Arc::new(events.clone());
+        self.store = Arc::new(ObservedStore::new(Arc::clone(store), Arc::clone(&events)));
+        self.reporter = Some(Reporter::new(events));
+        self
     }
 
     /// Returns a page of up to `limit` sessions with this value, in the order in which they began.
@@ -186,13 +256,36 @@ impl<T: Session> Sessions<T> {
     /// - [`SessionError::Store`] if the store fails. The session may still exist.
     /// - [`SessionError::Encode`] if the key's value cannot be stored.
     pub async fn destroy(&self, by: &IndexKey<T>, id: PublicId) -> Result<bool, SessionError> {
+        self.destroy_one(by, id, Report::new(self.reporter.clone(), DestroyedBy::Sessions)).await
+    }
+
+    pub(super) async fn destroy_one(
+        &self,
+        by: &IndexKey<T>,
+        id: PublicId,
+        report: Report,
+    ) -> Result<bool, SessionError> {
         let mut was_there = false;
         for _ in 0..MAX_ATTEMPTS {
             // Look again after the call: the session may have been renewed just before it.
-            let Some((key, _)) = self.seek(by, id).await? else { return Ok(was_there) };
-            was_there |= Arc::clone(&self.store).destroy(key).await?;
+            let Some((key, record)) = self.seek(by, id).await? else { return Ok(was_there) };
+            was_there |= self.destroy_record(key, &record, &report).await?;
         }
         Err(too_many_renewals())
+    }
+
+    /// Destroys a session, and reports it if it was there.
+    async fn destroy_record(
+        &self,
+        key: StoreKey,
+        record: &Record,
+        report: &Report,
+    ) -> Result<bool, StoreError> {
+        let was_there = Arc::clone(&self.store).destroy(key).await?;
+        if was_there {
+            report.destroyed(record);
+        }
+        Ok(was_there)
     }
 
     /// Destroys all sessions with this value. Returns how many there were.
@@ -203,7 +296,8 @@ impl<T: Session> Sessions<T> {
     /// # Errors
     /// The same as those of [`destroy`](Self::destroy). Some sessions may be destroyed already.
     pub async fn destroy_all(&self, by: &IndexKey<T>) -> Result<u64, SessionError> {
-        self.destroy_if(by, |_, _| true).await
+        let report = Report::new(self.reporter.clone(), DestroyedBy::Sessions);
+        self.destroy_if(by, report, |_, _| true).await
     }
 
     /// Destroys all sessions with this value except the request's own: "log out everywhere else".
@@ -216,7 +310,9 @@ impl<T: Session> Sessions<T> {
         by: &IndexKey<T>,
         current: &SessionHandle,
     ) -> Result<u64, SessionError> {
-        self.destroy_if(by, |key, record| !current.active().is(key, record)).await
+        let reporter = self.reporter_of(current);
+        let report = Report::new(reporter, DestroyedBy::Sessions);
+        self.destroy_if(by, report, |key, record| !current.active().is(key, record)).await
     }
 
     /// Changes the session with this value and this public id. Returns what `change` has returned.
@@ -280,6 +376,7 @@ impl<T: Session> Sessions<T> {
                     base: base.clone(),
                     fields: merged.clone(),
                     locks: Arc::clone(&self.merge_locks),
+                    reporter: self.reporter.clone(),
                 };
                 merger.write(&key, &patch, call).await?
             };
@@ -316,6 +413,12 @@ impl<T: Session> Sessions<T> {
         }
     }
 
+    /// What reports events that the request of `current` causes.
+    pub(super) fn reporter_of(&self, current: &SessionHandle) -> Option<Reporter> {
+        let reporter = self.reporter.as_ref()?;
+        Some(reporter.caused_by(current.active().reporter()))
+    }
+
     fn state(&self, key: StoreKey, record: Record) -> RefCell<State> {
         RefCell::new(State { loaded: Loaded::new(key, record), ..State::default() })
     }
@@ -329,6 +432,7 @@ impl<T: Session> Sessions<T> {
     async fn destroy_if(
         &self,
         by: &IndexKey<T>,
+        report: Report,
         is_unwanted: impl Fn(&StoreKey, &Record) -> bool,
     ) -> Result<u64, SessionError> {
         let mut destroyed = 0;
@@ -339,7 +443,8 @@ impl<T: Session> Sessions<T> {
                 let found = self.find(by, after, PAGE_SIZE).await?;
                 let unwanted =
                     found.sessions.iter().filter(|(key, record)| is_unwanted(key, record));
-                let calls = unwanted.map(|(key, _)| Arc::clone(&self.store).destroy(*key));
+                let calls =
+                    unwanted.map(|(key, record)| self.destroy_record(*key, record, &report));
                 let were_there = try_join_all(calls).await?;
                 found_any |= !were_there.is_empty();
                 destroyed += were_there.into_iter().map(u64::from).sum::<u64>();
@@ -370,6 +475,8 @@ impl<T> Clone for Sessions<T> {
     fn clone(&self) -> Self {
         Self {
             store: Arc::clone(&self.store),
+            reporter: self.reporter.clone(),
+            observing: self.observing.clone(),
             lifetimes: self.lifetimes,
             clock: Arc::clone(&self.clock),
             merge_locks: Arc::clone(&self.merge_locks),

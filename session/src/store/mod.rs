@@ -18,6 +18,7 @@ mod index_pages;
 mod listing;
 mod memory;
 mod merge_locks;
+mod observed;
 mod persistence;
 #[cfg(feature = "redis")]
 mod redis;
@@ -53,6 +54,7 @@ pub use {
 pub(crate) use {
     erased::{ErasedIndex, ErasedStore, StoreFuture, not_immediate},
     merge_locks::MergeLocks,
+    observed::ObservedStore,
     persistence::{CookieChange, CookieHolds, Persisted, Persistence, RequestStore},
     session_store::TouchRule,
 };

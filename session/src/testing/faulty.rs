@@ -17,30 +17,11 @@ use serde_json::value::RawValue;
 use crate::{
     error::StoreError,
     id::StoreKey,
+    observe::Operation,
     record::{Grace, Patch, PublicId, Record},
     store::{CreateOutcome, FindByIndex, IndexPage, LoadOptions, SessionStore, UpdateOutcome},
     time::Timestamp,
 };
-
-/// A call of [`SessionStore`] or [`FindByIndex`], to inject a [`Fault`] into and to count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// [`create`](SessionStore::create)
-    Create,
-    /// [`load`](SessionStore::load)
-    Load,
-    /// [`update`](SessionStore::update)
-    Update,
-    /// [`touch`](SessionStore::touch)
-    Touch,
-    /// [`destroy`](SessionStore::destroy)
-    Destroy,
-    /// [`rotate`](SessionStore::rotate)
-    Rotate,
-    /// [`find`](FindByIndex::find)
-    Find,
-}
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

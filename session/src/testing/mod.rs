@@ -87,10 +87,12 @@ mod test_request;
 mod test_session;
 mod test_sessions;
 
+#[doc(inline)]
+pub use crate::observe::Operation;
 #[doc(hidden)]
 pub use harness::run;
 pub use {
-    faulty::{Fault, FaultyStore, Operation},
+    faulty::{Fault, FaultyStore},
     harness::{Damage, Harness, Reopen},
     outcome::Outcome,
     stored_schema::StoredSchema,

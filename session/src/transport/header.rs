@@ -67,8 +67,7 @@ impl HeaderSettings {
     /// Finds the id in a request. Ids are signed as in the cookie.
     pub(crate) fn find(&self, headers: &HeaderMap, cookie: &CookieSettings) -> InHeader {
         let mut found = InHeader::Nothing;
-        for value in headers.get_all(self.of_requests()) {
-            let Some(token) = self.token(value.as_bytes(), cookie) else { continue };
+        for token in self.tokens(headers, cookie) {
             found = match (found, cookie.read_any(token)) {
                 (InHeader::Id(one), Some(other)) if one.id != other.id => {
                     return InHeader::Conflict;
@@ -79,6 +78,16 @@ impl HeaderSettings {
             };
         }
         found
+    }
+
+    /// The texts in the place of ids in a request.
+    pub(super) fn tokens<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        cookie: &'a CookieSettings,
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let values = headers.get_all(self.of_requests());
+        values.filter_map(|value| self.token(value.as_bytes(), cookie))
     }
 
     /// The text in the place of the id; `None` if the header has another purpose.

@@ -5,6 +5,7 @@ mod cross_origin;
 mod former;
 mod header;
 mod presented;
+mod refused;
 mod response;
 mod secure;
 mod sign;

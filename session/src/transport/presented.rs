@@ -55,7 +55,7 @@ pub(crate) enum InHeader {
 /// The most ids that the store is asked for.
 const MOST_IDS: usize = 4;
 /// The most cookies of one name that are parsed. A forged one costs a MAC for each key.
-const MOST_VALUES: usize = 64;
+pub(super) const MOST_VALUES: usize = 64;
 
 impl Presented {
     /// The well-formed ids in the order sent.
@@ -66,6 +66,12 @@ impl Presented {
     /// Whether the client presented this id in the form that it would get today.
     pub(crate) fn is_up_to_date(&self, id: &SessionId) -> bool {
         self.claims().any(|claim| claim.id == *id && !claim.is_outdated)
+    }
+
+    /// Whether the client sent a value that is not a valid id. Also true if it sent one twice.
+    pub(crate) fn has_invalid(&self) -> bool {
+        let claims = self.claims().count();
+        self.any && (claims == 0 || self.values > claims)
     }
 
     /// Adds the value of a cookie. `read` parses it.

@@ -23,11 +23,12 @@ pub(crate) fn read<T: Session>(fields: Fields<'_>) -> Result<T, SessionError> {
         Ok(value) => Ok(value),
         Err(FieldError { field, source }) if schema.strict => {
             let error = SessionError::Decode { type_name: schema.type_name, field, source };
-            error!("{}", Chain(&error));
+            error!(event = "strict_value_unreadable", "{}", Chain(&error));
             Err(error)
         }
         Err(FieldError { field, source }) => {
             warn!(
+                event = "privilege_unreadable",
                 "the stored value of the privilege `{}::{field}` does not decode; the struct reads \
                  as fresh, and its first write drops what is stored of it: {source}",
                 schema.type_name,

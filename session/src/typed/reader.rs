@@ -53,9 +53,11 @@ impl FieldReader<'_> {
         }
         if self.warnings == Warnings::Logged {
             warn!(
+                event = "value_unreadable",
                 "the stored value of `{}::{}` does not decode; the field reads as its default until \
                  it is written: {source}",
-                self.schema.type_name, field.name,
+                self.schema.type_name,
+                field.name,
             );
         }
         self.fields.hide(Unreadable::Field(field));

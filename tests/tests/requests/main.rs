@@ -3,6 +3,7 @@
 mod abandoned;
 mod concurrency;
 mod cookie_path;
+mod exporters;
 mod fixtures;
 mod flash;
 mod former_cookie;
@@ -14,6 +15,7 @@ mod layers;
 mod limits;
 mod middlewares;
 mod node;
+mod observe;
 mod order;
 mod remember_me;
 mod renamed;

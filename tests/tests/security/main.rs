@@ -4,6 +4,7 @@ mod cross_origin;
 mod guards;
 mod nesting;
 mod no_id;
+mod observed;
 mod replay;
 mod smuggling;
 mod swapped;

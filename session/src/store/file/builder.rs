@@ -110,10 +110,17 @@ impl FileStoreBuilder {
         let sweeper = self.sweep_interval.and_then(|interval| {
             let sweep = |folder: &SessionFolder| match folder.delete_expired() {
                 Ok(_) => {}
-                Err(error) => warn!("expired sessions are left: {}", Chain(&error)),
+                Err(error) => {
+                    warn!(event = "sweep_failed", "expired sessions are left: {}", Chain(&error))
+                }
             };
             Sweeper::start(&folder, interval, sweep)
-                .inspect_err(|error| warn!("expired sessions are not deleted: {error}"))
+                .inspect_err(|error| {
+                    warn!(
+                        event = "sweeper_not_started",
+                        "expired sessions are not deleted: {error}"
+                    )
+                })
                 .ok()
                 .map(Arc::new)
         });
@@ -161,7 +168,7 @@ impl Default for FileStore {
     fn default() -> Self {
         let builder = Self::builder("sessions");
         if let Err(error) = builder.folder.check_if_exists() {
-            error!("sessions cannot be stored: {}", Chain(&error));
+            error!(event = "folder_unusable", "sessions cannot be stored: {}", Chain(&error));
         }
         builder.open()
     }

@@ -133,7 +133,7 @@ impl SessionFolder {
                 SessionFile::Damaged(cause) => {
                     // The session is gone, as the caller wants; the file is kept.
                     if let Some(error) = self.damaged.set_aside(&path, self.access, cause) {
-                        warn!("{}", Chain(&error));
+                        warn!(event = "damaged_file_kept", "{}", Chain(&error));
                     }
                     break;
                 }

@@ -41,7 +41,7 @@ impl SessionFolder {
     fn load_undamaged(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         match self.load(key) {
             Err(StoreError::Damaged(error)) => {
-                warn!("a session is not listed: {}", Chain(&*error));
+                warn!(event = "session_not_listed", "a session is not listed: {}", Chain(&*error));
                 Ok(None)
             }
             record => record,

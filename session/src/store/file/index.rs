@@ -145,7 +145,11 @@ impl IndexFolder {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    warn!("{}", Chain(&self.failed("delete from the index", &path, error)));
+                    warn!(
+                        event = "index_entry_left",
+                        "{}",
+                        Chain(&self.failed("delete from the index", &path, error))
+                    );
                 }
             }
         }

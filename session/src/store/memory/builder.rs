@@ -66,7 +66,10 @@ impl MemoryStoreBuilder {
             };
             Sweeper::start(&shards, interval, sweep)
                 .inspect_err(|error| {
-                    warn!("expired sessions are freed only when a request asks for them: {error}");
+                    warn!(
+                        event = "sweeper_not_started",
+                        "expired sessions are freed only when a request asks for them: {error}"
+                    );
                 })
                 .ok()
                 .map(Arc::new)

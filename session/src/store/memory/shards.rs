@@ -302,6 +302,7 @@ impl Shards {
     fn warn_of_first_eviction(&self) {
         if !self.has_evicted.swap(true, Ordering::Relaxed) {
             warn!(
+                event = "memory_store_full",
                 "the memory store is full with {} sessions; from now on the least recently used \
                  ones end early; give it more `capacity`, or its sessions a shorter `max_age`",
                 self.capacity,

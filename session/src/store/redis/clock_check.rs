@@ -27,11 +27,13 @@ impl ClockCheck {
         let seconds = difference.saturating_add(500) / 1_000;
         if own < redis {
             warn!(
+                event = "clock_behind",
                 "the clock of this process is {seconds} s behind that of Redis, so sessions end \
                  that much too early; set both clocks, for example by NTP"
             );
         } else {
             warn!(
+                event = "clock_ahead",
                 "the clock of this process is {seconds} s ahead of that of Redis, so Redis keeps \
                  sessions that much longer than needed; set both clocks, for example by NTP"
             );

@@ -99,7 +99,11 @@ impl Keyspace {
         let record = match self.load(key, None).await {
             // The session does not work for its visitor either.
             Err(StoreError::Damaged(error)) => {
-                tracing::warn!("a damaged session is not listed: {}", Chain(&*error));
+                tracing::warn!(
+                    event = "session_not_listed",
+                    "a damaged session is not listed: {}",
+                    Chain(&*error)
+                );
                 None
             }
             record => record?.filter(|record| record.is_found_by(field, value)),

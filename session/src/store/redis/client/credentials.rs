@@ -114,7 +114,11 @@ async fn sign_in_again(
                 renewal_pause(valid_for)
             }
             Err(error) => {
-                warn!("a connection to Redis could not sign in again: {}", Chain(&*error));
+                warn!(
+                    event = "sign_in_failed",
+                    "a connection to Redis could not sign in again: {}",
+                    Chain(&*error)
+                );
                 retry_pause(valid_for)
             }
         };
