@@ -51,7 +51,7 @@ pub use {
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 pub(crate) use {
-    erased::{ErasedIndex, ErasedStore, StoreFuture, not_immediate},
+    erased::{ErasedIndex, ErasedList, ErasedStore, StoreFuture, not_immediate},
     merge_locks::MergeLocks,
     persistence::{CookieChange, CookieHolds, Persisted, Persistence, RequestStore},
     session_store::TouchRule,
