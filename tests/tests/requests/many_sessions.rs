@@ -1,14 +1,14 @@
 //! Sessions that are counted, destroyed by what they hold, and exported, from outside.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, thread, time::Duration};
 
 use actix_typed_session::{
     AllSessions, Clock as _, FakeClock, ListedSession, MemoryStore, PublicId, Session, Sessions,
     StoredSession, TypedSession,
-    store::SessionStore as _,
+    store::{FindByIndex, ListAll, SessionStore as _},
     testing::{Fault, Operation},
 };
-use actix_typed_session_tests::{Client, Site, json::set};
+use actix_typed_session_tests::{Client, Site, json::set, with_every_store};
 use actix_web::web;
 use futures_util::FutureExt as _;
 use serde_json::json;
@@ -294,6 +294,56 @@ async fn a_stored_value_that_does_not_decode_is_not_exported_as_something_else()
     // The erase ends it all the same.
     assert_eq!(it.sessions.destroy_all(&of(7)).await.ok(), Some(1));
 }
+
+/// What the sessions of other stores do, with a change from another thread in between.
+async fn sessions_that_match_end_and_changed_ones_stay(
+    store: impl FindByIndex + ListAll + Clone,
+    _: Option<FakeClock>,
+) {
+    let site = Site::new(store.clone()).route("/login/{user}/{device}", log_in).start();
+    let sessions = Sessions::<Visitor>::new(store.clone());
+    let all = AllSessions::<Visitor>::new(store);
+    let log_in = async |device: &str| {
+        let mut browser = site.client();
+        assert_eq!(browser.get(&format!("/login/7/{device}")).await.status, 200);
+    };
+    for device in ["phone", "phone", "tv"] {
+        log_in(device).await;
+    }
+    let by = of(7);
+    let page = sessions.list(&by, None, 10).await.expect("the store answers");
+    let kept = page.sessions.iter().find(|it| it.device == "phone").expect("a phone").public_id();
+    let first = Cell::new(true);
+    // By another thread, because a test cannot wait here.
+    let change_one = |sessions: &Sessions<Visitor>| {
+        let update = async {
+            let by = of(7);
+            sessions.update(&by, kept, |visitor| visitor.device = "tablet".to_owned()).await
+        };
+        let changed = thread::scope(|scope| {
+            scope.spawn(|| actix_web::rt::System::new().block_on(update)).join().expect("no panic")
+        });
+        assert!(matches!(changed, Ok(Some(()))), "{changed:?}");
+    };
+    let ended = sessions.destroy_where(&by, |session| {
+        if first.replace(false) {
+            change_one(&sessions);
+        }
+        session.device == "phone"
+    });
+    assert_eq!(ended.await.ok(), Some(1));
+    let exported = sessions.export(&by).await.expect("the store answers");
+    let mut devices: Vec<_> =
+        exported.iter().map(|session| session.fields["device"].get()).collect();
+    devices.sort_unstable();
+    assert_eq!(devices, ["\"tablet\"", "\"tv\""]);
+    assert_eq!((sessions.count(&by).await.ok(), all.count().await.ok()), (Some(2), Some(2)));
+    let done = all.destroy_where(|session| session.device == "tv").await;
+    assert_eq!(done.map(|done| (done.destroyed, done.unreadable)).ok(), Some((1, 0)));
+    assert_eq!(all.count().await.ok(), Some(1));
+}
+
+with_every_store!(sessions_that_match_end_and_changed_ones_stay,);
 
 #[test]
 fn calls_about_many_sessions_can_go_to_other_threads() {
