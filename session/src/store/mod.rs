@@ -37,14 +37,14 @@ pub use crate::{
 #[cfg(feature = "encryption")]
 pub use cookie::CookieStore;
 #[cfg(feature = "encryption")]
-pub use encrypted::EncryptedStore;
+pub use encrypted::{EncryptedStore, is_encrypted};
 #[cfg(feature = "file")]
 pub use file::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCredentials, RedisStore, RedisStoreBuilder};
 pub use {
     capabilities::{DeleteExpired, FindByIndex, IndexPage, Ping},
-    copying::{Copied, copy_sessions},
+    copying::{Copied, copy_sessions, copy_sessions_with},
     listing::{ListAll, ListCursor, ListPage},
     memory::{MemoryStore, MemoryStoreBuilder},
     persistence::Backend,
