@@ -54,6 +54,7 @@
 //! | change a struct while sessions are stored | [deploys](guide::deploys) |
 //! | list, destroy and export a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
 //! | destroy sessions of all users | [`AllSessions`]; [guide](guide::sessions_of_a_user) |
+//! | list, end, check and copy sessions from a shell | [`typed-sessions`](guide::command_line) |
 //! | test your site | [testing](guide::testing) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |
 //! | encrypt sessions, or keep them in the cookie | [encrypted sessions](guide::sealing) |
