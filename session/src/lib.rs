@@ -52,7 +52,9 @@
 //! | wrap the middlewares in the right order | [middlewares](guide::middlewares) |
 //! | use sessions in WebSockets, in GraphQL | [WebSockets](guide::websockets), [GraphQL](guide::graphql) |
 //! | change a struct while sessions are stored | [deploys](guide::deploys) |
-//! | list and destroy a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
+//! | list, destroy and export a user's sessions | [`Sessions`]; [guide](guide::sessions_of_a_user) |
+//! | destroy sessions of all users | [`AllSessions`]; [guide](guide::sessions_of_a_user) |
+//! | list, end, check and copy sessions from a shell | [`typed-sessions`](guide::command_line) |
 //! | test your site | [testing](guide::testing) |
 //! | run on Redis or Valkey | [Redis in production](guide::redis) |
 //! | encrypt sessions, or keep them in the cookie | [encrypted sessions](guide::sealing) |
@@ -121,7 +123,10 @@ pub use {
     middleware::{SessionMiddleware, SessionMiddlewareBuilder},
     record::{Counter, PublicId, PublicIdError},
     request::{SessionHandle, Status},
-    sessions::{IndexKey, OverLimit, SessionPage, Sessions, StoredSession},
+    sessions::{
+        AllSessions, DestroyedWhere, ExportedSession, IndexKey, ListedSession, OverLimit,
+        SessionPage, Sessions, StoredSession,
+    },
     store::{Backend, MemoryStore, MemoryStoreBuilder},
     time::{Clock, SystemClock, Timestamp},
     transport::{FormerCookie, SameSite},

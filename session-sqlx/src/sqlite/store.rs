@@ -93,16 +93,26 @@ impl SqliteStore {
     pub(super) fn open(
         path: &Path,
         settings: Settings,
+        must_exist: bool,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         if path.as_os_str() == ":memory:" {
             return Err("SQLite would make a database for each connection; use MemoryStore".into());
         }
         let path = std::path::absolute(path)?;
-        make_private(&path)?;
+        if must_exist {
+            fs::metadata(&path)?;
+        } else {
+            make_private(&path)?;
+        }
         let tables = Arc::new(Tables::new(&settings.table));
         let settings = Arc::new(settings);
+        if must_exist {
+            tables.check(&existing(&path, settings.time_limit)?).map_err(StoreError::from)?;
+        }
         let connection = connect(&path, settings.time_limit)?;
-        make_tables(&connection, &tables).map_err(StoreError::from)?;
+        if !must_exist {
+            make_tables(&connection, &tables).map_err(StoreError::from)?;
+        }
         let (jobs, receiver) = mpsc::channel();
         let writer = Writer {
             connection,
@@ -172,6 +182,15 @@ fn open_private(path: &Path) -> io::Result<fs::File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Opens a file of which nothing is known yet, and changes nothing in it.
+fn existing(path: &Path, time_limit: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(time_limit)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
 }
 
 fn connect(path: &Path, time_limit: Duration) -> rusqlite::Result<Connection> {

@@ -143,6 +143,20 @@ INSERT OR IGNORE INTO {version} VALUES ({VERSION});"
         Ok(check_version(version, VERSION)?)
     }
 
+    /// Checks that the tables are there, and of a version that this release knows.
+    pub(super) fn check(&self, connection: &Connection) -> Result<()> {
+        let version = match connection.query_row(&self.version, (), |row| row.get(0)) {
+            Err(rusqlite::Error::SqliteFailure(_, Some(message)))
+                if message.starts_with("no such table") =>
+            {
+                let missing = "the file has no table of sessions with this name";
+                return Err(StoreError::internal(missing).into());
+            }
+            version => version?,
+        };
+        Ok(check_version(version, VERSION)?)
+    }
+
     pub(super) fn load(
         &self,
         connection: &Connection,

@@ -331,6 +331,27 @@ async fn actions_with_one_value_wait_for_each_other_across_processes() {
 }
 
 #[test]
+fn a_store_that_must_exist_makes_neither_the_file_nor_its_tables() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("sessions.db");
+    let open = |table: &str| SqliteStore::builder(&path).table(table).must_exist(true).build();
+    open("actix_session").expect_err("the file is missing");
+    assert!(!path.exists());
+    drop(SqliteStore::new(&path).expect("a new file"));
+    let error = open("other").expect_err("the table is missing");
+    assert!(error_chain(&error).contains("no table of sessions"), "{}", error_chain(&error));
+    open("other").expect_err("it was not made");
+    open("actix_session").expect("both are there");
+    for text in ["", "not a database, but text that is long enough"] {
+        let file = TempDir::new().expect("a temporary folder");
+        let path = file.path().join("other.db");
+        fs::write(&path, text).expect("our file");
+        SqliteStore::builder(&path).must_exist(true).build().expect_err("it has no tables");
+        assert_eq!(fs::read_to_string(&path).expect("our file"), text);
+    }
+}
+
+#[test]
 fn files_that_cannot_be_used_are_named_in_the_error() {
     let folder = TempDir::new().expect("a temporary folder");
     let (missing, foreign) = (folder.path().join("no/folder.db"), folder.path().join("text"));

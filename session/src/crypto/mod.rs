@@ -8,5 +8,5 @@ mod secret;
 
 pub use key::{Key, KeyError};
 #[cfg(feature = "encryption")]
-pub(crate) use sealing::{Keyring, Unopened};
+pub(crate) use sealing::{Keyring, Unopened, is_sealed};
 pub(crate) use {random::random_bytes, secret::Secret};

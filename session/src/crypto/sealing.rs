@@ -92,6 +92,15 @@ impl Keyring {
     }
 }
 
+/// Whether a text has the form of a sealed value, of this or a later format.
+pub(crate) fn is_sealed(text: &str) -> bool {
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let shortest = base64::encoded_len(ID_BYTES + NONCE_BYTES, false).unwrap_or(0);
+    text.split_once('.').is_some_and(|(format, sealed)| {
+        format.parse::<u32>().is_ok() && sealed.len() > shortest && sealed.bytes().all(is_base64url)
+    })
+}
+
 /// Why a text without this release's prefix does not open.
 ///
 /// A later format begins with its number and a dot. The number must be written exactly as a release

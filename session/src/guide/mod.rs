@@ -18,6 +18,7 @@
 //! | use sessions in GraphQL resolvers | [`graphql`] |
 //! | change a struct while sessions are stored | [`deploys`] |
 //! | list and destroy the sessions of a user | [`sessions_of_a_user`] |
+//! | list, end, check and copy sessions from a shell | [`command_line`] |
 //! | test your site | [`testing`] |
 //! | run on Redis or Valkey | [`redis`] |
 //! | run on PostgreSQL or SQLite | [the SQL package](https://docs.rs/actix-typed-session-sqlx) |
@@ -94,6 +95,9 @@ pub mod deploys {}
 
 #[doc = include_str!("sessions_of_a_user.md")]
 pub mod sessions_of_a_user {}
+
+#[doc = include_str!("command_line.md")]
+pub mod command_line {}
 
 #[cfg(feature = "testing")]
 #[doc = include_str!("testing.md")]

@@ -1,23 +1,23 @@
 //! Finds, destroys and changes sessions from outside a request.
 
-use std::{cell::RefCell, fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 
 use super::{
     index_key::IndexKey,
+    reader::SessionReader,
     report::Report,
     stored::{SessionPage, StoredSession},
 };
 use crate::{
-    config::DEFAULT_LIFETIMES,
     error::{SessionError, StoreError},
     id::StoreKey,
     observe::{DestroyedBy, Events, Observer, Reporter, SessionStats},
     record::{PublicId, Record},
-    request::{Changes, Fields, Loaded, Merger, SessionHandle, State, broken_law},
+    request::{Changes, Merger, SessionHandle, broken_law},
     store::{ErasedIndex, FindByIndex, MergeLocks, ObservedStore, UpdateOutcome},
-    time::{Clock, Lifetimes, SystemClock},
+    time::Clock,
     typed::{Session, modify, read},
 };
 
@@ -67,10 +67,8 @@ pub struct Sessions<T> {
     pub(super) store: Arc<dyn ErasedIndex>,
     pub(super) reporter: Option<Reporter>,
     observing: Observing,
-    lifetimes: Lifetimes,
-    clock: Arc<dyn Clock>,
+    pub(super) reader: SessionReader<T>,
     merge_locks: Arc<MergeLocks>,
-    session: PhantomData<fn() -> T>,
 }
 
 /// The store without its observers, and these, so that more can be added.
@@ -83,7 +81,7 @@ struct Observing {
 /// How many sessions one call of the store returns at most.
 pub(super) const PAGE_SIZE: usize = 100;
 /// How often an operation starts again because sessions were renewed meanwhile.
-const MAX_ATTEMPTS: usize = 100;
+pub(super) const MAX_ATTEMPTS: usize = 100;
 
 impl<T: Session> Sessions<T> {
     /// Creates an instance for the sessions in this store.
@@ -93,10 +91,8 @@ impl<T: Session> Sessions<T> {
             observing: Observing { store: Arc::clone(&store), events: Events::default() },
             store,
             reporter: None,
-            lifetimes: DEFAULT_LIFETIMES,
-            clock: Arc::new(SystemClock),
+            reader: SessionReader::default(),
             merge_locks: Arc::default(),
-            session: PhantomData,
         }
     }
 
@@ -104,12 +100,12 @@ impl<T: Session> Sessions<T> {
     /// [`last_seen`](StoredSession::last_seen) is computed. Defaults to 20 hours (72 000 000 ms),
     /// as in the middleware.
     pub fn max_age(self, max_age: Duration) -> Self {
-        Self { lifetimes: Lifetimes { idle: max_age, ..self.lifetimes }, ..self }
+        Self { reader: self.reader.max_age(max_age), ..self }
     }
 
     /// Sets the clock that decides when values with a `ttl` end. Defaults to the system's clock.
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), ..self }
+        Self { reader: self.reader.clock(clock), ..self }
     }
 
     /// Sets what counts store calls and destroyed sessions. Defaults to none.
@@ -214,7 +210,8 @@ impl<T: Session> Sessions<T> {
         limit: usize,
     ) -> Result<SessionPage<T>, SessionError> {
         let found = self.find(by, after, limit).await?;
-        let sessions = found.sessions.into_iter().map(|(key, record)| self.open(key, record));
+        let sessions =
+            found.sessions.into_iter().map(|(key, record)| self.reader.open(key, record));
         Ok(SessionPage { sessions: sessions.collect::<Result<_, _>>()?, next: found.next })
     }
 
@@ -229,7 +226,36 @@ impl<T: Session> Sessions<T> {
         id: PublicId,
     ) -> Result<Option<StoredSession<T>>, SessionError> {
         let found = self.seek(by, id).await?;
-        found.map(|(key, record)| self.open(key, record)).transpose()
+        found.map(|(key, record)| self.reader.open(key, record)).transpose()
+    }
+
+    /// Returns how many live sessions have this value.
+    ///
+    /// It reads all of them, page by page.
+    ///
+    /// # Examples
+    /// ```
+    /// # use actix_typed_session::{Session, SessionError, Sessions};
+    /// # #[derive(Session)]
+    /// # struct Visitor { #[session(index)] user_id: Option<i64> }
+    /// async fn is_online(sessions: &Sessions<Visitor>, user: i64) -> Result<bool, SessionError> {
+    ///     Ok(sessions.count(&Visitor::by_user_id(&Some(user))).await? > 0)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// - [`SessionError::Store`] if the store fails.
+    /// - [`SessionError::Encode`] if the key's value cannot be stored.
+    pub async fn count(&self, by: &IndexKey<T>) -> Result<u64, SessionError> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let found = self.find(by, after, PAGE_SIZE).await?;
+            count += found.sessions.len() as u64;
+            after = found.next;
+            if after.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     /// Destroys the session with this value and this public id. Returns whether it existed.
@@ -403,9 +429,9 @@ impl<T: Session> Sessions<T> {
         record: &Record,
         change: impl FnOnce(&mut T) -> R,
     ) -> Result<(Changes, R), SessionError> {
-        let state = self.state(key, record.clone());
-        let mut value: T = read(self.fields(&state))?;
-        let result = modify(&mut value, self.fields(&state), change);
+        let state = SessionReader::<T>::state(key, record.clone());
+        let mut value: T = read(self.reader.fields(&state))?;
+        let result = modify(&mut value, self.reader.fields(&state), change);
         let changes = state.into_inner().changes;
         match changes.encode_error() {
             Some(error) => Err(error),
@@ -417,14 +443,6 @@ impl<T: Session> Sessions<T> {
     pub(super) fn reporter_of(&self, current: &SessionHandle) -> Option<Reporter> {
         let reporter = self.reporter.as_ref()?;
         Some(reporter.caused_by(current.active().reporter()))
-    }
-
-    fn state(&self, key: StoreKey, record: Record) -> RefCell<State> {
-        RefCell::new(State { loaded: Loaded::new(key, record), ..State::default() })
-    }
-
-    fn fields<'a>(&'a self, state: &'a RefCell<State>) -> Fields<'a> {
-        Fields { state, clock: &*self.clock, lifetimes: &self.lifetimes }
     }
 
     /// Destroys the sessions with this value for which `is_unwanted` is true. Repeats that until no
@@ -459,14 +477,9 @@ impl<T: Session> Sessions<T> {
         }
         Err(too_many_renewals())
     }
-
-    fn open(&self, key: StoreKey, record: Record) -> Result<StoredSession<T>, SessionError> {
-        let value = read(self.fields(&self.state(key, record.clone())))?;
-        Ok(StoredSession { key, record, value, max_age: self.lifetimes.idle })
-    }
 }
 
-fn too_many_renewals() -> SessionError {
+pub(super) fn too_many_renewals() -> SessionError {
     let why = "the ids of the sessions were renewed again and again during the call; try again";
     StoreError::unavailable(why).into()
 }
@@ -477,10 +490,8 @@ impl<T> Clone for Sessions<T> {
             store: Arc::clone(&self.store),
             reporter: self.reporter.clone(),
             observing: self.observing.clone(),
-            lifetimes: self.lifetimes,
-            clock: Arc::clone(&self.clock),
+            reader: self.reader.clone(),
             merge_locks: Arc::clone(&self.merge_locks),
-            session: PhantomData,
         }
     }
 }

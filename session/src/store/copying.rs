@@ -54,6 +54,29 @@ pub async fn copy_sessions(
     from: &impl ListAll,
     to: &impl SessionStore,
 ) -> Result<Copied, StoreError> {
+    copy_sessions_with(from, to, |_| {}).await
+}
+
+/// As [`copy_sessions`], and calls `progress` with what is done so far, again and again.
+///
+/// # Errors
+/// As [`copy_sessions`].
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::{MemoryStore, store::copy_sessions_with};
+///
+/// # async fn copy() -> Result<(), actix_typed_session::StoreError> {
+/// let (from, to) = (MemoryStore::new(), MemoryStore::new());
+/// copy_sessions_with(&from, &to, |so_far| println!("{} copied", so_far.copied)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn copy_sessions_with(
+    from: &impl ListAll,
+    to: &impl SessionStore,
+    mut progress: impl FnMut(&Copied),
+) -> Result<Copied, StoreError> {
     let (mut done, mut next) = (Copied::default(), None);
     loop {
         let page = from.list(next.as_ref(), PAGE).await?;
@@ -66,6 +89,7 @@ pub async fn copy_sessions(
                 CreateOutcome::Taken => done.present += 1,
             }
         }
+        progress(&done);
         next = page.next;
         if next.is_none() {
             return Ok(done);

@@ -12,7 +12,7 @@ use super::{
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 use crate::{
-    crypto::{Key, Keyring, Unopened},
+    crypto::{Key, Keyring, Unopened, is_sealed},
     error::{BoxError, ConfigError, StoreError},
     id::StoreKey,
     record::{Change, Grace, Patch, PatchError, Record},
@@ -119,6 +119,23 @@ impl<S: SessionStore> EncryptedStore<S> {
     pub fn inner(&self) -> &S {
         &self.shared.store
     }
+}
+
+/// Whether a stored value of a field is one that an [`EncryptedStore`] has encrypted, such as in a
+/// tool that shows what is stored.
+///
+/// # Examples
+/// ```
+/// use actix_typed_session::store::is_encrypted;
+/// use serde_json::value::RawValue;
+///
+/// let plain = RawValue::from_string("\"tea\"".to_owned())?;
+/// assert!(!is_encrypted(&plain));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+pub fn is_encrypted(json: &RawValue) -> bool {
+    let text = json.get().strip_prefix(SEALED).and_then(|text| text.strip_suffix('"'));
+    text.is_some_and(is_sealed)
 }
 
 impl<S> Clone for EncryptedStore<S> {

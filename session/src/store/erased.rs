@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     capabilities::{FindByIndex, IndexPage},
+    listing::{ListAll, ListCursor, ListPage},
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 use crate::{
@@ -61,6 +62,17 @@ pub(crate) trait ErasedIndex: ErasedStore {
         value: Box<RawValue>,
         action: LimitAction,
     ) -> BoxFuture<'static, Result<Result<u64, SessionError>, StoreError>>;
+}
+
+/// [`ListAll`] as a trait object, with futures that own their data.
+pub(crate) trait ErasedList: ErasedStore {
+    fn list(self: Arc<Self>, after: Option<ListCursor>, limit: usize) -> StoreFuture<ListPage>;
+}
+
+impl<S: ListAll> ErasedList for S {
+    fn list(self: Arc<Self>, after: Option<ListCursor>, limit: usize) -> StoreFuture<ListPage> {
+        erase::<S, _>(async move { ListAll::list(&*self, after.as_ref(), limit).await })
+    }
 }
 
 /// What runs [exclusively](FindByIndex::exclusively): it enforces a limit, and returns how many

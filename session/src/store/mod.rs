@@ -38,21 +38,21 @@ pub use crate::{
 #[cfg(feature = "encryption")]
 pub use cookie::CookieStore;
 #[cfg(feature = "encryption")]
-pub use encrypted::EncryptedStore;
+pub use encrypted::{EncryptedStore, is_encrypted};
 #[cfg(feature = "file")]
 pub use file::{Durability, FileStore, FileStoreBuilder};
 #[cfg(feature = "redis")]
 pub use redis::{RedisCredentials, RedisStore, RedisStoreBuilder};
 pub use {
     capabilities::{DeleteExpired, FindByIndex, IndexPage, Ping},
-    copying::{Copied, copy_sessions},
+    copying::{Copied, copy_sessions, copy_sessions_with},
     listing::{ListAll, ListCursor, ListPage},
     memory::{MemoryStore, MemoryStoreBuilder},
     persistence::Backend,
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
 pub(crate) use {
-    erased::{ErasedIndex, ErasedStore, StoreFuture, not_immediate},
+    erased::{ErasedIndex, ErasedList, ErasedStore, StoreFuture, not_immediate},
     merge_locks::MergeLocks,
     observed::ObservedStore,
     persistence::{CookieChange, CookieHolds, Persisted, Persistence, RequestStore},

@@ -13,6 +13,7 @@ mod http;
 mod import;
 mod layers;
 mod limits;
+mod many_sessions;
 mod middlewares;
 mod node;
 mod observe;

@@ -82,6 +82,29 @@ impl FileStoreBuilder {
         self
     }
 
+    /// Opens an existing folder for reading only, such as in a tool that looks at the sessions of a
+    /// running site.
+    ///
+    /// With `true`, nothing in the folder changes: expired sessions are not deleted, damaged files
+    /// are not moved, no folder and no lock is created, and calls that write fail. A damaged file
+    /// is an error each time. The process needs to be able to read the files only.
+    ///
+    /// Defaults to `false`.
+    ///
+    /// # Examples
+    /// ```
+    /// use actix_typed_session::FileStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = FileStore::builder(folder.path()).read_only(true).build()?;
+    /// assert!(FileStore::builder("/no/such/folder").read_only(true).build().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.folder.read_only = read_only;
+        self
+    }
+
     /// Sets the clock that decides which sessions have expired. For example, a test passes a clock
     /// that it can move forward.
     ///
@@ -101,13 +124,18 @@ impl FileStoreBuilder {
     /// subfolders. The error names the folder by its absolute path, its owner, and the user of this
     /// process.
     pub fn build(self) -> Result<FileStore, StoreError> {
-        self.folder.check()?;
+        if self.folder.read_only {
+            self.folder.ping()?;
+        } else {
+            self.folder.check()?;
+        }
         Ok(self.open())
     }
 
     fn open(self) -> FileStore {
         let folder = Arc::new(self.folder);
-        let sweeper = self.sweep_interval.and_then(|interval| {
+        let interval = self.sweep_interval.filter(|_| !folder.read_only);
+        let sweeper = interval.and_then(|interval| {
             let sweep = |folder: &SessionFolder| match folder.delete_expired() {
                 Ok(_) => {}
                 Err(error) => {
@@ -135,6 +163,7 @@ impl fmt::Debug for FileStoreBuilder {
             .field("access", &self.folder.access)
             .field("durability", &self.folder.durability)
             .field("max_record_bytes", &self.folder.max_record_bytes)
+            .field("read_only", &self.folder.read_only)
             .field("sweep_interval", &self.sweep_interval)
             .finish_non_exhaustive()
     }
@@ -191,6 +220,42 @@ mod tests {
         let error = FileStore::new(in_the_way.join("sessions")).expect_err("no folder");
         let text = Chain(&error).to_string();
         assert!(text.contains("cannot create the folder"), "{text}");
+    }
+
+    #[test]
+    fn a_store_for_reading_only_leaves_the_folder_as_it_is() {
+        let it = Fixture::new();
+        it.create(1);
+        let damaged = it.create(2);
+        fs::write(&damaged, "half a ses").expect("our file");
+        let unlocked = it.create(3);
+        let lock = unlocked.parent().expect("a subfolder").join(".lock");
+        fs::remove_file(&lock).expect("our file");
+        let store = FileStore::builder(&it.folder.path)
+            .clock(it.clock.clone())
+            .read_only(true)
+            .build()
+            .expect("an existing folder");
+        assert!(store._sweeper.is_none());
+        for _ in 0..2 {
+            let page = store.folder.list(None, 10).expect("a readable folder");
+            assert_eq!(page.sessions.len(), 2);
+            assert!(matches!(page.unreadable[..], [(_, StoreError::Damaged(_))]));
+        }
+        let session = crate::id::StoreKey::from_bytes([1; 32]);
+        assert!(store.folder.destroy(&session).is_err());
+        assert!(store.folder.create(&session, &it.record()).is_err());
+        assert!(store.folder.delete_expired().is_err());
+        assert!(store.folder.try_lock_value(&session).is_err());
+        assert!(damaged.exists() && !lock.exists());
+        let names = crate::store::file::file_system::names_in(&it.folder.path);
+        let mut names = names.expect("a readable folder");
+        names.sort();
+        assert_eq!(names, ["01", "02", "03"]);
+        let missing = it.root.path().join("missing");
+        let error = FileStore::builder(&missing).read_only(true).build().expect_err("no folder");
+        assert!(Chain(&error).to_string().contains("cannot read the folder"));
+        assert!(!missing.exists());
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl SessionFolder {
                 Ok(self.unexpired(record))
             }
             SessionFile::Missing => Ok(None),
+            SessionFile::Damaged(cause) if self.read_only => {
+                Err(self.damaged.untouched(&path, cause))
+            }
             // Another call may replace the file meanwhile, and a new file must not be moved away.
             // So read it again, with the lock.
             SessionFile::Damaged(cause) => match self.lock(&path.subfolder) {

@@ -77,6 +77,16 @@ impl DamagedFiles {
             .insert(path.key)
             .then(|| StoreError::damaged(DamagedFileError { folder, kept: Err(why), cause }))
     }
+
+    /// Returns the error for a damaged file that stays where it is, because the store is for
+    /// reading only.
+    pub(super) fn untouched(&self, path: &SessionPath, cause: BoxError) -> StoreError {
+        StoreError::damaged(DamagedFileError {
+            folder: path.subfolder.clone(),
+            kept: Err("the store is open for reading only".into()),
+            cause,
+        })
+    }
 }
 
 /// A file is not a valid session. The error names its folder, and not the file, because the file's

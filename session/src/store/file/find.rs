@@ -29,7 +29,7 @@ impl SessionFolder {
                 let public_id = record.index().map(Index::public_id);
                 public_id == Some(*id) && record.is_found_by(name, value)
             });
-            if found.is_none() {
+            if found.is_none() && !self.read_only {
                 index.remove_stale(name, value, (*id, *key));
             }
             Ok(found)

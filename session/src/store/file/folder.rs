@@ -26,12 +26,16 @@ use crate::{
     time::{Clock, SystemClock},
 };
 
+const READ_ONLY: &str = "the store is open for reading only";
+
 /// The folder with the sessions. All its methods block.
 pub(super) struct SessionFolder {
     pub(super) path: PathBuf,
     pub(super) access: Access,
     pub(super) durability: Durability,
     pub(super) max_record_bytes: u64,
+    /// Whether nothing in the folder is changed.
+    pub(super) read_only: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) damaged: DamagedFiles,
     #[cfg(target_os = "linux")]
@@ -49,6 +53,7 @@ impl SessionFolder {
             access: Access::default(),
             durability: Durability::default(),
             max_record_bytes: 1 << 20,
+            read_only: false,
             clock: Arc::new(SystemClock),
             #[cfg(target_os = "linux")]
             at_once: AtOnce::default(),
@@ -66,8 +71,17 @@ impl SessionFolder {
 
 // Locking.
 impl SessionFolder {
+    /// Refuses a change if the store is for reading only.
+    pub(super) fn check_writable(&self) -> Result<(), StoreError> {
+        if self.read_only {
+            return Err(StoreError::internal(READ_ONLY));
+        }
+        Ok(())
+    }
+
     /// Locks a subfolder for writing, and creates it if it is missing.
     pub(super) fn lock(&self, subfolder: &Path) -> Result<FileLock, StoreError> {
+        self.check_writable()?;
         let lock = || FileLock::of_subfolder(subfolder, self.access);
         match lock() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -95,6 +109,7 @@ impl SessionFolder {
         &self,
         path: &SessionPath,
     ) -> Result<Option<FileLock>, StoreError> {
+        self.check_writable()?;
         match FileLock::of_subfolder(&path.subfolder, self.access) {
             Ok(lock) => Ok(Some(lock)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -59,6 +59,7 @@ impl FileStore {
 impl SessionFolder {
     /// Locks a value. `None`: another thread or process has the lock.
     pub(super) fn try_lock_value(&self, key: &StoreKey) -> Result<Option<FileLock>, StoreError> {
+        self.check_writable()?;
         let index = self.path.join(INDEX_FOLDER);
         let folder = index.join(&key.to_hex()[..2]);
         let lock = || {

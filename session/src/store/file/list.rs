@@ -41,7 +41,12 @@ impl SessionFolder {
         let SessionPath { subfolder, .. } = self.session_path(&StoreKey::from_bytes(bytes));
         let failed = |error| failed("read the folder", &subfolder, error);
         // Some file systems skip a file that is replaced while its folder is read. A writer waits.
-        let _lock = match FileLock::of_subfolder(&subfolder, self.access) {
+        let lock = if self.read_only {
+            FileLock::of_subfolder_if_there_is_one(&subfolder)
+        } else {
+            FileLock::of_subfolder(&subfolder, self.access).map(Some)
+        };
+        let _lock = match lock {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(error)),
@@ -59,7 +64,7 @@ impl SessionFolder {
     pub(super) fn ping(&self) -> Result<(), StoreError> {
         match fs::read_dir(&self.path) {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.read_only => self
                 .access
                 .create_folder(&self.path)
                 .map_err(|error| failed("create the folder", &self.path, error)),

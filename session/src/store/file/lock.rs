@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     access::Access,
-    file_system::{Purpose, not_a_folder, open_directly},
+    file_system::{Purpose, not_a_folder, open_directly, open_lock},
 };
 
 /// The name of a subfolder's lock.
@@ -30,6 +30,20 @@ impl FileLock {
             Err(_) if !fs::symlink_metadata(subfolder)?.is_dir() => return Err(not_a_folder()),
             Err(_) => access.open_lock(&path)?,
         };
+        Self::wait_for(file)
+    }
+
+    /// Waits for the lock of an existing subfolder, and creates no file for it. `None`: it has
+    /// none, or this process may not use it.
+    pub(super) fn of_subfolder_if_there_is_one(subfolder: &Path) -> io::Result<Option<Self>> {
+        if !fs::symlink_metadata(subfolder)?.is_dir() {
+            return Err(not_a_folder());
+        }
+        let file = open_lock(&subfolder.join(LOCK_FILE), false).ok();
+        file.map(Self::wait_for).transpose()
+    }
+
+    fn wait_for(file: File) -> io::Result<Self> {
         // A signal may interrupt the wait.
         while let Err(error) = file.lock() {
             if error.kind() != io::ErrorKind::Interrupted {

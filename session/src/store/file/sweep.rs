@@ -19,6 +19,7 @@ impl SessionFolder {
     /// Deletes expired sessions, and files that killed processes left behind. Returns the number of
     /// sessions.
     pub(super) fn delete_expired(&self) -> Result<u64, StoreError> {
+        self.check_writable()?;
         let subfolders = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
