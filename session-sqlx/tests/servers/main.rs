@@ -7,6 +7,7 @@ mod costs;
 mod database;
 mod failover;
 mod laws;
+mod moving;
 mod mysql;
 mod outage;
 mod pgbouncer;

@@ -18,6 +18,7 @@ mod index_pages;
 mod listing;
 mod memory;
 mod merge_locks;
+mod moving;
 mod persistence;
 #[cfg(feature = "redis")]
 mod redis;
@@ -47,6 +48,7 @@ pub use {
     copying::{Copied, copy_sessions},
     listing::{ListAll, ListCursor, ListPage},
     memory::{MemoryStore, MemoryStoreBuilder},
+    moving::MovingStore,
     persistence::Backend,
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };
