@@ -8,6 +8,7 @@
 //! - [`json`]: JSON, patches and records
 //! - [`stores`], [`servers`], [`postgres`], [`mariadb`], [`twemproxy`]: a store of each kind, on
 //!   servers that are started for the tests
+//! - [`moving`]: a store whose sessions move to another one
 //! - [`node`]: programs in Node.js
 //! - [`wait`]: waits that end
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
@@ -22,6 +23,7 @@ pub mod examples;
 mod gate;
 pub mod json;
 pub mod mariadb;
+pub mod moving;
 pub mod node;
 pub mod postgres;
 pub mod process;

@@ -54,7 +54,12 @@ pub fn redis_url() -> String {
 
 /// An empty store in a Redis.
 pub fn redis() -> RedisStore {
-    RedisStore::builder(&redis_url()).prefix(prefix()).build().expect("a good URL")
+    redis_with_prefix(&prefix())
+}
+
+/// A store in a Redis, of the sessions with this prefix.
+pub fn redis_with_prefix(prefix: &str) -> RedisStore {
+    RedisStore::builder(&redis_url()).prefix(prefix).build().expect("a good URL")
 }
 
 /// An empty store in a cluster.

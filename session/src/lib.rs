@@ -65,6 +65,7 @@
 //! | write a store | [`store::SessionStore`]; [guide](guide::writing_a_store) |
 //! | move from another session library | [translated calls](guide::coming_from) |
 //! | take over the sessions of your users | [`import`]; [guide](guide::switching) |
+//! | move to another store | [`store::MovingStore`]; [guide](guide::moving) |
 //!
 //! # Features
 //!

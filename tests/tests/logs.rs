@@ -22,7 +22,7 @@ use actix_typed_session::{
     SessionMiddlewareBuilder, Sessions, StoreError, SystemClock, Timestamp, TypedSession,
     import::{ActixSession, ForeignId, ForeignSession, Importer},
     observe::{Event, Observer},
-    store::{Patch, Record, SessionStore, StoreKey},
+    store::{MovingStore, Patch, Record, SessionStore, StoreKey, UpdateOutcome},
     testing::{Fault, FaultyStore, Operation},
 };
 use actix_typed_session_tests::{
@@ -299,6 +299,17 @@ fn routes(config: &mut web::ServiceConfig) {
                 Ok("ok")
             }),
         );
+}
+
+/// A write is stored, but the session does not reach the new store.
+async fn a_move_that_fails() {
+    let (old, watched) = (MemoryStore::new(), FaultyStore::new(MemoryStore::new()));
+    let ready = MovingStore::ready(old.clone(), watched.clone());
+    let browser = visit(ready, &watched).await;
+    let moving = MovingStore::moving(old, watched.clone());
+    watched.inject(Operation::Create, Fault::ErrorBefore);
+    let updated = moving.update(&key_in(&browser), &Patch::default()).await;
+    assert!(matches!(updated, Ok(UpdateOutcome::Applied { .. })), "{updated:?}");
 }
 
 /// A browser at a site with this store and a session full of secrets.
@@ -591,6 +602,7 @@ async fn no_line_of_the_library_tells_a_value() {
     sessions_of_another_program().await;
     files_that_are_damaged().await;
     a_redis_that_is_damaged_or_refuses().await;
+    a_move_that_fails().await;
 
     // `.ci/check-log-lines` checks that these are all lines that the library can log, and that the
     // guide lists them.

@@ -8,6 +8,7 @@ mod database;
 mod express;
 mod failover;
 mod laws;
+mod moving;
 mod mysql;
 mod outage;
 mod pgbouncer;

@@ -30,6 +30,7 @@
 //! | write a store | [`writing_a_store`] |
 //! | move from another session library | [`coming_from`] |
 //! | take over the sessions of your users | [`switching`] |
+//! | move to another store while the site runs | [`moving`] |
 
 #[doc = include_str!("getting_started.md")]
 pub mod getting_started {}
@@ -148,3 +149,6 @@ pub mod coming_from {}
 
 #[doc = include_str!("switching.md")]
 pub mod switching {}
+
+#[doc = include_str!("moving.md")]
+pub mod moving {}

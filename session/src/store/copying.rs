@@ -13,7 +13,8 @@ const PAGE: usize = 500;
 /// How many records are written at the same time.
 const AT_ONCE: usize = 32;
 
-/// What [`copy_sessions`] has done. Records of renewed ids count too.
+/// What [`copy_sessions`] has done, or [`move_all`](crate::store::MovingStore::move_all). Records
+/// of renewed ids count too if they are copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
@@ -30,8 +31,9 @@ pub struct Copied {
 /// cookies, and the sessions their ids, expiry and indexed fields.
 ///
 /// Stop the site meanwhile, or let it answer without sessions. A change that is made during the
-/// copy may be missing in the other store. What is there already is not overwritten, so you can
-/// start a copy again that was cut off.
+/// copy may be missing in the other store. If the site must go on, use a
+/// [`MovingStore`](crate::store::MovingStore). What is there already is not overwritten, so you
+/// can start a copy again that was cut off.
 ///
 /// The values go as they are. For sessions in an `EncryptedStore`, pass that and not the store
 /// inside, because a value can only be decrypted with the keys that encrypted it.

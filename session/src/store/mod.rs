@@ -18,6 +18,7 @@ mod index_pages;
 mod listing;
 mod memory;
 mod merge_locks;
+mod moving;
 mod observed;
 mod persistence;
 #[cfg(feature = "redis")]
@@ -48,6 +49,7 @@ pub use {
     copying::{Copied, copy_sessions, copy_sessions_with},
     listing::{ListAll, ListCursor, ListPage},
     memory::{MemoryStore, MemoryStoreBuilder},
+    moving::MovingStore,
     persistence::Backend,
     session_store::{CreateOutcome, LoadOptions, SessionStore, UpdateOutcome},
 };

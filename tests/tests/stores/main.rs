@@ -6,4 +6,6 @@ mod files;
 mod kit;
 mod kit_index;
 mod laws;
+mod moving;
+mod moving_steps;
 mod values;

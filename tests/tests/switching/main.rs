@@ -2,4 +2,5 @@
 
 mod actix;
 mod express;
+mod moving;
 mod synapps;
