@@ -1,11 +1,13 @@
 //! The examples, built and started as their readers start them.
 
 use std::{
+    collections::BTreeMap,
     env,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Mutex,
 };
 
 use crate::servers::dying_with_us;
@@ -27,13 +29,20 @@ impl Drop for Example {
     }
 }
 
-/// Builds an example with the toolchain that runs the tests.
+/// Builds an example with the toolchain that runs the tests, once in this process.
 pub fn build(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().expect("all examples are built so far");
+    built.entry(name.to_owned()).or_insert_with(|| build_now(name)).clone()
+}
+
+fn build_now(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        // The packages and features of `tests/run`, which has built the examples already.
         .args(["build", "--workspace", "--exclude", "actix-typed-session-benches"])
-        .args(["--all-features", "--example", name, "--message-format", "json-render-diagnostics"])
+        // With the tests, so that the packages and features are those that `tests/run` has built.
+        .args(["--all-features", "--tests", "--example", name])
+        .args(["--message-format", "json-render-diagnostics"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stderr(Stdio::inherit())
         .output()
@@ -43,7 +52,7 @@ pub fn build(name: &str) -> PathBuf {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name)
+        .filter(|message| message["target"]["name"] == name && message["profile"]["test"] == false)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .expect("cargo names the executable")
 }

@@ -101,3 +101,34 @@ async fn an_acl_user_needs_what_the_guide_says() {
         assert!(is_listed().await.expect("it may"), "{call}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_not_ready_until_it_is() {
+    let mut redis = RedisServer::start(Server::Redis);
+    let unused = RedisStore::new(&redis.url()).expect("a good URL");
+    let used = RedisStore::new(&redis.url()).expect("a good URL");
+    used.ping().await.expect("it is up");
+    redis.kill();
+    for store in [&unused, &used] {
+        let error = store.ping().await.expect_err("no server is there");
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+    redis.restart();
+    for store in [&unused, &used] {
+        store.ping().await.expect("it is up again");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_whose_nodes_are_not_there_is_not_ready() {
+    let cluster = ClusterSetup::start(Server::Redis);
+    let urls = cluster.urls();
+    let store = || RedisStore::cluster(urls.iter().map(String::as_str)).build().expect("good URLs");
+    let (used, unused) = (store(), store());
+    used.ping().await.expect("all nodes are up");
+    drop(cluster);
+    for store in [&unused, &used] {
+        let error = store.ping().await.expect_err("no node is there");
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+}

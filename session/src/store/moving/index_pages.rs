@@ -27,7 +27,9 @@ pub(super) fn merged(
         }
     }
     let is_new = |id: &PublicId| after.is_none_or(|after| !id.is_same_session(after));
-    let in_page = |id: &PublicId| is_new(id) && end.is_none_or(|end| *id <= end);
+    // The stores may have ids of different length for a session.
+    let is_before = |end: PublicId, id: &PublicId| *id <= end || id.is_same_session(end);
+    let in_page = |id: &PublicId| is_new(id) && end.is_none_or(|end| is_before(end, id));
     let mut sessions: Vec<(PublicId, StoreKey, Record)> =
         sessions.into_values().filter(|(id, ..)| in_page(id)).collect();
     let has_more = sessions.len() > limit;

@@ -13,8 +13,9 @@ use crate::{
 /// of their stage. Its value is the session's key.
 const MARK: &str = "actix-typed-session: moving";
 
-/// What distinguishes the successor of a sealed session from that of a renewed one: the first half
-/// of its key is that of the session's key, combined with these bytes.
+/// What distinguishes the successor of a sealed session from that of a renewed one: the second half
+/// of its key is that of the session's key, combined with these bytes. Stores spread records by the
+/// first half, which is random.
 const OF_A_STAGE: [u8; 16] = *b"moving, not new!";
 
 /// How much longer than its session a stage lives, because the session may be extended before it
@@ -47,17 +48,18 @@ impl InOld {
 
 /// A new key for the stage of a session. No other stage ever has it.
 pub(super) fn new_stage_key(key: &StoreKey) -> StoreKey {
-    let (mut bytes, random) = (*key.as_bytes(), rand::random::<[u8; 16]>());
-    for (byte, mask) in bytes.iter_mut().zip(OF_A_STAGE) {
-        *byte ^= mask;
-    }
-    bytes[16..].copy_from_slice(&random);
+    let mut bytes = rand::random::<[u8; 32]>();
+    bytes[16..].copy_from_slice(&of_stage(key));
     StoreKey::from_bytes(bytes)
 }
 
 fn is_stage_of(stage: &StoreKey, key: &StoreKey) -> bool {
-    let pairs = stage.as_bytes().iter().zip(key.as_bytes()).zip(OF_A_STAGE);
-    pairs.into_iter().all(|((stage, key), mask)| stage ^ key == mask)
+    stage.as_bytes()[16..] == of_stage(key)
+}
+
+/// The second half of the keys of a session's stages.
+fn of_stage(key: &StoreKey) -> [u8; 16] {
+    std::array::from_fn(|place| key.as_bytes()[16 + place] ^ OF_A_STAGE[place])
 }
 
 /// The stage of a session: [`publish`] makes a session of it with the same version.
