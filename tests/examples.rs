@@ -39,10 +39,9 @@ pub fn build(name: &str) -> PathBuf {
 fn build_now(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
+        // The packages and features of `tests/run`.
         .args(["build", "--workspace", "--exclude", "actix-typed-session-benches"])
-        // With the tests, so that the packages and features are those that `tests/run` has built.
-        .args(["--all-features", "--tests", "--example", name])
-        .args(["--message-format", "json-render-diagnostics"])
+        .args(["--all-features", "--example", name, "--message-format", "json-render-diagnostics"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stderr(Stdio::inherit())
         .output()
@@ -52,7 +51,7 @@ fn build_now(name: &str) -> PathBuf {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name && message["profile"]["test"] == false)
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .expect("cargo names the executable")
 }

@@ -1,6 +1,11 @@
 //! Where requests wait, so that a test decides what happens first.
 
-use std::sync::Arc;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use tokio::sync::Semaphore;
 
@@ -22,8 +27,16 @@ impl Default for Gate {
 impl Gate {
     /// Waits at the gate.
     pub async fn pass(&self) {
+        let mut turn = pin!(self.open.acquire());
+        // It takes its place in the queue before the test knows of it, so that requests go on in
+        // the order in which they came.
+        let at_once = poll_fn(|context| Poll::Ready(turn.as_mut().poll(context))).await;
         self.arrived.add_permits(1);
-        self.open.acquire().await.expect("the gate is never closed").forget();
+        let turn = match at_once {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => turn.await,
+        };
+        turn.expect("the gate is never closed").forget();
     }
 
     /// Waits until one request more has come to the gate.
