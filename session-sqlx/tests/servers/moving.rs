@@ -1,4 +1,5 @@
-//! The laws hold while sessions move from files to Redis and to PostgreSQL.
+//! The laws hold while sessions move from files to Redis and to PostgreSQL, and from PostgreSQL to
+//! MariaDB.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use actix_typed_session_tests::{
     moving::{MovingHarness, Scene},
     stores,
 };
-use sqlx::Postgres;
+use sqlx::{MySql, Postgres};
 use tempfile::TempDir;
 
 use crate::database::Tables;
@@ -78,6 +79,18 @@ fn to_redis(scene: Scene) -> MovingHarness<Files<SystemClock>, Redis> {
 fn to_postgres(scene: Scene) -> MovingHarness<Files<FakeClock>, Tables<Postgres>> {
     let new = Tables::new("read committed");
     MovingHarness { scene, old: Files::new(new.clock.clone()), new }
+}
+
+fn from_postgres_to_mysql(scene: Scene) -> MovingHarness<Tables<Postgres>, Tables<MySql>> {
+    let (mut old, new) = (Tables::new("read committed"), Tables::new("read committed"));
+    old.clock = new.clock.clone();
+    MovingHarness { scene, old, new }
+}
+
+mod from_postgres_to_mysql_in_both_phases {
+    use super::*;
+
+    store_conformance!(from_postgres_to_mysql(Scene::BothPhases), FindByIndex, ListAll);
 }
 
 mod to_redis_empty {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use actix_typed_session::{
-    Clock as _, Durability, FakeClock, FileStore, MemoryStore, PublicId, Timestamp,
+    Clock as _, Durability, EncryptedStore, FakeClock, FileStore, Key, MemoryStore, PublicId,
+    Timestamp,
     store::{
         CreateOutcome, FindByIndex as _, Index, ListAll as _, LoadOptions, MovingStore, Patch,
         Record, SessionStore, StoreKey, UpdateOutcome,
@@ -48,6 +49,18 @@ impl Open for Files {
 
 fn files() -> Files {
     Files(TempDir::new().expect("a temporary folder"))
+}
+
+/// Stores with a key of their own.
+struct Encrypted<O>(O, u8);
+
+impl<O: Open> Open for Encrypted<O> {
+    type Store = EncryptedStore<O::Store>;
+
+    fn open(&self, clock: FakeClock) -> Self::Store {
+        let key = Key::from_bytes([self.1; 32]);
+        EncryptedStore::new(self.0.open(clock), [key]).expect("there is a key")
+    }
 }
 
 /// A store with a clock that it shares with the other one.
@@ -102,6 +115,23 @@ laws_of_moves! {
     from_files_to_memory_in_both_phases: BothPhases, files(), Memory;
     from_memory_to_files_all_in_old: AllInOld, Memory, files();
     from_files_to_files_in_both_phases: BothPhases, files(), files();
+}
+
+/// The laws between stores that find nothing by what they have encrypted.
+macro_rules! laws_of_encrypted_moves {
+    ($($module:ident: $scene:ident, $old:expr, $new:expr;)*) => {
+        $(mod $module {
+            use super::*;
+
+            store_conformance!(harness(Scene::$scene, $old, $new), DeleteExpired, ListAll);
+        })*
+    };
+}
+
+laws_of_encrypted_moves! {
+    from_plain_to_encrypted_all_in_old: AllInOld, Memory, Encrypted(Memory, 1);
+    from_plain_to_encrypted_in_both_phases: BothPhases, files(), Encrypted(Memory, 1);
+    from_one_key_to_another_in_both_phases: BothPhases, Encrypted(Memory, 1), Encrypted(files(), 2);
 }
 
 const KEY: StoreKey = StoreKey::from_bytes([7; 32]);
