@@ -80,7 +80,8 @@ pub enum DestroyedBy {
     /// Its own request, by [`destroy`](crate::SessionHandle::destroy) or by
     /// [`regenerate`](crate::SessionHandle::regenerate) without new data.
     OwnRequest,
-    /// Another one, through [`Sessions`](crate::Sessions).
+    /// Another one, a job or a tool, through [`Sessions`](crate::Sessions) or
+    /// [`AllSessions`](crate::AllSessions).
     Sessions,
     /// [`enforce_limit`](crate::Sessions::enforce_limit), because the user has too many.
     Limit,

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::SessionError,
     id::StoreKey,
-    observe::DestroyedBy,
+    observe::{DestroyedBy, Events, Observer, Reporter, SessionStats},
     record::{PublicId, Record},
     store::{ErasedList, ErasedStore, ListAll, LoadOptions},
     time::{Clock, Timestamp},
@@ -52,6 +52,7 @@ use crate::{
 pub struct AllSessions<T> {
     store: Arc<dyn ErasedList>,
     reader: SessionReader<T>,
+    events: Events,
 }
 
 /// What [`AllSessions::destroy_where`] has done.
@@ -68,7 +69,7 @@ pub struct DestroyedWhere {
 impl<T: Session> AllSessions<T> {
     /// Creates an instance for the sessions in this store.
     pub fn new(store: impl ListAll) -> Self {
-        Self { store: Arc::new(store), reader: SessionReader::default() }
+        Self { store: Arc::new(store), reader: SessionReader::default(), events: Events::default() }
     }
 
     /// Sets the middleware's [`max_age`](crate::SessionMiddlewareBuilder::max_age), from which
@@ -81,6 +82,20 @@ impl<T: Session> AllSessions<T> {
     /// Sets the clock that decides when values with a `ttl` end. Defaults to the system's clock.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { reader: self.reader.clock(clock), ..self }
+    }
+
+    /// Sets what counts the sessions that it destroys. Defaults to none. It can be that of the
+    /// [middleware](crate::SessionMiddlewareBuilder::stats). Store calls are not counted.
+    pub fn stats(mut self, stats: &SessionStats) -> Self {
+        self.events.stats = Some(stats.clone());
+        self
+    }
+
+    /// Adds an observer, which gets the sessions that it destroys, such as for an audit log.
+    /// Defaults to none. Each call adds one.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.events.observers.push(Arc::new(observer));
+        self
     }
 
     /// Returns about how many live sessions the store has. It reads all of them.
@@ -117,7 +132,8 @@ impl<T: Session> AllSessions<T> {
     ) -> Result<DestroyedWhere, SessionError> {
         let decide = |key, record: &Record| Ok(is_unwanted(&self.open(key, record)?));
         let store: Arc<dyn ErasedStore> = self.store.clone();
-        let report = Report::new(None, DestroyedBy::Sessions);
+        let reporter = Reporter::new(Arc::new(self.events.clone()));
+        let report = Report::new(Some(reporter), DestroyedBy::Sessions);
         let mut done = DestroyedWhere::default();
         for attempt in 0..MAX_ATTEMPTS {
             let (mut after, mut ended, mut has_retired) = (None, 0, false);
@@ -205,7 +221,11 @@ impl<T: Session> AllSessions<T> {
 
 impl<T> Clone for AllSessions<T> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), reader: self.reader.clone() }
+        Self {
+            store: Arc::clone(&self.store),
+            reader: self.reader.clone(),
+            events: self.events.clone(),
+        }
     }
 }
 

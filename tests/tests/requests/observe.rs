@@ -6,8 +6,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    CookieStore, IndexKey, Key, MemoryStore, OverLimit, Session, SessionError, SessionHandle,
-    SessionMiddleware, SessionMiddlewareBuilder, Sessions, StoreError, TypedSession,
+    AllSessions, CookieStore, IndexKey, Key, MemoryStore, OverLimit, Session, SessionError,
+    SessionHandle, SessionMiddleware, SessionMiddlewareBuilder, Sessions, StoreError, TypedSession,
     import::{ForeignId, ForeignSession, Importer},
     observe::{Event, EventKind, EventRequest, Metric, Observer, Operation, SessionStats},
     testing::{Fault, FaultyStore},
@@ -426,7 +426,17 @@ async fn who_destroyed_a_session_is_reported() {
     seen.take();
     assert_eq!(sessions.clone().destroy_all(&ann()).await.expect("a working store"), 1);
     assert_eq!(seen.take(), ["destroyed Sessions - indexed"]);
-    assert_eq!(stats.totals().count(Metric::Destroyed), 4);
+    site.client().act("user=7").await;
+    seen.take();
+    assert_eq!(sessions.destroy_where(&ann(), |_| true).await.expect("a working store"), 1);
+    assert_eq!(seen.take(), ["destroyed Sessions - indexed"]);
+    site.client().act("user=7").await;
+    seen.take();
+    let all = AllSessions::<Visitor>::new(site.store.inner().clone());
+    let all = all.stats(&stats).observer(seen.clone());
+    assert_eq!(all.destroy_where(|_| true).await.expect("a working store").destroyed, 1);
+    assert_eq!(seen.take(), ["destroyed Sessions - indexed"]);
+    assert_eq!(stats.totals().count(Metric::Destroyed), 6);
     assert!(stats.totals().calls(Operation::Find).count() > 4);
     site.store.inject(Operation::Find, Fault::ErrorBefore);
     assert!(sessions.list(&ann(), None, 10).await.is_err());
