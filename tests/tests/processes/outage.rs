@@ -78,7 +78,8 @@ async fn while_redis_is_stopped_sessions_are_503_and_the_first_request_after_it_
 
 #[actix_web::test]
 async fn an_idle_site_does_not_notice_a_restart_of_redis() {
-    let mut redis = RedisServer::start_with(Server::Redis, &["--appendonly", "yes"]);
+    let mut redis =
+        RedisServer::start_with(Server::Redis, &["--appendonly", "yes", "--appendfsync", "always"]);
     let mut browser = on_redis(&redis.url());
     browser.act("count").await;
     redis.kill();
@@ -349,7 +350,8 @@ async fn a_full_redis_is_503_and_not_500() {
 
 #[actix_web::test]
 async fn anonymous_visitors_are_served_while_redis_is_stopped() {
-    let mut redis = RedisServer::start_with(Server::Redis, &["--appendonly", "yes"]);
+    let mut redis =
+        RedisServer::start_with(Server::Redis, &["--appendonly", "yes", "--appendfsync", "always"]);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
     let mut browser = site(store, OnOutage::Anonymous).client();
     browser.act("count,name=x").await;

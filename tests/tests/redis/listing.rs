@@ -49,7 +49,8 @@ async fn other_keys_of_the_server_are_not_listed() {
 
 #[tokio::test]
 async fn a_list_that_a_restart_has_cut_off_begins_again() {
-    let mut redis = RedisServer::start_with(Server::Redis, &["--appendonly", "yes"]);
+    let mut redis =
+        RedisServer::start_with(Server::Redis, &["--appendonly", "yes", "--appendfsync", "always"]);
     let store = RedisStore::new(&redis.url()).expect("a good URL");
     let keys = fill(&store, 200).await;
     let first = store.list(None, 10).await.expect("the server is up");
