@@ -53,12 +53,11 @@ impl<'a> SessionFacts<'a> {
         max_age: Duration,
         values: Values,
     ) -> Self {
-        let max_age = record.limits().max_age.unwrap_or(max_age);
         Self {
             id: id_of(key, record),
-            public_id: public_id(record),
+            public_id: record.public_id(),
             began: record.created_at(),
-            last_seen: last_seen(record, max_age),
+            last_seen: record.last_seen(max_age),
             expires: record.expires_at(),
             persistent: record.limits().persistent,
             version: record.version(),
@@ -79,21 +78,10 @@ fn field<'a>(record: &Record, name: &'a str, json: &'a RawValue, values: Values)
     }
 }
 
-/// About when the session was last used, as `StoredSession::last_seen` computes it.
-fn last_seen(record: &Record, max_age: Duration) -> Timestamp {
-    let since_1970 = record.expires_at().saturating_since(Timestamp::default());
-    let seen = Timestamp::default().saturating_add(since_1970.saturating_sub(max_age));
-    seen.max(record.created_at())
-}
-
-pub(crate) fn public_id(record: &Record) -> Option<PublicId> {
-    record.index().map(|index| index.public_id())
-}
-
 /// The id of a session in this program: its public id, or a digest of its key if it has none. The
 /// key cannot be computed from the digest, and neither opens the session.
 fn id_of(key: &StoreKey, record: &Record) -> String {
-    public_id(record).map_or_else(|| hex(&key.digest()), |id| id.to_string())
+    record.public_id().map_or_else(|| hex(&key.digest()), |id| id.to_string())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

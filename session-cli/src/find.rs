@@ -8,12 +8,7 @@ use actix_typed_session::{
 };
 use serde_json::value::RawValue;
 
-use crate::{
-    any_store::AnyStore,
-    facts::{hex, public_id},
-    failure::{Failure, chain},
-    open::with_hint,
-};
+use crate::{any_store::AnyStore, facts::hex, failure::Failure, open::failed};
 
 /// How many records one call reads.
 pub(crate) const PAGE: usize = 200;
@@ -47,9 +42,7 @@ impl SessionName {
     pub(crate) fn is(&self, key: &StoreKey, record: &Record) -> bool {
         match self {
             // What follows is for how long the index keeps the session, which may grow.
-            Self::Public(id) => {
-                public_id(record).is_some_and(|found| found.to_bytes()[..12] == id.to_bytes()[..12])
-            }
+            Self::Public(id) => record.public_id().is_some_and(|found| found.is_same_session(*id)),
             Self::Digest(digest) => hex(&key.digest()) == *digest,
         }
     }
@@ -189,10 +182,6 @@ async fn find(
         }
     }
     Ok(())
-}
-
-pub(crate) fn failed(error: actix_typed_session::StoreError) -> Failure {
-    Failure::Failed(with_hint(chain(&error)))
 }
 
 #[cfg(test)]

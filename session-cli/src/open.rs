@@ -1,16 +1,13 @@
 //! Opens a store, and says what to do if that fails.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{error::Error, fs, io, path::Path, time::Duration};
 
 use actix_typed_session::{
     Clock, FileStore, RedisStore, SystemClock, Timestamp,
     store::{LoadOptions, SessionStore as _, StoreKey},
 };
 use actix_typed_session_sqlx::{MySqlStore, PostgresStore, SqliteStore};
-use sqlx::{
-    ConnectOptions as _, Connection as _, MySql, Postgres, mysql::MySqlConnectOptions,
-    pool::PoolOptions, postgres::PgConnectOptions,
-};
+use sqlx::{ConnectOptions as _, Connection, Database, Pool, pool::PoolOptions};
 
 use crate::{
     any_store::AnyStore,
@@ -81,7 +78,7 @@ pub(crate) async fn open(
         // Of a key that no session has. A failure now names the store, and a copy has two.
         let unknown = StoreKey::from_bytes([0; 32]);
         let answer = store.load(&unknown, &LoadOptions::default()).await;
-        answer.map_err(|error| Failure::Failed(with_hint(chain(&error))))?;
+        answer.map_err(failed)?;
         Ok(store)
     };
     opened.await.map_err(|failure| {
@@ -177,7 +174,7 @@ fn sqlite(path: &Path, settings: &StoreSettings, purpose: Purpose) -> Result<Sql
         .sweep_interval(None)
         .clock(purpose.clock())
         .must_exist(purpose != Purpose::Create);
-    builder.build().map_err(|error| Failure::Failed(with_hint(chain(&error))))
+    builder.build().map_err(failed)
 }
 
 fn redis(url: &RedisUrl, settings: &StoreSettings) -> Result<RedisStore, Failure> {
@@ -216,11 +213,7 @@ async fn postgres(
     settings: &StoreSettings,
     purpose: Purpose,
 ) -> Result<PostgresStore, Failure> {
-    let options: PgConnectOptions = url.parse().map_err(wrong_url)?;
-    let options = options.disable_statement_logging();
-    let connection = within(settings.timeout, options.connect()).await?;
-    drop(connection.close().await);
-    let pool = PoolOptions::<Postgres>::new().max_connections(POOL_SIZE).connect_lazy_with(options);
+    let pool = pool(url, settings.timeout).await?;
     let mut builder = PostgresStore::builder(pool)
         .table(&settings.table)
         .time_limit(settings.timeout)
@@ -231,7 +224,7 @@ async fn postgres(
     }
     let store = builder.build().map_err(|error| Failure::WrongUse(chain(&error)))?;
     if purpose == Purpose::Create {
-        store.ensure_schema().await.map_err(|error| Failure::Failed(with_hint(chain(&error))))?;
+        store.ensure_schema().await.map_err(failed)?;
     }
     Ok(store)
 }
@@ -241,11 +234,7 @@ async fn mysql(
     settings: &StoreSettings,
     purpose: Purpose,
 ) -> Result<MySqlStore, Failure> {
-    let options: MySqlConnectOptions = url.parse().map_err(wrong_url)?;
-    let options = options.disable_statement_logging();
-    let connection = within(settings.timeout, options.connect()).await?;
-    drop(connection.close().await);
-    let pool = PoolOptions::<MySql>::new().max_connections(POOL_SIZE).connect_lazy_with(options);
+    let pool = pool(url, settings.timeout).await?;
     let builder = MySqlStore::builder(pool)
         .table(&settings.table)
         .time_limit(settings.timeout)
@@ -253,32 +242,40 @@ async fn mysql(
         .clock(purpose.clock());
     let store = builder.build().map_err(|error| Failure::WrongUse(chain(&error)))?;
     if purpose == Purpose::Create {
-        store.ensure_schema().await.map_err(|error| Failure::Failed(with_hint(chain(&error))))?;
+        store.ensure_schema().await.map_err(failed)?;
     }
     Ok(store)
 }
 
-fn wrong_url(error: sqlx::Error) -> Failure {
-    Failure::WrongUse(format!("the URL is not valid: {}", chain(&error)))
+/// A pool for a database that has answered once. A pool alone would try again and again, and say in
+/// the end that it has no connection.
+async fn pool<DB: Database>(url: &str, limit: Duration) -> Result<Pool<DB>, Failure> {
+    let options: <DB::Connection as Connection>::Options = url.parse().map_err(|error| {
+        let error: sqlx::Error = error;
+        Failure::WrongUse(format!("the URL is not valid: {}", chain(&error)))
+    })?;
+    let options = options.disable_statement_logging();
+    let connection = match tokio::time::timeout(limit, options.connect()).await {
+        Ok(connection) => connection.map_err(failed)?,
+        Err(_) => {
+            return Err(Failure::Failed(format!(
+                "the server did not answer within {limit:?}; check the host and the port, or pass \
+                 a longer --timeout"
+            )));
+        }
+    };
+    // Its end is of no importance.
+    drop(connection.close().await);
+    Ok(PoolOptions::new().max_connections(POOL_SIZE).connect_lazy_with(options))
 }
 
-/// Connects once. A pool would try again and again, and say in the end that it has no connection.
-async fn within<T>(
-    limit: Duration,
-    connect: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(limit, connect).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Failure::Failed(with_hint(chain(&error)))),
-        Err(_) => Err(Failure::Failed(format!(
-            "the server did not answer within {limit:?}; check the host and the port, or pass a \
-             longer --timeout"
-        ))),
-    }
+/// The failure of a store, with what to do.
+pub(crate) fn failed(error: impl Error + 'static) -> Failure {
+    Failure::Failed(with_hint(chain(&error)))
 }
 
 /// Adds what to do to a message of a store, whose own advice is for the code of a site.
-pub(crate) fn with_hint(message: String) -> String {
+fn with_hint(message: String) -> String {
     let hints = [
         (
             "call `ensure_schema`",

@@ -9,7 +9,8 @@ use crate::{
     any_store::AnyStore,
     exit,
     failure::{Failure, chain},
-    find::{PAGE, failed},
+    find::PAGE,
+    open::failed,
     output::{Output, note},
 };
 

@@ -10,7 +10,8 @@ use crate::{
     any_store::AnyStore,
     exit,
     failure::Failure,
-    find::{PAGE, failed},
+    find::PAGE,
+    open::failed,
     output::{Output, note, sessions},
 };
 

@@ -17,8 +17,8 @@ use crate::{
     args::StoreSettings,
     facts::{SessionFacts, Values},
     failure::Failure,
-    find::{Selection, failed},
-    open::{Purpose, open},
+    find::Selection,
+    open::{Purpose, failed, open},
     output::{Output, sessions},
     store_url::StoreUrl,
 };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::{any_store::AnyStore, failure::Failure, find::failed, output::Output};
+use crate::{any_store::AnyStore, failure::Failure, open::failed, output::Output};
 
 #[derive(Serialize)]
 struct Swept {

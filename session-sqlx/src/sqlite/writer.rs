@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::tables::{Failure, Tables, failed};
-use crate::{config::Settings, log::not_swept};
+use crate::{cleanup::Swept, config::Settings, log::not_swept};
 
 /// How many changes one transaction has at most, so that none waits for long.
 const MOST_TOGETHER: usize = 512;
@@ -128,16 +128,15 @@ impl Writer {
 
     /// Does a part of a clean-up. Returns whether nothing is left to do, or it failed.
     fn sweep(&self) -> bool {
-        let mut swept = None;
+        let mut swept = Ok(Swept { sessions: 0, is_done: true });
         let committed = self.transaction(|connection| {
-            swept = Some(self.tables.sweep(connection, self.settings.clock.now()));
+            swept = self.tables.sweep(connection, self.settings.clock.now());
             Ok(())
         });
-        let error = match (committed, swept) {
-            (Ok(()), Some(Ok(swept))) => return swept.is_done,
-            (_, Some(Err(failure))) => failure.into(),
-            (Err(error), _) => failed(error),
-            (Ok(()), None) => return true,
+        let error = match (swept, committed) {
+            (Ok(swept), Ok(())) => return swept.is_done,
+            (Err(failure), _) => failure.into(),
+            (_, Err(error)) => failed(error),
         };
         not_swept(&error);
         true

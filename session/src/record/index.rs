@@ -86,7 +86,7 @@ impl PublicId {
     }
 
     /// Whether both are ids of one session, which may differ in how long the index keeps it.
-    pub(crate) fn is_same_session(self, other: Self) -> bool {
+    pub fn is_same_session(self, other: Self) -> bool {
         (self.began, self.random) == (other.began, other.random)
     }
 

@@ -1,11 +1,14 @@
 //! A stored session: raw JSON for each field, and facts about the session as a whole.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use litemap::LiteMap;
 use serde_json::value::RawValue;
 
-use super::{field_name::FieldName, index::Index};
+use super::{
+    field_name::FieldName,
+    index::{Index, PublicId},
+};
 use crate::{
     id::StoreKey,
     time::{Limits, Timestamp},
@@ -189,6 +192,20 @@ impl Record {
     /// Which fields are indexed. `None`: none.
     pub fn index(&self) -> Option<&Index> {
         self.index.as_deref()
+    }
+
+    /// The public id. `None`: the session has no indexed field, so it never got one.
+    pub fn public_id(&self) -> Option<PublicId> {
+        self.index().map(Index::public_id)
+    }
+
+    /// About when the session was last used, computed from its expiry. `max_age` is that of the
+    /// site. It counts if the session has not set its own.
+    pub fn last_seen(&self, max_age: Duration) -> Timestamp {
+        let max_age = self.limits().max_age.unwrap_or(max_age);
+        let since_1970 = self.expires_at().saturating_since(Timestamp::default());
+        let seen = Timestamp::default().saturating_add(since_1970.saturating_sub(max_age));
+        seen.max(self.created_at())
     }
 
     /// The names and values that the session is found by: those of indexed fields whose value is

@@ -257,7 +257,7 @@ struct Transfer {
 impl Transfer {
     async fn carry_out(self) -> Result<Transferred, StoreError> {
         let Self { store, key, record, claim, forget, reporter } = self;
-        let public_id = record.index().map(Index::public_id);
+        let public_id = record.public_id();
         if Arc::clone(&store).create(key, record).await? == CreateOutcome::Taken {
             return Ok(Transferred::IdTaken);
         }

@@ -12,7 +12,7 @@ use crate::{
     fields::{MergeError, MergedField, same_json},
     id::StoreKey,
     observe::{EventKind, Metric, Reporter},
-    record::{Change, Index, Patch, Record},
+    record::{Change, Patch, Record},
     store::{MergeLocks, StoreFuture, UpdateOutcome},
 };
 
@@ -91,7 +91,7 @@ impl Merger {
 
     fn report_given_up(&self, field: Option<&'static str>) {
         if let Some(reporter) = &self.reporter {
-            let public_id = self.base.index().map(Index::public_id);
+            let public_id = self.base.public_id();
             reporter.report(EventKind::ConflictGivenUp { field }, public_id);
         }
     }

@@ -24,12 +24,12 @@ impl Report {
             _ if state.is_elevated(privileges) => Renewal::Privilege,
             _ => Renewal::Renew,
         };
-        let public_id = state.loaded.record().and_then(public_id);
+        let public_id = state.loaded.record().and_then(Record::public_id);
         Self { reporter, renewal, public_id }
     }
 
     pub(crate) fn created(&self, record: &Record) {
-        self.reporter.report(EventKind::Created, public_id(record));
+        self.reporter.report(EventKind::Created, record.public_id());
     }
 
     /// The patch may give the session its first public id, or that of a new session.
@@ -47,8 +47,4 @@ impl Report {
     pub(crate) fn other_destroyed(&self) {
         self.reporter.report(EventKind::Destroyed(DestroyedBy::OwnRequest), None);
     }
-}
-
-fn public_id(record: &Record) -> Option<PublicId> {
-    record.index().map(Index::public_id)
 }

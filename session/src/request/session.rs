@@ -26,7 +26,7 @@ use crate::{
     fields::Schema,
     id::{SessionId, StoreKey},
     observe::{EventKind, Events, Reporter, RequestDetails},
-    record::{Index, PublicId, Record},
+    record::{PublicId, Record},
     store::{ErasedStore, ObservedStore, Persistence, RequestStore},
     transport::{CookieSettings, CookieVariant, IdChannel, Presented},
 };
@@ -236,12 +236,12 @@ pub(crate) struct HeldSession {
 impl HeldSession {
     pub(crate) fn of(state: &State) -> Option<Self> {
         let (key, record) = state.loaded.held()?;
-        Some(Self { key: *key, public_id: record.index().map(Index::public_id) })
+        Some(Self { key: *key, public_id: record.public_id() })
     }
 
     /// Whether it is this session, also if its id was renewed meanwhile.
     pub(crate) fn is(&self, key: &StoreKey, record: &Record) -> bool {
-        let public_ids = self.public_id.zip(record.index().map(Index::public_id));
+        let public_ids = self.public_id.zip(record.public_id());
         self.key == *key || public_ids.is_some_and(|(own, other)| own.is_same_session(other))
     }
 }

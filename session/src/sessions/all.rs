@@ -8,7 +8,7 @@ use super::{
     reader::SessionReader,
     report::Report,
     sessions::{MAX_ATTEMPTS, PAGE_SIZE, too_many_renewals},
-    stored::{StoredSession, public_id},
+    stored::StoredSession,
 };
 use crate::{
     error::SessionError,
@@ -243,7 +243,7 @@ pub struct ListedSession<T>(StoredSession<T>);
 impl<T> ListedSession<T> {
     /// Returns the session's public id. `None`: it has no indexed field, so it never got one.
     pub fn public_id(&self) -> Option<PublicId> {
-        public_id(&self.0.record)
+        self.0.record.public_id()
     }
 
     /// Returns when the session began. A renewal of the id does not change it.

@@ -9,7 +9,6 @@ use super::{
     index_key::IndexKey,
     reader::SessionReader,
     sessions::{PAGE_SIZE, Sessions},
-    stored::public_id,
 };
 use crate::{
     error::SessionError,
@@ -130,7 +129,7 @@ pub(super) fn export<T: Session>(
     let (_, record) = state.loaded.held().expect("the state was made of a record");
     let others = record.fields().map(|(name, _)| name).filter(|name| !names.contains(name));
     Ok(ExportedSession {
-        public_id: public_id(record),
+        public_id: record.public_id(),
         created_at: record.created_at(),
         expires_at: record.expires_at(),
         fields: json,

@@ -9,7 +9,7 @@ use super::{
     index_key::IndexKey,
     report::Report,
     sessions::{PAGE_SIZE, Sessions},
-    stored::{OverLimit, public_id},
+    stored::OverLimit,
 };
 use crate::{
     error::SessionError,
@@ -138,7 +138,7 @@ impl<T: Session> Sessions<T> {
         loop {
             let found = self.find(by, after, PAGE_SIZE).await?;
             for (key, record) in &found.sessions {
-                let id = public_id(record);
+                let id = record.public_id();
                 if own.is(key, record) { mine = id } else { others.extend(id) }
             }
             after = found.next;

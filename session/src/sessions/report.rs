@@ -1,6 +1,5 @@
 //! Reports the sessions that are destroyed from outside.
 
-use super::stored::public_id;
 use crate::{
     observe::{DestroyedBy, EventKind, Reporter},
     record::Record,
@@ -20,7 +19,7 @@ impl Report {
 
     pub(super) fn destroyed(&self, record: &Record) {
         if let Some(reporter) = &self.reporter {
-            reporter.report(EventKind::Destroyed(self.by), public_id(record));
+            reporter.report(EventKind::Destroyed(self.by), record.public_id());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{index_key::IndexKey, sessions::Sessions, stored::public_id};
+use super::{index_key::IndexKey, sessions::Sessions};
 use crate::{
     error::SessionError,
     id::StoreKey,
@@ -34,10 +34,9 @@ impl<T: Session> Sessions<T> {
         id: PublicId,
     ) -> Result<Option<(StoreKey, Record)>, SessionError> {
         let mut found = self.find(by, id.shortest().predecessor(), 1).await?;
-        Ok(found
-            .sessions
-            .pop()
-            .filter(|(_, record)| public_id(record).is_some_and(|found| found.is_same_session(id))))
+        Ok(found.sessions.pop().filter(|(_, record)| {
+            record.public_id().is_some_and(|found| found.is_same_session(id))
+        }))
     }
 }
 
@@ -55,7 +54,7 @@ fn merge(
     let end = pages.iter().filter_map(|page| page.next).min();
     let mut sessions = BTreeMap::new();
     for (key, record) in pages.into_iter().flat_map(|page| page.sessions) {
-        if let Some(id) = public_id(&record)
+        if let Some(id) = record.public_id()
             && end.is_none_or(|end| id <= end)
             && has_value(&record)
         {

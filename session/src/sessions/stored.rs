@@ -5,7 +5,7 @@ use std::{fmt, ops::Deref, time::Duration};
 
 use crate::{
     id::StoreKey,
-    record::{Index, PublicId, Record},
+    record::{PublicId, Record},
     request::SessionHandle,
     time::Timestamp,
     typed::Session,
@@ -62,7 +62,7 @@ impl<T> StoredSession<T> {
     /// Returns the session's public id, which pages and tools may show. It does not give access to
     /// the session.
     pub fn public_id(&self) -> PublicId {
-        public_id(&self.record).expect("only sessions that are indexed are found")
+        self.record.public_id().expect("only sessions that are indexed are found")
     }
 
     /// Returns when the session began. A renewal of the id does not change it.
@@ -79,10 +79,7 @@ impl<T> StoredSession<T> {
     /// session was [remembered](crate::SessionHandle::remember_for), the expiry says nothing about
     /// the last use. Then this is the earliest time that it can have been.
     pub fn last_seen(&self) -> Timestamp {
-        let max_age = self.record.limits().max_age.unwrap_or(self.max_age);
-        let since_1970 = self.expires_at().saturating_since(Timestamp::default());
-        let seen = Timestamp::default().saturating_add(since_1970.saturating_sub(max_age));
-        seen.max(self.created_at())
+        self.record.last_seen(self.max_age)
     }
 
     /// Returns when the session expires if no request extends it.
@@ -113,8 +110,4 @@ impl<T: Session> fmt::Debug for StoredSession<T> {
             .field("expires_at", &self.expires_at())
             .finish_non_exhaustive()
     }
-}
-
-pub(super) fn public_id(record: &Record) -> Option<PublicId> {
-    record.index().map(Index::public_id)
 }

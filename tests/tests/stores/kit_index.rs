@@ -5,8 +5,8 @@ use std::{panic, time::Duration};
 use actix_typed_session::{
     Clock as _, FakeClock, MemoryStore, PublicId, StoreError, Timestamp,
     store::{
-        CreateOutcome, FindByIndex, Grace, Index, IndexPage, LoadOptions, Patch, Record,
-        SessionStore, StoreKey, UpdateOutcome,
+        CreateOutcome, FindByIndex, Grace, IndexPage, LoadOptions, Patch, Record, SessionStore,
+        StoreKey, UpdateOutcome,
     },
     testing::{Harness, laws, run},
 };
@@ -30,7 +30,7 @@ struct Broken {
 }
 
 fn id_of(record: &Record) -> PublicId {
-    record.index().map(Index::public_id).expect("only indexed sessions are found")
+    record.public_id().expect("only indexed sessions are found")
 }
 
 impl SessionStore for Broken {

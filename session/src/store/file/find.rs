@@ -7,7 +7,7 @@ use super::folder::SessionFolder;
 use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
-    record::{Index, PublicId, Record},
+    record::{PublicId, Record},
     store::{
         capabilities::IndexPage,
         index_pages::{IndexEntry, page},
@@ -26,7 +26,7 @@ impl SessionFolder {
         let entries = |after, limit| index.entries(name, value, after, limit);
         let look = |(id, key): &IndexEntry| {
             let found = self.load_undamaged(key)?.filter(|record| {
-                let public_id = record.index().map(Index::public_id);
+                let public_id = record.public_id();
                 public_id == Some(*id) && record.is_found_by(name, value)
             });
             if found.is_none() && !self.read_only {

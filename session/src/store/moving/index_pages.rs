@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     id::StoreKey,
-    record::{Index, PublicId, Record},
+    record::{PublicId, Record},
     store::capabilities::IndexPage,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn merged(
     let end = [old.next, new.next].into_iter().flatten().min();
     let mut sessions = BTreeMap::new();
     for (key, record) in old.sessions.into_iter().chain(new.sessions) {
-        if let Some(id) = record.index().map(Index::public_id) {
+        if let Some(id) = record.public_id() {
             sessions.insert(id.shortest(), (id, key, record));
         }
     }
@@ -44,7 +44,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{record::Patch, time::Timestamp};
+    use crate::{
+        record::{Index, Patch},
+        time::Timestamp,
+    };
 
     fn id(n: u64, days: u32) -> PublicId {
         let mut bytes = PublicId::new(Timestamp::from_unix_ms(n), Duration::ZERO).to_bytes();
@@ -64,8 +67,8 @@ mod tests {
     fn page(ids: &[(u64, u32)], from: u8, after: Option<PublicId>, limit: usize) -> IndexPage {
         let rest = ids.iter().filter(|(n, days)| after.is_none_or(|after| id(*n, *days) > after));
         let rest: Vec<_> = rest.map(|(n, days)| found(*n, *days, from)).collect();
-        let next = (rest.len() > limit)
-            .then(|| rest[limit - 1].1.index().map(Index::public_id).expect("it is indexed"));
+        let next =
+            (rest.len() > limit).then(|| rest[limit - 1].1.public_id().expect("it is indexed"));
         IndexPage::new(rest.into_iter().take(limit).collect(), next)
     }
 
@@ -81,7 +84,7 @@ mod tests {
                 let page = merged(parts.0, parts.1, after, limit);
                 assert!(page.sessions.len() <= limit);
                 all.extend(page.sessions.iter().map(|(key, record)| {
-                    let id = record.index().map(Index::public_id).expect("it is indexed");
+                    let id = record.public_id().expect("it is indexed");
                     (id.began().as_unix_ms(), key.as_bytes()[0])
                 }));
                 after = page.next;

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     error::{Chain, StoreError},
     id::StoreKey,
-    record::{Index, PublicId, Record},
+    record::{PublicId, Record},
 };
 
 /// A session is stored within this time after it was added to a set, or never. In seconds.
@@ -110,7 +110,7 @@ impl Keyspace {
         };
         let checked = match record {
             None => CheckedMember::Stale,
-            Some(record) => match record.index().map(Index::public_id) {
+            Some(record) => match record.public_id() {
                 // Two requests have indexed it for the first time at once, and the other one won.
                 Some(own) if own != *id => {
                     match self.add_to_index(key, own, [(field, value)].into_iter()).await? {

@@ -72,7 +72,7 @@ where
     for _ in 0..20 {
         let key = new_key();
         let record = with(&record(&harness), &set_indexed(&harness, &[("user", "1")]));
-        ids.extend(record.index().map(Index::public_id));
+        ids.extend(record.public_id());
         create(&*store, &key, &record).await;
         keys.push(key);
     }

@@ -4,11 +4,7 @@ use super::{
     checks::{expect, expect_eq, ok},
     records::{json, seen},
 };
-use crate::{
-    id::StoreKey,
-    record::{Index, PublicId},
-    store::FindByIndex,
-};
+use crate::{id::StoreKey, record::PublicId, store::FindByIndex};
 
 /// Returns the sessions whose field `name` has this value, in pages of `limit`.
 pub(super) async fn find_in_pages<S: FindByIndex>(
@@ -32,7 +28,7 @@ pub(super) async fn find_in_pages<S: FindByIndex>(
                 record.is_found_by(name, &json(text)),
                 seen(&record),
             );
-            let id = record.index().map(Index::public_id);
+            let id = record.public_id();
             sessions.push((id.expect("`is_found_by` is true of indexed sessions only"), key));
         }
         expect(
