@@ -154,7 +154,7 @@ impl<Old: ListAll + Clone, New: ListAll + Clone> ListAll for Moving<Old, New> {
     }
 }
 
-/// Opens both stores with the harness of each. Time is that of the new one's, so they share a clock.
+/// Opens both stores with the harness of each. They share the clock of the new one.
 #[derive(Debug)]
 pub struct MovingHarness<Old, New> {
     /// Which sessions the calls meet.

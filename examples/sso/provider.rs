@@ -95,7 +95,7 @@ impl Provider {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the site what has ended, from server to server.
+    /// Sends the site a logout token, from server to server.
     async fn log_out(&self, token: &LogoutToken) -> bool {
         let form = [("logout_token", self.sign(token))];
         let url = format!("http://{}/back-channel-logout", self.site);

@@ -53,7 +53,7 @@ pub(crate) struct Config {
     pub(crate) merge_locks: Arc<MergeLocks>,
     /// When it was last logged that sessions are not extended.
     pub(crate) touch_failures: LogInterval,
-    /// Who wants to have events. `None`: there is no one.
+    /// What gets events. `None`: nothing does.
     pub(crate) events: Option<Arc<Events>>,
 }
 

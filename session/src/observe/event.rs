@@ -37,8 +37,8 @@ pub enum EventKind<'a> {
     Destroyed(DestroyedBy),
     /// The session of another program goes on here.
     Imported,
-    /// The request's ids name no live session: expired, destroyed, malformed or made up. The visitor
-    /// is a new one.
+    /// The request's ids name no live session: expired, destroyed, malformed or made up. The
+    /// visitor is a new one.
     UnknownId,
     /// The request has an id without a valid signature, where ids are signed. The visitor is a new
     /// one.
@@ -69,7 +69,7 @@ pub enum Renewal {
     Privilege,
     /// The handler called [`renew`](crate::SessionHandle::renew).
     Renew,
-    /// The handler called [`regenerate`](crate::SessionHandle::regenerate), so the old data is gone.
+    /// The handler called [`regenerate`](crate::SessionHandle::regenerate), which drops the data.
     Regenerate,
 }
 

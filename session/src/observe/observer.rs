@@ -13,9 +13,9 @@ use super::event::Event;
 /// # When it is called
 /// - After the store call has succeeded, so that what is reported has happened. Refusals are
 ///   reported before the request is answered.
-/// - Once per event. If a client goes away while its request is closed or saved, the store call runs
-///   to its end, and is reported all the same. A call of [`Sessions`](crate::Sessions) ends with its
-///   future, so what it has done last may not be reported if that is dropped.
+/// - Once per event. If a client goes away while its request is closed or saved, the store call
+///   runs to its end, and is reported all the same. A call of [`Sessions`](crate::Sessions) ends
+///   with its future, so what it has done last may not be reported if that is dropped.
 /// - Not for a request that extracts no session, and not for one that only reads a live session.
 /// - Not for sessions that expire: the store drops them at some later time.
 ///

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{error::StoreError, record::PublicId};
 
-/// Who wants to have events.
+/// What gets events.
 #[derive(Clone, Default)]
 pub(crate) struct Events {
     pub(crate) stats: Option<SessionStats>,

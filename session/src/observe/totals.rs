@@ -74,8 +74,9 @@ impl CallTotals {
 
     /// Returns pairs of a bound and the number of calls that took at most so long.
     ///
-    /// The bounds are fixed: 10 µs, 25 µs, 50 µs, 100 µs and so on to 10 s. Each number includes the
-    /// one before it. [`count`](Self::count) is the number without a bound, `+Inf` in Prometheus.
+    /// The bounds are fixed: 10 µs, 25 µs, 50 µs, 100 µs and so on to 10 s. Each number includes
+    /// the one before it. [`count`](Self::count) is the number without a bound, `+Inf` in
+    /// Prometheus.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
         let mut calls = 0;
         BOUNDS.into_iter().zip(self.0.buckets).map(move |(bound, more)| {

@@ -110,8 +110,8 @@ impl<T: Session> Sessions<T> {
 
     /// Sets what counts store calls and destroyed sessions. Defaults to none.
     ///
-    /// It can be that of the [middleware](crate::SessionMiddlewareBuilder::stats), so that all calls
-    /// are counted together.
+    /// It can be that of the [middleware](crate::SessionMiddlewareBuilder::stats), so that all
+    /// calls are counted together.
     ///
     /// # Examples
     /// ```

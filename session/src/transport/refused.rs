@@ -5,8 +5,8 @@ use actix_web::http::header::HeaderMap;
 use super::{cookie::CookieSettings, header::HeaderSettings, presented::MOST_VALUES};
 
 impl CookieSettings {
-    /// Whether a client has sent an id without a valid signature, where ids are signed. It reads the
-    /// headers again, which only a request with something invalid has to pay for.
+    /// Whether a client has sent an id without a valid signature, where ids are signed. It reads
+    /// the headers again, which only a request with something invalid has to pay for.
     pub(crate) fn has_refused(
         &self,
         headers: &HeaderMap,
@@ -17,19 +17,19 @@ impl CookieSettings {
             return false;
         }
         let (mut values, mut has_refused) = (0, false);
-        let mut look = |value: &[u8]| {
+        let mut check = |value: &[u8]| {
             values += 1;
             has_refused |= !has_refused
                 && values <= MOST_VALUES
                 && self.may_be_ours(value)
                 && self.read_any(value).is_none();
         };
-        self.each_value(headers, |value, _| look(value));
+        self.each_value(headers, |value, _| check(value));
         if with_formers {
             let others = self.formers.iter().filter(|former| former.name != self.name);
-            others.for_each(|former| former.each_value(headers, |value, _| look(value)));
+            others.for_each(|former| former.each_value(headers, |value, _| check(value)));
         }
-        header.iter().for_each(|header| header.tokens(headers, self).for_each(&mut look));
+        header.iter().for_each(|header| header.tokens(headers, self).for_each(&mut check));
         has_refused
     }
 }

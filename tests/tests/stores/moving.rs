@@ -92,21 +92,23 @@ fn harness<Old: Open, New: Open>(
 }
 
 macro_rules! laws_of_moves {
-    ($($module:ident: $scene:ident, $old:expr, $new:expr;)*) => {
+    ($capabilities:tt $($module:ident: $scene:ident, $old:expr, $new:expr;)*) => {
         $(mod $module {
             use super::*;
 
-            store_conformance!(
-                harness(Scene::$scene, $old, $new),
-                DeleteExpired,
-                FindByIndex,
-                ListAll
-            );
+            laws!($capabilities harness(Scene::$scene, $old, $new));
         })*
     };
 }
 
+macro_rules! laws {
+    ([$($capability:ident),*] $harness:expr) => {
+        store_conformance!($harness, $($capability),*);
+    };
+}
+
 laws_of_moves! {
+    [DeleteExpired, FindByIndex, ListAll]
     from_memory_to_memory_empty: Empty, Memory, Memory;
     from_memory_to_memory_ready: Ready, Memory, Memory;
     from_memory_to_memory_all_in_old: AllInOld, Memory, Memory;
@@ -117,18 +119,9 @@ laws_of_moves! {
     from_files_to_files_in_both_phases: BothPhases, files(), files();
 }
 
-/// The laws between stores that find nothing by what they have encrypted.
-macro_rules! laws_of_encrypted_moves {
-    ($($module:ident: $scene:ident, $old:expr, $new:expr;)*) => {
-        $(mod $module {
-            use super::*;
-
-            store_conformance!(harness(Scene::$scene, $old, $new), DeleteExpired, ListAll);
-        })*
-    };
-}
-
-laws_of_encrypted_moves! {
+// What is encrypted is found by nothing.
+laws_of_moves! {
+    [DeleteExpired, ListAll]
     from_plain_to_encrypted_all_in_old: AllInOld, Memory, Encrypted(Memory, 1);
     from_plain_to_encrypted_in_both_phases: BothPhases, files(), Encrypted(Memory, 1);
     from_one_key_to_another_in_both_phases: BothPhases, Encrypted(Memory, 1), Encrypted(files(), 2);

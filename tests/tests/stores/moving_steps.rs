@@ -352,7 +352,7 @@ fn run(world: &World, actors: &[Actor], schedule: &Schedule) -> (Ran, Rc<Reports
 fn explore(actors: &[Actor], max_changes: usize) -> u32 {
     let world = World::new();
     let mut runs = explore_with(&world, actors, None, max_changes).0;
-    // Of three, only the first is also killed, because there are so many orders.
+    // Of three, only the first is also killed, so that the test ends in time.
     let killed = if actors.len() > 2 { 1 } else { actors.len() };
     for actor in 0..killed {
         for step in 1.. {
@@ -367,7 +367,7 @@ fn explore(actors: &[Actor], max_changes: usize) -> u32 {
 }
 
 /// The same, with one actor that is killed before a step. Also returns whether it ever was: it may
-/// not take so many.
+/// take fewer steps.
 fn explore_with(
     world: &World,
     actors: &[Actor],

@@ -3,8 +3,8 @@
 //! A session moves from the old store to the new one in these steps:
 //!
 //! 1. `create` a *stage* in the new store, under a key that no other stage ever has.
-//! 2. `rotate` the session in the old store into the stage's key. That *seals* it: from now on it is
-//!    retired there, so it takes no change. Only one of several movers succeeds.
+//! 2. `rotate` the session in the old store into the stage's key. That *seals* it: from now on it
+//!    is retired there, so it takes no change. Only one of several movers succeeds.
 //! 3. `rotate` the stage in the new store into the session's key. That *publishes* the sealed
 //!    session, and the stage is gone.
 //! 4. `destroy` the session in the old store.

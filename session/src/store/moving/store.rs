@@ -19,7 +19,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Moves the sessions of a site to another store while the site runs, and logs nobody out.
+/// Moves the sessions of a site to another store while the site runs. All users stay logged in.
 ///
 /// Use it to outgrow a store, such as to go from files to Redis or PostgreSQL. Several processes
 /// can serve the site meanwhile, and are deployed one after the other:
