@@ -7,10 +7,10 @@ use tracing::warn;
 
 use super::{
     adoption::{Adopted, Adoption},
-    field::Field,
+    any::AnyField,
     flash::Flash,
     schema::{FieldSchema, Schema},
-    snapshot::{Snapshot, same_json},
+    snapshot::Snapshot,
     ttl::Timed,
 };
 use crate::{error::ValueError, time::Timestamp};
@@ -18,18 +18,18 @@ use crate::{error::ValueError, time::Timestamp};
 impl Adoption {
     /// Takes a field over, if the other program has stored it under one of the field's names.
     /// Returns false if the value does not fit.
-    pub(crate) fn field<T, F>(&mut self, schema: &Schema, field: &Field<T, F>) -> bool {
-        let names =
-            || [field.schema.stored].into_iter().chain(field.schema.aliases.iter().copied());
+    pub(crate) fn field(&mut self, schema: &Schema, any: &dyn AnyField) -> bool {
+        let field = any.schema();
+        let names = || [field.stored].into_iter().chain(field.aliases.iter().copied());
         let found = names().find_map(|name| self.foreign.get(name));
-        let adopted = found.map(|json| (field.adopt(json, self.now), json.get() == "null"));
+        let adopted = found.map(|json| (adopt(any, json, self.now), json.get() == "null"));
         let foreign = &self.foreign;
         self.known.extend(names().filter(|name| foreign.contains_key(*name)).map(str::to_owned));
         match adopted {
             // What a field without a `None` reads as.
             None | Some((Err(_), true)) => true,
             Some((Ok(json), _)) => {
-                json.into_iter().for_each(|json| self.adopted.keep(field.schema, json));
+                json.into_iter().for_each(|json| self.adopted.keep(field, json));
                 true
             }
             Some((Err(error), false)) => {
@@ -38,7 +38,7 @@ impl Adoption {
                     "`{}::{}` is not taken over from the session of another program, because its \
                      value does not fit: {error}",
                     schema.type_name,
-                    field.schema.name,
+                    field.name,
                 );
                 false
             }
@@ -62,31 +62,31 @@ impl Adopted {
     }
 }
 
-impl<T, F> Field<T, F> {
-    /// The JSON that this field stores for a value which another program has written. `None`: an
-    /// indexed field is absent if it has its default.
-    fn adopt(&self, json: &RawValue, now: Timestamp) -> Result<Option<Arc<RawValue>>, ValueError> {
-        if self.schema.flash {
-            let messages = Flash::default().with_messages(json);
-            let stored = messages.map_or_else(|| json.to_owned(), |messages| messages.to_json());
-            (self.decode)(&stored)?;
-            return Ok(Some(stored.into()));
-        }
-        // Written again, because indexed values are compared as text.
-        let json = match (self.snapshot)(&(self.decode)(json)?) {
-            Snapshot::Value(json) => json,
-            Snapshot::Sum(number) => number.to_json().into(),
-            Snapshot::Failed(error, _) => return Err(error),
-        };
-        let default = || (self.snapshot)(&self.fresh());
-        if self.schema.index
-            && matches!(default(), Snapshot::Value(default) if same_json(&default, &json))
-        {
-            return Ok(None);
-        }
-        Ok(Some(match self.schema.ttl {
-            None => json,
-            Some(ttl) => Timed { until: now.saturating_add(ttl), value: &json }.to_json(),
-        }))
+/// The JSON that a field stores for a value which another program has written. `None`: an indexed
+/// field is absent if it has its default.
+fn adopt(
+    field: &dyn AnyField,
+    json: &RawValue,
+    now: Timestamp,
+) -> Result<Option<Arc<RawValue>>, ValueError> {
+    let schema = field.schema();
+    if schema.flash {
+        let messages = Flash::default().with_messages(json);
+        let stored = messages.map_or_else(|| json.to_owned(), |messages| messages.to_json());
+        field.rewrite(&stored)?;
+        return Ok(Some(stored.into()));
     }
+    // Written again, because indexed values are compared as text.
+    let json = match field.rewrite(json)? {
+        Snapshot::Value(json) => json,
+        Snapshot::Sum(number) => number.to_json().into(),
+        Snapshot::Failed(error, _) => return Err(error),
+    };
+    if schema.index && field.has_default(&json) {
+        return Ok(None);
+    }
+    Ok(Some(match schema.ttl {
+        None => json,
+        Some(ttl) => Timed { until: now.saturating_add(ttl), value: &json }.to_json(),
+    }))
 }

@@ -11,16 +11,14 @@ use tracing::warn;
 #[cfg(feature = "testing")]
 use super::example::{Probe, ProbeError};
 use super::{
+    any::AnyField,
     flash::{self, Messages},
-    merge::{MergeError, MergeRule, MergedField, Ordered, Union, larger, smaller},
+    merge::{MergeError, MergeRule, Ordered, Union, larger, merge_sums, smaller},
     schema::FieldSchema,
     snapshot::{Snapshot, StoredDeserialize, StoredSerialize, decode_sum},
     with::{self, StoredWith},
 };
-use crate::{
-    error::ValueError,
-    record::{Counter, Number},
-};
+use crate::{error::ValueError, record::Counter};
 
 /// A stored field of the session struct `T`.
 pub struct Field<T: 'static, F: 'static> {
@@ -178,14 +176,6 @@ impl<T, F> Field<T, F> {
             None => (self.decode)(json),
         }
     }
-
-    /// The default of a field whose writes add up.
-    fn zero(&self) -> Number {
-        match (self.snapshot)(&self.fresh()) {
-            Snapshot::Sum(number) => number,
-            Snapshot::Value(_) | Snapshot::Failed(..) => Number::Int(0),
-        }
-    }
 }
 
 impl<T, F> fmt::Debug for Field<T, F> {
@@ -197,20 +187,21 @@ impl<T, F> fmt::Debug for Field<T, F> {
     }
 }
 
-impl<T, F> MergedField for Field<T, F> {
+impl<T, F> AnyField for Field<T, F> {
     fn schema(&self) -> &'static FieldSchema {
         self.schema
     }
 
-    fn is_merged(&self) -> bool {
-        !matches!(self.rule, MergeRule::Native | MergeRule::Sum)
+    fn default(&self) -> Snapshot {
+        (self.snapshot)(&self.fresh())
     }
 
-    fn reads_as(&self, stored: Number) -> Option<Number> {
-        match (self.decode)(&stored.to_json()).map(|value| (self.snapshot)(&value)) {
-            Ok(Snapshot::Sum(number)) => Some(number),
-            _ => None,
-        }
+    fn rewrite(&self, json: &RawValue) -> Result<Snapshot, ValueError> {
+        Ok((self.snapshot)(&(self.decode)(json)?))
+    }
+
+    fn is_merged(&self) -> bool {
+        !matches!(self.rule, MergeRule::Native | MergeRule::Sum)
     }
 
     fn merge(
@@ -222,10 +213,8 @@ impl<T, F> MergedField for Field<T, F> {
         let merge = match self.rule {
             MergeRule::Native => return Ok(None),
             MergeRule::Sum => {
-                let number = |json: Option<&RawValue>| {
-                    json.and_then(|json| Number::parse(json).ok()).unwrap_or_else(|| self.zero())
-                };
-                let sum = number(theirs).saturating_add(number(ours).since(number(base)));
+                let default = (self as &dyn AnyField).default_number();
+                let sum = merge_sums(base, theirs, ours, default);
                 return Ok(Some(sum.to_json().into()));
             }
             MergeRule::Flash => return Ok(Some(flash::merge(base, theirs, ours).into())),
@@ -236,12 +225,7 @@ impl<T, F> MergedField for Field<T, F> {
             None => self.fresh(),
             Some(Ok(value)) => value,
             Some(Err(error)) => {
-                warn!(
-                    event = "merged_value_unreadable",
-                    "a stored value of `{}` does not decode; it is merged as the default: {}",
-                    self.schema.name,
-                    ValueError::from(error),
-                );
+                warn_of_unreadable(self.schema, error.into());
                 self.fresh()
             }
         };
@@ -252,4 +236,11 @@ impl<T, F> MergedField for Field<T, F> {
             Snapshot::Failed(error, _) => Err(MergeError::Encode(error)),
         }
     }
+}
+
+fn warn_of_unreadable(field: &FieldSchema, error: ValueError) {
+    warn!(
+        event = "merged_value_unreadable",
+        "a stored value of `{}` does not decode; it is merged as the default: {error}", field.name,
+    );
 }

@@ -4,12 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     hash::{BuildHasher, Hash},
-    sync::Arc,
 };
 
 use serde_json::value::RawValue;
 
-use super::schema::FieldSchema;
 use crate::{error::ValueError, record::Number};
 
 /// The part of a field's merge rule that needs the field's type.
@@ -38,26 +36,6 @@ impl<F> fmt::Debug for MergeRule<F> {
     }
 }
 
-/// A field without its type, for code that merges the fields of any struct.
-pub(crate) trait MergedField: fmt::Debug + Send + Sync {
-    fn schema(&self) -> &'static FieldSchema;
-
-    /// Whether the library merges the field, because the store cannot.
-    fn is_merged(&self) -> bool;
-
-    /// Returns what a stored number reads as, if the field's writes add up: the nearest value of
-    /// the field's type.
-    fn reads_as(&self, stored: Number) -> Option<Number>;
-
-    /// Returns the JSON to store when both requests have changed the field. `None`: store `ours`.
-    fn merge(
-        &self,
-        base: Option<&RawValue>,
-        theirs: Option<&RawValue>,
-        ours: Option<&RawValue>,
-    ) -> Result<Option<Arc<RawValue>>, MergeError>;
-}
-
 /// Why two values of a field cannot be merged.
 #[derive(Debug)]
 pub(crate) enum MergeError {
@@ -79,6 +57,19 @@ pub trait Ordered: PartialOrd {}
 
 #[diagnostic::do_not_recommend]
 impl<F: PartialOrd> Ordered for F {}
+
+/// Adds what `ours` has added to `base` to `theirs`. A value that is absent or no number is
+/// `default`.
+pub(super) fn merge_sums(
+    base: Option<&RawValue>,
+    theirs: Option<&RawValue>,
+    ours: Option<&RawValue>,
+    default: Number,
+) -> Number {
+    let number =
+        |json: Option<&RawValue>| json.and_then(|json| Number::parse(json).ok()).unwrap_or(default);
+    number(theirs).saturating_add(number(ours).since(number(base)))
+}
 
 pub(crate) fn larger<F: Ordered>(_: &F, theirs: F, ours: F) -> F {
     if theirs > ours { theirs } else { ours }

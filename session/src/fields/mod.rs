@@ -2,6 +2,7 @@
 
 mod adopt;
 mod adoption;
+mod any;
 #[cfg(feature = "testing")]
 mod example;
 mod field;
@@ -17,8 +18,9 @@ mod with;
 pub(crate) use example::{Examples, examples};
 pub(crate) use {
     adoption::Adopted,
+    any::AnyField,
     flash::Flash,
-    merge::{MergeError, MergedField},
+    merge::MergeError,
     schema::Unreadable,
     snapshot::{Snapshot, same_json},
     ttl::Timed,

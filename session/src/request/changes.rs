@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::{SessionError, ValueError},
-    fields::{FieldSchema, MergedField},
+    fields::{AnyField, FieldSchema},
     record::{Index, Number, Patch, Record},
     time::Limits,
 };
@@ -48,7 +48,7 @@ pub(crate) struct Changes {
     /// The changed fields and limits.
     pub(crate) patch: Patch,
     /// The changed fields that are merged by code of their type.
-    pub(crate) merged: Vec<&'static dyn MergedField>,
+    pub(crate) merged: Vec<&'static dyn AnyField>,
     /// The fields whose latest value cannot be stored.
     pub(super) unstorable: Vec<(&'static str, ValueError)>,
     pub(crate) touch: TouchMode,
@@ -132,7 +132,7 @@ impl Changes {
     /// Gives a field a value.
     pub(crate) fn set(
         &mut self,
-        field: &'static dyn MergedField,
+        field: &'static dyn AnyField,
         json: Arc<RawValue>,
         below: Below<'_>,
     ) {
@@ -141,7 +141,7 @@ impl Changes {
     }
 
     /// Removes a field from what is stored.
-    pub(crate) fn remove(&mut self, field: &'static dyn MergedField, below: Below<'_>) {
+    pub(crate) fn remove(&mut self, field: &'static dyn AnyField, below: Below<'_>) {
         self.patch.remove(field.schema().stored.into());
         self.changed(field, below);
     }
@@ -158,7 +158,7 @@ impl Changes {
     /// Adds to a field's number, which counts from `from` if it is absent.
     pub(crate) fn add(
         &mut self,
-        field: &'static dyn MergedField,
+        field: &'static dyn AnyField,
         from: Number,
         by: Number,
         below: Below<'_>,
@@ -182,7 +182,7 @@ impl Changes {
     /// requests have stored meanwhile.
     pub(crate) fn set_sum(
         &mut self,
-        field: &'static dyn MergedField,
+        field: &'static dyn AnyField,
         from: Option<Number>,
         sum: Number,
         below: Below<'_>,
@@ -226,7 +226,7 @@ impl Changes {
     }
 
     #[inline]
-    fn changed(&mut self, field: &'static dyn MergedField, below: Below<'_>) {
+    fn changed(&mut self, field: &'static dyn AnyField, below: Below<'_>) {
         let schema = field.schema();
         for alias in schema.aliases {
             if below.has(alias) {

@@ -8,14 +8,14 @@ use tracing::warn;
 use super::state::State;
 use crate::{
     error::ValueError,
-    fields::{FieldSchema, Flash, MergedField, Snapshot, Timed, Unreadable, same_json},
+    fields::{AnyField, FieldSchema, Flash, Timed, Unreadable, same_json},
     record::{Index, Number, PublicId, Record},
     time::{Clock, Lifetimes, Timestamp},
 };
 
 /// The fields of a session: what is stored, overlaid with what was changed.
 ///
-/// The state is never borrowed while `default` runs, which is code of the user.
+/// The state is never borrowed while a field's default is made, which is code of the user.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a> {
     pub(crate) state: &'a RefCell<State>,
@@ -45,28 +45,23 @@ impl Fields<'_> {
         (!timed.is_over(self.now())).then(|| timed.value.to_owned().into())
     }
 
-    /// Records a field's new value. `default` is what the field reads as when it is not stored.
-    pub(crate) fn set(
-        &self,
-        field: &'static dyn MergedField,
-        json: Arc<RawValue>,
-        default: impl FnOnce() -> Snapshot,
-    ) {
+    /// Records a field's new value.
+    pub(crate) fn set(&self, field: &'static dyn AnyField, json: Arc<RawValue>) {
         let schema = field.schema();
         self.end_unreadable(schema);
         if let Some(ttl) = schema.ttl {
-            return self.set_timed(field, ttl, &json, default);
+            return self.set_timed(field, ttl, &json);
         }
         if schema.index | schema.flash {
             return match schema.index {
-                true => self.set_indexed(field, json, default),
+                true => self.set_indexed(field, json),
                 false => self.set_messages(field, &json),
             };
         }
         let below = self.state.borrow().below().find(schema);
         let is_same = match &below {
             Some(below) => same_json(below, &json),
-            None => matches!(default(), Snapshot::Value(default) if same_json(&default, &json)),
+            None => field.has_default(&json),
         };
         let mut state = self.state.borrow_mut();
         if is_same {
@@ -80,20 +75,14 @@ impl Fields<'_> {
 
     /// As [`set`](Self::set), for an indexed field. A value by which the session is not found yet,
     /// as from before the field was indexed, is a change although it is equal.
-    fn set_indexed(
-        &self,
-        field: &'static dyn MergedField,
-        json: Arc<RawValue>,
-        default: impl FnOnce() -> Snapshot,
-    ) {
+    fn set_indexed(&self, field: &'static dyn AnyField, json: Arc<RawValue>) {
         let schema = field.schema();
         let (below, is_listed) = {
             let state = self.state.borrow();
             let below = state.below();
             (below.find(schema), below.is_listed(schema))
         };
-        let is_default =
-            matches!(default(), Snapshot::Value(default) if same_json(&default, &json));
+        let is_default = field.has_default(&json);
         let is_same = match &below {
             Some(below) => is_listed && same_json(below, &json),
             None => is_default,
@@ -114,7 +103,7 @@ impl Fields<'_> {
     }
 
     /// As [`set`](Self::set), for a field with `flash`. `list` is the messages without ids.
-    fn set_messages(&self, field: &'static dyn MergedField, list: &RawValue) {
+    fn set_messages(&self, field: &'static dyn AnyField, list: &RawValue) {
         let schema = field.schema();
         let mut state = self.state.borrow_mut();
         let (now, below) = (state.read(schema), state.below().find(schema));
@@ -132,16 +121,10 @@ impl Fields<'_> {
 
     /// As [`set`](Self::set), for a field with a `ttl`. An equal value is a change, because it ends
     /// later.
-    fn set_timed(
-        &self,
-        field: &'static dyn MergedField,
-        ttl: Duration,
-        json: &RawValue,
-        default: impl FnOnce() -> Snapshot,
-    ) {
+    fn set_timed(&self, field: &'static dyn AnyField, ttl: Duration, json: &RawValue) {
         let schema = field.schema();
         let now = self.now();
-        let is_default = matches!(default(), Snapshot::Value(default) if same_json(&default, json));
+        let is_default = field.has_default(json);
         let mut state = self.state.borrow_mut();
         state.bump();
         if !is_default {
@@ -159,26 +142,22 @@ impl Fields<'_> {
         }
     }
 
-    /// Records an addition to a field. `default` is what the field reads as when it is not stored.
-    pub(crate) fn add(
-        &self,
-        field: &'static dyn MergedField,
-        by: Number,
-        default: impl FnOnce() -> Number,
-    ) {
+    /// Records an addition to a field.
+    pub(crate) fn add(&self, field: &'static dyn AnyField, by: Number) {
         if self.end_unreadable(field.schema()) {
-            return self.replace_sum(field, default().saturating_add(by));
+            return self.replace_sum(field, field.default_number().saturating_add(by));
         }
         if by.is_zero() {
             return;
         }
         let changed_alias = self.state.borrow().changed_alias(field.schema());
         if let Some(sum) = changed_alias {
-            let sum = Number::parse(&sum).unwrap_or_else(|_| default());
+            let sum = Number::parse(&sum).unwrap_or_else(|_| field.default_number());
             return self.replace_sum(field, sum.saturating_add(by));
         }
         let below = self.state.borrow().below().find(field.schema());
-        let from = below.and_then(|json| Number::parse(&json).ok()).unwrap_or_else(default);
+        let from = below.and_then(|json| Number::parse(&json).ok());
+        let from = from.unwrap_or_else(|| field.default_number());
         let mut state = self.state.borrow_mut();
         let (below, changes) = state.layers();
         changes.add(field, from, by, below);
@@ -190,10 +169,9 @@ impl Fields<'_> {
     /// difference to `shown` is added to that.
     pub(crate) fn set_sum(
         &self,
-        field: &'static dyn MergedField,
+        field: &'static dyn AnyField,
         shown: Option<Number>,
         after: Number,
-        default: impl FnOnce() -> Number,
     ) {
         let schema = field.schema();
         if self.end_unreadable(schema) {
@@ -207,7 +185,7 @@ impl Fields<'_> {
         let number = |json: &RawValue| Number::parse(json).ok();
         let from = match below.as_deref() {
             Some(json) => number(json),
-            None => Some(default()),
+            None => Some(field.default_number()),
         };
         let now = now.as_deref().map_or(from, number);
         let sum = match (shown, now) {
@@ -229,7 +207,7 @@ impl Fields<'_> {
     }
 
     /// Stores a sum whatever was stored before.
-    fn replace_sum(&self, field: &'static dyn MergedField, sum: Number) {
+    fn replace_sum(&self, field: &'static dyn AnyField, sum: Number) {
         let mut state = self.state.borrow_mut();
         let (below, changes) = state.layers();
         changes.set(field, sum.to_json().into(), below);

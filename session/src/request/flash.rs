@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{SessionError, StoreError},
-    fields::{Flash, MergedField},
+    fields::{AnyField, Flash},
     id::StoreKey,
     record::{Patch, Record},
     store::{CookieHolds, UpdateOutcome},
@@ -29,7 +29,7 @@ impl ActiveSession {
     /// The store failed.
     pub(crate) async fn take_messages(
         &self,
-        field: &'static dyn MergedField,
+        field: &'static dyn AnyField,
     ) -> Result<Box<RawValue>, SessionError> {
         let _turn = self.turn.take().await;
         self.finish_abandoned().await;
@@ -70,7 +70,7 @@ impl ActiveSession {
     /// request has loaded it.
     async fn claim(
         &self,
-        field: &'static dyn MergedField,
+        field: &'static dyn AnyField,
         key: &StoreKey,
         mut record: Record,
     ) -> Result<Option<Box<RawValue>>, SessionError> {

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     error::{SessionError, StoreError},
-    fields::{MergeError, MergedField, same_json},
+    fields::{AnyField, MergeError, same_json},
     id::StoreKey,
     observe::{EventKind, Metric, Reporter},
     record::{Change, Patch, Record},
@@ -21,7 +21,7 @@ pub(crate) struct Merger {
     /// The record that the request has read.
     pub(crate) base: Record,
     /// The changed fields that the library merges.
-    pub(crate) fields: Vec<&'static dyn MergedField>,
+    pub(crate) fields: Vec<&'static dyn AnyField>,
     pub(crate) locks: Arc<MergeLocks>,
     /// Reports conflicts. `None`: that is not wanted.
     pub(crate) reporter: Option<Reporter>,
@@ -115,7 +115,7 @@ pub(super) async fn lock(
 /// A rule rejects the change, or a merged value cannot be stored.
 pub(crate) fn merge(
     patch: &Patch,
-    fields: &[&'static dyn MergedField],
+    fields: &[&'static dyn AnyField],
     base: &Record,
     current: &Record,
 ) -> Result<Patch, SessionError> {
@@ -200,7 +200,7 @@ mod tests {
 
     /// Returns what is stored after a merge of three values.
     fn merged(
-        field: &'static dyn MergedField,
+        field: &'static dyn AnyField,
         base: Option<&str>,
         theirs: Option<&str>,
         ours: &str,

@@ -2,10 +2,10 @@
 
 use serde_json::value::RawValue;
 
-use crate::fields::MergedField;
+use crate::fields::AnyField;
 
 /// Messages that the request has taken out of the store, to put them back if it fails.
 pub(crate) struct Taken {
-    pub(super) field: &'static dyn MergedField,
+    pub(super) field: &'static dyn AnyField,
     pub(super) messages: Box<RawValue>,
 }

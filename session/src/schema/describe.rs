@@ -6,7 +6,7 @@ use super::{
     declared::{Declared, Read, StoredField, StoredStruct},
     json::Json,
 };
-use crate::fields::{Examples, Field, FieldDescription, Schema, Snapshot, examples};
+use crate::fields::{AnyField, Examples, Field, FieldDescription, Schema, Snapshot, examples};
 
 impl Declared {
     /// Begins the description of the struct `T`.
@@ -41,49 +41,75 @@ pub(crate) fn declared_field<T, F>(
     source: &FieldDescription,
     samples: &[T],
 ) {
-    let json = |value: &F| stored_json(field, value);
     let Examples { values, is_complete } = examples(field.example);
-    let fresh = move || stored_json(field, &field.fresh());
-    let default = fresh();
-    let made = values.iter().map(json);
-    let is_whole = is_complete && made.clone().all(|json| json.is_some());
-    let given = samples.iter().filter_map(|sample| json((field.get)(sample)));
-    let given: Vec<Json> = given.filter(|json| Some(json) != default.as_ref()).collect();
-    let partial = !is_whole && given.is_empty();
-    let mut kept: Vec<Json> = Vec::new();
-    for json in made.flatten().chain(given) {
-        if !kept.contains(&json) {
-            kept.push(json);
-        }
-    }
-    let schema = field.schema;
-    let stored = StoredField {
-        field: schema.name.to_owned(),
-        ty: source.ty.to_owned(),
-        with: source.with.map(ToOwned::to_owned),
-        merge: source.merge.to_owned(),
-        aliases: schema.aliases.iter().map(|&alias| alias.to_owned()).collect(),
-        privilege: source.privilege,
-        index: schema.index,
-        lenient: schema.lenient,
-        ttl: schema.ttl.is_some(),
-        default,
-        examples: kept,
-        partial,
-    };
-    let read: Read = Box::new(move |json| {
-        let value = field.decode_snapshot(json).map_err(|error| error.to_string())?;
-        stored_json(field, &value).ok_or_else(|| "it cannot be stored again".to_owned())
+    let json = |value: &F| stored_json((field.snapshot)(value));
+    declared.add(DeclaredField {
+        field,
+        source,
+        made: values.iter().map(json).collect(),
+        is_complete,
+        given: samples.iter().map(|sample| json((field.get)(sample))).collect(),
+        read: Box::new(move |json| {
+            let value = field.decode_snapshot(json).map_err(|error| error.to_string())?;
+            let json = stored_json((field.snapshot)(&value));
+            json.ok_or_else(|| "it cannot be stored again".to_owned())
+        }),
     });
-    declared.stored.fields.insert(schema.stored.to_owned(), stored);
-    declared.read.insert(schema.stored.to_owned(), read);
-    declared.fresh.insert(schema.stored.to_owned(), Box::new(fresh));
-    declared.drop_changing_defaults();
+}
+
+/// A field, and the JSON of values of it. `None`: the value cannot be stored.
+struct DeclaredField<'a> {
+    field: &'static dyn AnyField,
+    source: &'a FieldDescription,
+    /// The values that were made from the type.
+    made: Vec<Option<Json>>,
+    /// Whether they show all that a value may be.
+    is_complete: bool,
+    /// The values that the test has made.
+    given: Vec<Option<Json>>,
+    read: Read,
+}
+
+impl Declared {
+    fn add(&mut self, declared: DeclaredField<'_>) {
+        let DeclaredField { field, source, made, is_complete, given, read } = declared;
+        let fresh = move || stored_json(field.default());
+        let default = fresh();
+        let is_whole = is_complete && made.iter().all(Option::is_some);
+        let given: Vec<Json> =
+            given.into_iter().flatten().filter(|json| Some(json) != default.as_ref()).collect();
+        let partial = !is_whole && given.is_empty();
+        let mut kept: Vec<Json> = Vec::new();
+        for json in made.into_iter().flatten().chain(given) {
+            if !kept.contains(&json) {
+                kept.push(json);
+            }
+        }
+        let schema = field.schema();
+        let stored = StoredField {
+            field: schema.name.to_owned(),
+            ty: source.ty.to_owned(),
+            with: source.with.map(ToOwned::to_owned),
+            merge: source.merge.to_owned(),
+            aliases: schema.aliases.iter().map(|&alias| alias.to_owned()).collect(),
+            privilege: source.privilege,
+            index: schema.index,
+            lenient: schema.lenient,
+            ttl: schema.ttl.is_some(),
+            default,
+            examples: kept,
+            partial,
+        };
+        self.stored.fields.insert(schema.stored.to_owned(), stored);
+        self.read.insert(schema.stored.to_owned(), read);
+        self.fresh.insert(schema.stored.to_owned(), Box::new(fresh));
+        self.drop_changing_defaults();
+    }
 }
 
 /// The JSON of a value, if it can be stored.
-fn stored_json<T, F>(field: &Field<T, F>, value: &F) -> Option<Json> {
-    match (field.snapshot)(value) {
+fn stored_json(value: Snapshot) -> Option<Json> {
+    match value {
         Snapshot::Value(json) => Some(Json::new(&json)),
         Snapshot::Sum(number) => Some(Json::new(&number.to_json())),
         Snapshot::Failed(..) => None,

@@ -1,6 +1,6 @@
 //! What a store's author implements, so that the kit can open and use the store.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{id::StoreKey, store::SessionStore, time::Timestamp};
 
@@ -53,10 +53,15 @@ pub fn run<H, C>(harness: H, law: impl FnOnce(Arc<H>) -> C)
 where
     C: Future<Output = ()>,
 {
+    block_on(Box::pin(law(Arc::new(harness))));
+}
+
+/// Boxed, so that the runtime is compiled once and not for each law.
+fn block_on(law: Pin<Box<dyn Future<Output = ()> + '_>>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
         .build()
         .expect("the system starts threads")
-        .block_on(law(Arc::new(harness)));
+        .block_on(law);
 }

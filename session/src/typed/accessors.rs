@@ -5,7 +5,7 @@ use std::{fmt, mem, time::Duration};
 use super::{
     decode::{read, read_again, read_loaded},
     field_mut::{FieldMut, Tracking},
-    record::{modify, number, record_change, shown},
+    record::{modify, record_change, shown},
     session::{Session, Visit},
     tracked::Tracked,
 };
@@ -79,7 +79,7 @@ impl<T: Session> Tracked<T> {
             // An equal sum is not a change, so nothing else would.
             fields.accept(field.schema);
         }
-        record_change(fields, field, before, after, || (field.snapshot)(&field.fresh()));
+        record_change(fields, field, before, after);
         if is_behind {
             // What it shows of a sum is the sum of all changes.
             self.refresh();
@@ -97,7 +97,6 @@ impl<T: Session> Tracked<T> {
                 generation: &mut self.generation,
                 field,
                 snapshot: field.snapshot,
-                default: field.default,
                 before: None,
             }),
         }
@@ -112,7 +111,7 @@ impl<T: Session> Tracked<T> {
                 if let Ok(sum) = (field.decode)(&before.saturating_add(by).to_json()) {
                     *current = sum;
                 }
-                self.handle.fields().add(field, by, || number(&(field.snapshot)(&field.fresh())));
+                self.handle.fields().add(field, by);
             }
             (Snapshot::Failed(error, _), _) | (_, Snapshot::Failed(error, _)) => {
                 self.handle.fields().refuse(field.schema, error);

@@ -8,7 +8,7 @@ use std::{
 
 use super::record::{record_change, shown};
 use crate::{
-    fields::{MergedField, Snapshot},
+    fields::{AnyField, Snapshot},
     request::SessionHandle,
 };
 
@@ -42,9 +42,8 @@ pub(super) struct Tracking<'a, F> {
     /// How many changes of the session the struct shows; see
     /// [`Tracked`](super::tracked::Tracked).
     pub(super) generation: &'a mut u64,
-    pub(super) field: &'static dyn MergedField,
+    pub(super) field: &'static dyn AnyField,
     pub(super) snapshot: fn(&F) -> Snapshot,
-    pub(super) default: fn() -> F,
     /// The value before the first write.
     pub(super) before: Option<Snapshot>,
 }
@@ -73,19 +72,13 @@ impl<F> Drop for FieldMut<'_, F> {
         if thread::panicking() {
             return;
         }
-        if let Some(Tracking {
-            handle,
-            generation,
-            field,
-            snapshot,
-            default,
-            before: Some(before),
-        }) = self.tracking.take()
+        if let Some(Tracking { handle, generation, field, snapshot, before: Some(before) }) =
+            self.tracking.take()
         {
             let is_current = *generation == handle.generation();
             let after = snapshot(self.value);
             let before = shown(handle.fields(), field, before);
-            record_change(handle.fields(), field, before, after, || snapshot(&default()));
+            record_change(handle.fields(), field, before, after);
             if is_current {
                 *generation = handle.generation();
             }

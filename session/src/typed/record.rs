@@ -2,8 +2,7 @@
 
 use super::session::{Session, Visit};
 use crate::{
-    fields::{Field, MergedField, Snapshot, same_json},
-    record::Number,
+    fields::{AnyField, Field, Snapshot, same_json},
     request::Fields,
 };
 
@@ -12,10 +11,9 @@ use crate::{
 /// compared to what is stored.
 pub(super) fn record_change(
     fields: Fields<'_>,
-    field: &'static dyn MergedField,
+    field: &'static dyn AnyField,
     before: Option<Snapshot>,
     after: Snapshot,
-    default: impl FnOnce() -> Snapshot,
 ) {
     match (before, after) {
         // A default that cannot be stored, such as NaN, does no harm until it is written.
@@ -23,7 +21,7 @@ pub(super) fn record_change(
             if same_json(&before, &after) => {}
         (_, Snapshot::Failed(error, _)) => fields.refuse(field.schema(), error),
         (Some(Snapshot::Value(before)), Snapshot::Value(after)) if same_json(&before, &after) => {}
-        (_, Snapshot::Value(after)) => fields.set(field, after, default),
+        (_, Snapshot::Value(after)) => fields.set(field, after),
         (Some(Snapshot::Sum(before)), Snapshot::Sum(after)) if before.is_same(after) => {}
         (before, Snapshot::Sum(after)) => {
             let shown = match before {
@@ -31,7 +29,7 @@ pub(super) fn record_change(
                 // It was NaN or infinite.
                 _ => None,
             };
-            fields.set_sum(field, shown, after, || number(&default()));
+            fields.set_sum(field, shown, after);
         }
     }
 }
@@ -40,17 +38,10 @@ pub(super) fn record_change(
 /// stored.
 pub(super) fn shown(
     fields: Fields<'_>,
-    field: &'static dyn MergedField,
+    field: &'static dyn AnyField,
     before: Snapshot,
 ) -> Option<Snapshot> {
     (!fields.hides(field.schema())).then_some(before)
-}
-
-pub(super) fn number(snapshot: &Snapshot) -> Number {
-    match snapshot {
-        Snapshot::Sum(number) => *number,
-        Snapshot::Value(_) | Snapshot::Failed(..) => Number::Int(0),
-    }
 }
 
 /// Calls `change` with a struct, and records the fields that differ afterwards.
@@ -90,6 +81,6 @@ impl<T> Visit<T> for After<'_, T> {
     fn field<F>(&mut self, field: &'static Field<T, F>) {
         let before = self.before.next();
         let after = (field.snapshot)((field.get)(self.value));
-        record_change(self.fields, field, before, after, || (field.snapshot)(&field.fresh()));
+        record_change(self.fields, field, before, after);
     }
 }
