@@ -9,13 +9,21 @@ use std::{
     time::Duration,
 };
 
+use actix_http::Request;
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _,
+    boxed::{self, BoxServiceFactory},
+};
 use actix_typed_session::{
     FakeClock, MemoryStore, SessionMiddleware, SessionMiddlewareBuilder,
     store::SessionStore,
     testing::{FaultyStore, Operation},
 };
 use actix_web::{
-    App, FromRequest, Handler, Responder, rt,
+    App, Error, FromRequest, Handler, HttpServer, Responder,
+    body::MessageBody,
+    dev::{AppConfig, ServiceRequest, ServiceResponse},
+    rt,
     web::{self, ServiceConfig},
 };
 use tokio::{
@@ -33,15 +41,39 @@ macro_rules! serve {
         $crate::serve!($app, workers: 2)
     };
     ($app:expr, workers: $workers:expr) => {{
-        let server = ::actix_web::HttpServer::new(move || $app)
-            .workers($workers)
-            .disable_signals()
-            .bind(("127.0.0.1", 0))
-            .expect("a free port");
-        let address = server.addrs()[0];
-        ::actix_web::rt::spawn(server.run());
-        address
+        let app = move || $crate::site::boxed_app($app);
+        $crate::site::serve_boxed(::std::sync::Arc::new(app), $workers)
     }};
+}
+
+/// An application of any type: the server is compiled once and not for each application.
+pub type BoxedApp = BoxServiceFactory<AppConfig, Request, ServiceResponse, Error, ()>;
+
+#[doc(hidden)]
+pub fn boxed_app<T, B>(app: App<T>) -> BoxedApp
+where
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    B: MessageBody + 'static,
+{
+    boxed::factory(app.into_factory().map(ServiceResponse::map_into_boxed_body))
+}
+
+#[doc(hidden)]
+pub fn serve_boxed(app: Arc<dyn Fn() -> BoxedApp + Send + Sync>, workers: usize) -> SocketAddr {
+    let server = HttpServer::new(move || app())
+        .workers(workers)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .expect("a free port");
+    let address = server.addrs()[0];
+    rt::spawn(server.run());
+    address
 }
 
 /// How many requests a [storm](Site::storm) has.

@@ -64,7 +64,7 @@ enum Cookies {
 
 /// The old site.
 fn old<S: SessionStore + 'static>(
-    store: impl Fn() -> S + Clone + Send + 'static,
+    store: impl Fn() -> S + Clone + Send + Sync + 'static,
     cookies: Cookies,
 ) -> SocketAddr {
     serve!({
