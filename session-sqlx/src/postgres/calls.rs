@@ -17,7 +17,7 @@ use crate::{
     columns::{retired, to_json},
     next_record::{Current, Next, renewed, updated},
     pages::SessionRow,
-    patch::{PlainPatch, expiry},
+    patch::{Addition, PlainPatch, expiry},
     values::ms,
 };
 
@@ -146,10 +146,16 @@ impl Current for PostgresStore {
 impl PostgresStore {
     /// The session with these fields only, so that the others are not sent.
     async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
-        let now = self.now_ms();
-        let load = self.0.client.first(&self.0.statements.load_part, Repeat::Always, |query| {
-            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            query.bind(key.as_bytes().to_vec()).bind(now).bind(names)
+        let (now, statements) = (self.now_ms(), &self.0.statements);
+        let few = names.len().checked_sub(1).and_then(|count| statements.load_few.get(count));
+        let statement = few.unwrap_or(&statements.load_part);
+        let load = self.0.client.first(statement, Repeat::Always, |query| {
+            let mut names = names.iter().map(|name| (*name).to_owned());
+            let query = query.bind(key.as_bytes().to_vec()).bind(now);
+            match few {
+                Some(_) => names.fold(query, PgQuery::bind),
+                None => query.bind(names.by_ref().collect::<Vec<String>>()),
+            }
         });
         let record = load.await?.as_ref().map(SessionRow::record).transpose()?;
         Ok(record.map(Record::into_partial))
@@ -162,6 +168,12 @@ impl PostgresStore {
         patch: &Patch,
     ) -> Result<Option<u64>, StoreError> {
         let Some(plain) = PlainPatch::new(patch) else { return Ok(None) };
+        if let Some(statement) = self.0.statements.update_few.get(plain.adds.len())
+            && plain.removes.is_empty()
+            && let Some(adds) = plain.adds.iter().map(short).collect::<Option<Vec<_>>>()
+        {
+            return self.update_few(statement, key, patch, (&plain, &adds)).await;
+        }
         if !plain.adds.iter().flat_map(|add| [add.by, add.from]).all(is_ordinary) {
             return Ok(None);
         }
@@ -190,6 +202,49 @@ impl PostgresStore {
         let Some(row) = update.await? else { return Ok(None) };
         Ok(Some(row::count(&row, 0)?.cast_unsigned()))
     }
+
+    /// As [`update_in_place`](Self::update_in_place), for a patch with few additions of short whole
+    /// numbers.
+    async fn update_few(
+        &self,
+        statement: &str,
+        key: &StoreKey,
+        patch: &Patch,
+        (plain, adds): (&PlainPatch<'_>, &[ShortAddition<'_>]),
+    ) -> Result<Option<u64>, StoreError> {
+        let names: Vec<String> = plain.names().map(str::to_owned).collect();
+        let sets = to_json(&plain.sets.iter().copied().collect());
+        let (extend, set) = expiry(patch);
+        let (now, version) = (self.now_ms(), patch.expected_version().map(u64::cast_signed));
+        let update = self.0.client.first(statement, Repeat::Never, |query| {
+            let query = query
+                .bind(key.as_bytes().to_vec())
+                .bind(now)
+                .bind(sets.clone())
+                .bind(names.clone())
+                .bind(version)
+                .bind(extend)
+                .bind(set);
+            adds.iter().fold(query, |query, (name, from, by)| {
+                query.bind((*name).to_owned()).bind(*from).bind(*by)
+            })
+        });
+        let Some(row) = update.await? else { return Ok(None) };
+        Ok(Some(row::count(&row, 0)?.cast_unsigned()))
+    }
+}
+
+/// The name of a field, the number that it counts as if it is absent, and the number to add.
+type ShortAddition<'a> = (&'a str, i64, i64);
+
+/// An addition of whole numbers with 18 digits at most.
+fn short<'a>(add: &Addition<'a>) -> Option<ShortAddition<'a>> {
+    const LIMIT: i64 = 10_i64.pow(18);
+    let number = |number: Number| match number {
+        Number::Int(n) => i64::try_from(n).ok().filter(|n| (1 - LIMIT..LIMIT).contains(n)),
+        _ => None,
+    };
+    Some((add.name, number(add.from)?, number(add.by)?))
 }
 
 /// Whether the sum of two such numbers is far from what `double precision` can express. The others

@@ -1,6 +1,7 @@
 //! What several callers get at the same time, and what numbers become.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,12 +12,12 @@ use std::{
 use actix_typed_session::{
     StoreError,
     store::{
-        FindByIndex as _, Grace, Number, OldIdReads, Patch, Record, SessionStore as _,
+        FindByIndex as _, Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore as _,
         UpdateOutcome,
     },
     testing::Harness as _,
 };
-use actix_typed_session_tests::json::{json, set};
+use actix_typed_session_tests::json::{json, record, set};
 
 use crate::database::{Builder as _, Database, Tables, key, on_each_database, pool};
 
@@ -45,6 +46,10 @@ const SUMS: &[(Option<&str>, Number, Number)] = &[
     (None, Number::Int(5), Number::Int(3)),
     (Some("1"), Number::Int(2), Number::Int(0)),
     (Some("-0"), Number::Int(2), Number::Int(0)),
+    (Some("999999999999999999"), Number::Int(999_999_999_999_999_999), Number::Int(0)),
+    (Some("-999999999999999999"), Number::Int(-999_999_999_999_999_999), Number::Int(0)),
+    (Some("1000000000000000000"), Number::Int(1_000_000_000_000_000_000), Number::Int(0)),
+    (None, Number::Int(1), Number::Int(1_000_000_000_000_000_000)),
     (Some("9223372036854775807"), Number::Int(1), Number::Int(0)),
     (Some("18446744073709551615"), Number::Int(1), Number::Int(0)),
     (Some("-9223372036854775808"), Number::Int(-1), Number::Int(0)),
@@ -93,6 +98,45 @@ async fn sums_are_those_of_the_library<D: Database>() {
         };
         assert_eq!(read(&sum), read(&expected), "{stored:?} + {by:?}");
     }
+}
+
+async fn patches_and_loads_of_any_number_of_fields_do_what_they_say<D: Database>() {
+    let tables = Tables::<D>::new("read committed");
+    let store = tables.open().await;
+    for n in 1..=12 {
+        let names: Vec<String> = (0..12).map(|place| format!("field \"{place}\"")).collect();
+        let all: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+        let before = record(tables.now(), &all[..6]);
+        let key = key(n);
+        store.create(&key, &before).await.expect("the server is up");
+        let asked: Vec<&str> = names.iter().map(String::as_str).take(n.into()).collect();
+        for additions in [0, 1, asked.len() / 2, asked.len()] {
+            let mut patch = set(&all[..asked.len() - asked.len().min(additions)]);
+            for (place, name) in names[..asked.len()].iter().rev().take(additions).enumerate() {
+                let by = i128::try_from(place).expect("few");
+                patch.add(name.clone().into(), Number::Int(10), Number::Int(by));
+            }
+            let whole = LoadOptions::default();
+            let before = store.load(&key, &whole).await.expect("up").expect("there");
+            store.update(&key, &patch).await.expect("the server is up");
+            let expected = patch.apply_to(&before).expect("a live record");
+            let after = store.load(&key, &whole).await.expect("up").expect("there");
+            assert_eq!(fields(&after), fields(&expected), "{additions} of {n}");
+            let options = LoadOptions::default().with_fields(&asked);
+            let part = store.load(&key, &options).await.expect("up").expect("there");
+            // Not every database leaves the others out.
+            let [part, expected] = [&part, &expected].map(|record| {
+                let mut fields = fields(record);
+                fields.retain(|name, _| asked.contains(&&**name));
+                fields
+            });
+            assert_eq!(part, expected, "{additions} of {n}");
+        }
+    }
+}
+
+fn fields(record: &Record) -> BTreeMap<String, String> {
+    record.fields().map(|(name, json)| (name.to_owned(), json.get().to_owned())).collect()
 }
 
 async fn actions_with_one_value_wait_for_each_other_across_processes<D: Database>() {
@@ -169,6 +213,7 @@ on_each_database!(
     a_session_destroyed_by_an_old_id_while_it_is_renewed_stays_destroyed,
     two_hundred_concurrent_increments_add_two_hundred,
     sums_are_those_of_the_library,
+    patches_and_loads_of_any_number_of_fields_do_what_they_say,
     actions_with_one_value_wait_for_each_other_across_processes,
     a_server_that_is_down_is_unavailable,
 );
