@@ -175,10 +175,14 @@ fn disk_calls(durability: &str) -> Vec<String> {
             continue;
         };
         match call.split_once(' ') {
-            Some((name @ ("fsync" | "rename" | "unlink"), _)) => {
+            Some((name @ ("fsync" | "rename" | "renameat2" | "fallocate" | "unlink"), _)) => {
                 let step = steps.last_mut().expect("there is always one");
                 *step += if step.is_empty() { "" } else { " " };
-                *step += name;
+                *step += match name {
+                    "renameat2" => "exchange",
+                    "fallocate" => "erase",
+                    name => name,
+                };
             }
             // The line that it prints after a step.
             Some(("write", rest)) if rest.starts_with("( 1,") => steps.push(String::new()),
@@ -191,32 +195,39 @@ fn disk_calls(durability: &str) -> Vec<String> {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
+    // There is no file to exchange with, so it is renamed.
+    const NEW: &str = "exchange rename";
+    // The old file is erased, and gets the name of the spare one.
+    const FIRST_UPDATE: &str = "exchange erase rename";
+    // The spare file of the first update.
+    const UPDATE: &str = "exchange erase";
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("process") else {
         panic!("each step is printed")
     };
-    assert_eq!([create, update, touch], ["rename", "rename", ""]);
-    assert_eq!([rotate, destroy, indexed], ["rename rename", "unlink", "rename"]);
+    assert_eq!([create, update, touch], [NEW, FIRST_UPDATE, ""]);
+    assert_eq!(*rotate, format!("{NEW} {UPDATE}"));
+    assert_eq!([destroy, indexed], ["unlink", NEW]);
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power") else {
         panic!("each step is printed")
     };
     // The folders first: the store's, which is new, and its parent.
     let new_folder = "fsync fsync";
-    assert_eq!(*create, format!("{new_folder} fsync rename"));
-    assert_eq!([update, touch], ["fsync rename", ""]);
+    assert_eq!(*create, format!("{new_folder} fsync {NEW}"));
+    assert_eq!([update.as_str(), touch], [&format!("fsync {FIRST_UPDATE}"), ""]);
     // The new record is synced before the old one is replaced.
-    assert_eq!(*rotate, format!("{new_folder} fsync rename fsync fsync rename"));
+    assert_eq!(*rotate, format!("{new_folder} fsync {NEW} fsync fsync {UPDATE}"));
     assert_eq!(destroy, "unlink");
     // The index entry is synced before its record: its new folders, and the one with the entry.
     let entry = "fsync fsync fsync fsync";
-    assert_eq!(*indexed, format!("{new_folder} {entry} fsync rename"));
+    assert_eq!(*indexed, format!("{new_folder} {entry} fsync {NEW}"));
     let [create, update, touch, rotate, destroy, indexed, _] = &*disk_calls("power-at-once") else {
         panic!("each step is printed")
     };
-    assert_eq!(*create, format!("{new_folder} fsync rename fsync"));
-    assert_eq!([update, touch], ["fsync rename fsync", "fsync"]);
-    assert_eq!(*rotate, format!("{new_folder} fsync rename fsync fsync rename fsync"));
+    assert_eq!(*create, format!("{new_folder} fsync {NEW} fsync"));
+    assert_eq!([update.as_str(), touch], [&format!("fsync {FIRST_UPDATE} fsync"), "fsync"]);
+    assert_eq!(*rotate, format!("{new_folder} fsync {NEW} fsync fsync {UPDATE} fsync"));
     assert_eq!(destroy, "unlink fsync");
-    assert_eq!(*indexed, format!("{new_folder} {entry} fsync rename fsync"));
+    assert_eq!(*indexed, format!("{new_folder} {entry} fsync {NEW} fsync"));
 }
 
 async fn create(store: &FileStore, session: u64) {

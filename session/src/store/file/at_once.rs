@@ -18,6 +18,7 @@ use rustix::{
 };
 
 use super::{
+    content,
     file_system::{Purpose, open_directly},
     session_path::SessionPath,
 };
@@ -63,8 +64,8 @@ impl AtOnce {
         self.device.store(device, Ordering::Relaxed);
     }
 
-    /// Reads a session, which may have expired; `None` if its file is missing. Pending: reading
-    /// would have to wait, or something is wrong with the file.
+    /// Reads a session, which seems to have expired if another call replaces it; `None` if its file
+    /// is missing. Pending: reading would have to wait, or something is wrong with the file.
     pub(super) fn read(&self, path: &SessionPath, limit: u64) -> Poll<Option<Record>> {
         let device = self.device.load(Ordering::Relaxed);
         if matches!(device, UNKNOWN | NEVER) {
@@ -80,7 +81,7 @@ impl AtOnce {
             return Poll::Pending;
         }
         let bytes = ready!(self.read_bytes(&file, metadata.len()));
-        match (Record::from_bytes(&bytes), metadata.modified()) {
+        match (content::from_bytes(&path.key, &bytes), metadata.modified()) {
             (Ok(record), Ok(touched)) => {
                 Poll::Ready(Some(record.extended_to(Timestamp::from(touched))))
             }
@@ -158,7 +159,7 @@ mod tests {
         let touched = it.load(1).map(|record| record.to_bytes());
         assert_eq!(read(&it), Poll::Ready(touched));
         it.clock.advance(HOUR * 2);
-        assert_eq!(read(&it), Poll::Ready(None), "it has expired");
+        assert_eq!(read(&it), Poll::Pending, "it has expired");
         it.create(1);
         assert!(it.folder.destroy(&key(1)).expect("a live session"));
         assert!(!matches!(read(&it), Poll::Ready(Some(_))));

@@ -9,7 +9,9 @@ use super::{
     file_system::{failed, to_system_time},
     folder::SessionFolder,
     index::index_entries,
+    lock::FileLock,
     reading::SessionFile,
+    session_path::SessionPath,
 };
 use crate::{
     error::{Chain, StoreError},
@@ -38,10 +40,14 @@ impl SessionFolder {
     /// Loads a session if that need not wait. Pending: call `load` on a thread that may block.
     pub(super) fn load_at_once(&self, key: &StoreKey) -> Poll<Option<Record>> {
         #[cfg(target_os = "linux")]
-        return self
-            .at_once
-            .read(&self.session_path(key), self.max_record_bytes)
-            .map(|found| found.and_then(|record| self.unexpired(record)));
+        return match self.at_once.read(&self.session_path(key), self.max_record_bytes) {
+            // `load` looks at it again.
+            Poll::Ready(Some(record)) => match self.unexpired(record) {
+                Some(record) => Poll::Ready(Some(record)),
+                None => Poll::Pending,
+            },
+            found => found,
+        };
         #[cfg(not(target_os = "linux"))]
         {
             let _ = key;
@@ -56,20 +62,35 @@ impl SessionFolder {
                 #[cfg(target_os = "linux")]
                 self.at_once.learn(&file);
                 drop(file);
-                Ok(self.unexpired(record))
+                match self.unexpired(record) {
+                    None => self.load_again(&path),
+                    found => Ok(found),
+                }
             }
             SessionFile::Missing => Ok(None),
-            SessionFile::Damaged(cause) if self.read_only => {
-                Err(self.damaged.untouched(&path, cause))
+            SessionFile::Damaged(_) => self.load_again(&path),
+        }
+    }
+
+    /// Loads a session that seems to be damaged or to have expired. Another call may have replaced
+    /// and erased the file meanwhile. So it reads the file again, with the lock.
+    fn load_again(&self, path: &SessionPath) -> Result<Option<Record>, StoreError> {
+        let lock = match self.read_only {
+            true => FileLock::of_subfolder_if_there_is_one(&path.subfolder).ok().flatten().map(Ok),
+            false => Some(self.lock(&path.subfolder)),
+        };
+        match (self.read_file(path)?, lock) {
+            (SessionFile::Session(record, _), _) => Ok(self.unexpired(record)),
+            (SessionFile::Missing, _) => Ok(None),
+            (SessionFile::Damaged(cause), _) if self.read_only => {
+                Err(self.damaged.untouched(path, cause))
             }
-            // Another call may replace the file meanwhile, and a new file must not be moved away.
-            // So read it again, with the lock.
-            SessionFile::Damaged(cause) => match self.lock(&path.subfolder) {
-                Ok(_lock) => self.read_locked(&path),
-                Err(error) => {
-                    self.damaged.leave_in_place(&path, cause, error.into()).map_or(Ok(None), Err)
-                }
-            },
+            (SessionFile::Damaged(cause), Some(Err(error))) => {
+                self.damaged.leave_in_place(path, cause, error.into()).map_or(Ok(None), Err)
+            }
+            (SessionFile::Damaged(cause), _) => {
+                self.damaged.set_aside(path, self.access, cause).map_or(Ok(None), Err)
+            }
         }
     }
 
@@ -220,7 +241,7 @@ mod tests {
     use std::{
         fs::{self, File},
         sync::Arc,
-        time::{Duration, UNIX_EPOCH},
+        time::{Duration, SystemTime, UNIX_EPOCH},
     };
 
     use serde_json::value::RawValue;
@@ -253,6 +274,25 @@ mod tests {
         assert!(it.load(1).is_some());
         it.clock.advance(HOUR);
         assert!(it.load(1).is_none());
+    }
+
+    #[test]
+    fn a_session_that_seems_to_have_expired_is_read_again_after_the_call_that_replaces_it() {
+        let it = Fixture::new();
+        let file = it.create(1);
+        let set_time = |time: SystemTime| {
+            let file = File::options().write(true).open(&file).expect("a session's file");
+            file.set_modified(time).expect("our own file");
+        };
+        it.clock.advance(2 * HOUR);
+        let lock = it.folder.lock(file.parent().expect("a subfolder")).expect("a writable folder");
+        std::thread::scope(|scope| {
+            let loading = scope.spawn(|| it.folder.load(&key(1)).expect("a readable folder"));
+            std::thread::sleep(Duration::from_millis(100));
+            set_time(to_system_time(it.clock.now().saturating_add(HOUR)));
+            drop(lock);
+            assert!(loading.join().expect("no panic").is_some());
+        });
     }
 
     #[test]

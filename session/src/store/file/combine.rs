@@ -399,17 +399,13 @@ mod tests {
         let it = Fixture::new();
         let file = it.create(1);
         let (before, kept) = (fs::read(&file).expect("a file"), it.root.path().join("kept"));
-        // No file can replace a folder.
+        let subfolder = file.parent().expect("a subfolder").to_owned();
         let action = {
-            let (file, kept) = (file.clone(), kept.clone());
-            move || {
-                fs::rename(&file, &kept).expect("a session's file");
-                fs::create_dir(&file).expect("a folder in its place");
-            }
+            let (subfolder, kept) = (subfolder.clone(), kept.clone());
+            move || fs::rename(&subfolder, &kept).expect("a subfolder")
         };
         let results = acting(&it, action).update_all(&key(1), &[add_one(), set("a"), add_one()]);
-        fs::remove_dir(&file).expect("the folder in its place");
-        fs::rename(&kept, &file).expect("the session's file");
+        fs::rename(&kept, &subfolder).expect("the subfolder");
         for result in &results {
             let Err(error @ StoreError::Unavailable(_)) = result else { panic!("{results:?}") };
             let text = Chain(error).to_string();
@@ -418,8 +414,7 @@ mod tests {
         }
         assert_eq!(results.len(), 3);
         assert_eq!(fs::read(&file).expect("the session's file"), before);
-        let subfolder = file.parent().expect("a subfolder");
-        assert_eq!(names_in(subfolder).expect("a subfolder").len(), 2, "the file and the lock");
+        assert_eq!(names_in(&subfolder).expect("a subfolder").len(), 2, "the file and the lock");
     }
 
     #[test]

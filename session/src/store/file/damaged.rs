@@ -130,7 +130,7 @@ mod tests {
             (b"{\"v\":1,\"created\":17", "cut off"),
             (b"{\"cookie\":{\"maxAge\":1},\"views\":1}", "does not fit"),
             (b"\0\0\0\0\0\0\0\0", "not JSON"),
-            (&[b' '; 10_001], "larger than 10000 bytes"),
+            (&[b' '; 10_036], "larger than 10000 bytes"),
         ] {
             let it = Fixture::new();
             fs::write(it.create(1), bytes).expect("a file to damage");

@@ -69,7 +69,7 @@ pub(super) enum Purpose {
     Read,
     /// A read that fails if the file can only be opened by waiting for a disk.
     ReadAtOnce,
-    Lock,
+    Write,
 }
 
 /// Opens an existing file with one system call.
@@ -86,7 +86,7 @@ pub(super) fn open_directly(path: &Path, purpose: Purpose) -> io::Result<File> {
     let (access, resolve) = match purpose {
         Purpose::Read => (read, ResolveFlags::empty()),
         Purpose::ReadAtOnce => (read, ResolveFlags::CACHED),
-        Purpose::Lock => (OFlags::WRONLY, ResolveFlags::empty()),
+        Purpose::Write => (OFlags::WRONLY, ResolveFlags::empty()),
     };
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     Ok(openat2(CWD, path, flags, Mode::empty(), resolve | ResolveFlags::NO_SYMLINKS)?.into())

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,6 +11,7 @@ use std::{
 use super::at_once::AtOnce;
 use super::{
     access::Access,
+    content,
     damaged::{DAMAGED_FOLDER, DamagedFiles},
     durability::Durability,
     file_system::{failed, failed_at, sync_folder, to_system_time},
@@ -18,6 +19,7 @@ use super::{
     lock::{FileLock, LOCK_FILE},
     reading::{SessionFile, read_session},
     session_path::SessionPath,
+    spare::Spare,
 };
 use crate::{
     error::StoreError,
@@ -186,15 +188,12 @@ impl SessionFolder {
                 limit: self.max_record_bytes,
             });
         }
+        let bytes = content::to_bytes(&path.key, bytes);
         let written = || -> io::Result<()> {
-            let mut file = self.access.temporary_file(&path.subfolder)?;
-            file.write_all(&bytes)?;
-            file.as_file().set_modified(to_system_time(record.expires_at()))?;
-            if self.durability != Durability::Process {
-                file.as_file().sync_all()?;
-            }
-            file.persist(&path.file)?;
-            Ok(())
+            let mut new = Spare::open(self.access, &path.subfolder)?;
+            let time = to_system_time(record.expires_at());
+            new.write(&bytes, time, self.durability != Durability::Process)?;
+            new.put_at(self.access, &path.file)
         };
         written().map_err(|error| failed("write to the folder", &path.subfolder, error))
     }

@@ -25,7 +25,7 @@ impl FileLock {
     /// Waits for the lock of an existing subfolder.
     pub(super) fn of_subfolder(subfolder: &Path, access: Access) -> io::Result<Self> {
         let path = subfolder.join(LOCK_FILE);
-        let file = match open_directly(&path, Purpose::Lock) {
+        let file = match open_directly(&path, Purpose::Write) {
             Ok(file) => file,
             Err(_) if !fs::symlink_metadata(subfolder)?.is_dir() => return Err(not_a_folder()),
             Err(_) => access.open_lock(&path)?,

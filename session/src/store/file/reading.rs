@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    content::{self, ContentError, DIGEST_BYTES},
     file_system::{Purpose, failed, not_a_folder, open_directly, open_file},
     session_path::SessionPath,
 };
@@ -27,7 +28,8 @@ pub(super) enum SessionFile {
     Damaged(BoxError),
 }
 
-/// Reads a session's file of up to `limit` bytes.
+/// Reads a session's file, with a record of up to `limit` bytes. Without the lock of its subfolder,
+/// the session may be damaged or have expired only because another call replaces it.
 ///
 /// # Errors
 /// The session may be whole: the disk or the folder failed, or a later release wrote the file.
@@ -51,18 +53,19 @@ pub(super) fn read_session(path: &SessionPath, limit: u64) -> Result<SessionFile
     if !metadata.is_file() {
         return Ok(SessionFile::Damaged(NOT_A_FILE.into()));
     }
-    let bytes = read_bytes(&mut file, metadata.len(), limit).map_err(failed)?;
-    if bytes.len() as u64 > limit {
+    let longest = limit.saturating_add(DIGEST_BYTES as u64);
+    let bytes = read_bytes(&mut file, metadata.len(), longest).map_err(failed)?;
+    if bytes.len() as u64 > longest {
         return Ok(SessionFile::Damaged(
             format!("it is larger than {limit} bytes, the limit of `max_record_bytes`").into(),
         ));
     }
-    match Record::from_bytes(&bytes) {
+    match content::from_bytes(&path.key, &bytes) {
         Ok(record) => {
             let touched = metadata.modified().map_or_else(|_| Timestamp::default(), Into::into);
             Ok(SessionFile::Session(record.extended_to(touched), file))
         }
-        Err(error @ RecordError::Version(_)) => Err(error.into()),
+        Err(ContentError::Record(error @ RecordError::Version(_))) => Err(error.into()),
         Err(error) => Ok(SessionFile::Damaged(Box::new(error))),
     }
 }

@@ -76,7 +76,7 @@ impl SessionFolder {
             if file_name.starts_with(TEMPORARY_PREFIX) {
                 // Its writer would have the lock. We have the lock, so it was left behind.
                 let _lock = self.lock(&subfolder)?;
-                let _ = fs::remove_file(entry.path());
+                let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir(entry.path()));
             } else if let Ok(key) = StoreKey::from_hex(&format!("{name}{file_name}"))
                 && may_have_expired(&entry, now)
             {
