@@ -31,6 +31,8 @@ mod client;
 mod columns;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod config;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod kept;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod log;
 #[cfg(all(feature = "postgres", feature = "mysql", feature = "sqlite"))]

@@ -60,7 +60,12 @@ pub(super) async fn run_all(
     statements: String,
 ) -> Result<(), StoreError> {
     let all = lease.run(|connection| connection.execute(sqlx::raw_sql(AssertSqlSafe(statements))));
-    all.await.map(|_| ()).map_err(Postgres::failed)
+    let done = all.await;
+    if done.is_err() {
+        // The transaction that they have begun is still open.
+        lease.hold();
+    }
+    done.map(|_| ()).map_err(Postgres::failed)
 }
 
 impl Client<Postgres> {

@@ -29,11 +29,12 @@ const SCHEMA_LOCK: i64 = 7_166_475_920_117;
 /// [`schema`](Self::schema).
 ///
 /// Each call is one statement, which is one round trip once the connection has prepared it. Two
-/// more round trips are those of the pool: [the guide](crate::guide) says how to avoid the first
-/// one. An update that changes an indexed field, resets the session or changes its limits takes two
-/// statements, and more if others change the session at the same time. So does an addition to
-/// something that is not a number, to a whole number of more than 18 digits, or to a floating-point
-/// number beyond 1e90. A renewal takes one more if another request has changed the session.
+/// more are the pool's, if the store has not used a connection in the last 20 milliseconds: [the
+/// guide](crate::guide) says how to avoid the first one. An update that changes an indexed field,
+/// resets the session or changes its limits takes two statements, and more if others change the
+/// session at the same time. So does an addition to something that is not a number, to a whole
+/// number of more than 18 digits, or to a floating-point number beyond 1e90. A renewal takes one
+/// more if another request has changed the session.
 ///
 /// If the server is down or the pool has no free connection within the
 /// [time limit](PostgresStoreBuilder::time_limit), clients get a 503. An update that may have been

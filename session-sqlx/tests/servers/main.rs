@@ -7,6 +7,7 @@ mod costs;
 mod database;
 mod express;
 mod failover;
+mod kept;
 mod laws;
 mod moving;
 mod mysql;

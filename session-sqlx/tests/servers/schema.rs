@@ -67,6 +67,10 @@ async fn a_user_with_the_least_privileges_uses_the_table_of_another_one<D: Datab
     assert_eq!(store.delete_expired().await.expect("it may"), 0);
     let error = D::ensure_schema(&build("other")).await.expect_err("it may not");
     assert!(error_chain(&error).contains("privilege"), "{}", error_chain(&error));
+    // No connection of the pool is left in the transaction that has failed.
+    for _ in 0..4 {
+        run(&pool, "SELECT 1").await;
+    }
 }
 
 on_each_database!(
