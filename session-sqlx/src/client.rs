@@ -13,11 +13,17 @@ use std::{
 use actix_typed_session::StoreError;
 use sqlx::{Database, Error, Pool, pool::PoolConnection};
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 
-use crate::{cleanup::Swept, config::Settings, kept::Kept, log::not_swept, values::ms};
+use crate::{
+    cleanup::Swept,
+    config::Settings,
+    kept::{Kept, Place},
+    log::not_swept,
+    values::ms,
+};
 
 /// A database behind a pool, and what its errors mean.
 pub(crate) trait Engine: Database {
@@ -52,6 +58,8 @@ pub(crate) struct Client<DB: Engine> {
     pool: Pool<DB>,
     pub(crate) settings: Settings,
     kept: Arc<Kept<DB>>,
+    /// One for each connection of the pool. Calls wait for it in their order.
+    turns: Arc<Semaphore>,
     is_sweeping: Arc<AtomicBool>,
     /// Half of the pool's connections may hold or await an advisory lock. The other half is for the
     /// calls of those that hold one.
@@ -60,10 +68,11 @@ pub(crate) struct Client<DB: Engine> {
 
 impl<DB: Engine> Client<DB> {
     pub(crate) fn new(pool: Pool<DB>, settings: Settings) -> Self {
-        let half = pool.options().get_max_connections() / 2;
+        let all = pool.options().get_max_connections();
+        let (half, turns) = (all / 2, Arc::new(Semaphore::new(all as usize)));
         let kept = Arc::new(Kept::new(half as usize));
         let lock_permits = Semaphore::new(half as usize);
-        Self { pool, settings, kept, is_sweeping: Arc::default(), lock_permits }
+        Self { pool, settings, kept, turns, is_sweeping: Arc::default(), lock_permits }
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -83,14 +92,18 @@ impl<DB: Engine> Client<DB> {
     /// Takes a connection that a call has just used, or else one from the pool. After a successful
     /// statement it goes back to the pool.
     pub(crate) async fn lease(&self) -> Result<Lease<DB>, Error> {
+        // A call that waits for the pool must not wait while later calls use kept connections.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Error::PoolClosed)?;
         if !self.pool.is_closed()
-            && let Some(connection) = self.kept.take()
+            && let Some((connection, place)) = self.kept.take()
         {
-            return Ok(Lease { connection: Some(connection), has_answered: true });
+            let (connection, place) = (Some(connection), Some(place));
+            return Ok(Lease { connection, place, has_answered: true, _turn: turn });
         }
         // The pool's future has 4 KB. In a box, it is not moved with each future around it.
         let connection = Box::pin(self.pool.acquire()).await?;
-        Ok(Lease { connection: Some(connection), has_answered: true })
+        let place = self.kept.place();
+        Ok(Lease { connection: Some(connection), place, has_answered: true, _turn: turn })
     }
 
     /// Runs a statement. It repeats the statement if the server has rolled it back in favour of
@@ -118,7 +131,7 @@ impl<DB: Engine> Client<DB> {
                 Err(error) => return Err(error),
                 Ok(result) => {
                     if !self.pool.is_closed() {
-                        lease.keep(&self.kept);
+                        lease.keep();
                     }
                     return Ok(result);
                 }
@@ -144,7 +157,9 @@ pub(crate) fn locked<E>(_: E) -> StoreError {
 /// closed. The pool would wait for that answer, and the next call for the pool.
 pub(crate) struct Lease<DB: Engine> {
     connection: Option<PoolConnection<DB>>,
+    place: Option<Place<DB>>,
     has_answered: bool,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl<DB: Engine> Lease<DB> {
@@ -163,10 +178,12 @@ impl<DB: Engine> Lease<DB> {
         result
     }
 
-    /// Keeps the connection for the next call.
-    fn keep(mut self, kept: &Arc<Kept<DB>>) {
-        if let Some(connection) = self.connection.take() {
-            kept.put(connection);
+    /// Keeps the connection for the next call, if there is a place for it.
+    fn keep(mut self) {
+        if let Some(place) = self.place.take()
+            && let Some(connection) = self.connection.take()
+        {
+            place.put(connection);
         }
     }
 

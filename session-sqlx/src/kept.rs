@@ -3,7 +3,7 @@
 //! The pool of sqlx tests a connection before it gives it out and when it takes it back. Each test
 //! is a round trip, and together they take longer than most calls. So a connection stays here for a
 //! moment after a call. The application's own queries need the pool too, so half of its connections
-//! at most are here, and those that no call uses go back.
+//! at most are kept from it, in use or not. Those that no call uses go back.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,7 +24,9 @@ pub(crate) struct Kept<DB: Database> {
 }
 
 struct State<DB: Database> {
-    connections: Vec<(PoolConnection<DB>, Instant)>,
+    unused: Vec<(PoolConnection<DB>, Instant)>,
+    /// How many are kept from the pool: those that are unused, and those that calls use.
+    count: usize,
     /// Whether a task gives them back.
     is_watched: bool,
 }
@@ -32,7 +34,7 @@ struct State<DB: Database> {
 impl<DB: Database> Kept<DB> {
     /// No connections yet, and `limit` at most.
     pub(crate) fn new(limit: usize) -> Self {
-        let state = State { connections: Vec::new(), is_watched: false };
+        let state = State { unused: Vec::new(), count: 0, is_watched: false };
         Self { limit, state: Mutex::new(state) }
     }
 
@@ -41,42 +43,65 @@ impl<DB: Database> Kept<DB> {
     }
 
     /// Takes a connection that was used a moment ago.
-    pub(crate) fn take(&self) -> Option<PoolConnection<DB>> {
-        let (connection, used) = self.state().connections.pop()?;
+    pub(crate) fn take(self: &Arc<Self>) -> Option<(PoolConnection<DB>, Place<DB>)> {
+        let mut state = self.state();
+        let (connection, used) = state.unused.pop()?;
+        drop(state);
+        let place = Place(Arc::clone(self));
         if used.elapsed() < KEPT_FOR {
-            return Some(connection);
+            return Some((connection, place));
         }
         // Its runtime is busy, or has ended.
         give_back(connection);
         None
     }
 
-    /// Keeps a connection that has answered, or gives it back to the pool.
-    pub(crate) fn put(self: &Arc<Self>, connection: PoolConnection<DB>) {
+    /// A place for one more connection, if there is one.
+    pub(crate) fn place(self: &Arc<Self>) -> Option<Place<DB>> {
         let mut state = self.state();
-        if state.connections.len() >= self.limit {
-            drop(state);
-            return give_back(connection);
-        }
-        state.connections.push((connection, Instant::now()));
-        if !state.is_watched {
-            state.is_watched = true;
-            drop(state);
-            let watch = Watch(Arc::clone(self));
-            tokio::spawn(async move { while watch.give_back_unused().await {} });
-        }
+        let is_free = state.count < self.limit;
+        state.count += usize::from(is_free);
+        is_free.then(|| Place(Arc::clone(self)))
     }
 
-    /// Gives all connections back, because one was broken: the pool tests them.
+    /// Gives all unused connections back, because one was broken: the pool tests them.
     pub(crate) fn clear(&self) {
-        let connections = std::mem::take(&mut self.state().connections);
-        connections.into_iter().for_each(|(connection, _)| give_back(connection));
+        let mut state = self.state();
+        let unused = std::mem::take(&mut state.unused);
+        state.count -= unused.len();
+        drop(state);
+        unused.into_iter().for_each(|(connection, _)| give_back(connection));
     }
 }
 
 impl<DB: Database> Drop for Kept<DB> {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// The right to keep one connection. It ends with the drop.
+pub(crate) struct Place<DB: Database>(Arc<Kept<DB>>);
+
+impl<DB: Database> Place<DB> {
+    /// Keeps a connection that has answered for the next call.
+    pub(crate) fn put(self, connection: PoolConnection<DB>) {
+        let mut state = self.0.state();
+        state.unused.push((connection, Instant::now()));
+        // That of the connection. The drop ends this one.
+        state.count += 1;
+        if !state.is_watched {
+            state.is_watched = true;
+            let watch = Watch(Arc::clone(&self.0));
+            drop(state);
+            tokio::spawn(async move { while watch.give_back_unused().await {} });
+        }
+    }
+}
+
+impl<DB: Database> Drop for Place<DB> {
+    fn drop(&mut self) {
+        self.0.state().count -= 1;
     }
 }
 
@@ -95,15 +120,15 @@ impl<DB: Database> Watch<DB> {
     /// Gives back what was not used for a while. Returns false if nothing is left.
     async fn give_back_unused(&self) -> bool {
         sleep(KEPT_FOR).await;
-        let mut unused = Vec::new();
         let mut state = self.0.state();
-        let first_used = state.connections.iter().position(|(_, used)| used.elapsed() < KEPT_FOR);
-        let first_used = first_used.unwrap_or(state.connections.len());
-        unused.extend(state.connections.drain(..first_used));
-        let is_left = !state.connections.is_empty();
+        let recent = state.unused.iter().position(|(_, used)| used.elapsed() < KEPT_FOR);
+        let end = recent.unwrap_or(state.unused.len());
+        let old: Vec<_> = state.unused.drain(..end).collect();
+        state.count -= old.len();
+        let is_left = !state.unused.is_empty();
         state.is_watched = is_left;
         drop(state);
-        unused.into_iter().for_each(|(connection, _)| give_back(connection));
+        old.into_iter().for_each(|(connection, _)| give_back(connection));
         is_left
     }
 }
