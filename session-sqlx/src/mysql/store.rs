@@ -28,7 +28,7 @@ use crate::{
 /// of [`schema`](Self::schema).
 ///
 /// Each call is one statement, which is one round trip once the connection has prepared it. Two
-/// more are the pool's, if the store has not used a connection in the last 20 milliseconds: [the
+/// more are the pool's, unless the store has used a connection in the last 20 milliseconds: [the
 /// guide](crate::guide) says how to avoid the first one. These take more statements:
 ///
 /// - one more to store a session with indexed fields, or to change one of them, and one more to

@@ -111,9 +111,10 @@ impl Statements {
     }
 }
 
-/// Up to so many fields and additions have statements of their own, which take the server less time
-/// than those for any number.
+/// The most fields that a load has a separate statement for. It takes the server less time than the
+/// one for any number.
 const FEW_FIELDS: usize = 8;
+/// The most additions that an update has a separate statement for.
 const FEW_ADDITIONS: usize = 4;
 
 /// Loads the fields with the names `$3`, `$4` and so on. An absent one is `null`.

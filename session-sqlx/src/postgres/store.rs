@@ -29,7 +29,7 @@ const SCHEMA_LOCK: i64 = 7_166_475_920_117;
 /// [`schema`](Self::schema).
 ///
 /// Each call is one statement, which is one round trip once the connection has prepared it. Two
-/// more are the pool's, if the store has not used a connection in the last 20 milliseconds: [the
+/// more are the pool's, unless the store has used a connection in the last 20 milliseconds: [the
 /// guide](crate::guide) says how to avoid the first one. An update that changes an indexed field,
 /// resets the session or changes its limits takes two statements, and more if others change the
 /// session at the same time. So does an addition to something that is not a number, to a whole

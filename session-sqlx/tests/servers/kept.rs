@@ -1,6 +1,12 @@
 //! Calls that follow each other use one connection, without the tests of the pool.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use actix_typed_session::store::{LoadOptions, SessionStore as _};
 use actix_typed_session_tests::{error_chain, proxy::Proxy, wait::until};
@@ -11,7 +17,7 @@ use crate::{
     database::{Builder as _, Database, key, new_table, on_each_database, pool},
 };
 
-/// A store with a session, whose pool has so many connections.
+/// A store with a session, and its pool of up to `connections`.
 async fn store<D: Database>(url: &str, connections: u32) -> (D::Store, sqlx::Pool<D>) {
     let pool = pool::<D>(url, connections);
     let builder = D::builder(pool.clone()).table(&new_table()).sweep_interval(None);
@@ -62,6 +68,26 @@ async fn half_of_the_pool_is_left_to_the_application<D: Database>() {
     }
 }
 
+async fn no_call_waits_for_the_pool_while_others_use_a_kept_connection<D: Database>() {
+    let (store, pool) = store::<D>(&D::url(None, D::shared().address()), 2).await;
+    let _query_of_the_application = pool.acquire().await.expect("the server is up");
+    let done: Arc<[AtomicUsize; 3]> = Arc::default();
+    let visitors = (0..3).map(|visitor| {
+        let (store, done) = (store.clone(), Arc::clone(&done));
+        tokio::spawn(async move {
+            // All go on until each has had its turns.
+            while done.iter().any(|calls| calls.load(Ordering::SeqCst) < 20) {
+                load::<D>(&store).await;
+                done[visitor].fetch_add(1, Ordering::SeqCst);
+            }
+        })
+    });
+    for visitor in visitors.collect::<Vec<_>>() {
+        let ended = timeout(Duration::from_secs(4), visitor).await;
+        ended.expect("each has its turns").expect("each call succeeds");
+    }
+}
+
 async fn connections_that_no_call_uses_go_back<D: Database>() {
     let (store, pool) = store::<D>(&D::url(None, D::shared().address()), 2).await;
     for _ in 0..3 {
@@ -78,5 +104,6 @@ async fn connections_that_no_call_uses_go_back<D: Database>() {
 on_each_database!(
     calls_that_follow_each_other_take_one_round_trip_each,
     half_of_the_pool_is_left_to_the_application,
+    no_call_waits_for_the_pool_while_others_use_a_kept_connection,
     connections_that_no_call_uses_go_back,
 );
