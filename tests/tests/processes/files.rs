@@ -195,7 +195,7 @@ fn disk_calls(durability: &str) -> Vec<String> {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_to_outlast_a_power_cut_is_synced_before_it_is_relied_on() {
-    // There is no file to exchange with, so it is renamed.
+    // The session has no file yet, so the new one is renamed.
     const NEW: &str = "exchange rename";
     // The old file is erased, and gets the name of the spare one.
     const FIRST_UPDATE: &str = "exchange erase rename";

@@ -1,8 +1,8 @@
 //! The bytes of a session's file: its record, and a digest of the session's key and the record.
 //!
-//! A write gives the old file of a session to another one, see `spare`. So a slow reader may see the
-//! bytes of two sessions, or of none. The digest shows it. It also shows that a disk has changed a
-//! byte, and that a file was copied from another session.
+//! A write gives the old file of a session to another one, see `spare`. So a slow reader may see
+//! the bytes of two sessions, or of none. The digest shows it. It also shows that a disk has
+//! changed a byte, and that a file was copied from another session.
 
 use sha2::{Digest as _, Sha256};
 

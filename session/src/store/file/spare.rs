@@ -1,9 +1,9 @@
 //! Replaces a session's file without creating one.
 //!
-//! On ext4, creating a file and deleting the one that it replaces takes ten times as long as writing
-//! it. So each subfolder has a spare file. A write fills it, and exchanges it with the file of the
-//! session in one step. Then the old file is erased, and is the spare one. The lock of the subfolder
-//! protects it, and the sweep deletes it.
+//! On ext4, creating a file and deleting the one that it replaces takes ten times as long as
+//! writing it. So each subfolder has a spare file. A write fills it, and exchanges it with the file
+//! of the session in one step. Then the old file is erased, and is the spare one. The lock of the
+//! subfolder protects it, and the sweep deletes it.
 //!
 //! Where a file system or a system has no exchange, the new file is renamed, and replaces the old
 //! one.

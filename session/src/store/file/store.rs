@@ -35,8 +35,8 @@ use crate::{
 ///
 /// Network file systems must support `flock` and an atomic `rename`.
 ///
-/// On Linux, a write erases the old file of the session and uses it again, because creating files is
-/// slow. So a program that copies the folder while sessions change may copy a file that is just
+/// On Linux, a write erases the old file of the session and uses it again, because creating files
+/// is slow. So a program that copies the folder while sessions change may copy a file that is just
 /// being erased. The store notices that when it reads the copy, and treats it as damaged. A hard
 /// link to a file keeps what it had.
 ///
