@@ -23,6 +23,8 @@
 //!
 //! The [guide] covers the pool, privileges, PgBouncer, failures, clean-up and backup.
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod batch;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 mod cleanup;
 #[cfg(any(feature = "postgres", feature = "mysql"))]

@@ -302,6 +302,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_session_id_error_says_what_an_id_is() {
+        assert_eq!(
+            SessionIdError.to_string(),
+            "a session id has 22 to 128 characters, each a letter, a digit, `-`, `.`, `_` or `~`"
+        );
+    }
+
+    #[test]
     fn only_the_characters_of_an_id_make_one() {
         let long = "a".repeat(SessionId::MAX_LEN);
         for good in ["0123456789-._~ABCDEFabcdef", long.as_str()] {

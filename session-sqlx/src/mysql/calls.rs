@@ -1,33 +1,32 @@
 //! The calls of the store.
 
-use std::collections::BTreeMap;
-
 use actix_typed_session::{
     StoreError, Timestamp,
     store::{
-        CreateOutcome, Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore,
-        StoreKey, UpdateOutcome,
+        CreateOutcome, Grace, LoadOptions, OldIdReads, Patch, Record, SessionStore, StoreKey,
+        UpdateOutcome,
     },
 };
 use sqlx::{MySql, Row as _};
 
 use super::{
     engine::{DUPLICATE, OUT_OF_RANGE, code},
-    row::{Entries, MySqlQuery, bind_key, bind_rest},
+    row::{Entries, MySqlQuery, bind_expiry, bind_key, bind_rest},
     store::MySqlStore,
+    together::is_plain,
 };
 use crate::{
+    batch::{
+        loads::{self, LoadTogether as _},
+        updates,
+    },
     client::{Engine as _, Repeat},
-    columns::{retired, to_json},
+    columns::retired,
     next_record::{Current, Next, renewed, updated},
     pages::SessionRow,
-    patch::{Addition, PlainPatch, expiry},
+    patch::expiry,
     values::{ms, purge_hour, to_key},
 };
-
-/// How many fields one statement reads alone, adds to, or removes. The number is part of its text,
-/// and a connection keeps 100 prepared statements.
-const MOST_FIELDS: usize = 8;
 
 impl SessionStore for MySqlStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
@@ -60,15 +59,13 @@ impl SessionStore for MySqlStore {
         key: &StoreKey,
         options: &LoadOptions<'_>,
     ) -> Result<Option<Record>, StoreError> {
-        match options.fields() {
-            Some(names) if is_plain(names) => self.within(self.part(key, names)).await,
-            _ => self.within(self.current(key)).await,
-        }
+        let names = options.fields().filter(|names| is_plain(names));
+        self.within(loads::load(&self.0, key, names)).await
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.within(async {
-            if let Some(version) = self.update_in_place(key, patch).await? {
+            if let Some(version) = updates::update(&self.0, key, patch).await? {
                 return Ok(UpdateOutcome::Applied { version });
             }
             loop {
@@ -161,56 +158,11 @@ enum Moved {
 
 impl Current for MySqlStore {
     async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        let now = self.now_ms();
-        let load = self.0.rows(&self.0.statements.load, |query| bind_key(query, key).bind(now));
-        load.await?.first().map(SessionRow::record).transpose()
+        self.0.load(&[*key], None).await?.first().map(SessionRow::record).transpose()
     }
 }
 
 impl MySqlStore {
-    /// The session with these fields only, so that the others are not sent.
-    async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
-        let now = self.now_ms();
-        let statement = self.0.statements.load_part(names.len());
-        let load = self.0.rows(&statement, |mut query| {
-            for name in names {
-                query = query.bind((*name).to_owned()).bind(path(name));
-            }
-            bind_key(query, key).bind(now)
-        });
-        let record = load.await?.first().map(SessionRow::record).transpose()?;
-        Ok(record.map(Record::into_partial))
-    }
-
-    /// Applies a patch in one statement, if it can. Returns the new version.
-    async fn update_in_place(
-        &self,
-        key: &StoreKey,
-        patch: &Patch,
-    ) -> Result<Option<u64>, StoreError> {
-        let Some(plain) = PlainPatch::new(patch).filter(is_simple) else { return Ok(None) };
-        let sets: BTreeMap<&str, &str> = plain.sets.iter().copied().collect();
-        let (sets, expiry) = (to_json(&sets), expiry(patch));
-        let names: Vec<_> = plain.names().collect();
-        // As in the JSON of the names of the indexed fields.
-        let names = (!names.is_empty()).then(|| format!("\"({})\"", names.join("|")));
-        let (now, version) = (self.now_ms(), patch.expected_version());
-        let statement = self.0.statements.update(plain.adds.len(), plain.removes.len());
-        let update = self.0.change(&statement, Repeat::Never, |query| {
-            let mut query = bind_expiry(bind_expiry(query, expiry), expiry).bind(sets.clone());
-            for Addition { name, from, by } in &plain.adds {
-                let [from, by] = [from, by].map(|number| number.to_json().get().to_owned());
-                query = query.bind((*name).to_owned()).bind(path(name)).bind(from).bind(by);
-            }
-            let query = plain.removes.iter().fold(query, |query, name| query.bind(path(name)));
-            let query = bind_key(query, key).bind(now).bind(version).bind(version);
-            let query = query.bind(names.clone()).bind(names.clone());
-            plain.adds.iter().fold(query, |query, add| query.bind(path(add.name)))
-        });
-        let done = update.await?;
-        Ok((done.rows_affected() > 0).then(|| done.last_insert_id()))
-    }
-
     /// Stores a record in the place of the one that is known. `false`: that is another one now.
     async fn replace(
         &self,
@@ -321,35 +273,6 @@ impl MySqlStore {
         });
         unlist.await.map(|_| ())
     }
-}
-
-/// Whether one statement reads these fields alone.
-fn is_plain(names: &[&str]) -> bool {
-    (1..=MOST_FIELDS).contains(&names.len()) && names.iter().all(|name| is_word(name))
-}
-
-/// Whether one statement applies these changes.
-fn is_simple(patch: &PlainPatch<'_>) -> bool {
-    let is_whole = |number: &Number| matches!(number, Number::Int(_));
-    patch.names().all(is_word)
-        && patch.adds.len() <= MOST_FIELDS
-        && patch.removes.len() <= MOST_FIELDS
-        && patch.adds.iter().all(|add| is_whole(&add.by) && is_whole(&add.from))
-}
-
-/// Whether a name needs no escapes in a path or a pattern.
-fn is_word(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// The path of a field whose name is a word.
-fn path(name: &str) -> String {
-    format!("$.\"{name}\"")
-}
-
-/// Binds what the expiry becomes, and the least that it becomes.
-fn bind_expiry(query: MySqlQuery, (extend, set): (Option<i64>, Option<i64>)) -> MySqlQuery {
-    query.bind(set).bind(extend)
 }
 
 /// Binds which record is meant.

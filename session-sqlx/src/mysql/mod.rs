@@ -8,5 +8,6 @@ mod row;
 mod schema;
 mod statements;
 mod store;
+mod together;
 
 pub use {builder::MySqlStoreBuilder, store::MySqlStore};

@@ -23,6 +23,14 @@ pub(super) fn bind_key(query: MySqlQuery, key: &StoreKey) -> MySqlQuery {
     query.bind(key.as_bytes().to_vec())
 }
 
+/// Binds what the expiry becomes, and the least that it becomes.
+pub(super) fn bind_expiry(
+    query: MySqlQuery,
+    (extend, set): (Option<i64>, Option<i64>),
+) -> MySqlQuery {
+    query.bind(set).bind(extend)
+}
+
 /// Binds the columns of a record after the expiry: from the version on.
 pub(super) fn bind_rest(query: MySqlQuery, record: &Record) -> MySqlQuery {
     let columns = Columns::of(record);

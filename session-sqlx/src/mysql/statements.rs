@@ -16,7 +16,6 @@ pub(super) struct Statements {
     pub(super) check_version: String,
     pub(super) create: String,
     pub(super) free: String,
-    pub(super) load: String,
     pub(super) replace: String,
     pub(super) touch: String,
     pub(super) chain: String,
@@ -79,7 +78,6 @@ impl Statements {
                  VALUES ({values}, ?, ?, ?)"
             ),
             free: format!("DELETE FROM {t} WHERE session_key = ? AND expires_at <= ?"),
-            load: select(&t, "fields", LIVE),
             replace: format!(
                 "UPDATE {t} SET created_at = ?, purge_hour = {purge}, expires_at = {EXPIRY}, {} \
                  WHERE {KNOWN}",
@@ -130,10 +128,15 @@ impl Statements {
         }
     }
 
-    /// Loads a part of the fields. Values: the name and the path of each field, the key, the time.
-    pub(super) fn load_part(&self, fields: usize) -> String {
-        let part = vec!["?, JSON_EXTRACT(fields, ?)"; fields].join(", ");
-        select(&self.table, &format!("JSON_OBJECT({part})"), LIVE)
+    /// Loads the live ones of these sessions, with all fields or with this number of fields.
+    /// Values: the name and the path of each field, the time, the keys.
+    pub(super) fn load(&self, fields: Option<usize>, sessions: usize) -> String {
+        let part = |count| {
+            format!("JSON_OBJECT({})", vec!["?, JSON_EXTRACT(fields, ?)"; count].join(", "))
+        };
+        let fields = fields.map_or("fields".to_owned(), part);
+        let keys = vec!["?"; sessions].join(", ");
+        select(&self.table, &fields, &format!("expires_at > ? AND session_key IN ({keys})"))
     }
 
     /// Lists a session under its entries. Values: the entry, the place, the version and the purge
@@ -151,7 +154,7 @@ impl Statements {
     /// A patch that only sets, removes and adds whole numbers, to fields by which nothing is found.
     /// No row: the session is gone, has another version, or needs `replace`.
     ///
-    /// Values: the expiry twice, the fields to set, the name, path, absent value and addition of
+    /// Values: by how much the version grows, the expiry twice, the fields to set, the name, path, absent value and addition of
     /// each number, the path of each field to remove, the key, the time, the expected version
     /// twice, a pattern for the names of all changed fields twice, and the path of each number.
     pub(super) fn update(&self, adds: usize, removes: usize) -> String {
@@ -169,7 +172,7 @@ impl Statements {
             _ => format!("JSON_REMOVE({merged}{})", ", ?".repeat(removes)),
         };
         format!(
-            "UPDATE {} SET version = LAST_INSERT_ID(version + 1), purge_hour = {}, \
+            "UPDATE {} SET version = LAST_INSERT_ID(version + ?), purge_hour = {}, \
              expires_at = {EXPIRY}, fields = {fields} \
              WHERE {LIVE} AND NOT is_retired AND (? IS NULL OR version = ?) \
              AND (indexed IS NULL OR ? IS NULL OR NOT indexed REGEXP ?){}",

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix_typed_session::StoreError;
-use sqlx::{AssertSqlSafe, Executor as _, MySql, MySqlPool, Row as _};
+use sqlx::{AssertSqlSafe, Executor as _, MySql, MySqlPool, Row as _, mysql::MySqlRow};
 use tokio::time::timeout;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     statements::{SWEPT_AT_ONCE, Statements},
 };
 use crate::{
+    batch::{Batches, Limits, loads::Loads, updates::Updates},
     cleanup::Swept,
     client::{Client, Engine as _, Repeat, Sweep, start_sweeping},
     config::{Settings, check_version},
@@ -38,6 +39,9 @@ use crate::{
 /// - one more for a renewal if another request has changed the session;
 /// - three more to destroy a session by an old id, or one more if there is none.
 ///
+/// Loads that wait at the same time share a statement, and so do updates of one session, see
+/// [the guide](crate::guide#many-requests-at-the-same-time).
+///
 /// If the server is down or the pool has no free connection within the
 /// [time limit](MySqlStoreBuilder::time_limit), clients get a 503. An update that may have been
 /// carried out is never repeated. Loads and renewals are, because that does no harm.
@@ -51,6 +55,8 @@ pub struct MySqlStore(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) client: Client<MySql>,
     pub(super) statements: Statements,
+    pub(super) loads: Batches<Loads<MySqlRow>>,
+    pub(super) updates: Batches<Updates>,
 }
 
 impl fmt::Debug for MySqlStore {
@@ -71,7 +77,15 @@ impl MySqlStore {
     }
 
     pub(super) fn build(pool: MySqlPool, statements: Statements, settings: Settings) -> Self {
-        Self(Arc::new(Inner { client: Client::new(pool, settings), statements }))
+        let connections = pool.options().get_max_connections();
+        // A statement changes one session only, since it cannot return several versions.
+        let alone = Limits { tasks: connections as usize, calls: 1 };
+        Self(Arc::new(Inner {
+            client: Client::new(pool, settings),
+            statements,
+            loads: Batches::new(Limits::together(connections)),
+            updates: Batches::new(alone),
+        }))
     }
 
     /// Returns the SQL text that makes the tables, for your own migrations. It can run repeatedly.

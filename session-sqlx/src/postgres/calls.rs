@@ -3,8 +3,8 @@
 use actix_typed_session::{
     StoreError, Timestamp,
     store::{
-        CreateOutcome, Grace, LoadOptions, Number, OldIdReads, Patch, Record, SessionStore,
-        StoreKey, UpdateOutcome,
+        CreateOutcome, Grace, LoadOptions, OldIdReads, Patch, Record, SessionStore, StoreKey,
+        UpdateOutcome,
     },
 };
 
@@ -13,11 +13,12 @@ use super::{
     store::PostgresStore,
 };
 use crate::{
+    batch::{loads, updates},
     client::Repeat,
-    columns::{retired, to_json},
+    columns::retired,
     next_record::{Current, Next, renewed, updated},
     pages::SessionRow,
-    patch::{Addition, PlainPatch, expiry},
+    patch::expiry,
     values::ms,
 };
 
@@ -39,15 +40,12 @@ impl SessionStore for PostgresStore {
         key: &StoreKey,
         options: &LoadOptions<'_>,
     ) -> Result<Option<Record>, StoreError> {
-        match options.fields() {
-            Some(names) => self.within(self.part(key, names)).await,
-            None => self.within(self.current(key)).await,
-        }
+        self.within(loads::load(&self.0, key, options.fields())).await
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         self.within(async {
-            if let Some(version) = self.update_in_place(key, patch).await? {
+            if let Some(version) = updates::update(&self.0, key, patch).await? {
                 return Ok(UpdateOutcome::Applied { version });
             }
             loop {
@@ -135,125 +133,7 @@ impl SessionStore for PostgresStore {
 
 impl Current for PostgresStore {
     async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        let now = self.now_ms();
-        let load = self.0.client.first(&self.0.statements.load, Repeat::Always, |query| {
-            query.bind(key.as_bytes().to_vec()).bind(now)
-        });
-        load.await?.as_ref().map(SessionRow::record).transpose()
-    }
-}
-
-impl PostgresStore {
-    /// The session with these fields only, so that the others are not sent.
-    async fn part(&self, key: &StoreKey, names: &[&str]) -> Result<Option<Record>, StoreError> {
-        let (now, statements) = (self.now_ms(), &self.0.statements);
-        let few = names.len().checked_sub(1).and_then(|count| statements.load_few.get(count));
-        let statement = few.unwrap_or(&statements.load_part);
-        let load = self.0.client.first(statement, Repeat::Always, |query| {
-            let mut names = names.iter().map(|name| (*name).to_owned());
-            let query = query.bind(key.as_bytes().to_vec()).bind(now);
-            match few {
-                Some(_) => names.fold(query, PgQuery::bind),
-                None => query.bind(names.by_ref().collect::<Vec<String>>()),
-            }
-        });
-        let record = load.await?.as_ref().map(SessionRow::record).transpose()?;
-        Ok(record.map(Record::into_partial))
-    }
-
-    /// Applies a patch in one statement, if it can. Returns the new version.
-    async fn update_in_place(
-        &self,
-        key: &StoreKey,
-        patch: &Patch,
-    ) -> Result<Option<u64>, StoreError> {
-        let Some(plain) = PlainPatch::new(patch) else { return Ok(None) };
-        if let Some(statement) = self.0.statements.update_few.get(plain.adds.len())
-            && plain.removes.is_empty()
-            && let Some(adds) = plain.adds.iter().map(short).collect::<Option<Vec<_>>>()
-        {
-            return self.update_few(statement, key, patch, (&plain, &adds)).await;
-        }
-        if !plain.adds.iter().flat_map(|add| [add.by, add.from]).all(is_ordinary) {
-            return Ok(None);
-        }
-        let owned = |name: &str| name.to_owned();
-        let removes: Vec<String> = plain.removes.iter().copied().map(owned).collect();
-        let names: Vec<String> = plain.names().map(owned).collect();
-        let numbers = plain.adds.iter().map(|add| {
-            (add.name, [add.by, add.from].map(|number| number.to_json().get().to_owned()))
-        });
-        let (sets, adds) =
-            (to_json(&plain.sets.iter().copied().collect()), to_json(&numbers.collect()));
-        let (extend, set) = expiry(patch);
-        let (now, version) = (self.now_ms(), patch.expected_version().map(u64::cast_signed));
-        let update = self.0.client.first(&self.0.statements.update, Repeat::Never, |query| {
-            query
-                .bind(key.as_bytes().to_vec())
-                .bind(now)
-                .bind(sets.clone())
-                .bind(removes.clone())
-                .bind(adds.clone())
-                .bind(names.clone())
-                .bind(version)
-                .bind(extend)
-                .bind(set)
-        });
-        let Some(row) = update.await? else { return Ok(None) };
-        Ok(Some(row::count(&row, 0)?.cast_unsigned()))
-    }
-
-    /// As [`update_in_place`](Self::update_in_place), for a patch with few additions of short whole
-    /// numbers.
-    async fn update_few(
-        &self,
-        statement: &str,
-        key: &StoreKey,
-        patch: &Patch,
-        (plain, adds): (&PlainPatch<'_>, &[ShortAddition<'_>]),
-    ) -> Result<Option<u64>, StoreError> {
-        let names: Vec<String> = plain.names().map(str::to_owned).collect();
-        let sets = to_json(&plain.sets.iter().copied().collect());
-        let (extend, set) = expiry(patch);
-        let (now, version) = (self.now_ms(), patch.expected_version().map(u64::cast_signed));
-        let update = self.0.client.first(statement, Repeat::Never, |query| {
-            let query = query
-                .bind(key.as_bytes().to_vec())
-                .bind(now)
-                .bind(sets.clone())
-                .bind(names.clone())
-                .bind(version)
-                .bind(extend)
-                .bind(set);
-            adds.iter().fold(query, |query, (name, from, by)| {
-                query.bind((*name).to_owned()).bind(*from).bind(*by)
-            })
-        });
-        let Some(row) = update.await? else { return Ok(None) };
-        Ok(Some(row::count(&row, 0)?.cast_unsigned()))
-    }
-}
-
-/// The name of a field, the number that it counts as if it is absent, and the number to add.
-type ShortAddition<'a> = (&'a str, i64, i64);
-
-/// An addition of whole numbers with 18 digits at most.
-fn short<'a>(add: &Addition<'a>) -> Option<ShortAddition<'a>> {
-    const LIMIT: i64 = 10_i64.pow(18);
-    let number = |number: Number| match number {
-        Number::Int(n) => i64::try_from(n).ok().filter(|n| (1 - LIMIT..LIMIT).contains(n)),
-        _ => None,
-    };
-    Some((add.name, number(add.from)?, number(add.by)?))
-}
-
-/// Whether the sum of two such numbers is far from what `double precision` can express. The others
-/// are added here.
-fn is_ordinary(number: Number) -> bool {
-    match number {
-        Number::Int(_) => true,
-        Number::Float(n) => n == 0.0 || (1e-90..1e90).contains(&n.abs()),
-        _ => false,
+        self.0.rows(&[*key], None).await?.first().map(SessionRow::record).transpose()
     }
 }
 

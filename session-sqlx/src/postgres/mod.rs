@@ -10,6 +10,7 @@ mod row;
 mod schema;
 mod statements;
 mod store;
+mod together;
 
 #[cfg(feature = "import-express-session")]
 pub use foreign::ForeignPostgres;

@@ -1,18 +1,21 @@
 //! The text of every statement, made once for the names of the schema and the table.
 
 use super::schema;
+use crate::patch::FEW_ADDITIONS;
 
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) schema: String,
     pub(super) check_version: String,
     pub(super) create: String,
-    pub(super) load: String,
-    /// For 1 field, for 2 fields, and so on.
-    pub(super) load_few: Vec<String>,
-    pub(super) load_part: String,
+    /// For one session.
+    pub(super) load: Loads,
+    /// For several sessions, whose keys are an array.
+    pub(super) load_together: Loads,
     /// For no addition, for 1 addition, and so on.
     pub(super) update_few: Vec<String>,
+    /// Updates of several sessions: for no addition to each, for 1 addition at most, and so on.
+    pub(super) update_together: Vec<String>,
     pub(super) update: String,
     pub(super) replace: String,
     pub(super) touch: String,
@@ -72,10 +75,10 @@ impl Statements {
                  $11::text::jsonb, $13, $14, $15) {} RETURNING true",
                 over_expired("$12")
             ),
-            load: select(&t, "fields", "key = $1 AND expires_at > $2"),
-            load_few: (1..=FEW_FIELDS).map(|count| load_few(&t, count)).collect(),
-            load_part: select(&t, PART, "key = $1 AND expires_at > $2"),
+            load: Loads::new(&t, "key = $1 AND expires_at > $2"),
+            load_together: Loads::new(&t, "key = ANY($1) AND expires_at > $2"),
             update_few: (0..=FEW_ADDITIONS).map(|count| update_few(&t, count)).collect(),
+            update_together: (0..=FEW_ADDITIONS).map(|count| update_together(&t, count)).collect(),
             update: update(&t),
             replace: replace(&t),
             touch: format!(
@@ -111,18 +114,34 @@ impl Statements {
     }
 }
 
+/// Loads of live sessions.
+#[derive(Debug)]
+pub(super) struct Loads {
+    pub(super) whole: String,
+    /// For 1 field, for 2 fields, and so on.
+    pub(super) few: Vec<String>,
+    pub(super) part: String,
+}
+
 /// The most fields that a load has a separate statement for. It takes the server less time than the
 /// one for any number.
 const FEW_FIELDS: usize = 8;
-/// The most additions that an update has a separate statement for.
-const FEW_ADDITIONS: usize = 4;
 
-/// Loads the fields with the names `$3`, `$4` and so on. An absent one is `null`.
-fn load_few(t: &str, count: usize) -> String {
+impl Loads {
+    fn new(t: &str, condition: &str) -> Self {
+        Self {
+            whole: select(t, "fields", condition),
+            few: (1..=FEW_FIELDS).map(|count| select(t, &few(count), condition)).collect(),
+            part: select(t, PART, condition),
+        }
+    }
+}
+
+/// The fields with the names `$3`, `$4` and so on. An absent one is `null`.
+fn few(count: usize) -> String {
     let pairs: Vec<_> =
         (3..3 + count).map(|name| format!("${name}::text, fields -> ${name}::text")).collect();
-    let fields = format!("jsonb_build_object({})", pairs.join(", "));
-    select(t, &fields, "key = $1 AND expires_at > $2")
+    format!("jsonb_build_object({})", pairs.join(", "))
 }
 
 /// The fields with the names `$3`.
@@ -140,54 +159,93 @@ fn select(t: &str, fields: &str, condition: &str) -> String {
 /// JSON numbers whose sums are far from what `double precision` can express.
 const ORDINARY: &str = "'^-?[0-9]{1,20}([.][0-9]{1,30})?([eE][-+]?[0-9]{1,2})?$'";
 const WHOLE: &str = "'^-?[0-9]+$'";
+const SHORT: &str = "'^-?[0-9]{1,18}$'";
 
 /// A patch that only sets and adds whole numbers, to fields by which nothing is found. No row: the
 /// session is gone, has another version, or needs `replace`.
 ///
-/// `$8` is the name of the first addition, `$9` the number that an absent field counts as, and
-/// `$10` the number to add; and so on. No sum of 18 digits and 18 digits is too large.
+/// `$8` is by how much the version grows. `$9` is the name of the first addition, `$10` the number
+/// that an absent field counts as, and `$11` the number to add; and so on. No sum of 18 digits and
+/// 18 digits is too large.
 fn update_few(t: &str, additions: usize) -> String {
     let expires_at = expiry("expires_at", "$6", "$7");
     let purge = kept_hour("purge_hour", &expires_at);
     let mut fields = "fields || $3::text::jsonb".to_owned();
     let mut fits = String::new();
-    for name in (8..).step_by(3).take(additions) {
+    for name in (9..).step_by(3).take(additions) {
         let (from, by) = (name + 1, name + 2);
         let stored = format!("fields ->> ${name}::text");
         fields += &format!(
             " || jsonb_build_object(${name}::text, \
              (coalesce(({stored})::bigint, ${from}::bigint) + ${by}::bigint)::text)"
         );
-        fits += &format!(" AND coalesce({stored}, '0') ~ '^-?[0-9]{{1,18}}$'");
+        fits += &format!(" AND coalesce({stored}, '0') ~ {SHORT}");
     }
     format!(
-        "UPDATE {t} SET version = version + 1, expires_at = {expires_at}, purge_hour = {purge}, \
+        "UPDATE {t} SET version = version + $8, expires_at = {expires_at}, purge_hour = {purge}, \
          fields = {fields} WHERE key = $1 AND expires_at > $2 AND NOT is_retired \
          AND ($5::bigint IS NULL OR version = $5) AND NOT indexed && $4::text[]{fits} \
          RETURNING version"
     )
 }
 
+/// As [`update_few`], for several sessions with `additions` at most each. It passes over rows
+/// that others have locked, so that no update waits for those of other sessions.
+///
+/// Each parameter after `$1` is an array with a value for each session. `$4` says whether `null` in
+/// `$3` removes the field.
+fn update_together(t: &str, additions: usize) -> String {
+    let expires_at = expiry("s.expires_at", "b.extend", "b.set");
+    let purge = kept_hour("s.purge_hour", &expires_at);
+    let mut fields = "s.fields || b.sets".to_owned();
+    let (mut arrays, mut columns, mut fits) = (String::new(), String::new(), String::new());
+    for n in 0..additions {
+        let (name, from, by) = (8 + 3 * n, 9 + 3 * n, 10 + 3 * n);
+        arrays += &format!(", ${name}::text[], ${from}::bigint[], ${by}::bigint[]");
+        columns += &format!(", name{n}, from{n}, by{n}");
+        let stored = format!("s.fields ->> b.name{n}");
+        fields += &format!(
+            " || CASE WHEN b.name{n} IS NULL THEN '{{}}' ELSE jsonb_build_object(b.name{n}, \
+             (coalesce(({stored})::bigint, b.from{n}) + b.by{n})::text) END"
+        );
+        fits += &format!(
+            " AND NOT coalesce(b.name{n} = ANY(s.indexed), false) \
+             AND coalesce({stored}, '0') ~ {SHORT}"
+        );
+    }
+    format!(
+        "UPDATE {t} s SET version = s.version + b.count, expires_at = {expires_at}, \
+         purge_hour = {purge}, fields = CASE WHEN b.removes THEN jsonb_strip_nulls({fields}) \
+         ELSE {fields} END \
+         FROM (SELECT b.*, b.json::jsonb AS sets FROM unnest($2::bytea[], $3::text[], \
+         $4::boolean[], $5::bigint[], $6::bigint[], $7::bigint[]{arrays}) \
+         b(key, json, removes, extend, set, count{columns}) \
+         JOIN {t} l ON l.key = b.key FOR NO KEY UPDATE OF l SKIP LOCKED) b \
+         WHERE s.key = b.key AND s.expires_at > $1 AND NOT s.is_retired \
+         AND NOT b.sets ?| s.indexed{fits} RETURNING s.key, s.version"
+    )
+}
+
 /// A patch that only sets, removes and adds, to fields by which nothing is found. No row: as
 /// [`update_few`].
 ///
-/// `$5` has the number to add and the number that an absent field counts as. What it does to them
-/// is what `Number::saturating_add` does.
+/// `$9` has the names of the fields to remove. `$10` has the number to add and the number that an
+/// absent field counts as. What it does to them is what `Number::saturating_add` does.
 fn update(t: &str) -> String {
-    let expires_at = expiry("expires_at", "$8", "$9");
+    let expires_at = expiry("expires_at", "$6", "$7");
     let purge = kept_hour("purge_hour", &expires_at);
     let sum = "(a.stored::float8 + a.by::float8)::text";
     format!(
-        "UPDATE {t} SET version = version + 1, expires_at = {expires_at}, purge_hour = {purge}, \
+        "UPDATE {t} SET version = version + $8, expires_at = {expires_at}, purge_hour = {purge}, \
          fields = (fields || $3::text::jsonb || coalesce((SELECT jsonb_object_agg(a.name, \
          CASE WHEN a.stored ~ {WHOLE} AND a.by ~ {WHOLE} THEN least(greatest(a.stored::numeric + \
          a.by::numeric, -9223372036854775808), 18446744073709551615)::text \
          WHEN {sum} ~ '[.e]' THEN replace({sum}, 'e+', 'e') ELSE {sum} || '.0' END) \
          FROM (SELECT key AS name, coalesce(fields ->> key, value ->> 1) AS stored, \
-         value ->> 0 AS by FROM jsonb_each($5::text::jsonb)) a), '{{}}'::jsonb)) - $4::text[] \
+         value ->> 0 AS by FROM jsonb_each($10::text::jsonb)) a), '{{}}'::jsonb)) - $9::text[] \
          WHERE key = $1 AND expires_at > $2 AND NOT is_retired \
-         AND ($7::bigint IS NULL OR version = $7) AND NOT indexed && $6::text[] \
-         AND NOT EXISTS (SELECT FROM jsonb_each($5::text::jsonb) a WHERE CASE \
+         AND ($5::bigint IS NULL OR version = $5) AND NOT indexed && $4::text[] \
+         AND NOT EXISTS (SELECT FROM jsonb_each($10::text::jsonb) a WHERE CASE \
          WHEN fields ->> a.key !~ {ORDINARY} THEN true \
          WHEN fields ->> a.key ~ {WHOLE} THEN (fields ->> a.key)::numeric \
          NOT BETWEEN -9223372036854775808 AND 18446744073709551615 ELSE false END) \

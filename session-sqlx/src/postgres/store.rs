@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix_typed_session::StoreError;
-use sqlx::{PgPool, Postgres, Row as _};
+use sqlx::{PgPool, Postgres, Row as _, postgres::PgRow};
 use tokio::time::timeout;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     statements::Statements,
 };
 use crate::{
+    batch::{Batches, Limits, loads::Loads, updates::Updates},
     cleanup::Swept,
     client::{Client, Engine as _, Repeat, Sweep, start_sweeping},
     config::{Settings, check_version},
@@ -36,6 +37,9 @@ const SCHEMA_LOCK: i64 = 7_166_475_920_117;
 /// number of more than 18 digits, or to a floating-point number beyond 1e90. A renewal takes one
 /// more if another request has changed the session.
 ///
+/// Loads and updates that wait at the same time share a statement, see
+/// [the guide](crate::guide#many-requests-at-the-same-time).
+///
 /// If the server is down or the pool has no free connection within the
 /// [time limit](PostgresStoreBuilder::time_limit), clients get a 503. An update that may have been
 /// carried out is never repeated. Loads and renewals are, because that does no harm.
@@ -49,6 +53,8 @@ pub struct PostgresStore(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) client: Client<Postgres>,
     pub(super) statements: Statements,
+    pub(super) loads: Batches<Loads<PgRow>>,
+    pub(super) updates: Batches<Updates>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -69,7 +75,13 @@ impl PostgresStore {
     }
 
     pub(super) fn build(pool: PgPool, statements: Statements, settings: Settings) -> Self {
-        Self(Arc::new(Inner { client: Client::new(pool, settings), statements }))
+        let limits = Limits::together(pool.options().get_max_connections());
+        Self(Arc::new(Inner {
+            client: Client::new(pool, settings),
+            statements,
+            loads: Batches::new(limits),
+            updates: Batches::new(limits),
+        }))
     }
 
     /// Returns the SQL text that makes the table, for your own migrations. It can run repeatedly.

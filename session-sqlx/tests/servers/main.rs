@@ -17,3 +17,4 @@ mod postgres;
 mod processes;
 mod schema;
 mod site;
+mod together;

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{folder::SessionFolder, session_path::SessionPath};
 use crate::{
-    error::{BoxError, StoreError},
+    error::StoreError,
     id::StoreKey,
     record::{Patch, Record},
     store::session_store::UpdateOutcome,
@@ -142,7 +142,7 @@ impl SessionFolder {
                 patches[..outcomes.len()].iter().map(|patch| self.update(key, patch)).collect()
             }
             // The file may have been replaced, so a second try could add twice.
-            Err(error) => share(error, outcomes.len()),
+            Err(error) => error.share(outcomes.len()).into_iter().map(Err).collect(),
         }
     }
 
@@ -189,23 +189,6 @@ impl Group {
     fn gone(patches: &[Patch]) -> Self {
         Self { outcomes: patches.iter().map(|_| UpdateOutcome::Gone).collect(), written: Ok(()) }
     }
-}
-
-/// The cause of an error that several callers get.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(transparent)]
-struct SharedCause(Arc<dyn std::error::Error + Send + Sync>);
-
-/// Gives an error of a write to several callers. Each gets the same status for its client.
-fn share(error: StoreError, callers: usize) -> Vec<UpdateResult> {
-    let (error, cause): (fn(SharedCause) -> StoreError, BoxError) = match error {
-        StoreError::Unavailable(cause) => (StoreError::unavailable, cause),
-        StoreError::Damaged(cause) => (StoreError::damaged, cause),
-        StoreError::Internal(cause) => (StoreError::internal, cause),
-        other => (StoreError::internal, Box::new(other)),
-    };
-    let cause = SharedCause(cause.into());
-    (0..callers).map(|_| Err(error(cause.clone()))).collect()
 }
 
 #[cfg(test)]
@@ -415,26 +398,6 @@ mod tests {
         assert_eq!(results.len(), 3);
         assert_eq!(fs::read(&file).expect("the session's file"), before);
         assert_eq!(names_in(&subfolder).expect("a subfolder").len(), 2, "the file and the lock");
-    }
-
-    #[test]
-    fn each_caller_gets_the_kind_of_the_shared_error() {
-        type Make = fn(&'static str) -> StoreError;
-        type Is = fn(&StoreError) -> bool;
-        let kinds: [(Make, Is); 3] = [
-            (StoreError::unavailable, |error| matches!(error, StoreError::Unavailable(_))),
-            (StoreError::damaged, |error| matches!(error, StoreError::Damaged(_))),
-            (StoreError::internal, |error| matches!(error, StoreError::Internal(_))),
-        ];
-        for (error, is_same) in kinds {
-            let shared = share(error("why"), 2);
-            for result in &shared {
-                let Err(error) = result else { panic!("{shared:?}") };
-                assert!(is_same(error), "{error:?}");
-                assert!(Chain(error).to_string().ends_with(": why"), "{}", Chain(error));
-            }
-            assert_eq!(shared.len(), 2);
-        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
