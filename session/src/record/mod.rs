@@ -1,5 +1,6 @@
 //! What is stored.
 
+mod combine;
 mod field_name;
 mod format;
 mod index;

@@ -70,6 +70,11 @@ impl Number {
         }
     }
 
+    /// Whether it is whole and has 18 digits at most, so that the sum of two is never past a bound.
+    pub(super) fn is_short(self) -> bool {
+        matches!(self, Self::Int(n) if n.unsigned_abs() < 10_u128.pow(18))
+    }
+
     pub(crate) fn is_zero(self) -> bool {
         match self {
             Self::Int(n) => n == 0,

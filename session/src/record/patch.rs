@@ -158,7 +158,7 @@ impl Patch {
         changes.map(|(name, change)| (&**name, change))
     }
 
-    fn change(&self, name: &str) -> Option<&Change> {
+    pub(super) fn change(&self, name: &str) -> Option<&Change> {
         self.changes.as_ref()?.get(name)
     }
 

@@ -9,4 +9,5 @@ mod local_cache;
 mod parts;
 mod renewals;
 mod server;
+mod together;
 mod values;

@@ -13,6 +13,7 @@ use super::{
     keyspace::Keyspace,
     local_cache::LocalCache,
     store::RedisStore,
+    update_turns::UpdateTurns,
 };
 use crate::error::{BoxError, ConfigError};
 
@@ -323,6 +324,7 @@ impl RedisStoreBuilder {
             prefix: self.prefix,
             cache,
             clocks: ClockCheck::default(),
+            turns: UpdateTurns::default(),
         }))
     }
 

@@ -54,6 +54,38 @@ pub(super) fn record_args(record: &Record) -> Args {
 /// The script and the arguments for a patch that only changes fields, as most patches do. `None`:
 /// it does more, or changes too many.
 pub(super) fn change_args(patch: &Patch) -> Option<(&'static Script, Args)> {
+    let counts = count_changes(patch)?;
+    if let (1, Some((name, Change::Add { from: Number::Int(0), by: by @ Number::Int(_) }))) =
+        (counts.all, patch.changes().next())
+    {
+        let mut args = Args::default();
+        args.push(&*escape(name));
+        args.push(by.to_json().get());
+        return Some((&script::ADD, args));
+    }
+    if counts.adds + counts.removals == 0 {
+        let mut args = Args::default();
+        push_sets(&mut args, patch);
+        return Some((&script::SET, args));
+    }
+    Some((&script::CHANGE, general_args(patch, &counts, 1)))
+}
+
+/// The arguments of [`CHANGE`](script::CHANGE) for a patch that stands for `count` patches. `None`:
+/// it changes too many fields.
+pub(super) fn combined_args(patch: &Patch, count: u64) -> Option<Args> {
+    Some(general_args(patch, &count_changes(patch)?, count))
+}
+
+/// How many fields a patch changes, and how.
+struct Counts {
+    all: usize,
+    adds: u64,
+    removals: u64,
+}
+
+/// Counts the changes of a patch. `None`: it does more than that, or changes too many fields.
+fn count_changes(patch: &Patch) -> Option<Counts> {
     /// The most fields that one command of a script can change.
     const MAX_FIELDS: usize = 1_000;
 
@@ -62,42 +94,35 @@ pub(super) fn change_args(patch: &Patch) -> Option<(&'static Script, Args)> {
         && patch.limits().is_none()
         && patch.expiry().is_none()
         && patch.index().is_none();
-    if !is_plain {
-        return None;
-    }
-    let (mut adds, mut removals, mut count) = (0, 0, 0);
+    let mut counts = Counts { all: 0, adds: 0, removals: 0 };
     for (_, change) in patch.changes() {
-        count += 1;
+        counts.all += 1;
         match change {
-            Change::Add { .. } => adds += 1,
-            Change::Remove => removals += 1,
+            Change::Add { .. } => counts.adds += 1,
+            Change::Remove => counts.removals += 1,
             Change::Set(_) => {}
         }
     }
-    if count == 0 || count > MAX_FIELDS {
-        return None;
-    }
+    (is_plain && (1..=MAX_FIELDS).contains(&counts.all)).then_some(counts)
+}
+
+fn general_args(patch: &Patch, counts: &Counts, count: u64) -> Args {
     let mut args = Args::default();
-    if let (1, Some((name, Change::Add { from: Number::Int(0), by: by @ Number::Int(_) }))) =
-        (count, patch.changes().next())
-    {
-        args.push(&*escape(name));
-        args.push(by.to_json().get());
-        return Some((&script::ADD, args));
-    }
-    let only_sets = adds + removals == 0;
-    if !only_sets {
-        args.push_number(adds);
-        args.push_number(removals);
-        push_sums_and_removals(&mut args, patch);
-    }
+    args.push_number(counts.adds);
+    args.push_number(counts.removals);
+    args.push_number(count);
+    push_sums_and_removals(&mut args, patch);
+    push_sets(&mut args, patch);
+    args
+}
+
+fn push_sets(args: &mut Args, patch: &Patch) {
     for (name, change) in patch.changes() {
         if let Change::Set(json) = change {
             args.push(&*escape(name));
             args.push(json.get());
         }
     }
-    Some((if only_sets { &script::SET } else { &script::CHANGE }, args))
 }
 
 /// The names to add to, then the differences, then what absent fields become; names to remove.

@@ -8,7 +8,8 @@ use super::{
     decode, encode, layout,
     local_cache::{LocalCache, PendingChange},
     outage::store_error,
-    script::Script,
+    script::{self, Script},
+    update_turns::{SendUpdates, UpdateTurns},
 };
 use crate::{
     error::StoreError,
@@ -24,6 +25,7 @@ pub(super) struct Keyspace {
     /// Shared with the connections, which report changes to it.
     pub(super) cache: Option<Arc<LocalCache>>,
     pub(super) clocks: ClockCheck,
+    pub(super) turns: UpdateTurns,
 }
 
 /// The reply to a script that may have run twice.
@@ -89,6 +91,16 @@ impl Keyspace {
         patch: &Patch,
         args: Args,
     ) -> Result<Option<UpdateOutcome>, StoreError> {
+        self.update_counted(script, key, (patch, 1), args).await
+    }
+
+    async fn update_counted(
+        &self,
+        script: &Script,
+        key: &StoreKey,
+        (patch, count): (&Patch, u64),
+        args: Args,
+    ) -> Result<Option<UpdateOutcome>, StoreError> {
         let name = self.session_key(key);
         let change = self.begin_change(key);
         // The second name makes the script read the key, so that the server reports its next
@@ -96,12 +108,12 @@ impl Keyspace {
         let keys = if change.is_some() { &[&*name, &*name][..] } else { &[&*name] };
         let CallReply { reply, connection } =
             self.run_on(script, keys, &args, Retry::Never).await?;
-        if let Reply::Int(-2) = reply {
+        if let Reply::Int(-2 | -4) = reply {
             return Ok(None);
         }
         let updated = decode::parse_updated(reply)?;
         if let (Some(change), UpdateOutcome::Applied { version }) = (change, &updated) {
-            change.applied(patch, *version, connection.downgrade());
+            change.applied((patch, count), *version, connection.downgrade());
         }
         Ok(Some(updated))
     }
@@ -200,5 +212,23 @@ impl Keyspace {
         retry: Retry,
     ) -> Result<CallReply, StoreError> {
         self.topology.call(key.as_bytes(), command, retry).await.map_err(store_error)
+    }
+}
+
+impl SendUpdates for Keyspace {
+    fn turns(&self) -> &UpdateTurns {
+        &self.turns
+    }
+
+    async fn send(
+        &self,
+        key: &StoreKey,
+        patch: &Patch,
+        count: u64,
+    ) -> Result<Option<UpdateOutcome>, StoreError> {
+        match encode::combined_args(patch, count) {
+            Some(args) => self.update_counted(&script::CHANGE, key, (patch, count), args).await,
+            None => Ok(None),
+        }
     }
 }

@@ -145,15 +145,21 @@ pub(super) struct PendingChange<'a> {
 }
 
 impl PendingChange<'_> {
-    /// The server has applied a patch, which made this version, and now reports the next change
-    /// over this connection. Updates the copy if the patch was applied to what it holds.
+    /// The server has applied a patch, which stands for `count` patches and made this version, and
+    /// now reports the next change over this connection. Updates the copy if the patch was applied
+    /// to what it holds.
     ///
     /// Other changes of this process may have been applied meanwhile: the version shows whether the
     /// copy has them. If the copy was dropped meanwhile, nothing is cached, because the server may
     /// have reported a change that is later than this one. The same holds if it was read over
     /// another connection: reports over that one may be lost, such as that of a touch, which makes
     /// no version.
-    pub(super) fn applied(self, patch: &Patch, version: u64, connection: WeakConnection) {
+    pub(super) fn applied(
+        self,
+        (patch, count): (&Patch, u64),
+        version: u64,
+        connection: WeakConnection,
+    ) {
         let mut shard = self.cache.shard(&self.key);
         let is_current = *shard.drops(&self.key) == self.drops;
         // A record that was read before the change must not be cached.
@@ -162,9 +168,10 @@ impl PendingChange<'_> {
             shard.remove(&self.key)
             && is_current
             && read_over.is_same(&connection)
-            && record.version().checked_add(1) == Some(version)
+            && record.version().checked_add(count) == Some(version)
             && patch.apply_in_place(&mut record).is_ok()
         {
+            record.version = version;
             shard.insert(&self.key, record, connection, self.cache.max_bytes);
         }
         drop(shard);
@@ -300,7 +307,7 @@ mod tests {
     fn a_change_over_another_connection_than_the_read_drops_the_copy() {
         let (cache, connection, open) = cache();
         let (other, _other_open) = WeakConnection::without_server();
-        cache.begin_change(&KEY).applied(&Patch::default(), 2, other);
+        cache.begin_change(&KEY).applied((&Patch::default(), 1), 2, other);
         assert_eq!(version(&cache), None);
         drop((connection, open));
     }
@@ -308,23 +315,32 @@ mod tests {
     #[test]
     fn a_change_of_the_cached_version_updates_the_copy() {
         let (cache, connection, _open) = cache();
-        cache.begin_change(&KEY).applied(&Patch::default(), 2, connection);
+        cache.begin_change(&KEY).applied((&Patch::default(), 1), 2, connection);
         assert_eq!(version(&cache), Some(2));
     }
 
     #[test]
     fn a_change_of_another_version_than_the_cached_one_drops_the_copy() {
         let (cache, connection, _open) = cache();
-        cache.begin_change(&KEY).applied(&Patch::default(), 3, connection);
+        cache.begin_change(&KEY).applied((&Patch::default(), 1), 3, connection);
         assert_eq!(version(&cache), None);
+    }
+
+    #[test]
+    fn a_patch_that_stands_for_several_updates_the_copy() {
+        let (cache, connection, _open) = cache();
+        cache.begin_change(&KEY).applied((&Patch::default(), 3), 4, connection.clone());
+        assert_eq!(version(&cache), Some(4));
+        cache.begin_change(&KEY).applied((&Patch::default(), 2), 5, connection);
+        assert_eq!(version(&cache), None, "one of them was applied to another version");
     }
 
     #[test]
     fn changes_of_this_process_that_overlap_update_the_copy() {
         let (cache, connection, _open) = cache();
         let (first, second) = (cache.begin_change(&KEY), cache.begin_change(&KEY));
-        first.applied(&Patch::default(), 2, connection.clone());
-        second.applied(&Patch::default(), 3, connection);
+        first.applied((&Patch::default(), 1), 2, connection.clone());
+        second.applied((&Patch::default(), 1), 3, connection);
         assert_eq!(version(&cache), Some(3));
     }
 
@@ -334,7 +350,7 @@ mod tests {
         let (lost, answered) = (cache.begin_change(&KEY), cache.begin_change(&KEY));
         drop(lost);
         cache.insert_if_unchanged(&KEY, cache.reserve(&KEY), &record(1), connection.clone());
-        answered.applied(&Patch::default(), 2, connection);
+        answered.applied((&Patch::default(), 1), 2, connection);
         assert_eq!(version(&cache), None);
     }
 
@@ -344,7 +360,7 @@ mod tests {
         let change = cache.begin_change(&KEY);
         report_a_change(&cache);
         cache.insert_if_unchanged(&KEY, cache.reserve(&KEY), &record(1), connection.clone());
-        change.applied(&Patch::default(), 2, connection);
+        change.applied((&Patch::default(), 1), 2, connection);
         assert_eq!(version(&cache), None);
     }
 
@@ -359,7 +375,7 @@ mod tests {
     fn a_record_that_was_read_before_a_change_is_not_cached_after_it() {
         let (cache, connection, _open) = cache();
         let reservation = cache.reserve(&KEY);
-        cache.begin_change(&KEY).applied(&Patch::default(), 2, connection.clone());
+        cache.begin_change(&KEY).applied((&Patch::default(), 1), 2, connection.clone());
         cache.insert_if_unchanged(&KEY, reservation, &record(1), connection);
         assert_eq!(version(&cache), Some(2));
     }

@@ -23,5 +23,6 @@ mod script;
 mod store;
 #[cfg(any(feature = "import-actix-session", feature = "import-express-session"))]
 mod strings;
+mod update_turns;
 
 pub use {builder::RedisStoreBuilder, client::RedisCredentials, store::RedisStore};

@@ -1,13 +1,13 @@
 //! The calls of the store.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use super::{
     client::{Args, Reply, Retry},
     decode::{self, is_one},
     encode,
     keyspace::Keyspace,
-    script,
+    script, update_turns,
 };
 use crate::{
     error::StoreError,
@@ -99,7 +99,17 @@ impl SessionStore for RedisStore {
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
         let updated = match (patch.index(), encode::change_args(patch)) {
             (Some(_), _) => None,
-            (None, Some((script, args))) => self.0.update_with(script, key, patch, args).await?,
+            (None, Some((script, args))) => {
+                let turn = match update_turns::wait(&self.0, key, patch).await {
+                    ControlFlow::Break(updated) => return updated,
+                    ControlFlow::Continue(turn) => turn,
+                };
+                let updated = self.0.update_with(script, key, patch, args).await;
+                if let Some(turn) = turn {
+                    turn.end(&updated);
+                }
+                updated?
+            }
             (None, None) => {
                 let args = encode::patch_args(patch);
                 self.0.update_with(&script::UPDATE, key, patch, args).await?
