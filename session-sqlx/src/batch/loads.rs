@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    mem,
+    mem, slice,
     sync::Arc,
 };
 
@@ -57,9 +57,10 @@ impl<S: LoadTogether> RunBatches<Loads<S::Row>> for S {
         self.loads()
     }
 
-    async fn run(self: Arc<Self>, batch: LoadBatch<S::Row>) {
-        let keys: Vec<StoreKey> = batch.loads.iter().map(|(key, _)| *key).collect();
-        let rows = self.load(&keys, batch.names.as_deref()).await;
+    async fn run(self: Arc<Self>, mut batch: LoadBatch<S::Row>) {
+        let load = self.load(&batch.keys, batch.names.as_deref());
+        let callers = slice::from_mut(&mut batch.callers);
+        let Some(rows) = batch::while_awaited(load, callers).await else { return };
         batch.answer(rows.and_then(|rows| {
             rows.into_iter().map(|row| Ok((row.key()?, Arc::new(row)))).collect()
         }));
@@ -97,10 +98,12 @@ impl<R: Send + Sync + 'static> Backlog for Loads<R> {
     fn take(&mut self, most: usize) -> Option<LoadBatch<R>> {
         self.0.retain(|load| !load.answer.is_closed());
         let first = self.0.pop_front()?;
-        let mut batch = LoadBatch { names: first.names, loads: vec![(first.key, first.answer)] };
+        let mut batch =
+            LoadBatch { names: first.names, keys: vec![first.key], callers: vec![first.answer] };
         for load in mem::take(&mut self.0) {
-            if batch.loads.len() < most && load.names == batch.names {
-                batch.loads.push((load.key, load.answer));
+            if batch.keys.len() < most && load.names == batch.names {
+                batch.keys.push(load.key);
+                batch.callers.push(load.answer);
             } else {
                 self.0.push_back(load);
             }
@@ -116,19 +119,21 @@ impl<R: Send + Sync + 'static> Backlog for Loads<R> {
 /// Loads of the same fields.
 pub(crate) struct LoadBatch<R> {
     names: Option<Vec<String>>,
-    loads: Vec<(StoreKey, oneshot::Sender<Found<R>>)>,
+    keys: Vec<StoreKey>,
+    /// One for each key.
+    callers: Vec<oneshot::Sender<Found<R>>>,
 }
 
 impl<R> LoadBatch<R> {
     /// Answers each load with the row of its session.
     fn answer(self, rows: Result<HashMap<StoreKey, Arc<R>>, StoreError>) {
         let founds: Vec<Found<R>> = match rows {
-            Ok(rows) => self.loads.iter().map(|(key, _)| Ok(rows.get(key).cloned())).collect(),
-            Err(error) => error.share(self.loads.len()).into_iter().map(Err).collect(),
+            Ok(rows) => self.keys.iter().map(|key| Ok(rows.get(key).cloned())).collect(),
+            Err(error) => error.share(self.keys.len()).into_iter().map(Err).collect(),
         };
-        for ((_, answer), found) in self.loads.into_iter().zip(founds) {
+        for (caller, found) in self.callers.into_iter().zip(founds) {
             // OK because a caller who has left wants no answer.
-            let _ = answer.send(found);
+            let _ = caller.send(found);
         }
     }
 }
@@ -151,7 +156,7 @@ mod tests {
     }
 
     fn keys(batch: Option<LoadBatch<&'static str>>) -> Vec<StoreKey> {
-        batch.into_iter().flat_map(|batch| batch.loads).map(|(key, _)| key).collect()
+        batch.into_iter().flat_map(|batch| batch.keys).collect()
     }
 
     #[test]

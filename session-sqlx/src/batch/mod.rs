@@ -8,11 +8,14 @@ pub(crate) mod loads;
 pub(crate) mod updates;
 
 use std::{
+    future::poll_fn,
     marker::PhantomData,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot};
 
 /// How many tasks send statements, and how many calls each of these has at most.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +99,25 @@ pub(crate) fn change<B: Backlog>(store: &Arc<impl RunBatches<B>>, change: impl F
         Ok(runtime) => drop(runtime.spawn(run)),
         Err(_) => drop(run),
     }
+}
+
+/// Runs a call for as long as one of its callers waits. It is not sent after the last one has left,
+/// because it waited for a connection for too long, for example.
+pub(crate) async fn while_awaited<T, A>(
+    call: impl Future<Output = T>,
+    callers: &mut [Vec<oneshot::Sender<A>>],
+) -> Option<T> {
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        if let Poll::Ready(result) = call.as_mut().poll(context) {
+            return Poll::Ready(Some(result));
+        }
+        match callers.iter_mut().flatten().all(|caller| caller.poll_closed(context).is_ready()) {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// A task that runs batches until nothing waits.
@@ -264,6 +286,25 @@ mod tests {
             caller.await.expect("an answer");
         }
         assert_eq!(store.take_log(), [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+    }
+
+    #[tokio::test]
+    async fn a_call_goes_on_until_its_last_caller_leaves() {
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..2).map(|_| oneshot::channel::<()>()).unzip();
+        let mut senders = senders.into_iter().map(|sender| vec![sender]).collect::<Vec<_>>();
+        let call =
+            tokio::spawn(
+                async move { while_awaited(std::future::pending::<()>(), &mut senders).await },
+            );
+        for receiver in receivers {
+            settle().await;
+            assert!(!call.is_finished());
+            drop(receiver);
+        }
+        assert_eq!(call.await.expect("no panic"), None);
+        let (sender, _receiver) = oneshot::channel::<()>();
+        assert_eq!(while_awaited(async { 7 }, &mut [vec![sender]]).await, Some(7));
     }
 
     fn new_runtime() -> Runtime {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    mem,
+    mem, slice,
     sync::Arc,
 };
 
@@ -35,7 +35,7 @@ pub(crate) trait UpdateTogether: Send + Sync + 'static {
     /// new versions of those that it could change.
     fn update_together(
         &self,
-        updates: &[&Update],
+        updates: &[Update],
     ) -> impl Future<Output = Result<HashMap<StoreKey, u64>, StoreError>> + Send {
         // Then each is made by itself.
         let _ = updates;
@@ -67,32 +67,35 @@ impl<S: UpdateTogether> RunBatches<Updates> for S {
         self.updates()
     }
 
-    async fn run(self: Arc<Self>, updates: Vec<Update>) {
-        let turn = |update: Update| (Turn { store: Arc::clone(&self), key: update.key }, update);
-        let mut updates: Vec<(Turn<S>, Update)> = updates.into_iter().map(turn).collect();
-        if updates.len() == 1
-            && let Some((turn, update)) = updates.pop()
+    async fn run(self: Arc<Self>, mut batch: Vec<(Update, Callers)>) {
+        let turn = |update: &Update| Turn { store: Arc::clone(&self), key: update.key };
+        if batch.len() == 1
+            && let Some((update, callers)) = batch.pop()
         {
-            return turn.update(update).await;
+            return turn(&update).update(update, callers).await;
         }
-        let all: Vec<&Update> = updates.iter().map(|(_, update)| update).collect();
-        let versions = match self.update_together(&all).await {
-            Ok(versions) => versions,
-            Err(error @ StoreError::Unavailable(_)) => {
-                let errors = error.share(updates.len());
-                for ((turn, update), error) in updates.into_iter().zip(errors) {
-                    turn.answer(update, Err(error));
+        let (updates, mut callers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let turns: Vec<Turn<S>> = updates.iter().map(turn).collect();
+        let together = batch::while_awaited(self.update_together(&updates), &mut callers).await;
+        let count = updates.len();
+        let going = turns.into_iter().zip(updates).zip(callers);
+        let versions = match together {
+            None => return,
+            Some(Ok(versions)) => versions,
+            Some(Err(error @ StoreError::Unavailable(_))) => {
+                for (((turn, _), callers), error) in going.zip(error.share(count)) {
+                    turn.answer(callers, Err(error));
                 }
                 return;
             }
             // The server has refused all of them, perhaps because of one.
-            Err(_) => HashMap::new(),
+            Some(Err(_)) => HashMap::new(),
         };
-        for (turn, update) in updates {
+        for ((turn, update), callers) in going {
             match versions.get(&update.key) {
-                Some(version) => turn.answer(update, Ok(Some(*version))),
+                Some(version) => turn.answer(callers, Ok(Some(*version))),
                 // Others have locked the session, or this statement cannot change it.
-                None => drop(tokio::spawn(turn.update(update))),
+                None => drop(tokio::spawn(turn.update(update, callers))),
             }
         }
     }
@@ -106,18 +109,18 @@ struct Turn<S: UpdateTogether> {
 
 impl<S: UpdateTogether> Turn<S> {
     /// Makes an update by itself. It waits for others that have locked the session.
-    async fn update(self, update: Update) {
-        if update.answers.iter().all(oneshot::Sender::is_closed) {
-            return;
+    async fn update(self, update: Update, mut callers: Callers) {
+        let call = self.store.update(&update.key, &update.patch, update.count);
+        let applied = batch::while_awaited(call, slice::from_mut(&mut callers)).await;
+        if let Some(applied) = applied {
+            self.answer(callers, applied);
         }
-        let applied = self.store.update(&update.key, &update.patch, update.count()).await;
-        self.answer(update, applied);
     }
 
-    fn answer(self, update: Update, applied: Applied) {
+    fn answer(self, callers: Callers, applied: Applied) {
         // First, so that those who are answered find the session free.
         drop(self);
-        update.answer(applied);
+        answer(callers, applied);
     }
 }
 
@@ -170,44 +173,44 @@ impl Updates {
     }
 
     /// Takes the updates of a session that can be one.
-    fn take_combined(&mut self, key: StoreKey) -> Option<Update> {
+    fn take_combined(&mut self, key: StoreKey) -> Option<(Update, Callers)> {
         let waiting = self.waiting.get_mut(&key)?;
         let mut rest = mem::take(waiting).into_iter().filter(|update| !update.answer.is_closed());
         let Some(first) = rest.next() else {
             self.waiting.remove(&key);
             return None;
         };
-        let mut update = Update { key, patch: first.patch, answers: vec![first.answer] };
+        let (mut patch, mut callers) = (first.patch, vec![first.answer]);
         for next in rest {
-            match combined(&update.patch, &next.patch) {
+            match combined(&patch, &next.patch) {
                 // What did not fit keeps its order.
-                Some(patch) if waiting.is_empty() => {
-                    update.patch = patch;
-                    update.answers.push(next.answer);
+                Some(both) if waiting.is_empty() => {
+                    patch = both;
+                    callers.push(next.answer);
                 }
                 _ => waiting.push(next),
             }
         }
-        Some(update)
+        Some((Update { key, patch, count: callers.len() as u64 }, callers))
     }
 }
 
 impl Backlog for Updates {
-    type Batch = Vec<Update>;
+    type Batch = Vec<(Update, Callers)>;
 
     fn ready(&self) -> usize {
         self.ready.len()
     }
 
-    fn take(&mut self, most: usize) -> Option<Vec<Update>> {
+    fn take(&mut self, most: usize) -> Option<Self::Batch> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < most
             && bytes < ENOUGH_BYTES
             && let Some(key) = self.ready.pop_front()
         {
-            if let Some(update) = self.take_combined(key) {
+            if let Some((update, callers)) = self.take_combined(key) {
                 bytes += size(&update.patch);
-                batch.push(update);
+                batch.push((update, callers));
             }
         }
         (!batch.is_empty()).then_some(batch)
@@ -236,29 +239,26 @@ fn size(patch: &Patch) -> usize {
 pub(crate) struct Update {
     pub(crate) key: StoreKey,
     pub(crate) patch: Patch,
-    answers: Vec<oneshot::Sender<Applied>>,
+    /// How many updates it stands for, which is how many versions the session goes on.
+    pub(crate) count: u64,
 }
 
-impl Update {
-    /// How many updates it stands for, which is how many versions the session goes on.
-    pub(crate) fn count(&self) -> u64 {
-        self.answers.len() as u64
-    }
+/// Those who wait for the updates of a session, in their order.
+type Callers = Vec<oneshot::Sender<Applied>>;
 
-    /// Answers each update. `version` is that of the session after the last one.
-    fn answer(self, applied: Applied) {
-        let count = self.answers.len();
-        let answers = match applied {
-            Ok(version) => {
-                let versions = (0..count as u64).rev();
-                versions.map(|later| Ok(version.map(|last| last.wrapping_sub(later)))).collect()
-            }
-            Err(error) => error.share(count).into_iter().map(Err).collect::<Vec<_>>(),
-        };
-        for (sender, answer) in self.answers.into_iter().zip(answers) {
-            // OK because a caller who has left wants no answer.
-            let _ = sender.send(answer);
+/// Answers each caller. The version is that of the session after the last update.
+fn answer(callers: Callers, applied: Applied) {
+    let count = callers.len();
+    let answers = match applied {
+        Ok(version) => {
+            let versions = (0..count as u64).rev();
+            versions.map(|later| Ok(version.map(|last| last.wrapping_sub(later)))).collect()
         }
+        Err(error) => error.share(count).into_iter().map(Err).collect::<Vec<_>>(),
+    };
+    for (caller, answer) in callers.into_iter().zip(answers) {
+        // OK because a caller who has left wants no answer.
+        let _ = caller.send(answer);
     }
 }
 
@@ -303,8 +303,8 @@ mod tests {
         receiver.try_recv().expect("an answer").expect("no error")
     }
 
-    fn keys(batch: Option<&Vec<Update>>) -> Vec<StoreKey> {
-        batch.into_iter().flatten().map(|update| update.key).collect()
+    fn keys(batch: Option<&Vec<(Update, Callers)>>) -> Vec<StoreKey> {
+        batch.into_iter().flatten().map(|(update, _)| update.key).collect()
     }
 
     #[test]
@@ -312,13 +312,14 @@ mod tests {
         let mut updates = Updates::default();
         let mut callers: Vec<_> = (1..=3).map(|by| wait(&mut updates, 1, add(by))).collect();
         let mut batch = updates.take(10).expect("it is ready");
-        assert_eq!((batch.len(), batch[0].count()), (1, 3));
-        let by = batch[0].patch.changes().map(|(_, change)| match change {
+        let (update, waiting) = batch.remove(0);
+        assert_eq!((batch.len(), update.count), (0, 3));
+        let by = update.patch.changes().map(|(_, change)| match change {
             Change::Add { by, .. } => *by,
             _ => panic!("an addition"),
         });
         assert_eq!(by.collect::<Vec<_>>(), [Number::Int(6)]);
-        batch.remove(0).answer(Ok(Some(9)));
+        answer(waiting, Ok(Some(9)));
         let versions: Vec<_> = callers.iter_mut().map(version).collect();
         assert_eq!(versions, [Some(7), Some(8), Some(9)]);
     }
@@ -352,7 +353,7 @@ mod tests {
             .map(|_| {
                 let batch = updates.take(10).expect("it is ready");
                 updates.finish(&key(1));
-                batch[0].count()
+                batch[0].0.count
             })
             .collect();
         assert_eq!(counts, [2, 2], "the end is the last of the first");
@@ -365,7 +366,7 @@ mod tests {
         let _caller = wait(&mut updates, 1, add(2));
         drop(wait(&mut updates, 2, add(1)));
         let batch = updates.take(10).expect("one is ready");
-        assert_eq!((keys(Some(&batch)), batch[0].count()), (vec![key(1)], 1));
+        assert_eq!((keys(Some(&batch)), batch[0].0.count), (vec![key(1)], 1));
         updates.finish(&key(1));
         assert!(updates.waiting.is_empty());
     }
@@ -426,7 +427,7 @@ mod tests {
 
         async fn update_together(
             &self,
-            updates: &[&Update],
+            updates: &[Update],
         ) -> Result<HashMap<StoreKey, u64>, StoreError> {
             let keys: Vec<_> = updates.iter().map(|update| update.key).collect();
             let numbers: Vec<_> = keys.iter().map(|key| key.as_bytes()[0]).collect();

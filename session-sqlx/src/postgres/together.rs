@@ -51,7 +51,7 @@ impl UpdateTogether for Inner {
 
     async fn update_together(
         &self,
-        updates: &[&Update],
+        updates: &[Update],
     ) -> Result<HashMap<StoreKey, u64>, StoreError> {
         self.client.within(self.update_all(updates)).await
     }
@@ -140,7 +140,7 @@ impl Inner {
         row.map(|row| Ok(row::count(&row, 0)?.cast_unsigned())).transpose()
     }
 
-    async fn update_all(&self, updates: &[&Update]) -> Result<HashMap<StoreKey, u64>, StoreError> {
+    async fn update_all(&self, updates: &[Update]) -> Result<HashMap<StoreKey, u64>, StoreError> {
         let columns = Together::new(updates);
         let now = self.client.now_ms();
         let statement = &self.statements.update_together[columns.adds.len()];
@@ -187,7 +187,7 @@ struct Adds {
 }
 
 impl Together {
-    fn new(updates: &[&Update]) -> Self {
+    fn new(updates: &[Update]) -> Self {
         let mut columns = Self::default();
         for (row, update) in updates.iter().enumerate() {
             let plain = PlainPatch::new(&update.patch).expect("it can run together with others");
@@ -198,7 +198,7 @@ impl Together {
             let (extend, set) = expiry(&update.patch);
             columns.extend.push(extend);
             columns.set.push(set);
-            columns.counts.push(update.count().cast_signed());
+            columns.counts.push(update.count.cast_signed());
             columns.add(row, &plain.short_adds().expect("it can run together with others"));
         }
         columns
