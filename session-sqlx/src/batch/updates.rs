@@ -182,13 +182,14 @@ impl Updates {
         };
         let (mut patch, mut callers) = (first.patch, vec![first.answer]);
         for next in rest {
-            match combined(&patch, &next.patch) {
-                // What did not fit keeps its order.
-                Some(both) if waiting.is_empty() => {
-                    patch = both;
-                    callers.push(next.answer);
-                }
-                _ => waiting.push(next),
+            // What does not fit keeps its order.
+            if waiting.is_empty()
+                && let Some(both) = combined(&patch, &next.patch)
+            {
+                patch = both;
+                callers.push(next.answer);
+            } else {
+                waiting.push(next);
             }
         }
         Some((Update { key, patch, count: callers.len() as u64 }, callers))
