@@ -275,6 +275,13 @@ impl RedisServer {
         line.map(str::to_owned)
     }
 
+    /// How often it ran a command, also inside scripts, since its counts were set to zero.
+    pub fn calls(&self, command: &str) -> u64 {
+        let line = self.info("commandstats", &format!("cmdstat_{command}"));
+        let calls = line.as_deref().and_then(|line| line.strip_prefix("calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse().expect("a number"))
+    }
+
     fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
         let start = Instant::now();
         while !done() {

@@ -4,10 +4,9 @@ use std::{process::Command, time::Duration};
 
 use actix_typed_session::{
     Clock as _, SystemClock,
-    store::{LoadOptions, Record, SessionStore, UpdateOutcome},
+    store::{Record, SessionStore},
 };
 use actix_typed_session_tests::{
-    json::add,
     mariadb::MariaDbServer,
     postgres::{PostgresServer, program},
     proxy::Proxy,
@@ -16,7 +15,10 @@ use actix_typed_session_tests::{
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, PgPool, Postgres};
 use tokio::time::{Instant, sleep};
 
-use crate::database::{Builder as _, Database, key, pool, run};
+use crate::{
+    database::{Builder as _, Database, key, pool, run},
+    outage::{count, increment},
+};
 
 /// A replica that follows a primary.
 fn replica(primary: &PostgresServer) -> PostgresServer {
@@ -56,22 +58,11 @@ async fn with_session<D: Database>(proxy: &Proxy) -> D::Store {
     store
 }
 
-async fn count(store: &impl SessionStore) -> u64 {
-    let loaded = store.load(&key(1), &LoadOptions::default()).await.expect("a server is up");
-    let record = loaded.expect("the session is there");
-    record.field("n").map_or(0, |json| json.get().parse().expect("a number"))
-}
-
 /// What a request does to the replica: it loads the session, and changes it.
 async fn assert_goes_on(store: &impl SessionStore, before: u64) {
-    assert_eq!(count(store).await, before, "what was answered is there");
-    increment(store).await;
-    assert_eq!(count(store).await, before + 1);
-}
-
-async fn increment(store: &impl SessionStore) {
-    let updated = store.update(&key(1), &add("n", 1)).await.expect("the server is up");
-    assert!(matches!(updated, UpdateOutcome::Applied { .. }), "{updated:?}");
+    assert_eq!(count(store).await.expect("up"), before, "what was answered is there");
+    increment(store).await.expect("the replica is up");
+    assert_eq!(count(store).await.expect("up"), before + 1);
 }
 
 #[tokio::test]
@@ -86,7 +77,7 @@ async fn after_a_failover_of_postgres_what_was_answered_is_there_and_the_first_c
     let is_safe = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')";
     until_true(&on_primary, is_safe).await;
     for _ in 0..5 {
-        increment(&store).await;
+        increment(&store).await.expect("the primary is up");
     }
 
     primary.kill();
@@ -137,7 +128,7 @@ async fn after_a_failover_of_mariadb_what_was_answered_is_there_and_the_first_ca
     }
     let store = with_session::<MySql>(&proxy).await;
     for _ in 0..5 {
-        increment(&store).await;
+        increment(&store).await.expect("the primary is up");
     }
     assert_eq!(text(&on_primary, &status("STATUS")).await, "ON", "it has waited each time");
     let last = text(&on_primary, "@@gtid_binlog_pos").await;

@@ -39,13 +39,13 @@ async fn with_session<D: Database>(url: &str, table: &str) -> (D::Store, Pool<D>
     (store, pool)
 }
 
-async fn count(store: &impl SessionStore) -> Result<u64, StoreError> {
+pub(crate) async fn count(store: &impl SessionStore) -> Result<u64, StoreError> {
     let record = store.load(&key(1), &LoadOptions::default()).await?.expect("the session is there");
     let count = record.field("n").map(|json| json.get().parse().expect("a number"));
     Ok(count.unwrap_or_default())
 }
 
-async fn increment(store: &impl SessionStore) -> Result<(), StoreError> {
+pub(crate) async fn increment(store: &impl SessionStore) -> Result<(), StoreError> {
     match store.update(&key(1), &add("n", 1)).await? {
         UpdateOutcome::Applied { .. } => Ok(()),
         other => panic!("{other:?}"),

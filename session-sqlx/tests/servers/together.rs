@@ -1,6 +1,6 @@
 //! Calls that wait at the same time and run as one statement: each is as if it had run alone.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use actix_typed_session::{
     Clock as _, PublicId, StoreError, SystemClock,
@@ -10,17 +10,16 @@ use actix_typed_session::{
     },
     testing::Harness as _,
 };
-use actix_typed_session_sqlx::PostgresStore;
 use actix_typed_session_tests::{
     json::{add, json, record, set},
     proxy::Proxy,
 };
-use sqlx::{AssertSqlSafe, PgPool, Postgres, pool::PoolOptions};
+use sqlx::{AssertSqlSafe, Pool, Postgres, pool::PoolOptions};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     costs::new_record,
-    database::{Builder as _, Database, Tables, key, new_table, on_each_database, pool},
+    database::{Builder as _, Database, Tables, key, new_table, on_each_database},
 };
 
 /// Starts an update. Those that are started without a pause wait together.
@@ -41,17 +40,29 @@ fn number(record: &Record) -> u64 {
     record.field("n").map_or(0, |json| json.get().parse().expect("a number"))
 }
 
+/// A store with these sessions, its pool and its table. One task sends what can run together,
+/// because the pool has two connections.
+async fn with_one_task<D: Database>(
+    address: SocketAddr,
+    sessions: u8,
+    new: &Record,
+) -> (D::Store, Pool<D>, String) {
+    let options = PoolOptions::<D>::new().max_connections(2).test_before_acquire(false);
+    let pool = options.connect_lazy(&D::url(None, address)).expect("a valid URL");
+    let table = new_table();
+    let builder = D::builder(pool.clone()).table(&table).sweep_interval(None);
+    let store = builder.build().expect("the settings are valid");
+    D::ensure_schema(&store).await.expect("the server is up");
+    for n in 1..=sessions {
+        store.create(&key(n), new).await.expect("the server is up");
+    }
+    (store, pool, table)
+}
+
 async fn calls_that_wait_take_one_statement<D: Database>() {
     const CALLS: u8 = 20;
     let proxy = Proxy::to(D::shared().address());
-    let options = PoolOptions::<D>::new().max_connections(2).test_before_acquire(false);
-    let pool = options.connect_lazy(&D::url(None, proxy.address())).expect("a valid URL");
-    let builder = D::builder(pool).table(&new_table()).sweep_interval(None);
-    let store = builder.build().expect("the settings are valid");
-    D::ensure_schema(&store).await.expect("the server is up");
-    for n in 1..=CALLS {
-        store.create(&key(n), &new_record()).await.expect("the server is up");
-    }
+    let (store, ..) = with_one_task::<D>(proxy.address(), CALLS, &new_record()).await;
     // On a busy machine, a connection may have gone back between two calls.
     let mut least = [u64::MAX; 2];
     for _ in 0..50 {
@@ -255,12 +266,9 @@ async fn two_processes_that_update_the_same_sessions_lose_nothing<D: Database>()
 
 async fn a_locked_session_makes_only_its_own_updates_wait<D: Database>() {
     let tables = Tables::<D>::new("read committed");
-    let (table, store) = {
-        let table = new_table();
-        let store = tables.store(&table);
-        D::ensure_schema(&store).await.expect("the server is up");
-        (table, store)
-    };
+    let table = new_table();
+    let store = tables.store(&table);
+    D::ensure_schema(&store).await.expect("the server is up");
     for n in 1..=6 {
         store.create(&key(n), &record(tables.now(), &[])).await.expect("the server is up");
     }
@@ -288,14 +296,7 @@ async fn a_locked_session_makes_only_its_own_updates_wait<D: Database>() {
 async fn calls_that_are_cut_off_together_are_unavailable_and_no_update_is_repeated<D: Database>() {
     const SESSIONS: u8 = 10;
     let proxy = Proxy::to(D::shared().address());
-    let options = PoolOptions::<D>::new().max_connections(2).test_before_acquire(false);
-    let pool = options.connect_lazy(&D::url(None, proxy.address())).expect("a valid URL");
-    let builder = D::builder(pool).table(&new_table()).sweep_interval(None);
-    let store = builder.time_limit(Duration::from_secs(2)).build().expect("valid settings");
-    D::ensure_schema(&store).await.expect("the server is up");
-    for n in 1..=SESSIONS {
-        store.create(&key(n), &new_record()).await.expect("the server is up");
-    }
+    let (store, ..) = with_one_task::<D>(proxy.address(), SESSIONS, &new_record()).await;
     let all = || -> Vec<_> {
         let twice = (1..=SESSIONS).chain(1..=SESSIONS);
         twice.map(|n| update::<D>(&store, key(n), add("n", 1))).collect()
@@ -335,24 +336,11 @@ on_each_database!(
     calls_that_are_cut_off_together_are_unavailable_and_no_update_is_repeated,
 );
 
-/// A store in PostgreSQL that sends all calls that wait as one statement, with five sessions.
-async fn five_in_postgres(fields: &[(&str, &str)]) -> (PostgresStore, PgPool, String) {
-    let pool = pool::<Postgres>(&Postgres::url(None, Postgres::shared().address()), 2);
-    let table = new_table();
-    let builder = Postgres::builder(pool.clone()).table(&table).sweep_interval(None);
-    let store = builder.build().expect("the settings are valid");
-    Postgres::ensure_schema(&store).await.expect("the server is up");
-    for n in 1..=5 {
-        let new = record(SystemClock.now(), fields);
-        store.create(&key(n), &new).await.expect("the server is up");
-    }
-    (store, pool, table)
-}
-
 #[tokio::test]
 async fn an_update_that_postgres_refuses_fails_alone() {
     const REFUSED_NAME: &str = "\0";
-    let (store, ..) = five_in_postgres(&[]).await;
+    let address = Postgres::shared().address();
+    let (store, ..) = with_one_task::<Postgres>(address, 5, &new_record()).await;
     let calls: Vec<_> = (1..=5)
         .map(|n| {
             let name = if n == 3 { REFUSED_NAME } else { "n" };
@@ -370,7 +358,9 @@ async fn an_update_that_postgres_refuses_fails_alone() {
 
 #[tokio::test]
 async fn removed_fields_leave_nothing_in_postgres() {
-    let (store, pool, table) = five_in_postgres(&[("a", "1"), ("b", "1")]).await;
+    let new = record(SystemClock.now(), &[("a", "1"), ("b", "1")]);
+    let address = Postgres::shared().address();
+    let (store, pool, table) = with_one_task::<Postgres>(address, 5, &new).await;
     let mut patch = Patch::default();
     patch.remove("a".into());
     patch.remove("absent".into());

@@ -19,14 +19,9 @@ fn site(
 /// How often the servers were asked since the counts were set to zero. Commands inside a script are
 /// not round trips, and the store sends only these commands outside of scripts.
 fn round_trips(servers: &[RedisServer]) -> u64 {
-    let calls = |server: &RedisServer, command: &str| {
-        let line = server.info("commandstats", &format!("cmdstat_{command}"))?;
-        line.strip_prefix("calls=")?.split(',').next()?.parse::<u64>().ok()
-    };
     let commands = ["evalsha", "eval", "hgetall"];
-    let count =
-        |server| commands.into_iter().filter_map(|command| calls(server, command)).sum::<u64>();
-    servers.iter().map(count).sum()
+    let calls = |server: &RedisServer| commands.map(|command| server.calls(command));
+    servers.iter().flat_map(calls).sum()
 }
 
 fn reset(servers: &[RedisServer]) {

@@ -103,14 +103,6 @@ impl It {
     fn members(&self) -> i64 {
         self.number(&["ZCARD", &self.set()])
     }
-
-    /// How often the server has run a command, also inside scripts.
-    fn calls(&self, command: &str) -> u64 {
-        let line = self.server.info("commandstats", &format!("cmdstat_{command}"));
-        let line = line.unwrap_or_default();
-        let calls = line.strip_prefix("calls=").and_then(|line| line.split(',').next());
-        calls.map_or(0, |calls| calls.parse().expect("a number"))
-    }
 }
 
 #[tokio::test]
@@ -118,7 +110,7 @@ async fn each_change_of_an_indexed_session_is_one_round_trip_and_a_page_is_two()
     let it = It::start().await;
     let (mut key, mut scripts) = (it.key, 0);
     let mut once = |what: &str| {
-        let now = it.calls("evalsha") + it.calls("eval");
+        let now = it.server.calls("evalsha") + it.server.calls("eval");
         let spent = now - std::mem::replace(&mut scripts, now);
         assert_eq!(spent, 1, "{what}");
     };
@@ -142,7 +134,7 @@ async fn each_change_of_an_indexed_session_is_one_round_trip_and_a_page_is_two()
         step("rotate");
         let found = it.found().await.len();
         step("find");
-        assert_eq!(it.calls("hgetall") as usize, if round == 1 { found } else { 2 });
+        assert_eq!(it.server.calls("hgetall") as usize, if round == 1 { found } else { 2 });
     }
 }
 
@@ -157,7 +149,7 @@ async fn an_update_of_another_field_and_a_touch_do_not_touch_the_index() {
         assert!(it.store.touch(&it.key, later).await.expect("the server answers"));
     }
     for command in ["zadd", "zremrangebylex", "zrange"] {
-        assert_eq!(it.calls(command), 0, "{command}");
+        assert_eq!(it.server.calls(command), 0, "{command}");
     }
     assert_eq!(it.found().await, [it.key]);
 }

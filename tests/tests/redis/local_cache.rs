@@ -64,13 +64,6 @@ async fn update(store: &RedisStore, key: &StoreKey, value: u64) {
     assert!(matches!(updated, UpdateOutcome::Applied { .. }), "{updated:?}");
 }
 
-/// How often the server was sent a command since its counts were set to zero.
-fn calls(server: &RedisServer, command: &str) -> u64 {
-    let line = server.info("commandstats", &format!("cmdstat_{command}"));
-    let calls = line.as_deref().and_then(|line| line.strip_prefix("calls=")?.split(',').next());
-    calls.map_or(0, |calls| calls.parse().expect("a number"))
-}
-
 const SERVERS: [Server; 3] = [Server::Redis, Server::Redis62, Server::Valkey];
 
 #[tokio::test]
@@ -125,7 +118,7 @@ async fn what_this_process_changes_is_known_at_once_and_still_heard_of_when_othe
             update(&ours, &key(0), n).await;
             assert_eq!(value(ours.load_cached(&key(0))), Some(n), "without asking the server");
         }
-        assert_eq!(calls(&redis, "hgetall"), 0);
+        assert_eq!(redis.calls("hgetall"), 0);
         update(&theirs, &key(0), 7).await;
         becomes(&ours, &key(0), None).await;
         ours.load(&key(0), &LoadOptions::default()).await.expect("an answer");
@@ -166,7 +159,7 @@ async fn additions_of_this_process_that_overlap_keep_the_copy() {
         }
         additions.join_all().await;
         let copy = ours.load_cached(&key(0)).expect("the additions kept the copy");
-        assert_eq!(calls(&redis, "hgetall"), 0);
+        assert_eq!(redis.calls("hgetall"), 0);
         let stored = theirs.load(&key(0), &LoadOptions::default()).await.expect("an answer");
         assert_eq!(copy.to_bytes(), stored.expect("it is there").to_bytes());
         assert_eq!(value(Some(copy)), Some(33));
@@ -349,11 +342,11 @@ async fn who_reads_sends_no_more_than_the_proofs_and_who_does_not_sends_nothing(
         reads += 1;
         tokio::task::yield_now().await;
     }
-    let proofs = calls(&redis, "exists");
+    let proofs = redis.calls("exists");
     assert!(reads > 1_000 && (1..=8).contains(&proofs), "{reads} reads, {proofs} proofs");
     redis.command(&["CONFIG", "RESETSTAT"]);
     sleep(2 * bound).await;
-    assert_eq!(calls(&redis, "exists"), 0);
+    assert_eq!(redis.calls("exists"), 0);
 }
 
 #[tokio::test]
@@ -390,11 +383,11 @@ async fn requests_are_answered_from_memory_and_changes_go_to_the_server() {
     for _ in 0..50 {
         assert_eq!(browser.act("read").await.status, 200);
     }
-    assert_eq!(calls(&redis, "hgetall") + calls(&redis, "evalsha"), 0);
+    assert_eq!(redis.calls("hgetall") + redis.calls("evalsha"), 0);
     for n in 0..50 {
         assert_eq!(browser.act(&format!("name=n{n}")).await.status, 200);
     }
-    assert_eq!(calls(&redis, "evalsha"), 50);
+    assert_eq!(redis.calls("evalsha"), 50);
     // All workers see a logout at once.
     let stolen = browser.clone();
     assert_eq!(browser.act("destroy").await.status, 200);

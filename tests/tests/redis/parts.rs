@@ -128,9 +128,7 @@ impl Visit {
 
     /// How often Redis was asked for a whole session.
     fn whole_loads(&self) -> u64 {
-        let line = self.redis.info("commandstats", "cmdstat_hgetall").unwrap_or_default();
-        let calls = line.strip_prefix("calls=").and_then(|line| line.split(',').next());
-        calls.map_or(0, |calls| calls.parse().expect("a number"))
+        self.redis.calls("hgetall")
     }
 }
 
