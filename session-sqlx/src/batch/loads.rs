@@ -13,18 +13,18 @@ use actix_typed_session::{
 use tokio::sync::oneshot;
 
 use crate::{
-    batch::{self, Backlog, Batches, RunBatches},
+    batch::{self, Backlog, Batches, RunBatches, TimeLimit},
     pages::SessionRow,
 };
 
 /// A store that loads several sessions with one statement.
-pub(crate) trait LoadTogether: Send + Sync + 'static {
+pub(crate) trait LoadTogether: TimeLimit {
     type Row: SessionRow + Send + Sync + 'static;
 
     fn loads(&self) -> &Batches<Loads<Self::Row>>;
 
     /// The rows of those of these sessions that are there, with all fields or those with these
-    /// names. It takes no longer than the time limit.
+    /// names.
     fn load(
         &self,
         keys: &[StoreKey],
@@ -38,15 +38,16 @@ pub(crate) async fn load<S: LoadTogether>(
     key: &StoreKey,
     names: Option<&[&str]>,
 ) -> Result<Option<Record>, StoreError> {
-    let names: Option<Vec<String>> =
-        names.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    let owned = || -> Option<Vec<String>> {
+        names.map(|names| names.iter().map(|name| (*name).to_owned()).collect())
+    };
     let (answer, found) = oneshot::channel();
-    let load = Load { key: *key, names: names.clone(), answer };
+    let load = Load { key: *key, names: owned(), answer };
     batch::change(store, |loads: &mut Loads<S::Row>| loads.0.push_back(load));
     let row = match found.await {
         Ok(found) => found?,
         // In a box, because few calls need it and it is large.
-        Err(_) => Box::pin(store.load(&[*key], names.as_deref())).await?.pop().map(Arc::new),
+        Err(_) => Box::pin(store.load(&[*key], owned().as_deref())).await?.pop().map(Arc::new),
     };
     let record = row.map(|row| row.record()).transpose()?;
     Ok(if names.is_some() { record.map(Record::into_partial) } else { record })
@@ -60,7 +61,7 @@ impl<S: LoadTogether> RunBatches<Loads<S::Row>> for S {
     async fn run(self: Arc<Self>, mut batch: LoadBatch<S::Row>) {
         let load = self.load(&batch.keys, batch.names.as_deref());
         let callers = slice::from_mut(&mut batch.callers);
-        let Some(rows) = batch::while_awaited(load, callers).await else { return };
+        let Some(rows) = batch::while_awaited(&*self, load, callers).await else { return };
         batch.answer(rows.and_then(|rows| {
             rows.into_iter().map(|row| Ok((row.key()?, Arc::new(row)))).collect()
         }));

@@ -15,6 +15,7 @@ use std::{
     task::Poll,
 };
 
+use actix_typed_session::StoreError;
 use tokio::{runtime::Handle, sync::oneshot};
 
 /// How many tasks send statements, and how many calls each of these has at most.
@@ -25,7 +26,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Those of calls that can run together, on a pool with so many connections.
+    /// The limits of calls that can run together, by the size of the pool.
     ///
     /// More tasks would make the batches smaller, and a batch costs the server little more than a
     /// call. Larger batches would let the first of their calls wait longer.
@@ -47,6 +48,15 @@ pub(crate) trait Backlog: Default + Send + 'static {
 
     /// Lets each call that waits run by itself.
     fn give_back(&mut self);
+}
+
+/// A store whose calls have a time limit.
+pub(crate) trait TimeLimit: Send + Sync + 'static {
+    /// Runs a call for as long as the time limit allows.
+    fn within<T: Send>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
 }
 
 /// A store that runs batches.
@@ -101,13 +111,14 @@ pub(crate) fn change<B: Backlog>(store: &Arc<impl RunBatches<B>>, change: impl F
     }
 }
 
-/// Runs a call for as long as one of its callers waits. It is not sent after the last one has left,
-/// because it waited for a connection for too long, for example.
-pub(crate) async fn while_awaited<T, A>(
-    call: impl Future<Output = T>,
+/// Runs a call within the time limit, and for as long as one of its callers waits. It is not sent
+/// after the last one has left, because it waited for a connection for too long, for example.
+pub(crate) async fn while_awaited<T: Send, A>(
+    store: &impl TimeLimit,
+    call: impl Future<Output = Result<T, StoreError>> + Send,
     callers: &mut [Vec<oneshot::Sender<A>>],
-) -> Option<T> {
-    let mut call = pin!(call);
+) -> Option<Result<T, StoreError>> {
+    let mut call = pin!(store.within(call));
     poll_fn(|context| {
         if let Poll::Ready(result) = call.as_mut().poll(context) {
             return Poll::Ready(Some(result));
@@ -247,6 +258,17 @@ mod tests {
         }
     }
 
+    struct Unlimited;
+
+    impl TimeLimit for Unlimited {
+        fn within<T: Send>(
+            &self,
+            call: impl Future<Output = Result<T, StoreError>> + Send,
+        ) -> impl Future<Output = Result<T, StoreError>> + Send {
+            call
+        }
+    }
+
     /// Lets the tasks run until each waits.
     async fn settle() {
         for _ in 0..100 {
@@ -293,18 +315,18 @@ mod tests {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..2).map(|_| oneshot::channel::<()>()).unzip();
         let mut senders = senders.into_iter().map(|sender| vec![sender]).collect::<Vec<_>>();
-        let call =
-            tokio::spawn(
-                async move { while_awaited(std::future::pending::<()>(), &mut senders).await },
-            );
+        let call = tokio::spawn(async move {
+            while_awaited(&Unlimited, std::future::pending::<Result<(), _>>(), &mut senders).await
+        });
         for receiver in receivers {
             settle().await;
             assert!(!call.is_finished());
             drop(receiver);
         }
-        assert_eq!(call.await.expect("no panic"), None);
+        assert!(call.await.expect("no panic").is_none());
         let (sender, _receiver) = oneshot::channel::<()>();
-        assert_eq!(while_awaited(async { 7 }, &mut [vec![sender]]).await, Some(7));
+        let result = while_awaited(&Unlimited, async { Ok(7) }, &mut [vec![sender]]).await;
+        assert!(matches!(result, Some(Ok(7))));
     }
 
     fn new_runtime() -> Runtime {

@@ -13,17 +13,17 @@ use actix_typed_session::{
 use tokio::sync::oneshot;
 
 use crate::{
-    batch::{self, Backlog, Batches, RunBatches},
+    batch::{self, Backlog, Batches, RunBatches, TimeLimit},
     patch::{can_run_together, combined},
 };
 
 /// A store that makes the updates of one session as one, and those of several sessions with one
 /// statement if it can.
-pub(crate) trait UpdateTogether: Send + Sync + 'static {
+pub(crate) trait UpdateTogether: TimeLimit {
     fn updates(&self) -> &Batches<Updates>;
 
-    /// Applies a patch, which stands for `count` updates, in one statement, if it can. It takes no
-    /// longer than the time limit. Returns the new version.
+    /// Applies a patch, which stands for `count` updates, in one statement, if it can. Returns the
+    /// new version.
     fn update(
         &self,
         key: &StoreKey,
@@ -31,14 +31,12 @@ pub(crate) trait UpdateTogether: Send + Sync + 'static {
         count: u64,
     ) -> impl Future<Output = Applied> + Send;
 
-    /// Applies the updates of several sessions. It takes no longer than the time limit. Returns the
-    /// new versions of those that it could change.
+    /// Applies the updates of several sessions. Returns the new versions of those that it could
+    /// change. By default it changes none, so each is made by itself.
     fn update_together(
         &self,
-        updates: &[Update],
+        _updates: &[Update],
     ) -> impl Future<Output = Result<HashMap<StoreKey, u64>, StoreError>> + Send {
-        // Then each is made by itself.
-        let _ = updates;
         async { Ok(HashMap::new()) }
     }
 }
@@ -76,7 +74,8 @@ impl<S: UpdateTogether> RunBatches<Updates> for S {
         }
         let (updates, mut callers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let turns: Vec<Turn<S>> = updates.iter().map(turn).collect();
-        let together = batch::while_awaited(self.update_together(&updates), &mut callers).await;
+        let together =
+            batch::while_awaited(&*self, self.update_together(&updates), &mut callers).await;
         let count = updates.len();
         let going = turns.into_iter().zip(updates).zip(callers);
         let versions = match together {
@@ -111,7 +110,7 @@ impl<S: UpdateTogether> Turn<S> {
     /// Makes an update by itself. It waits for others that have locked the session.
     async fn update(self, update: Update, mut callers: Callers) {
         let call = self.store.update(&update.key, &update.patch, update.count);
-        let applied = batch::while_awaited(call, slice::from_mut(&mut callers)).await;
+        let applied = batch::while_awaited(&*self.store, call, slice::from_mut(&mut callers)).await;
         if let Some(applied) = applied {
             self.answer(callers, applied);
         }
@@ -410,6 +409,15 @@ mod tests {
     struct Store {
         updates: Batches<Updates>,
         log: Mutex<Vec<String>>,
+    }
+
+    impl TimeLimit for Store {
+        fn within<T: Send>(
+            &self,
+            call: impl Future<Output = Result<T, StoreError>> + Send,
+        ) -> impl Future<Output = Result<T, StoreError>> + Send {
+            call
+        }
     }
 
     impl UpdateTogether for Store {

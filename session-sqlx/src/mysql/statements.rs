@@ -154,9 +154,10 @@ impl Statements {
     /// A patch that only sets, removes and adds whole numbers, to fields by which nothing is found.
     /// No row: the session is gone, has another version, or needs `replace`.
     ///
-    /// Values: by how much the version grows, the expiry twice, the fields to set, the name, path, absent value and addition of
-    /// each number, the path of each field to remove, the key, the time, the expected version
-    /// twice, a pattern for the names of all changed fields twice, and the path of each number.
+    /// Values: by how much the version grows, the expiry twice, the fields to set, the name, path,
+    /// absent value and addition of each number, the path of each field to remove, the key, the
+    /// time, the expected version twice, a pattern for the names of all changed fields twice, and
+    /// the path of each number.
     pub(super) fn update(&self, adds: usize, removes: usize) -> String {
         let stored = "JSON_UNQUOTE(JSON_EXTRACT(fields, ?))";
         let sum = format!(

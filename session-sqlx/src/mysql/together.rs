@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     batch::{
-        Batches,
+        Batches, TimeLimit,
         loads::{LoadTogether, Loads},
         updates::{Applied, UpdateTogether, Updates},
     },
@@ -29,6 +29,15 @@ const MOST_FIELDS: usize = 8;
 
 /// How many sessions one statement loads, for the same reason. The last key comes repeatedly.
 const LOADED_AT_ONCE: [usize; 3] = [1, 8, 64];
+
+impl TimeLimit for Inner {
+    fn within<T: Send>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send {
+        self.client.within(call)
+    }
+}
 
 impl LoadTogether for Inner {
     type Row = MySqlRow;
@@ -53,7 +62,7 @@ impl LoadTogether for Inner {
             let repeated = keys.iter().chain(keys.last().into_iter().cycle());
             repeated.take(count).fold(query.bind(now), bind_key)
         };
-        self.client.within(self.rows(&statement, bind)).await
+        self.rows(&statement, bind).await
     }
 }
 
@@ -83,7 +92,7 @@ impl UpdateTogether for Inner {
             let query = query.bind(names.clone()).bind(names.clone());
             plain.adds.iter().fold(query, |query, add| query.bind(path(add.name)))
         });
-        let done = self.client.within(update).await?;
+        let done = update.await?;
         Ok((done.rows_affected() > 0).then(|| done.last_insert_id()))
     }
 }

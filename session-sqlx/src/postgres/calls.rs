@@ -13,7 +13,10 @@ use super::{
     store::PostgresStore,
 };
 use crate::{
-    batch::{loads, updates},
+    batch::{
+        loads::{self, LoadTogether as _},
+        updates,
+    },
     client::Repeat,
     columns::retired,
     next_record::{Current, Next, renewed, updated},
@@ -133,7 +136,7 @@ impl SessionStore for PostgresStore {
 
 impl Current for PostgresStore {
     async fn current(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        self.0.rows(&[*key], None).await?.first().map(SessionRow::record).transpose()
+        self.0.load(&[*key], None).await?.first().map(SessionRow::record).transpose()
     }
 }
 

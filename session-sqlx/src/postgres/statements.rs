@@ -189,8 +189,8 @@ fn update_few(t: &str, additions: usize) -> String {
     )
 }
 
-/// As [`update_few`], for several sessions with `additions` at most each. It passes over rows
-/// that others have locked, so that no update waits for those of other sessions.
+/// As [`update_few`], for several sessions with at most `additions` additions each. It passes over
+/// rows that others have locked, so that no update waits for those of other sessions.
 ///
 /// Each parameter after `$1` is an array with a value for each session. `$4` says whether `null` in
 /// `$3` removes the field.

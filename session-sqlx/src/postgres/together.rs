@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     batch::{
-        Batches,
+        Batches, TimeLimit,
         loads::{LoadTogether, Loads},
         updates::{Applied, Update, UpdateTogether, Updates},
     },
@@ -24,6 +24,15 @@ use crate::{
     patch::{PlainPatch, ShortAddition, expiry},
 };
 
+impl TimeLimit for Inner {
+    fn within<T: Send>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send {
+        self.client.within(call)
+    }
+}
+
 impl LoadTogether for Inner {
     type Row = PgRow;
 
@@ -32,33 +41,6 @@ impl LoadTogether for Inner {
     }
 
     async fn load(
-        &self,
-        keys: &[StoreKey],
-        names: Option<&[String]>,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        self.client.within(self.rows(keys, names)).await
-    }
-}
-
-impl UpdateTogether for Inner {
-    fn updates(&self) -> &Batches<Updates> {
-        &self.updates
-    }
-
-    async fn update(&self, key: &StoreKey, patch: &Patch, count: u64) -> Applied {
-        self.client.within(self.update_one(key, patch, count)).await
-    }
-
-    async fn update_together(
-        &self,
-        updates: &[Update],
-    ) -> Result<HashMap<StoreKey, u64>, StoreError> {
-        self.client.within(self.update_all(updates)).await
-    }
-}
-
-impl Inner {
-    pub(super) async fn rows(
         &self,
         keys: &[StoreKey],
         names: Option<&[String]>,
@@ -88,13 +70,14 @@ impl Inner {
         });
         rows.await
     }
+}
 
-    async fn update_one(
-        &self,
-        key: &StoreKey,
-        patch: &Patch,
-        count: u64,
-    ) -> Result<Option<u64>, StoreError> {
+impl UpdateTogether for Inner {
+    fn updates(&self) -> &Batches<Updates> {
+        &self.updates
+    }
+
+    async fn update(&self, key: &StoreKey, patch: &Patch, count: u64) -> Applied {
         let Some(plain) = PlainPatch::new(patch) else { return Ok(None) };
         let names: Vec<String> = plain.names().map(str::to_owned).collect();
         let sets = to_json(&plain.sets.iter().copied().collect());
@@ -140,7 +123,10 @@ impl Inner {
         row.map(|row| Ok(row::count(&row, 0)?.cast_unsigned())).transpose()
     }
 
-    async fn update_all(&self, updates: &[Update]) -> Result<HashMap<StoreKey, u64>, StoreError> {
+    async fn update_together(
+        &self,
+        updates: &[Update],
+    ) -> Result<HashMap<StoreKey, u64>, StoreError> {
         let columns = Together::new(updates);
         let now = self.client.now_ms();
         let statement = &self.statements.update_together[columns.adds.len()];
