@@ -31,25 +31,22 @@ const SHARDS: usize = 16;
 /// What waits for each session that has an update on its way.
 type Sessions = HashMap<StoreKey, Option<Box<Group>>, BuildHasherDefault<KeyHasher>>;
 
-/// What a caller gets. `None`: the update was not made, and the caller sends it.
-type Answer = Option<Result<UpdateOutcome, StoreError>>;
-
 /// Updates that go as one.
 struct Group {
     patch: Patch,
-    callers: Vec<oneshot::Sender<Answer>>,
+    callers: Vec<oneshot::Sender<Sent>>,
 }
 
 /// What sends updates.
 pub(super) trait SendUpdates: Send + Sync + 'static {
     fn turns(&self) -> &UpdateTurns;
 
-    /// Sends a patch that stands for `count` patches. `None`: they cannot go as one, and nothing was
-    /// done.
+    /// Sends a patch that stands for `count` patches. `None`: they cannot go as one, and nothing
+    /// was done.
     fn send(&self, key: &StoreKey, patch: &Patch, count: u64) -> impl Future<Output = Sent> + Send;
 }
 
-/// What Redis did. `None`: nothing.
+/// What Redis did. `None`: nothing, so each caller sends its update by itself.
 pub(super) type Sent = Result<Option<UpdateOutcome>, StoreError>;
 
 /// Waits with the other updates of a session until they are sent. Returns what Redis did, or
@@ -82,14 +79,15 @@ pub(super) async fn wait<S: SendUpdates>(
         },
     };
     match answer.await {
-        Ok(Some(updated)) => Break(updated),
-        Ok(None) => Continue(None),
+        Ok(Ok(Some(updated))) => Break(Ok(updated)),
+        Ok(Ok(None)) => Continue(None),
+        Ok(Err(error)) => Break(Err(error)),
         Err(_) => Break(Err(StoreError::unavailable("the runtime of the worker has ended"))),
     }
 }
 
 impl Group {
-    fn join(&mut self) -> oneshot::Receiver<Answer> {
+    fn join(&mut self) -> oneshot::Receiver<Sent> {
         let (caller, answer) = oneshot::channel();
         self.callers.push(caller);
         answer
@@ -164,21 +162,20 @@ impl<S: SendUpdates> Drop for Turn<S> {
     }
 }
 
-/// Answers each caller. The version is that of the session after the last update. `None`: they
-/// cannot go as one, so each goes by itself.
-fn answer(callers: Vec<oneshot::Sender<Answer>>, sent: Sent) {
+/// Answers each caller. The version is that of the session after the last update.
+fn answer(callers: Vec<oneshot::Sender<Sent>>, sent: Sent) {
     let count = callers.len();
-    let answers: Vec<Answer> = match sent {
+    let answers: Vec<Sent> = match sent {
         Ok(Some(UpdateOutcome::Applied { version: last })) => {
             let versions = (0..count as u64).rev().map(|later| last.wrapping_sub(later));
-            versions.map(|version| Some(Ok(UpdateOutcome::Applied { version }))).collect()
+            versions.map(|version| Ok(Some(UpdateOutcome::Applied { version }))).collect()
         }
         Ok(Some(UpdateOutcome::Gone)) => {
-            (0..count).map(|_| Some(Ok(UpdateOutcome::Gone))).collect()
+            (0..count).map(|_| Ok(Some(UpdateOutcome::Gone))).collect()
         }
         // Nothing was changed.
-        Ok(_) => (0..count).map(|_| None).collect(),
-        Err(error) => error.share(count).into_iter().map(|error| Some(Err(error))).collect(),
+        Ok(_) => (0..count).map(|_| Ok(None)).collect(),
+        Err(error) => error.share(count).into_iter().map(Err).collect(),
     };
     for (caller, answer) in callers.into_iter().zip(answers) {
         // OK because a caller who has left wants no answer.
