@@ -132,9 +132,9 @@ pub(super) static ADD: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(numbers!(), include_str!("lua/add.lua"))));
 
 /// Adds to fields, removes some and sets others, and does nothing else. `ARGV`: how many it adds to
-/// and removes, and how many patches it stands for; names to add to, differences, and what absent fields become; names to remove; names
-/// and values to set. Returns -2 as [`UPDATE`] does; -4 and does nothing if it stands for several
-/// patches whose sum would not be exact.
+/// and removes, and how many patches it stands for; names to add to, differences, and what absent
+/// fields become; names to remove; names and values to set. Returns -2 as [`UPDATE`] does; -4 and
+/// does nothing if it stands for several patches whose sum would not be exact.
 pub(super) static CHANGE: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(numbers!(), include_str!("lua/change.lua"))));
 
