@@ -24,7 +24,10 @@ pub(super) fn text(table: &str, version: &str, name: &str) -> String {
   fields            jsonb   NOT NULL DEFAULT '{{}}'
 ) WITH (fillfactor = 85);
 CREATE INDEX IF NOT EXISTS \"{name}_purge\" ON {table} (purge_hour);
-CREATE INDEX IF NOT EXISTS \"{name}_found\" ON {table} USING gin (found_by);
+CREATE INDEX IF NOT EXISTS \"{name}_found\" ON {table} ((found_by[1]), substr(public_id, 1, 12))
+  WHERE found_by[1] IS NOT NULL;
+CREATE INDEX IF NOT EXISTS \"{name}_found_more\" ON {table} USING gin ((found_by[2:]))
+  WHERE cardinality(found_by) > 1;
 CREATE TABLE IF NOT EXISTS {version} (version integer PRIMARY KEY);
 INSERT INTO {version} VALUES ({VERSION}) ON CONFLICT DO NOTHING;
 "

@@ -97,13 +97,7 @@ impl Statements {
                  SELECT (SELECT count(*) FROM chain), (SELECT count(*) FROM gone)"
             ),
             rotate: rotate(&t),
-            find: select(
-                &t,
-                "fields",
-                "found_by @> ARRAY[$1::text] AND expires_at > $2 AND NOT is_retired \
-                 AND ($3::bytea IS NULL OR substr(public_id, 1, 12) > $3) \
-                 ORDER BY public_id LIMIT $4",
-            ),
+            find: find(&t),
             list: select(
                 &t,
                 "fields",
@@ -154,6 +148,25 @@ fn select(t: &str, fields: &str, condition: &str) -> String {
          is_retired, successor, successor_digest, public_id, indexed, \
          ({fields})::text AS fields FROM {t} WHERE {condition}"
     )
+}
+
+/// A page of the sessions that are found by `$1`, in the order of the places that `substr` cuts out
+/// of their public ids, after the place `$3`.
+///
+/// Most sessions are found by one value only, which an index has together with the place. So a page
+/// reads no more than its own rows, however many the user has.
+fn find(t: &str) -> String {
+    const PLACE: &str = "substr(public_id, 1, 12)";
+    let page = |condition: &str| {
+        let condition = format!(
+            "{condition} AND {PLACE} > coalesce($3::bytea, '') AND expires_at > $2 \
+             AND NOT is_retired ORDER BY {PLACE} LIMIT $4"
+        );
+        select(t, "fields", &condition)
+    };
+    let first = page("found_by[1] = $1::text");
+    let more = page("cardinality(found_by) > 1 AND found_by[2:] @> ARRAY[$1::text]");
+    format!("({first}) UNION ALL ({more}) ORDER BY public_id LIMIT $4")
 }
 
 /// JSON numbers whose sums are far from what `double precision` can express.
