@@ -8,12 +8,14 @@
 //! - [`json`]: JSON, patches and records
 //! - [`stores`], [`servers`], [`postgres`], [`mariadb`], [`twemproxy`]: a store of each kind, on
 //!   servers that are started for the tests
+//! - [`cached`]: a store with a local cache, as the middleware uses it
 //! - [`moving`]: a store whose sessions move to another one
 //! - [`node`]: programs in Node.js
 //! - [`wait`]: waits that end
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
 //! - [`log_watch`]: what the process logs; a line with a secret ends it
 
+pub mod cached;
 pub mod chromium;
 pub mod client;
 pub mod concurrency;

@@ -231,7 +231,6 @@ impl Record {
     }
 
     /// About how many bytes of memory the record uses on the heap.
-    #[cfg(feature = "redis")]
     pub(crate) fn memory(&self) -> usize {
         /// The two reference counts of an `Arc`.
         const SHARED: usize = 16;

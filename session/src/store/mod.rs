@@ -16,6 +16,7 @@ mod erased;
 mod file;
 mod index_pages;
 mod listing;
+pub mod local_cache;
 mod memory;
 mod merge_locks;
 mod moving;

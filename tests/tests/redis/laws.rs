@@ -9,15 +9,15 @@ use std::{
 };
 
 use actix_typed_session::{
-    Clock as _, EncryptedStore, Key, RedisStore, RedisStoreBuilder, StoreError, SystemClock,
-    Timestamp,
-    store::{
-        CreateOutcome, Grace, LoadOptions, Patch, Record, SessionStore, StoreKey, UpdateOutcome,
-    },
+    Clock as _, EncryptedStore, Key, RedisStore, RedisStoreBuilder, SystemClock, Timestamp,
+    store::StoreKey,
     store_conformance,
     testing::{Damage, Harness, Reopen},
 };
-use actix_typed_session_tests::servers::{ClusterSetup, RedisServer, Server};
+use actix_typed_session_tests::{
+    cached::ThroughCache,
+    servers::{ClusterSetup, RedisServer, Server},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::time::sleep;
 
@@ -124,11 +124,8 @@ impl Harness for Encrypted {
     }
 }
 
-/// Stores with a local cache, which answers what it can. Within one process it must keep the laws.
+/// Stores with a local cache, which answers what it can.
 struct Caching(Shared);
-
-#[derive(Clone)]
-struct AtHand(RedisStore);
 
 impl Caching {
     fn new(place: &'static Place) -> Self {
@@ -137,12 +134,12 @@ impl Caching {
 }
 
 impl Harness for Caching {
-    type Store = AtHand;
+    type Store = ThroughCache<RedisStore>;
 
-    async fn open(&self) -> AtHand {
+    async fn open(&self) -> Self::Store {
         let number = STORES.fetch_add(1, Ordering::SeqCst);
         let store = self.0.builder().prefix(format!("{number}:")).local_cache_bytes(64 << 20);
-        AtHand(store.build().expect("a good URL"))
+        ThroughCache::new(store.build().expect("a good URL"), SystemClock)
     }
 
     fn now(&self) -> Timestamp {
@@ -155,47 +152,6 @@ impl Harness for Caching {
 
     fn tick(&self) -> Duration {
         self.0.tick()
-    }
-}
-
-impl SessionStore for AtHand {
-    async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
-        self.0.create(key, record).await
-    }
-
-    async fn load(
-        &self,
-        key: &StoreKey,
-        options: &LoadOptions<'_>,
-    ) -> Result<Option<Record>, StoreError> {
-        let cached = self.0.load_cached(key);
-        match cached.filter(|record| options.new_expiry(record).is_none()) {
-            // The middleware also asks its own clock.
-            Some(record) => Ok(Some(record).filter(|record| !record.is_expired(SystemClock.now()))),
-            None => self.0.load(key, options).await,
-        }
-    }
-
-    async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
-        self.0.update(key, patch).await
-    }
-
-    async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
-        self.0.touch(key, expires_at).await
-    }
-
-    async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
-        self.0.destroy(key).await
-    }
-
-    async fn rotate(
-        &self,
-        old: &StoreKey,
-        new: &StoreKey,
-        patch: &Patch,
-        grace: Grace,
-    ) -> Result<UpdateOutcome, StoreError> {
-        self.0.rotate(old, new, patch, grace).await
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     },
     clock_check::ClockCheck,
     keyspace::Keyspace,
-    local_cache::LocalCache,
+    local_cache::RedisCache,
     store::RedisStore,
     update_turns::UpdateTurns,
 };
@@ -312,7 +312,7 @@ impl RedisStoreBuilder {
         }
         let cache = self
             .cached_bytes
-            .map(|bytes| Arc::new(LocalCache::new(self.prefix.clone(), bytes, self.staleness)));
+            .map(|bytes| Arc::new(RedisCache::new(self.prefix.clone(), bytes, self.staleness)));
         let settings = ConnectionSettings {
             connections: self.connections,
             limits: self.limits,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    client::{Args, CallError, CallReply, Command, Reply, Retry, Topology},
+    client::{Args, CallError, CallReply, Command, Reply, Retry, Topology, WeakConnection},
     clock_check::ClockCheck,
     decode, encode, layout,
-    local_cache::{LocalCache, PendingChange},
+    local_cache::{self, RedisCache},
     outage::store_error,
     script::{self, Script},
     update_turns::{SendUpdates, UpdateTurns},
@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{Patch, Record},
-    store::session_store::UpdateOutcome,
+    store::{local_cache::PendingChange, session_store::UpdateOutcome},
 };
 
 /// The keys of the sessions in Redis.
@@ -23,7 +23,7 @@ pub(super) struct Keyspace {
     pub(super) topology: Topology,
     pub(super) prefix: String,
     /// Shared with the connections, which report changes to it.
-    pub(super) cache: Option<Arc<LocalCache>>,
+    pub(super) cache: Option<Arc<RedisCache>>,
     pub(super) clocks: ClockCheck,
     pub(super) turns: UpdateTurns,
 }
@@ -113,7 +113,7 @@ impl Keyspace {
         }
         let updated = decode::parse_updated(reply)?;
         if let (Some(change), UpdateOutcome::Applied { version }) = (change, &updated) {
-            change.applied((patch, count), *version, connection.downgrade());
+            local_cache::applied(change, (patch, count), *version, &connection.downgrade());
         }
         Ok(Some(updated))
     }
@@ -139,7 +139,7 @@ impl Keyspace {
     }
 
     /// Hold the result while a session is changed.
-    pub(super) fn begin_change(&self, key: &StoreKey) -> Option<PendingChange<'_>> {
+    pub(super) fn begin_change(&self, key: &StoreKey) -> Option<PendingChange<'_, WeakConnection>> {
         self.cache.as_ref().map(|cache| cache.begin_change(key))
     }
 
