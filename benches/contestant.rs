@@ -42,7 +42,7 @@ pub struct Contestant {
 pub const BARE: Contestant = Contestant { name: "bare Actix", program: "bare", store: "" };
 
 /// All of them.
-pub const ALL: [Contestant; 23] = [
+pub const ALL: [Contestant; 24] = [
     BARE,
     Contestant { name: "here, memory", program: "typed", store: "memory" },
     Contestant { name: "here, file", program: "typed", store: "file" },
@@ -64,6 +64,11 @@ pub const ALL: [Contestant; 23] = [
         name: "here, PostgreSQL, untested connections",
         program: "typed",
         store: "postgres-untested",
+    },
+    Contestant {
+        name: "here, PostgreSQL, local cache",
+        program: "typed",
+        store: "postgres-cached",
     },
     Contestant { name: "tower-sessions, PostgreSQL", program: "tower_sessions", store: "postgres" },
     Contestant {

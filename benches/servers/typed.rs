@@ -1,13 +1,13 @@
 //! This library.
 //! `typed THREADS STORE PLACE`, where the store is `memory`, `file`, `file-process`, `redis`,
-//! `redis-cache`, `postgres`, `postgres-untested` or `sqlite`.
+//! `redis-cache`, `postgres`, `postgres-untested`, `postgres-cached` or `sqlite`.
 
 use actix_typed_session::{
     Durability, FileStore, MemoryStore, RedisStore, SessionMiddleware, store::SessionStore,
 };
 use actix_typed_session_benches::{rules, server, site};
 #[cfg(feature = "sql")]
-use actix_typed_session_sqlx::{PostgresStore, SqliteStore};
+use actix_typed_session_sqlx::{PostgresStore, PostgresStoreBuilder, SqliteStore};
 use actix_web::App;
 #[cfg(feature = "sql")]
 use sqlx::postgres::PgPoolOptions;
@@ -31,11 +31,18 @@ async fn main() {
             run(&threads, store.expect("a URL")).await
         }
         #[cfg(feature = "sql")]
-        "postgres" => run(&threads, postgres(PgPoolOptions::new(), &place).await).await,
+        "postgres" => {
+            run(&threads, postgres(PgPoolOptions::new(), &place, |store| store).await).await
+        }
         #[cfg(feature = "sql")]
         "postgres-untested" => {
             let pool = PgPoolOptions::new().test_before_acquire(false);
-            run(&threads, postgres(pool, &place).await).await
+            run(&threads, postgres(pool, &place, |store| store).await).await
+        }
+        #[cfg(feature = "sql")]
+        "postgres-cached" => {
+            let cached = |store: PostgresStoreBuilder| store.local_cache_bytes(64 << 20);
+            run(&threads, postgres(PgPoolOptions::new(), &place, cached).await).await
         }
         #[cfg(feature = "sql")]
         "sqlite" => run(&threads, SqliteStore::new(&place).expect("a folder")).await,
@@ -44,9 +51,13 @@ async fn main() {
 }
 
 #[cfg(feature = "sql")]
-async fn postgres(pool: PgPoolOptions, url: &str) -> PostgresStore {
+async fn postgres(
+    pool: PgPoolOptions,
+    url: &str,
+    settings: impl FnOnce(PostgresStoreBuilder) -> PostgresStoreBuilder,
+) -> PostgresStore {
     let pool = pool.max_connections(rules::POOL).connect(url).await.expect("PostgreSQL");
-    let store = PostgresStore::new(pool);
+    let store = settings(PostgresStore::builder(pool)).build().expect("valid settings");
     store.ensure_schema().await.expect("it may make tables");
     store
 }

@@ -75,6 +75,10 @@ impl<DB: Engine> Client<DB> {
         Self { pool, settings, kept, turns, is_sweeping: Arc::default(), lock_permits }
     }
 
+    pub(crate) fn pool(&self) -> &Pool<DB> {
+        &self.pool
+    }
+
     pub(crate) fn now_ms(&self) -> i64 {
         ms(self.settings.clock.now())
     }

@@ -13,6 +13,17 @@ pub(crate) fn not_swept(error: &StoreError) {
     );
 }
 
+/// Logs that a store with a local cache does not learn what other processes change. It tries again
+/// each second.
+#[cfg(feature = "postgres")]
+pub(crate) fn not_listening(error: &StoreError) {
+    tracing::warn!(
+        event = "local_cache_off",
+        "the local cache is not used, because no reports of changes arrive: {}",
+        with_causes(error)
+    );
+}
+
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

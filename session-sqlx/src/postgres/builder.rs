@@ -2,7 +2,9 @@
 
 use sqlx::PgPool;
 
-use super::{statements::Statements, store::PostgresStore};
+use std::time::Duration;
+
+use super::{changes::Changes, local_cache::PgCache, statements::Statements, store::PostgresStore};
 use crate::config::{Settings, SqlConfigError, check_name, setters};
 
 /// The settings of a [`PostgresStore`].
@@ -10,18 +12,57 @@ use crate::config::{Settings, SqlConfigError, check_name, setters};
 pub struct PostgresStoreBuilder {
     pool: PgPool,
     schema: Option<String>,
+    cached_bytes: Option<usize>,
+    staleness: Duration,
     settings: Settings,
 }
 
 impl PostgresStoreBuilder {
     pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool, schema: None, settings: Settings::default() }
+        Self {
+            pool,
+            schema: None,
+            cached_bytes: None,
+            staleness: Duration::from_millis(500),
+            settings: Settings::default(),
+        }
     }
 
     /// Sets the PostgreSQL schema of the table. It must exist. Defaults to the `search_path` of the
     /// connection.
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.schema = Some(name.into());
+        self
+    }
+
+    /// Keeps copies of sessions in this process, with up to this many bytes of memory, so that most
+    /// reads need no query.
+    ///
+    /// For example, `local_cache_bytes(64 << 20)` keeps up to 64 MiB. Defaults to no copies.
+    ///
+    /// A change that this process makes is visible in it at once. A change by another process that
+    /// also has a local cache is visible when its report arrives (`NOTIFY`), usually within
+    /// milliseconds. If no report arrives, the copy is used for at most
+    /// [`local_cache_staleness`](Self::local_cache_staleness). The same bounds hold for a session
+    /// that another process destroyed.
+    ///
+    /// Writes always go to the database, and so do [`save`] and [`reload`]. The store takes one more
+    /// connection, which is not from the pool, to listen. [The guide](crate::guide#a-local-cache)
+    /// says what the reports cost.
+    ///
+    /// [`save`]: actix_typed_session::SessionHandle::save
+    /// [`reload`]: actix_typed_session::SessionHandle::reload
+    pub fn local_cache_bytes(mut self, bytes: usize) -> Self {
+        self.cached_bytes = Some(bytes);
+        self
+    }
+
+    /// Limits how long a copy in the [`local_cache_bytes`](Self::local_cache_bytes) is used before
+    /// it is read again.
+    ///
+    /// For example, `local_cache_staleness(Duration::from_millis(100))`. Defaults to 500 ms.
+    pub fn local_cache_staleness(mut self, bound: Duration) -> Self {
+        self.staleness = bound;
         self
     }
 
@@ -34,7 +75,14 @@ impl PostgresStoreBuilder {
     pub fn build(self) -> Result<PostgresStore, SqlConfigError> {
         self.schema.iter().try_for_each(|name| check_name(name))?;
         self.settings.check()?;
-        let statements = Statements::new(self.schema.as_deref(), &self.settings.table);
-        Ok(PostgresStore::build(self.pool, statements, self.settings))
+        if self.staleness.is_zero() {
+            return Err(SqlConfigError::ZeroDuration("local_cache_staleness"));
+        }
+        let table = &self.settings.table;
+        let changes = self.cached_bytes.map(|bytes| (bytes, Changes::new(table)));
+        let reported = changes.as_ref().map(|(_, changes)| changes);
+        let statements = Statements::new(self.schema.as_deref(), table, reported);
+        let cache = changes.map(|(bytes, changes)| PgCache::new(bytes, self.staleness, changes));
+        Ok(PostgresStore::build(self.pool, statements, cache, self.settings))
     }
 }

@@ -27,7 +27,8 @@ use crate::{
 
 impl SessionStore for PostgresStore {
     async fn create(&self, key: &StoreKey, record: &Record) -> Result<CreateOutcome, StoreError> {
-        let now = self.now_ms();
+        // There may be a copy of an expired session, in whose place this one comes.
+        let (now, _change) = (self.now_ms(), self.0.begin_change(key));
         let create = self.0.client.first(&self.0.statements.create, Repeat::Never, |query| {
             let (is_retired, successor, digest) = retired(record);
             bind(query, key, record).bind(now).bind(is_retired).bind(successor).bind(digest)
@@ -43,7 +44,13 @@ impl SessionStore for PostgresStore {
         key: &StoreKey,
         options: &LoadOptions<'_>,
     ) -> Result<Option<Record>, StoreError> {
-        self.within(loads::load(&self.0, key, options.fields())).await
+        // A copy serves every struct, so it has all fields.
+        let fields = options.fields().filter(|_| self.0.cache.is_none());
+        self.within(loads::load(&self.0, key, fields)).await
+    }
+
+    fn load_cached(&self, key: &StoreKey) -> Option<Record> {
+        self.0.cache.as_ref()?.get(key)
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
@@ -56,7 +63,7 @@ impl SessionStore for PostgresStore {
                     Next::Store { current, record } => (current, record),
                     Next::Outcome(outcome) => return Ok(outcome),
                 };
-                let now = self.now_ms();
+                let (now, _change) = (self.now_ms(), self.0.begin_change(key));
                 let replaced =
                     self.0.client.first(&self.0.statements.replace, Repeat::Never, |query| {
                         bind_change(bind(query, key, &record), now, &current, patch)
@@ -70,7 +77,7 @@ impl SessionStore for PostgresStore {
     }
 
     async fn touch(&self, key: &StoreKey, expires_at: Timestamp) -> Result<bool, StoreError> {
-        let now = self.now_ms();
+        let (now, _change) = (self.now_ms(), self.0.begin_change(key));
         let touch = self.0.client.first(&self.0.statements.touch, Repeat::Always, |query| {
             query.bind(key.as_bytes().to_vec()).bind(now).bind(ms(expires_at))
         });
@@ -78,6 +85,7 @@ impl SessionStore for PostgresStore {
     }
 
     async fn destroy(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let _change = self.0.begin_change(key);
         self.within(async {
             loop {
                 let now = self.now_ms();
@@ -87,6 +95,9 @@ impl SessionStore for PostgresStore {
                     });
                 let row = destroyed.await?;
                 let (there, gone) = (row::count(&row, 0)?, row::count(&row, 1)?);
+                if let Some(cache) = &self.0.cache {
+                    row::keys(&row, 2)?.iter().for_each(|key| cache.remove(key));
+                }
                 if there == gone {
                     return Ok(gone > 0);
                 }
@@ -103,6 +114,7 @@ impl SessionStore for PostgresStore {
         patch: &Patch,
         grace: Grace,
     ) -> Result<UpdateOutcome, StoreError> {
+        let _changes = (self.0.begin_change(old), self.0.begin_change(new));
         self.within(async {
             let mut known = patch.snapshot().filter(|record| record.is_whole()).cloned();
             loop {

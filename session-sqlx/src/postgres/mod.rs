@@ -2,10 +2,12 @@
 
 mod builder;
 mod calls;
+mod changes;
 mod engine;
 #[cfg(feature = "import-express-session")]
 mod foreign;
 mod index;
+mod local_cache;
 mod row;
 mod schema;
 mod statements;

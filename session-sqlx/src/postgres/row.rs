@@ -30,6 +30,12 @@ pub(super) fn count(row: &PgRow, column: usize) -> Result<i64, StoreError> {
     row.try_get(column).map_err(Postgres::failed)
 }
 
+/// Keys that a statement has collected. `NULL` is none.
+pub(super) fn keys(row: &PgRow, column: usize) -> Result<Vec<StoreKey>, StoreError> {
+    let keys: Option<Vec<Vec<u8>>> = row.try_get(column).map_err(Postgres::failed)?;
+    keys.into_iter().flatten().map(to_key).collect()
+}
+
 /// Binds the columns of a record as the statements number them: $1 to $11.
 pub(super) fn bind(query: PgQuery, key: &StoreKey, record: &Record) -> PgQuery {
     let found = record.indexed_fields().map(|(name, json)| found_by(name, json));

@@ -1,6 +1,6 @@
 //! The text of every statement, made once for the names of the schema and the table.
 
-use super::schema;
+use super::{changes::Changes, schema};
 use crate::patch::FEW_ADDITIONS;
 
 #[derive(Debug)]
@@ -59,13 +59,29 @@ fn over_expired(now: &str) -> String {
 }
 
 impl Statements {
-    pub(super) fn new(schema: Option<&str>, table: &str) -> Self {
+    /// With `changes`, each change of a session is reported.
+    pub(super) fn new(schema: Option<&str>, table: &str, changes: Option<&Changes>) -> Self {
         let qualified = |name: &str| match schema {
             Some(schema) => format!("\"{schema}\".\"{name}\""),
             None => format!("\"{name}\""),
         };
         let (t, v) = (qualified(table), qualified(&format!("{table}_version")));
         let new_purge = purge_hour("$3");
+        // What a statement returns beside its result. It is evaluated once, if there is a result.
+        let report = |keys: &str| match changes {
+            Some(changes) => format!(", (SELECT {})", changes.notify(keys)),
+            None => String::new(),
+        };
+        let one = report("encode($1, 'hex')");
+        let several = changes.map_or_else(String::new, |changes| {
+            let keys = "(SELECT string_agg(encode(key, 'hex'), '') FROM unnest($2::bytea[]) key)";
+            format!(", (SELECT {})", changes.notify(keys))
+        });
+        // A chain of renewed sessions may be too long for one report.
+        let each = changes.map_or_else(String::new, |changes| {
+            let report = changes.notify("encode(key, 'hex')");
+            format!(", (SELECT array_agg(key) FROM gone), (SELECT count({report}) FROM gone)")
+        });
         Self {
             schema: schema::text(&t, &v, table),
             check_version: format!("SELECT coalesce(max(version), 0) FROM {v}"),
@@ -77,13 +93,15 @@ impl Statements {
             ),
             load: Loads::new(&t, "key = $1 AND expires_at > $2"),
             load_together: Loads::new(&t, "key = ANY($1) AND expires_at > $2"),
-            update_few: (0..=FEW_ADDITIONS).map(|count| update_few(&t, count)).collect(),
-            update_together: (0..=FEW_ADDITIONS).map(|count| update_together(&t, count)).collect(),
-            update: update(&t),
-            replace: replace(&t),
+            update_few: (0..=FEW_ADDITIONS).map(|count| update_few(&t, count) + &one).collect(),
+            update_together: (0..=FEW_ADDITIONS)
+                .map(|count| update_together(&t, count) + &several)
+                .collect(),
+            update: update(&t) + &one,
+            replace: replace(&t) + &one,
             touch: format!(
                 "UPDATE {t} SET expires_at = greatest(expires_at, $3) \
-                 WHERE key = $1 AND expires_at > $2 AND NOT is_retired RETURNING true"
+                 WHERE key = $1 AND expires_at > $2 AND NOT is_retired RETURNING true{one}"
             ),
             destroy: format!(
                 "WITH RECURSIVE chain(key, successor) AS (\
@@ -93,10 +111,11 @@ impl Statements {
                  locked AS (SELECT s.key FROM chain c JOIN {t} s ON s.key = c.key \
                  WHERE s.successor IS NOT DISTINCT FROM c.successor FOR UPDATE OF s), \
                  gone AS (DELETE FROM {t} s USING locked l WHERE s.key = l.key \
-                 AND (SELECT count(*) FROM locked) = (SELECT count(*) FROM chain) RETURNING 1) \
-                 SELECT (SELECT count(*) FROM chain), (SELECT count(*) FROM gone)"
+                 AND (SELECT count(*) FROM locked) = (SELECT count(*) FROM chain) \
+                 RETURNING s.key) \
+                 SELECT (SELECT count(*) FROM chain), (SELECT count(*) FROM gone){each}"
             ),
-            rotate: rotate(&t),
+            rotate: rotate(&t) + &report("encode($17, 'hex') || encode($1, 'hex')"),
             find: find(&t),
             list: select(
                 &t,

@@ -1,14 +1,22 @@
 //! The store: what all handles share, and how statements run.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use actix_typed_session::StoreError;
+use actix_typed_session::{
+    StoreError,
+    store::{StoreKey, local_cache::PendingChange},
+};
 use sqlx::{PgPool, Postgres, Row as _, postgres::PgRow};
 use tokio::time::timeout;
 
 use super::{
     builder::PostgresStoreBuilder,
     engine::{MISSING_TABLE, code, no_row, run_all},
+    local_cache::PgCache,
     row,
     schema::VERSION,
     statements::Statements,
@@ -53,6 +61,7 @@ pub struct PostgresStore(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) client: Client<Postgres>,
     pub(super) statements: Statements,
+    pub(super) cache: Option<PgCache>,
     pub(super) loads: Batches<Loads<PgRow>>,
     pub(super) updates: Batches<Updates>,
 }
@@ -74,11 +83,17 @@ impl PostgresStore {
         PostgresStoreBuilder::new(pool)
     }
 
-    pub(super) fn build(pool: PgPool, statements: Statements, settings: Settings) -> Self {
+    pub(super) fn build(
+        pool: PgPool,
+        statements: Statements,
+        cache: Option<PgCache>,
+        settings: Settings,
+    ) -> Self {
         let limits = Limits::together(pool.options().get_max_connections());
         Self(Arc::new(Inner {
             client: Client::new(pool, settings),
             statements,
+            cache,
             loads: Batches::new(limits),
             updates: Batches::new(limits),
         }))
@@ -144,7 +159,17 @@ impl PostgresStore {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         start_sweeping(&self.0);
+        if let Some(cache) = &self.0.cache {
+            cache.listen(self.0.client.pool());
+        }
         self.0.client.within(call).await
+    }
+}
+
+impl Inner {
+    /// Hold the result while a session is changed: it drops the copy in the local cache.
+    pub(super) fn begin_change(&self, key: &StoreKey) -> Option<PendingChange<'_, Instant>> {
+        Some(self.cache.as_ref()?.begin_change(key))
     }
 }
 

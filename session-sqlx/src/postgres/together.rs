@@ -46,6 +46,8 @@ impl LoadTogether for Inner {
         names: Option<&[String]>,
     ) -> Result<Vec<PgRow>, StoreError> {
         let now = self.client.now_ms();
+        let cache = self.cache.as_ref().filter(|_| names.is_none());
+        let reserved = cache.map(|cache| (cache, cache.reserve(keys)));
         let loads = match keys {
             [_] => &self.statements.load,
             _ => &self.statements.load_together,
@@ -68,7 +70,16 @@ impl LoadTogether for Inner {
                 (None, None) => query,
             }
         });
-        rows.await
+        let rows = rows.await?;
+        if let Some((cache, reserved)) = reserved {
+            for row in &rows {
+                // OK because the caller reads it too, and gets the error.
+                if let (Ok(key), Ok(record)) = (row.key(), row.record()) {
+                    cache.insert(&reserved, &key, &record);
+                }
+            }
+        }
+        Ok(rows)
     }
 }
 
@@ -79,6 +90,7 @@ impl UpdateTogether for Inner {
 
     async fn update(&self, key: &StoreKey, patch: &Patch, count: u64) -> Applied {
         let Some(plain) = PlainPatch::new(patch) else { return Ok(None) };
+        let change = self.begin_change(key);
         let names: Vec<String> = plain.names().map(str::to_owned).collect();
         let sets = to_json(&plain.sets.iter().copied().collect());
         let (extend, set) = expiry(patch);
@@ -120,7 +132,12 @@ impl UpdateTogether for Inner {
                 update.await?
             }
         };
-        row.map(|row| Ok(row::count(&row, 0)?.cast_unsigned())).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let version = row::count(&row, 0)?.cast_unsigned();
+        if let Some(change) = change {
+            change.applied((patch, count), version, |_| true);
+        }
+        Ok(Some(version))
     }
 
     async fn update_together(
@@ -128,6 +145,7 @@ impl UpdateTogether for Inner {
         updates: &[Update],
     ) -> Result<HashMap<StoreKey, u64>, StoreError> {
         let columns = Together::new(updates);
+        let changes: Vec<_> = updates.iter().map(|update| self.begin_change(&update.key)).collect();
         let now = self.client.now_ms();
         let statement = &self.statements.update_together[columns.adds.len()];
         let rows = self.client.rows(statement, Repeat::Never, |query| {
@@ -144,7 +162,14 @@ impl UpdateTogether for Inner {
             })
         });
         let version = |row: &PgRow| Ok((row.key()?, row::count(row, 1)?.cast_unsigned()));
-        rows.await?.iter().map(version).collect()
+        let versions: HashMap<_, _> =
+            rows.await?.iter().map(version).collect::<Result<_, StoreError>>()?;
+        for (update, change) in updates.iter().zip(changes) {
+            if let (Some(change), Some(version)) = (change, versions.get(&update.key)) {
+                change.applied((&update.patch, update.count), *version, |_| true);
+            }
+        }
+        Ok(versions)
     }
 }
 

@@ -172,15 +172,32 @@ impl<D: Database> Tables<D> {
             .expect("a valid URL")
     }
 
-    pub(crate) fn store(&self, table: &str) -> D::Store {
+    pub(crate) fn builder(&self, table: &str) -> D::Builder {
         let builder = D::builder(self.pool()).table(table).clock(self.clock.clone());
-        let builder = builder.time_limit(Duration::from_secs(30));
-        builder.sweep_interval(None).build().expect("the settings are valid")
+        builder.time_limit(Duration::from_secs(30)).sweep_interval(None)
+    }
+
+    pub(crate) fn store(&self, table: &str) -> D::Store {
+        self.builder(table).build().expect("the settings are valid")
     }
 
     /// The first store that was opened.
     pub(crate) fn open_again(&self) -> D::Store {
-        self.store(self.table.get().expect("a store was opened"))
+        self.store(self.table())
+    }
+
+    /// The table of the first store that was opened.
+    pub(crate) fn table(&self) -> &str {
+        self.table.get().expect("a store was opened")
+    }
+
+    /// Makes a table.
+    pub(crate) async fn new_table(&self) -> String {
+        let table = new_table();
+        D::ensure_schema(&self.store(&table)).await.expect("the server is up");
+        // OK because a law that opens several stores reopens the first one only.
+        let _ = self.table.set(table.clone());
+        table
     }
 
     /// A store with an empty session of a minute.
@@ -198,12 +215,7 @@ impl<D: Database> Harness for Tables<D> {
     type Store = D::Store;
 
     async fn open(&self) -> D::Store {
-        let table = new_table();
-        let store = self.store(&table);
-        D::ensure_schema(&store).await.expect("the server is up");
-        // OK because a law that opens several stores reopens the first one only.
-        let _ = self.table.set(table);
-        store
+        self.store(&self.new_table().await)
     }
 
     fn now(&self) -> Timestamp {

@@ -8,9 +8,14 @@ use actix_typed_session::{
     store_conformance,
     testing::{Harness, Reopen},
 };
+use actix_typed_session_sqlx::PostgresStore;
+use actix_typed_session_tests::cached::ThroughCache;
 use sqlx::{MySql, Postgres};
 
-use crate::database::{Database, Tables};
+use crate::{
+    database::{Database, Tables},
+    local_cache::until_used,
+};
 
 /// Encrypted stores in separate tables.
 struct Encrypted<D>(Tables<D>);
@@ -42,6 +47,41 @@ impl<D: Database> Reopen for Encrypted<D> {
     }
 }
 
+/// Stores with a local cache, which answers what it can.
+struct Cached(Tables<Postgres>);
+
+impl Cached {
+    async fn store(&self, table: &str) -> ThroughCache<PostgresStore> {
+        let store = self.0.builder(table).local_cache_bytes(64 << 20).build();
+        let store = store.expect("the settings are valid");
+        until_used(&store, self.0.now()).await;
+        ThroughCache::new(store, self.0.clock.clone())
+    }
+}
+
+impl Harness for Cached {
+    type Store = ThroughCache<PostgresStore>;
+
+    async fn open(&self) -> Self::Store {
+        self.store(&self.0.new_table().await).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by).await;
+    }
+}
+
+impl Reopen for Cached {
+    async fn reopen(&self, store: Self::Store) -> Self::Store {
+        drop(store);
+        self.store(self.0.table()).await
+    }
+}
+
 mod postgres_at_read_committed {
     use super::*;
 
@@ -64,6 +104,12 @@ mod postgres_at_serializable {
         ListAll,
         Reopen
     );
+}
+
+mod postgres_with_a_local_cache {
+    use super::*;
+
+    store_conformance!(Cached(Tables::<Postgres>::new("read committed")), Reopen);
 }
 
 mod postgres_encrypted {

@@ -9,6 +9,7 @@ mod express;
 mod failover;
 mod kept;
 mod laws;
+mod local_cache;
 mod moving;
 mod mysql;
 mod outage;

@@ -104,7 +104,10 @@ async fn each_of_many_updates_of_a_session_gets_its_own_version<D: Database>() {
 }
 
 /// Sessions of many kinds, and a change of each.
-async fn sessions_and_patches<D: Database>(tables: &Tables<D>, store: &D::Store) -> Vec<Patch> {
+pub(crate) async fn sessions_and_patches<D: Database>(
+    tables: &Tables<D>,
+    store: &D::Store,
+) -> Vec<Patch> {
     let later = tables.now().saturating_add(Duration::from_secs(90));
     let expire = |expiry| {
         let mut patch = set(&[("a", "1")]);
