@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::servers::{dying_with_us, spawn};
+use crate::servers::{dying_with_us, spawn, wait_until_stopped};
 
 /// The user `nobody`: the servers refuse to run as root.
 const NOBODY: u32 = 65_534;
@@ -112,6 +112,8 @@ impl<P: Program> DatabaseServer<P> {
     /// Stops all processes of the server: connections stay open, and get no answer.
     pub fn pause(&self) {
         self.signal("STOP");
+        let Some(child) = &self.child else { return };
+        children(child.id()).into_iter().chain([child.id()]).for_each(wait_until_stopped);
     }
 
     /// Continues a paused server.

@@ -24,6 +24,27 @@ use crate::proxy::Proxy;
 /// How long a server may take to start, to stop, or to agree with others.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Waits until no thread of a process runs. The signal that stops it takes a moment, in which it may
+/// still answer.
+pub(crate) fn wait_until_stopped(process: u32) {
+    let start = Instant::now();
+    while runs(process) {
+        assert!(start.elapsed() < PATIENCE, "the process does not stop");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether a thread of the process is neither stopped nor at its end.
+fn runs(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    threads.map(|thread| thread.path().join("stat")).any(|stat| {
+        let stat = fs::read_to_string(stat).unwrap_or_default();
+        // The name of the program, in parentheses, may have spaces. The state follows it.
+        let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+        state.is_some_and(|state| !"TtZX".contains(state))
+    })
+}
+
 /// What to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
@@ -239,6 +260,7 @@ impl RedisServer {
     /// Stops the server's process: connections stay open, but requests get no answer.
     pub fn pause(&self) {
         self.signal("STOP");
+        wait_until_stopped(self.child.as_ref().expect("the server is running").id());
     }
 
     /// Continues a paused server.
