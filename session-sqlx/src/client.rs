@@ -75,6 +75,7 @@ impl<DB: Engine> Client<DB> {
         Self { pool, settings, kept, turns, is_sweeping: Arc::default(), lock_permits }
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn pool(&self) -> &Pool<DB> {
         &self.pool
     }
