@@ -1,8 +1,8 @@
 //! The settings of the store.
 
-use sqlx::PgPool;
-
 use std::time::Duration;
+
+use sqlx::PgPool;
 
 use super::{changes::Changes, local_cache::PgCache, statements::Statements, store::PostgresStore};
 use crate::config::{Settings, SqlConfigError, check_name, setters};
@@ -46,9 +46,9 @@ impl PostgresStoreBuilder {
     /// [`local_cache_staleness`](Self::local_cache_staleness). The same bounds hold for a session
     /// that another process destroyed.
     ///
-    /// Writes always go to the database, and so do [`save`] and [`reload`]. The store takes one more
-    /// connection, which is not from the pool, to listen. [The guide](crate::guide#a-local-cache)
-    /// says what the reports cost.
+    /// Writes always go to the database, and so do [`save`] and [`reload`]. To listen, the store
+    /// takes one more connection, which is not from the pool.
+    /// [The guide](crate::guide#a-local-cache) says what the reports cost.
     ///
     /// [`save`]: actix_typed_session::SessionHandle::save
     /// [`reload`]: actix_typed_session::SessionHandle::reload
@@ -79,10 +79,10 @@ impl PostgresStoreBuilder {
             return Err(SqlConfigError::ZeroDuration("local_cache_staleness"));
         }
         let table = &self.settings.table;
-        let changes = self.cached_bytes.map(|bytes| (bytes, Changes::new(table)));
-        let reported = changes.as_ref().map(|(_, changes)| changes);
-        let statements = Statements::new(self.schema.as_deref(), table, reported);
-        let cache = changes.map(|(bytes, changes)| PgCache::new(bytes, self.staleness, changes));
+        let new_cache = |bytes| PgCache::new(bytes, self.staleness, Changes::new(table));
+        let cache = self.cached_bytes.map(new_cache);
+        let changes = cache.as_ref().map(PgCache::changes);
+        let statements = Statements::new(self.schema.as_deref(), table, changes);
         Ok(PostgresStore::build(self.pool, statements, cache, self.settings))
     }
 }

@@ -63,6 +63,11 @@ impl PgCache {
         }
     }
 
+    /// How changes are reported.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     pub(super) fn get(&self, key: &StoreKey) -> Option<Record> {
         if !self.copies.are_current.load(Ordering::Acquire) {
             return None;
@@ -151,7 +156,7 @@ impl Listener {
 
     /// Listens until the connection breaks.
     async fn listen(&self) -> Result<Infallible, Error> {
-        // A connection of its own, with what the pool knows now: its password may change.
+        // A separate connection, with the settings that the pool has now: its password may change.
         let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let options = options.acquire_timeout(PATIENCE);
         let own = options.connect_lazy_with((*self.pool.connect_options()).clone());

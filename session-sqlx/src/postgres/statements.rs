@@ -73,10 +73,8 @@ impl Statements {
             None => String::new(),
         };
         let one = report("encode($1, 'hex')");
-        let several = changes.map_or_else(String::new, |changes| {
-            let keys = "(SELECT string_agg(encode(key, 'hex'), '') FROM unnest($2::bytea[]) key)";
-            format!(", (SELECT {})", changes.notify(keys))
-        });
+        let several =
+            report("(SELECT string_agg(encode(key, 'hex'), '') FROM unnest($2::bytea[]) key)");
         // A chain of renewed sessions may be too long for one report.
         let each = changes.map_or_else(String::new, |changes| {
             let report = changes.notify("encode(key, 'hex')");

@@ -170,7 +170,7 @@ impl<T> PendingChange<'_, T> {
         let is_current = *shard.drops(&self.key) == self.drops;
         // A record that was read before the change must not be cached.
         shard.void_reservations(&self.key);
-        if let Some(Copy { mut record, read, .. }) = shard.remove(&self.key)
+        if let Some(CachedSession { mut record, read, .. }) = shard.remove(&self.key)
             && is_current
             && may_stay(&read)
             && record.version().checked_add(count) == Some(version)
@@ -197,7 +197,7 @@ impl<T> fmt::Debug for PendingChange<'_, T> {
 }
 
 struct CacheShard<T> {
-    copies: LruCache<StoreKey, Copy<T>, BuildHasherDefault<KeyHasher>>,
+    copies: LruCache<StoreKey, CachedSession<T>, BuildHasherDefault<KeyHasher>>,
     /// The memory that the copies take.
     bytes: usize,
     /// How often the sessions of a group of keys have changed. Several keys share a counter, so a
@@ -208,7 +208,7 @@ struct CacheShard<T> {
     drops: Box<[u32]>,
 }
 
-struct Copy<T> {
+struct CachedSession<T> {
     record: Record,
     read: T,
     bytes: usize,
@@ -242,7 +242,7 @@ impl<T> CacheShard<T> {
         *generation = generation.wrapping_add(1);
     }
 
-    fn remove(&mut self, key: &StoreKey) -> Option<Copy<T>> {
+    fn remove(&mut self, key: &StoreKey) -> Option<CachedSession<T>> {
         let copy = self.copies.remove(key)?;
         self.bytes -= copy.bytes;
         Some(copy)
@@ -250,12 +250,12 @@ impl<T> CacheShard<T> {
 
     fn insert(&mut self, key: &StoreKey, record: Record, read: T, max_bytes: usize) {
         self.remove(key);
-        let bytes = size_of::<(StoreKey, Copy<T>)>() + OVERHEAD + record.memory();
+        let bytes = size_of::<(StoreKey, CachedSession<T>)>() + OVERHEAD + record.memory();
         if bytes > max_bytes {
             return;
         }
         self.bytes += bytes;
-        self.copies.insert(*key, Copy { record, read, bytes });
+        self.copies.insert(*key, CachedSession { record, read, bytes });
         while self.bytes > max_bytes {
             match self.copies.remove_lru() {
                 Some((_, copy)) => self.bytes -= copy.bytes,
