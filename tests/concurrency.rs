@@ -8,7 +8,7 @@ use actix_typed_session::{
 use actix_web::{HttpResponse, http::StatusCode, web};
 use tokio::time::sleep;
 
-use crate::{Gate, Site, site::SiteBuilder};
+use crate::{Client, Gate, Site, site::SiteBuilder};
 
 /// A field for each merge rule.
 #[derive(Session, Debug)]
@@ -167,6 +167,16 @@ async fn show_fields(session: TypedSession<Wide>) -> String {
 pub fn field(body: &str, name: &str) -> String {
     let field = body.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
     field.unwrap_or_else(|| panic!("`{name}` is not in {body:?}")).to_owned()
+}
+
+/// Logs out of the site. All workers see that at once, so a stolen cookie is worth nothing.
+pub async fn assert_logout_holds(mut browser: Client) {
+    let stolen = browser.clone();
+    assert_eq!(browser.act("destroy").await.status, 200);
+    for _ in 0..10 {
+        let mut stolen = stolen.clone();
+        assert!(stolen.act("read").await.removes_cookie(), "the session is over");
+    }
 }
 
 /// The site on a store.

@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::servers::{dying_with_us, spawn, wait_until_stopped};
+use crate::servers::{dying_with_us, spawn, state_and_parent, wait_until_stopped};
 
 /// The user `nobody`: the servers refuse to run as root.
 const NOBODY: u32 = 65_534;
@@ -147,10 +147,8 @@ fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("Linux has it").flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     ids.filter(|id| {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // The name of the program, in parentheses, may have spaces. State and parent follow it.
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        after_name.split_whitespace().nth(1) == Some(&parent.to_string())
+        let stat = state_and_parent(Path::new(&format!("/proc/{id}")));
+        stat.is_some_and(|(_, its_parent)| its_parent == parent.to_string())
     })
     .collect()
 }

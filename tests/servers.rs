@@ -24,8 +24,8 @@ use crate::proxy::Proxy;
 /// How long a server may take to start, to stop, or to agree with others.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until no thread of a process runs. The signal that stops it takes a moment, in which it may
-/// still answer.
+/// Waits until no thread of a process runs. The signal that stops it takes a moment, in which it
+/// may still answer.
 pub(crate) fn wait_until_stopped(process: u32) {
     let start = Instant::now();
     while runs(process) {
@@ -37,12 +37,17 @@ pub(crate) fn wait_until_stopped(process: u32) {
 /// Whether a thread of the process is neither stopped nor at its end.
 fn runs(process: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    threads.map(|thread| thread.path().join("stat")).any(|stat| {
-        let stat = fs::read_to_string(stat).unwrap_or_default();
-        // The name of the program, in parentheses, may have spaces. The state follows it.
-        let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
-        state.is_some_and(|state| !"TtZX".contains(state))
-    })
+    threads
+        .filter_map(|thread| state_and_parent(&thread.path()))
+        .any(|(state, _)| !["T", "t", "Z", "X"].contains(&&*state))
+}
+
+/// The state of a process or thread, and its parent. `None`: it has ended.
+pub(crate) fn state_and_parent(folder: &Path) -> Option<(String, String)> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
+    // The name of the program, in parentheses, may have spaces.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().map(str::to_owned);
+    Some((fields.next()?, fields.next()?))
 }
 
 /// What to start.

@@ -388,13 +388,7 @@ async fn requests_are_answered_from_memory_and_changes_go_to_the_server() {
         assert_eq!(browser.act(&format!("name=n{n}")).await.status, 200);
     }
     assert_eq!(redis.calls("evalsha"), 50);
-    // All workers see a logout at once.
-    let stolen = browser.clone();
-    assert_eq!(browser.act("destroy").await.status, 200);
-    for _ in 0..10 {
-        let mut stolen = stolen.clone();
-        assert!(stolen.act("read").await.removes_cookie(), "the session is over");
-    }
+    concurrency::assert_logout_holds(browser).await;
 }
 
 #[tokio::test]
