@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::AbortHandle;
+use tokio::{io::split, task::AbortHandle};
 
 use super::{
     connection_state::{ConnectionState, ReplyError},
-    driver::{ByteStream, Driver, PushHandler, ReplyLimits},
+    driver::{Driver, PushHandler, ReplyLimits},
     resp::{Command, Reply},
+    writer::{ByteStream, Writer},
 };
 
 /// A connection to a server. It closes when the last clone is dropped.
@@ -29,8 +30,9 @@ impl MultiplexedConnection {
         limits: ReplyLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Self {
-        let state = Arc::new(ConnectionState::new());
-        tokio::spawn(Driver::new(Arc::clone(&state), stream, limits, push_handler));
+        let (reader, writer) = split(stream);
+        let state = Arc::new(ConnectionState::new(Some(Writer::new(writer))));
+        tokio::spawn(Driver::new(Arc::clone(&state), reader, limits, push_handler));
         Self(Arc::new(CloseOnDrop { state, renewal: OnceLock::new() }))
     }
 
@@ -100,13 +102,13 @@ impl WeakConnection {
     /// A connection without a server, and a guard that keeps it open.
     #[cfg(test)]
     pub(crate) fn without_server() -> (Self, impl Sized) {
-        let state = Arc::new(ConnectionState::new());
+        let state = Arc::new(ConnectionState::new(None));
         (Self(Arc::downgrade(&state)), state)
     }
 
     /// Whether the connection is closed.
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.upgrade().is_none_or(|state| state.reports_nothing())
+        self.0.upgrade().is_none_or(|state| state.is_closed())
     }
 
     /// Whether both are the same connection.

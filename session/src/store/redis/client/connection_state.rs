@@ -7,13 +7,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::resp::{Command, Reply};
+use super::{
+    resp::{Command, Reply},
+    writer::Writer,
+};
 
 /// Why a command has no reply.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,8 +36,12 @@ pub(crate) enum ReplyError {
 /// The state of a connection.
 pub(super) struct ConnectionState {
     queue: Mutex<CommandQueue>,
+    /// Sends the queue. `None`: the connection is closed.
+    writer: Mutex<Option<Writer>>,
     /// Wakes the driver.
     pub(super) driver: AtomicWaker,
+    /// How many replies have arrived.
+    reply_count: AtomicU64,
     started_at: Instant,
     /// When the latest answered command was sent, in µs since `started_at`. The server has reported
     /// every change that it made before then.
@@ -45,11 +53,18 @@ pub(super) struct ConnectionState {
 /// [`ConnectionState::confirmed_at`] of a closed connection.
 const CLOSED: u64 = u64::MAX;
 
+/// How many scripts may wait until the driver has its turn. More are sent at once, so that Redis
+/// runs them while this thread goes on. Other commands cost Redis less than the sending.
+const MAX_WAITING_SCRIPTS: usize = 8;
+
 impl ConnectionState {
-    pub(super) fn new() -> Self {
+    /// An open connection. `None`: it sends nothing.
+    pub(super) fn new(writer: Option<Writer>) -> Self {
         Self {
             queue: Mutex::default(),
+            writer: Mutex::new(writer),
             driver: AtomicWaker::new(),
+            reply_count: AtomicU64::new(0),
             started_at: Instant::now(),
             confirmed_at: AtomicU64::new(0),
             probed_at: AtomicU64::new(0),
@@ -78,12 +93,42 @@ impl ConnectionState {
             queue.pending.push_back(PendingReply { receiver: None, sent_at });
         }
         queue.unsent += commands.len();
+        queue.unsent_scripts += commands.iter().filter(|command| command.is_script()).count();
         if let Some(last) = queue.pending.back_mut() {
             last.receiver = reply;
         }
+        let is_due = queue.unsent_scripts > MAX_WAITING_SCRIPTS;
         drop(queue);
+        if is_due {
+            self.send_now();
+        }
         self.driver.wake();
         Ok(())
+    }
+
+    /// Sends what can be sent without waiting. The driver sends the rest.
+    fn send_now(&self) {
+        // A writer that is locked is sending.
+        let Ok(mut writer) = self.writer.try_lock() else { return };
+        let sent = match &mut *writer {
+            Some(writer) => {
+                let mut context = Context::from_waker(Waker::noop());
+                writer.send(|buffer| self.take_outgoing(buffer), &mut context)
+            }
+            None => return,
+        };
+        drop(writer);
+        if let Poll::Ready(Err(cause)) = sent {
+            self.close(cause);
+        }
+    }
+
+    /// Sends the queue.
+    pub(super) fn send_queue(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.writer() {
+            Some(writer) => writer.send(|buffer| self.take_outgoing(buffer), context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Whether every change has arrived that was made before now minus `staleness`.
@@ -124,19 +169,18 @@ impl ConnectionState {
 
     /// The caller that waits for the next reply.
     pub(super) fn take_pending(&self) -> Option<PendingReply> {
-        let mut queue = self.queue();
-        queue.reply_count += 1;
-        queue.pending.pop_front()
+        self.reply_count.fetch_add(1, Ordering::Relaxed);
+        self.queue().pending.pop_front()
     }
 
     /// Swaps the queued bytes into an empty buffer. Returns whether there were any.
-    pub(super) fn take_outgoing(&self, buffer: &mut Vec<u8>) -> bool {
+    fn take_outgoing(&self, buffer: &mut Vec<u8>) -> bool {
         let mut queue = self.queue();
         if queue.outgoing.is_empty() {
             return false;
         }
         mem::swap(&mut queue.outgoing, buffer);
-        queue.unsent = 0;
+        (queue.unsent, queue.unsent_scripts) = (0, 0);
         true
     }
 
@@ -159,15 +203,10 @@ impl ConnectionState {
     }
 
     pub(super) fn reply_count(&self) -> u64 {
-        self.queue().reply_count
+        self.reply_count.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.queue().close_cause.is_some()
-    }
-
-    /// [`is_closed`](Self::is_closed) without the lock.
-    pub(super) fn reports_nothing(&self) -> bool {
         self.confirmed_at.load(Ordering::Relaxed) == CLOSED
     }
 
@@ -184,6 +223,7 @@ impl ConnectionState {
         let pending = mem::take(&mut queue.pending);
         let sent = pending.len() - queue.unsent;
         drop(queue);
+        *self.writer() = None;
         for (index, pending) in pending.into_iter().enumerate() {
             let is_sent = index < sent;
             pending.complete(Err(match is_sent {
@@ -198,6 +238,11 @@ impl ConnectionState {
         // OK because nothing that runs under the lock leaves the queue half changed.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        // OK because a writer that has panicked has sent what it says.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Default)]
@@ -208,8 +253,8 @@ struct CommandQueue {
     pending: VecDeque<PendingReply>,
     /// How many of `pending`, counted from the end, are still in `outgoing`.
     unsent: usize,
-    /// How many replies have arrived.
-    reply_count: u64,
+    /// How many of them run a script.
+    unsent_scripts: usize,
     /// Why the connection closed; `None`: it is open.
     close_cause: Option<Arc<io::Error>>,
 }
@@ -235,4 +280,83 @@ impl PendingReply {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex, split};
+
+    use super::*;
+    use crate::store::redis::client::writer::ByteStream;
+
+    /// An open connection without a driver, and the server's side of it.
+    fn connection(capacity: usize) -> (ConnectionState, DuplexStream) {
+        let (stream, server) = duplex(capacity);
+        let (_, writer) = split::<Box<dyn ByteStream>>(Box::new(stream));
+        (ConnectionState::new(Some(Writer::new(writer))), server)
+    }
+
+    fn queue(connection: &ConnectionState, command: &str, number: usize) {
+        let command = Command::new(command).arg(number.to_string());
+        connection.queue_commands(&[&command], None).expect("it is open");
+    }
+
+    /// What the server has received meanwhile.
+    fn received(server: &mut DuplexStream) -> String {
+        let mut bytes = Vec::new();
+        while let Some(Ok(1..)) = server.read_buf(&mut bytes).now_or_never() {}
+        String::from_utf8(bytes).expect("text")
+    }
+
+    /// The bytes of a command.
+    fn sent(command: &str, number: usize) -> String {
+        format!("*2\r\n${}\r\n{command}\r\n$1\r\n{number}\r\n", command.len())
+    }
+
+    #[tokio::test]
+    async fn many_scripts_are_sent_before_the_driver_has_its_turn() {
+        let (connection, mut server) = connection(1 << 20);
+        let mut expected = String::new();
+        for number in 0..MAX_WAITING_SCRIPTS {
+            queue(&connection, "HMGET", number);
+            queue(&connection, "EVALSHA", number);
+            expected += &(sent("HMGET", number) + &sent("EVALSHA", number));
+        }
+        assert_eq!(received(&mut server), "", "few wait for the driver");
+        queue(&connection, "EVALSHA", 8);
+        assert_eq!(received(&mut server), expected + &sent("EVALSHA", 8));
+        queue(&connection, "EVALSHA", 9);
+        assert_eq!(received(&mut server), "", "the next ones wait again");
+    }
+
+    #[tokio::test]
+    async fn commands_that_cost_redis_little_wait_for_the_driver() {
+        let (connection, mut server) = connection(1 << 20);
+        (0..100).for_each(|_| queue(&connection, "HMGET", 0));
+        assert_eq!(received(&mut server), "");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_sent_at_once_is_sent_later_and_in_order() {
+        let (connection, mut server) = connection(50);
+        (0..10).for_each(|number| queue(&connection, "EVALSHA", number));
+        let mut all = received(&mut server);
+        assert_eq!(all.len(), 50);
+        while connection.send_queue(&mut Context::from_waker(Waker::noop())).is_pending() {
+            all += &received(&mut server);
+        }
+        all += &received(&mut server);
+        assert_eq!(all, (0..10).map(|number| sent("EVALSHA", number)).collect::<String>());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_cannot_send_at_once_is_closed() {
+        let (connection, server) = connection(1 << 20);
+        drop(server);
+        (0..=MAX_WAITING_SCRIPTS).for_each(|number| queue(&connection, "EVALSHA", number));
+        assert!(connection.is_closed());
+        let after = connection.send(&[&Command::new("PING")]).await;
+        assert!(matches!(after, Err(ReplyError::NotSent)), "{after:?}");
+    }
 }

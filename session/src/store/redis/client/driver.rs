@@ -9,19 +9,15 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    io::{AsyncReadExt as _, ReadHalf},
     time::{Instant, Sleep, sleep_until},
 };
 
 use super::{
     connection_state::ConnectionState,
     resp::{Frame, FrameReader, Reply},
+    writer::ByteStream,
 };
-
-/// What a connection reads from and writes to.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// Receives what a server sends without being asked.
 ///
@@ -42,16 +38,11 @@ pub(crate) struct ReplyLimits {
 /// Sends the queued commands, and hands the replies to their callers.
 pub(super) struct Driver {
     state: Arc<ConnectionState>,
-    stream: Box<dyn ByteStream>,
+    stream: ReadHalf<Box<dyn ByteStream>>,
     push_handler: Option<Arc<dyn PushHandler>>,
     /// How long a reply may take.
     reply_timeout: Duration,
     frames: FrameReader,
-    /// The bytes that are being sent.
-    sending: Vec<u8>,
-    /// How many bytes of `sending` are sent.
-    sent: usize,
-    is_flushed: bool,
     /// Fires when the oldest command is overdue.
     timer: Pin<Box<Sleep>>,
     is_armed: bool,
@@ -59,13 +50,11 @@ pub(super) struct Driver {
 
 /// How many bytes are read at a time.
 const READ_SIZE: usize = 16 * 1024;
-/// The largest send buffer that is kept for reuse, in bytes.
-const KEPT_SIZE: usize = 64 * 1024;
 
 impl Driver {
     pub(super) fn new(
         state: Arc<ConnectionState>,
-        stream: Box<dyn ByteStream>,
+        stream: ReadHalf<Box<dyn ByteStream>>,
         limits: ReplyLimits,
         push_handler: Option<Arc<dyn PushHandler>>,
     ) -> Self {
@@ -75,9 +64,6 @@ impl Driver {
             push_handler,
             reply_timeout: limits.time,
             frames: FrameReader::new(limits.bytes),
-            sending: Vec::new(),
-            sent: 0,
-            is_flushed: true,
             timer: Box::pin(sleep_until(Instant::now())),
             is_armed: false,
         }
@@ -121,32 +107,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends the queued bytes.
-    fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            while self.sent < self.sending.len() {
-                let unsent = &self.sending[self.sent..];
-                match ready!(Pin::new(&mut self.stream).poll_write(context, unsent)) {
-                    Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Ok(sent) => self.sent += sent,
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-                self.is_flushed = false;
-            }
-            self.sent = 0;
-            self.sending.clear();
-            self.sending.shrink_to(KEPT_SIZE);
-            if !self.state.take_outgoing(&mut self.sending) {
-                break;
-            }
-        }
-        if !self.is_flushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-            self.is_flushed = true;
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Fails the overdue commands. Most replies arrive in time, so the timer is set for the oldest
     /// command only and not for each one.
     fn expire(&mut self, context: &mut Context<'_>) {
@@ -177,7 +137,7 @@ impl Future for Driver {
         // Replies come before timeouts: a reply that waited for this busy thread is not late.
         let cause = match driver.read(context) {
             Poll::Ready(cause) => cause,
-            Poll::Pending => match driver.write(context) {
+            Poll::Pending => match driver.state.send_queue(context) {
                 Poll::Ready(Err(cause)) => cause,
                 Poll::Ready(Ok(())) | Poll::Pending => {
                     driver.expire(context);

@@ -10,8 +10,9 @@ use super::{
     connection::MultiplexedConnection,
     connection_state::ReplyError,
     credentials::{CredentialsSource, RedisCredentials},
-    driver::{ByteStream, PushHandler, ReplyLimits},
+    driver::{PushHandler, ReplyLimits},
     resp::{Command, ErrorReply, Reply},
+    writer::ByteStream,
 };
 use crate::error::BoxError;
 

@@ -20,6 +20,7 @@ mod target;
 #[cfg(feature = "redis-tls")]
 mod tls;
 mod topology;
+mod writer;
 
 pub(super) use {
     call::{CallError, CallReply, Retry},

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use super::{certificates::Certificates, driver::ByteStream};
+use super::{certificates::Certificates, writer::ByteStream};
 use crate::error::BoxError;
 
 /// TLS is not available, so this type has no value.

@@ -4,7 +4,7 @@
 //! repeated.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -87,6 +87,23 @@ impl ReconnectingConnection {
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, CallError> {
+        match self.open_connection() {
+            Some(connection) => Ok(connection),
+            // In a box, because it is rare and the future of each call would have room for it.
+            None => Box::pin(self.new_connection()).await,
+        }
+    }
+
+    /// The latest connection, if it is open.
+    fn open_connection(&self) -> Option<MultiplexedConnection> {
+        match self.state().latest.as_ref()?.peek()? {
+            Ok(connection) if !connection.is_closed() => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits for a connection.
+    async fn new_connection(&self) -> Result<MultiplexedConnection, CallError> {
         let connection = async {
             match self.attempt() {
                 (attempt, AttemptStart::Now) => attempt.await,
@@ -107,8 +124,7 @@ impl ReconnectingConnection {
 
     /// The current attempt; a new one if there is none, it failed, or its connection closed.
     fn attempt(&self) -> (ConnectAttempt, AttemptStart) {
-        // OK because nothing that runs under the lock leaves the state half changed.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let pause = match state.latest.as_ref().map(Shared::peek) {
             Some(None) => None,
             Some(Some(Ok(connection))) if !connection.is_closed() => None,
@@ -125,6 +141,11 @@ impl ReconnectingConnection {
                 (attempt, AttemptStart::Now)
             }
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, ReconnectState> {
+        // OK because nothing that runs under the lock leaves the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts an attempt after a pause.

@@ -6,7 +6,10 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
 /// A command: its name and its arguments.
-pub(crate) struct Command(Args);
+pub(crate) struct Command {
+    args: Args,
+    is_script: bool,
+}
 
 /// Arguments of a command, encoded as they are sent.
 pub(crate) struct Args {
@@ -16,24 +19,29 @@ pub(crate) struct Args {
 
 impl Command {
     pub(crate) fn new(name: &str) -> Self {
-        Self(Args::default()).arg(name)
+        Self { args: Args::default(), is_script: matches!(name, "EVALSHA" | "EVAL") }.arg(name)
+    }
+
+    /// Whether it runs a script.
+    pub(super) fn is_script(&self) -> bool {
+        self.is_script
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
-        self.0.push(arg);
+        self.args.push(arg);
         self
     }
 
     pub(crate) fn args(mut self, args: &Args) -> Self {
-        self.0.count += args.count;
-        self.0.bytes.extend_from_slice(&args.bytes);
+        self.args.count += args.count;
+        self.args.bytes.extend_from_slice(&args.bytes);
         self
     }
 
     /// Appends the encoded command to the bytes to send.
     pub(super) fn write_to(&self, outgoing: &mut Vec<u8>) {
-        write_length(outgoing, b'*', self.0.count);
-        outgoing.extend_from_slice(&self.0.bytes);
+        write_length(outgoing, b'*', self.args.count);
+        outgoing.extend_from_slice(&self.args.bytes);
     }
 }
 

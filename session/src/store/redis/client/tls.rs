@@ -10,7 +10,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{certificates::Certificates, driver::ByteStream};
+use super::{certificates::Certificates, writer::ByteStream};
 use crate::error::BoxError;
 
 /// How to encrypt connections to a server.

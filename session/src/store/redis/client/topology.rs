@@ -39,7 +39,8 @@ impl Topology {
     ) -> Result<CallReply, CallError> {
         match self {
             Self::Server(node) => node.call(&ServerCall { command, retry, is_asking: false }).await,
-            Self::Cluster(cluster) => cluster.call(key, command, retry).await,
+            // In a box, because the future of each call would have room for it.
+            Self::Cluster(cluster) => Box::pin(cluster.call(key, command, retry)).await,
         }
     }
 
