@@ -52,10 +52,7 @@ async fn main() {
             let get = async || {
                 let mut command = redis::cmd("HMGET");
                 // What the store reads beside the fields.
-                command
-                    .arg(&name)
-                    .arg(&["@c", "@e", "@v", "@m", "@p", "@a", "@r", "@i"])
-                    .arg(&names);
+                command.arg(&name).arg(&["@v", "@e", "@c", "@r", "@i"]).arg(&names);
                 let mut connection = connection.clone();
                 let found = connection.send_packed_command(&command).await;
                 assert!(matches!(found, Ok(redis::Value::Array(_))));

@@ -540,6 +540,7 @@ async fn a_redis_that_is_damaged_or_refuses() {
         &["HSET", "name", TEXT][..],
         &["HSET", "@e", TEXT],
         &["HSET", "@c", "4242424242x"],
+        &["HSET", "@c", "yesterday"],
         &["SET", TEXT],
     ] {
         for find in ["load", "list", "destroy"] {

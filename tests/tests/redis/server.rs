@@ -470,7 +470,8 @@ async fn half_a_hash_is_damaged_and_a_later_format_is_not() {
     for (field, value, damaged) in [
         ("a", "[1", true),
         ("@c", "yesterday", true),
-        ("@m", "-1", true),
+        ("@c", "1 m-1", true),
+        ("@c", "1 z of a later release", false),
         ("@r", "nobody", true),
         ("@z", "of a later release", false),
     ] {

@@ -1,6 +1,6 @@
 //! What the replies of the commands and scripts mean.
 
-use std::{borrow::Cow, iter, sync::Arc, time::Duration};
+use std::{borrow::Cow, iter, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -15,8 +15,7 @@ use crate::{
 use super::{
     client::Reply,
     layout::{
-        self, ABSOLUTE, CREATED, EXPIRES, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION,
-        escape, parse_key_name, unescape,
+        self, CREATED, EXPIRES, INDEX, METADATA, RETIRED, VERSION, escape, parse_key_name, unescape,
     },
 };
 
@@ -156,10 +155,9 @@ pub(super) fn unexpected() -> StoreError {
 /// The fields of a hash that were decoded so far.
 #[derive(Default)]
 struct RecordDecoder {
-    created: Option<u64>,
-    expires: Option<u64>,
     version: Option<u64>,
-    limits: Limits,
+    expires: Option<u64>,
+    created: Option<(u64, Limits)>,
     retired: Option<Arc<Retired>>,
     index: Option<Arc<Index>>,
     fields: Vec<FieldValue>,
@@ -168,14 +166,9 @@ struct RecordDecoder {
 impl RecordDecoder {
     fn add(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         match name {
-            CREATED => self.created = Some(number(value)?),
-            EXPIRES => self.expires = Some(number(value)?),
             VERSION => self.version = Some(number(value)?),
-            MAX_AGE => self.limits.max_age = Some(Duration::from_millis(number(value)?)),
-            PERSISTENT => self.limits.persistent = Some(number(value)? != 0),
-            ABSOLUTE => {
-                self.limits.absolute_lifetime = Some(Duration::from_millis(number(value)?));
-            }
+            EXPIRES => self.expires = Some(number(value)?),
+            CREATED => self.created = Some(layout::parse_created_text(text(value)?)?),
             RETIRED => self.retired = Some(Arc::new(parse_retired(value)?)),
             INDEX => self.index = Some(Arc::new(parse_index(value)?)),
             name => self.fields.push((unescape(name)?, raw_json(value)?)),
@@ -184,16 +177,16 @@ impl RecordDecoder {
     }
 
     fn finish(self) -> Result<Record, StoreError> {
-        let (Some(created), Some(expires), Some(version)) =
-            (self.created, self.expires, self.version)
+        let (Some(version), Some(expires), Some((created, limits))) =
+            (self.version, self.expires, self.created)
         else {
-            return Err(StoreError::damaged("the hash lacks `@c`, `@e` or `@v`"));
+            return Err(StoreError::damaged("the hash lacks `@v`, `@e` or `@c`"));
         };
         Ok(Record {
             created_at: Timestamp::from_unix_ms(created),
             expires_at: Timestamp::from_unix_ms(expires),
             version,
-            limits: self.limits.into(),
+            limits: limits.into(),
             retired: self.retired,
             index: self.index,
             fields: FieldMap::new(self.fields.into_iter().collect()),

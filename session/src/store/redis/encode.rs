@@ -10,7 +10,7 @@ use crate::{
 use super::{
     client::Args,
     layout::{
-        ABSOLUTE, CREATED, INDEX, MAX_AGE, METADATA, PERSISTENT, RETIRED, VERSION, escape,
+        CREATED, EXPIRES, INDEX, METADATA, RETIRED, VERSION, created_text, escape, limits_text,
         retired_text,
     },
     script::{self, Script},
@@ -19,23 +19,14 @@ use super::{
 /// The arguments that store a record: when it expires, then the hash.
 pub(super) fn record_args(record: &Record) -> Args {
     let mut args = Args::default();
-    args.push_number(record.expires_at().as_unix_ms());
-    let mut push_number = |name: &str, number: u64| {
-        args.push(name);
-        args.push_number(number);
-    };
-    push_number(CREATED, record.created_at().as_unix_ms());
-    push_number(VERSION, record.version());
-    let limits = record.limits();
-    if let Some(max_age) = limits.max_age {
-        push_number(MAX_AGE, whole_ms(max_age));
-    }
-    if let Some(persistent) = limits.persistent {
-        push_number(PERSISTENT, persistent.into());
-    }
-    if let Some(lifetime) = limits.absolute_lifetime {
-        push_number(ABSOLUTE, whole_ms(lifetime));
-    }
+    let expires = record.expires_at().as_unix_ms();
+    args.push_number(expires);
+    args.push(VERSION);
+    args.push_number(record.version());
+    args.push(EXPIRES);
+    args.push_number(expires);
+    args.push(CREATED);
+    args.push(created_text(record.created_at(), record.limits()));
     if let Some(retired) = &record.retired {
         args.push(RETIRED);
         args.push(retired_text(retired));
@@ -199,10 +190,7 @@ fn patch_head(patch: &Patch) -> String {
         tokens.push(format!("a{}", created_at.as_unix_ms()));
     }
     if let Some(limits) = patch.limits() {
-        tokens.push("l".to_owned());
-        tokens.extend(limits.max_age.map(|max_age| format!("m{}", whole_ms(max_age))));
-        tokens.extend(limits.persistent.map(|persistent| format!("p{}", u8::from(persistent))));
-        tokens.extend(limits.absolute_lifetime.map(|lifetime| format!("d{}", whole_ms(lifetime))));
+        tokens.push(format!("l{}", limits_text(limits)));
     }
     match patch.expiry() {
         None => {}

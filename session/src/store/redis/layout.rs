@@ -3,18 +3,15 @@
 //!
 //! | field | holds |
 //! | --- | --- |
-//! | `@c` | when the session was created, ms since 1970 |
-//! | `@e` | when it expires, ms since 1970; the expiry of the key is the same |
 //! | `@v` | the version |
-//! | `@m` | the session's `max_age`, ms; absent: the middleware's setting holds |
-//! | `@p` | the session's `persistent`, 0 or 1; absent: the middleware's setting holds |
-//! | `@a` | the session's `absolute_lifetime`, ms; absent: the middleware's setting holds |
+//! | `@e` | when it expires, ms since 1970; the expiry of the key is the same |
+//! | `@c` | when the session was created, ms since 1970; then its own [`limits_text`] |
 //! | `@i` | only if fields are indexed: the public id, 14 bytes, then their names, a line each |
 //! | `@r` | only if the id was renewed: the successor's key; or `~` and a digest of that key |
 //! | `@@…` | a field of the session whose name begins with `@`, without the first `@` |
 //! | … | any other field of the session |
 
-use std::{borrow::Cow, iter};
+use std::{borrow::Cow, fmt::Write as _, iter, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::value::RawValue;
@@ -24,20 +21,17 @@ use crate::{
     error::StoreError,
     id::StoreKey,
     record::{FieldName, PublicId, RecordError, Retired},
+    time::{Limits, Timestamp, whole_ms},
 };
 
-pub(super) const CREATED: &str = "@c";
-pub(super) const EXPIRES: &str = "@e";
 pub(super) const VERSION: &str = "@v";
-pub(super) const MAX_AGE: &str = "@m";
-pub(super) const PERSISTENT: &str = "@p";
-pub(super) const ABSOLUTE: &str = "@a";
+pub(super) const EXPIRES: &str = "@e";
+pub(super) const CREATED: &str = "@c";
 pub(super) const RETIRED: &str = "@r";
 pub(super) const INDEX: &str = "@i";
 
 /// The fields that describe the session as a whole.
-pub(super) const METADATA: [&str; 8] =
-    [CREATED, EXPIRES, VERSION, MAX_AGE, PERSISTENT, ABSOLUTE, RETIRED, INDEX];
+pub(super) const METADATA: [&str; 5] = [VERSION, EXPIRES, CREATED, RETIRED, INDEX];
 
 /// The Redis key of a session.
 pub(super) fn session_key(prefix: &str, key: &StoreKey) -> String {
@@ -56,6 +50,64 @@ pub(super) fn key_name(key: &StoreKey) -> String {
 pub(super) fn parse_key_name(name: &[u8]) -> Option<StoreKey> {
     let bytes = URL_SAFE_NO_PAD.decode(name).ok()?;
     Some(StoreKey::from_bytes(bytes.try_into().ok()?))
+}
+
+/// The limits that a session has set for itself: ` m` and its `max_age` in ms, ` p` and its
+/// `persistent` as 0 or 1, ` d` and its `absolute_lifetime` in ms. What it has not set takes no
+/// bytes.
+pub(super) fn limits_text(limits: &Limits) -> String {
+    let mut text = String::new();
+    let numbers = [
+        (MAX_AGE, limits.max_age.map(whole_ms)),
+        (PERSISTENT, limits.persistent.map(u64::from)),
+        (ABSOLUTE_LIFETIME, limits.absolute_lifetime.map(whole_ms)),
+    ];
+    for (letter, number) in numbers {
+        if let Some(number) = number {
+            // OK because a string takes any text.
+            let _ = write!(text, " {letter}{number}");
+        }
+    }
+    text
+}
+
+const MAX_AGE: char = 'm';
+const PERSISTENT: char = 'p';
+const ABSOLUTE_LIFETIME: char = 'd';
+
+/// `@c` of a session.
+pub(super) fn created_text(created_at: Timestamp, limits: &Limits) -> String {
+    format!("{}{}", created_at.as_unix_ms(), limits_text(limits))
+}
+
+/// The inverse of [`created_text`].
+///
+/// # Errors
+/// It is damaged, or of a later release.
+pub(super) fn parse_created_text(text: &str) -> Result<(u64, Limits), StoreError> {
+    let number = |text: &str| text.parse().map_err(|_| StoreError::damaged("`@c` has no number"));
+    let mut words = text.split(' ');
+    let created = number(words.next().unwrap_or_default())?;
+    let mut limits = Limits::default();
+    for word in words {
+        let mut letters = word.chars();
+        let letter = letters.next();
+        let value = || number(letters.as_str());
+        match letter {
+            Some(MAX_AGE) => limits.max_age = Some(Duration::from_millis(value()?)),
+            Some(PERSISTENT) => limits.persistent = Some(value()? != 0),
+            Some(ABSOLUTE_LIFETIME) => {
+                limits.absolute_lifetime = Some(Duration::from_millis(value()?));
+            }
+            _ => return Err(later_release()),
+        }
+    }
+    Ok((created, limits))
+}
+
+/// During a rolling deploy, the later release can read it, so it is not damage.
+fn later_release() -> StoreError {
+    StoreError::unavailable(RecordError::Version(2))
 }
 
 /// `@r` of a session whose id was renewed. With a digest, the old id reads nothing.
@@ -116,7 +168,6 @@ pub(super) fn unescape(name: &str) -> Result<FieldName, StoreError> {
     match name.strip_prefix('@') {
         None => Ok(name.to_owned().into()),
         Some(field) if field.starts_with('@') => Ok(field.to_owned().into()),
-        // During a rolling deploy, the later release can read it, so it is not damage.
-        Some(_) => Err(StoreError::unavailable(RecordError::Version(2))),
+        Some(_) => Err(later_release()),
     }
 }

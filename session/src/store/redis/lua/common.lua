@@ -2,12 +2,16 @@
 -- that leave the index to their caller.
 local index, unindex, is_indexed_by
 
--- Sets when the session under `key` expires: in the hash, and for Redis, which accepts no year
--- after 9999.
-local function expire(key, at)
-  redis.call('HSET', key, '@e', at)
+-- Sets when Redis deletes the session under `key`. It accepts no year after 9999.
+local function expire_key(key, at)
   if tonumber(at) > 253402300799999 then at = '253402300799999' end
   redis.call('PEXPIREAT', key, at)
+end
+
+-- Sets when the session under `key` expires.
+local function expire(key, at)
+  redis.call('HSET', key, '@e', at)
+  expire_key(key, at)
 end
 
 -- The server's time in ms since 1970.
@@ -22,11 +26,13 @@ local function has_ended(at)
   return tonumber(at) + 1000 < time()
 end
 
--- Stores the hash in ARGV from `first` on, in pieces that fit on the stack of Lua.
-local function store(key, first)
-  for i = first, #ARGV, 1000 do
+-- Stores the session in ARGV: when it expires, then the hash, in pieces that fit on the stack of
+-- Lua.
+local function store(key)
+  for i = 2, #ARGV, 1000 do
     redis.call('HSET', key, unpack(ARGV, i, math.min(i + 999, #ARGV)))
   end
+  expire_key(key, ARGV[1])
 end
 
 -- The version, the successor of a retired session, and the expiry.

@@ -31,6 +31,7 @@ end
 -- Applies a patch to a session that expires at `expires`. The changes are in ARGV from `first` on.
 -- Returns the new version.
 local function apply(key, expires, head, first)
+  local limits
   for what, value in string.gmatch(head, '(%a)(%S*)') do
     if what == 'a' then
       local version = redis.call('HGET', key, '@v')
@@ -38,16 +39,16 @@ local function apply(key, expires, head, first)
       redis.call('HSET', key, '@c', value, '@v', version)
       expire(key, expires)
     elseif what == 'l' then
-      redis.call('HDEL', key, '@m', '@p', '@a')
-    elseif what == 'm' then
-      redis.call('HSET', key, '@m', value)
-    elseif what == 'p' then
-      redis.call('HSET', key, '@p', value)
-    elseif what == 'd' then
-      redis.call('HSET', key, '@a', value)
+      limits = ''
+    elseif what == 'm' or what == 'p' or what == 'd' then
+      limits = limits .. ' ' .. what .. value
     elseif what == 's' or (what == 'x' and tonumber(value) > tonumber(expires)) then
       expire(key, value)
     end
+  end
+  if limits then
+    local created = string.match(redis.call('HGET', key, '@c') or '', '^%d*')
+    redis.call('HSET', key, '@c', created .. limits)
   end
   local i = first
   while i <= #ARGV do
