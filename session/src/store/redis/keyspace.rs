@@ -82,32 +82,21 @@ impl Keyspace {
         Ok(record)
     }
 
-    /// Updates a session with this script. `None`: the session's index entries must change too, and
-    /// nothing was done.
+    /// Updates a session with this script and a patch that stands for `count` patches. `None`: the
+    /// session's index entries must change too, and nothing was done.
     pub(super) async fn update_with(
         &self,
         script: &Script,
         key: &StoreKey,
-        patch: &Patch,
-        args: Args,
-    ) -> Result<Option<UpdateOutcome>, StoreError> {
-        self.update_counted(script, key, (patch, 1), args).await
-    }
-
-    async fn update_counted(
-        &self,
-        script: &Script,
-        key: &StoreKey,
         (patch, count): (&Patch, u64),
-        args: Args,
+        args: &Args,
     ) -> Result<Option<UpdateOutcome>, StoreError> {
         let name = self.session_key(key);
         let change = self.begin_change(key);
         // The second name makes the script read the key, so that the server reports its next
         // change.
         let keys = if change.is_some() { &[&*name, &*name][..] } else { &[&*name] };
-        let CallReply { reply, connection } =
-            self.run_on(script, keys, &args, Retry::Never).await?;
+        let CallReply { reply, connection } = self.run_on(script, keys, args, Retry::Never).await?;
         if let Reply::Int(-2 | -4) = reply {
             return Ok(None);
         }
@@ -116,6 +105,36 @@ impl Keyspace {
             local_cache::applied(change, (patch, count), *version, &connection.downgrade());
         }
         Ok(Some(updated))
+    }
+
+    /// Updates a session with any patch.
+    pub(super) async fn update_general(
+        &self,
+        key: &StoreKey,
+        patch: &Patch,
+    ) -> Result<UpdateOutcome, StoreError> {
+        if patch.index().is_none() {
+            let args = encode::patch_args(patch);
+            let updated = self.update_with(&script::UPDATE, key, (patch, 1), &args).await?;
+            if let Some(updated) = updated {
+                return Ok(updated);
+            }
+        }
+        self.update_indexed(key, patch).await
+    }
+
+    /// Updates a session whose index entries must change too.
+    pub(super) async fn update_indexed(
+        &self,
+        key: &StoreKey,
+        patch: &Patch,
+    ) -> Result<UpdateOutcome, StoreError> {
+        if self.is_cluster() {
+            return self.update_across_slots(key, patch).await;
+        }
+        let args = encode::patch_args(patch);
+        let updated = self.update_with(&script::UPDATE_INDEXED, key, (patch, 1), &args).await?;
+        updated.ok_or_else(decode::unexpected)
     }
 
     /// Deletes a key. Returns whether it was there.
@@ -227,7 +246,7 @@ impl SendUpdates for Keyspace {
         count: u64,
     ) -> Result<Option<UpdateOutcome>, StoreError> {
         match encode::combined_args(patch, count) {
-            Some(args) => self.update_counted(&script::CHANGE, key, (patch, count), args).await,
+            Some(args) => self.update_with(&script::CHANGE, key, (patch, count), &args).await,
             None => Ok(None),
         }
     }

@@ -97,32 +97,21 @@ impl SessionStore for RedisStore {
     }
 
     async fn update(&self, key: &StoreKey, patch: &Patch) -> Result<UpdateOutcome, StoreError> {
-        let updated = match (patch.index(), encode::change_args(patch)) {
-            (Some(_), _) => None,
-            (None, Some((script, args))) => {
-                let turn = match update_turns::wait(&self.0, key, patch).await {
-                    ControlFlow::Break(updated) => return updated,
-                    ControlFlow::Continue(turn) => turn,
-                };
-                let updated = self.0.update_with(script, key, patch, args).await;
-                if let Some(turn) = turn {
-                    turn.end(&updated);
-                }
-                updated?
-            }
-            (None, None) => {
-                let args = encode::patch_args(patch);
-                self.0.update_with(&script::UPDATE, key, patch, args).await?
-            }
+        // What most updates do not need is boxed, because each future would have room for it.
+        let Some((script, args)) = encode::change_args(patch) else {
+            return Box::pin(self.0.update_general(key, patch)).await;
         };
-        match updated {
+        let turn = match update_turns::wait(&self.0, key, patch).await {
+            ControlFlow::Break(updated) => return updated,
+            ControlFlow::Continue(turn) => turn,
+        };
+        let updated = self.0.update_with(script, key, (patch, 1), &args).await;
+        if let Some(turn) = turn {
+            turn.end(&updated);
+        }
+        match updated? {
             Some(updated) => Ok(updated),
-            None if self.0.is_cluster() => self.0.update_across_slots(key, patch).await,
-            None => {
-                let args = encode::patch_args(patch);
-                let updated = self.0.update_with(&script::UPDATE_INDEXED, key, patch, args).await?;
-                updated.ok_or_else(decode::unexpected)
-            }
+            None => Box::pin(self.0.update_indexed(key, patch)).await,
         }
     }
 
@@ -164,5 +153,31 @@ impl SessionStore for RedisStore {
         let keys = [&*self.0.session_key(old), &*self.0.session_key(new)];
         let rotated = self.0.run_until_known(&script::ROTATE, &keys, &args).await?;
         decode::parse_updated(rotated.reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of_val;
+
+    use super::*;
+    use crate::record::OldIdReads;
+
+    #[test]
+    fn calls_are_small_because_each_is_moved_several_times() {
+        let store = RedisStore::new("redis://127.0.0.1").expect("a good URL");
+        let (key, now) = (StoreKey::from_bytes([1; 32]), Timestamp::from_unix_ms(0));
+        let (record, patch) = (Record::new(now, now), Patch::default());
+        let (options, grace) = (LoadOptions::default(), Grace::new(now, OldIdReads::Nothing));
+        for (call, bytes) in [
+            ("create", size_of_val(&store.create(&key, &record))),
+            ("load", size_of_val(&store.load(&key, &options))),
+            ("update", size_of_val(&store.update(&key, &patch))),
+            ("touch", size_of_val(&store.touch(&key, now))),
+            ("destroy", size_of_val(&store.destroy(&key))),
+            ("rotate", size_of_val(&store.rotate(&key, &key, &patch, grace))),
+        ] {
+            assert!(bytes <= 1_500, "{call}: {bytes} bytes");
+        }
     }
 }

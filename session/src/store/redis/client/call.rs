@@ -30,11 +30,14 @@ impl ServerCall<'_> {
         &self,
         connection: &MultiplexedConnection,
     ) -> Result<Reply, ReplyError> {
-        if self.is_asking {
-            connection.send_all(&[&Command::new("ASKING"), self.command]).await
-        } else {
-            connection.send(self.command).await
+        if !self.is_asking {
+            return connection.send(self.command).await;
         }
+        // In a box, because it is rare and the future of each call would have room for it.
+        let asking = async || {
+            connection.send_all(&[&Command::new("ASKING"), self.command]).await
+        };
+        Box::pin(asking()).await
     }
 }
 
