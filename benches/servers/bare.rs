@@ -6,5 +6,5 @@ use actix_web::App;
 #[actix_web::main]
 async fn main() {
     let [threads] = rules::arguments();
-    server::run(&threads, || App::new().configure(site::bare).configure(site::bare_more)).await;
+    server::run(&threads, || App::new().configure(site::bare_more).configure(site::bare)).await;
 }

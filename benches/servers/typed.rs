@@ -66,8 +66,8 @@ async fn run<S: SessionStore + Clone>(threads: &str, store: S) {
     let sessions = SessionMiddleware::new(store.clone());
     server::run(threads, move || {
         App::new()
-            .configure(site::typed(store.clone()))
             .configure(site::typed_more)
+            .configure(site::typed(store.clone()))
             .wrap(sessions.clone())
     })
     .await;

@@ -34,9 +34,7 @@ impl ServerCall<'_> {
             return connection.send(self.command).await;
         }
         // In a box, because it is rare and the future of each call would have room for it.
-        let asking = async || {
-            connection.send_all(&[&Command::new("ASKING"), self.command]).await
-        };
+        let asking = async || connection.send_all(&[&Command::new("ASKING"), self.command]).await;
         Box::pin(asking()).await
     }
 }
