@@ -35,9 +35,7 @@ impl RedisCache {
     /// The copy of a session, if there is one and it is fresh enough.
     pub(super) fn get(&self, key: &StoreKey) -> Option<Record> {
         let name = || layout::session_key(&self.prefix, key);
-        self.copies.get(key, |connection| {
-            !connection.is_closed() && connection.is_fresh(self.staleness, name)
-        })
+        self.copies.get(key, |connection| connection.is_fresh(self.staleness, name))
     }
 
     /// Permits caching of a record that the server is asked for after this call.

@@ -106,11 +106,6 @@ impl WeakConnection {
         (Self(Arc::downgrade(&state)), state)
     }
 
-    /// Whether the connection is closed.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.upgrade().is_none_or(|state| state.is_closed())
-    }
-
     /// Whether both are the same connection.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Weak::ptr_eq(&self.0, &other.0)
@@ -122,7 +117,8 @@ impl WeakConnection {
         state.send(&[command]).await
     }
 
-    /// Whether every change has arrived that was made before now minus `staleness`.
+    /// Whether every change has arrived that was made before now minus `staleness`. False if the
+    /// connection is closed.
     ///
     /// When half of that time has passed without a reply, it sends a probe about the key of this
     /// name. Only the server that serves the key answers the probe.
