@@ -16,15 +16,13 @@ use super::{
     script::{self, Script},
 };
 
-/// The arguments that store a record: when it expires, then the hash.
+/// The arguments that store a record: its hash, which begins with when it expires.
 pub(super) fn record_args(record: &Record) -> Args {
     let mut args = Args::default();
-    let expires = record.expires_at().as_unix_ms();
-    args.push_number(expires);
+    args.push(EXPIRES);
+    args.push_number(record.expires_at().as_unix_ms());
     args.push(VERSION);
     args.push_number(record.version());
-    args.push(EXPIRES);
-    args.push_number(expires);
     args.push(CREATED);
     args.push(created_text(record.created_at(), record.limits()));
     if let Some(retired) = &record.retired {

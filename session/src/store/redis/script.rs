@@ -40,8 +40,8 @@ impl Script {
     }
 }
 
-/// Stores a new session. `ARGV`: when it expires, then the hash. Returns the server's time, 0 if
-/// the key is taken, or -1 if the session has ended by that time.
+/// Stores a new session. `ARGV`: the hash, which begins with when it expires. Returns the server's
+/// time, 0 if the key is taken, or -1 if the session has ended by that time.
 pub(super) static CREATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(include_str!("lua/common.lua"), include_str!("lua/create.lua"),))
 });

@@ -26,13 +26,13 @@ local function has_ended(at)
   return tonumber(at) + 1000 < time()
 end
 
--- Stores the session in ARGV: when it expires, then the hash, in pieces that fit on the stack of
+-- Stores the hash in ARGV, which begins with when it expires, in pieces that fit on the stack of
 -- Lua.
 local function store(key)
-  for i = 2, #ARGV, 1000 do
+  for i = 1, #ARGV, 1000 do
     redis.call('HSET', key, unpack(ARGV, i, math.min(i + 999, #ARGV)))
   end
-  expire_key(key, ARGV[1])
+  expire_key(key, ARGV[2])
 end
 
 -- The version, the successor of a retired session, and the expiry.
