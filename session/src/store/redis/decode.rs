@@ -15,7 +15,8 @@ use crate::{
 use super::{
     client::Reply,
     layout::{
-        self, CREATED, EXPIRES, INDEX, METADATA, RETIRED, VERSION, escape, parse_key_name, unescape,
+        self, CREATED, EXPIRES, INDEX, METADATA, RETIRED, VERSION, escape, number, parse_key_name,
+        unescape,
     },
 };
 
@@ -222,13 +223,6 @@ fn parse_index(bytes: &[u8]) -> Result<Index, StoreError> {
         .ok_or_else(|| StoreError::damaged("the public id is too short"))?;
     let names = text(names)?.split('\n').map(unescape).collect::<Result<_, _>>()?;
     Ok(Index::stored(PublicId::from_bytes(*public_id), names))
-}
-
-fn number(bytes: &[u8]) -> Result<u64, StoreError> {
-    std::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| StoreError::damaged("the hash has metadata that is not a number"))
 }
 
 fn raw_json(value: &[u8]) -> Result<Arc<RawValue>, StoreError> {

@@ -85,14 +85,13 @@ pub(super) fn created_text(created_at: Timestamp, limits: &Limits) -> String {
 /// # Errors
 /// It is damaged, or of a later release.
 pub(super) fn parse_created_text(text: &str) -> Result<(u64, Limits), StoreError> {
-    let number = |text: &str| text.parse().map_err(|_| StoreError::damaged("`@c` has no number"));
     let mut words = text.split(' ');
-    let created = number(words.next().unwrap_or_default())?;
+    let created = number(words.next().unwrap_or_default().as_bytes())?;
     let mut limits = Limits::default();
     for word in words {
         let mut letters = word.chars();
         let letter = letters.next();
-        let value = || number(letters.as_str());
+        let value = || number(letters.as_str().as_bytes());
         match letter {
             Some(MAX_AGE) => limits.max_age = Some(Duration::from_millis(value()?)),
             Some(PERSISTENT) => limits.persistent = Some(value()? != 0),
@@ -103,6 +102,14 @@ pub(super) fn parse_created_text(text: &str) -> Result<(u64, Limits), StoreError
         }
     }
     Ok((created, limits))
+}
+
+/// A number in the metadata.
+pub(super) fn number(bytes: &[u8]) -> Result<u64, StoreError> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| StoreError::damaged("the hash has metadata that is not a number"))
 }
 
 /// During a rolling deploy, the later release can read it, so it is not damage.

@@ -110,13 +110,7 @@ impl ConnectionState {
     fn send_now(&self) {
         // A writer that is locked is sending.
         let Ok(mut writer) = self.writer.try_lock() else { return };
-        let sent = match &mut *writer {
-            Some(writer) => {
-                let mut context = Context::from_waker(Waker::noop());
-                writer.send(|buffer| self.take_outgoing(buffer), &mut context)
-            }
-            None => return,
-        };
+        let sent = self.send_with(&mut writer, &mut Context::from_waker(Waker::noop()));
         drop(writer);
         if let Poll::Ready(Err(cause)) = sent {
             self.close(cause);
@@ -125,7 +119,15 @@ impl ConnectionState {
 
     /// Sends the queue.
     pub(super) fn send_queue(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self.writer() {
+        self.send_with(&mut self.writer(), context)
+    }
+
+    fn send_with(
+        &self,
+        writer: &mut Option<Writer>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        match writer {
             Some(writer) => writer.send(|buffer| self.take_outgoing(buffer), context),
             None => Poll::Ready(Ok(())),
         }

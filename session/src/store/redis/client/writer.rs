@@ -1,7 +1,7 @@
 //! The sending half of a connection.
 
 use std::{
-    io, mem,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -54,10 +54,9 @@ impl Writer {
                 break;
             }
         }
-        if !mem::replace(&mut self.is_flushed, true) {
-            let flushed = Pin::new(&mut self.stream).poll_flush(context);
-            self.is_flushed = flushed.is_ready();
-            return flushed;
+        if !self.is_flushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            self.is_flushed = true;
         }
         Poll::Ready(Ok(()))
     }
