@@ -9,7 +9,8 @@ use std::{
 };
 
 use actix_typed_session::{
-    Durability, FakeClock, FileStore, FileStoreBuilder, MemoryStore, RedisStore,
+    Durability, FakeClock, FileStore, FileStoreBuilder, MemoryStore, RedisStore, Timestamp,
+    store::{Grace, LoadOptions, OldIdReads, Patch, Record, SessionStore, StoreKey},
 };
 use tempfile::TempDir;
 
@@ -168,4 +169,20 @@ macro_rules! on {
             }
         )*
     };
+}
+
+/// The calls of a store, and the bytes that the future of each takes.
+pub fn sizes_of_calls(store: &impl SessionStore) -> [(&'static str, usize); 6] {
+    let now = Timestamp::default();
+    let (key, record) = (StoreKey::from_bytes([1; 32]), Record::new(now, now));
+    let (patch, options) = (Patch::default(), LoadOptions::default());
+    let grace = Grace::new(now, OldIdReads::Snapshot);
+    [
+        ("create", size_of_val(&store.create(&key, &record))),
+        ("load", size_of_val(&store.load(&key, &options))),
+        ("update", size_of_val(&store.update(&key, &patch))),
+        ("touch", size_of_val(&store.touch(&key, now))),
+        ("destroy", size_of_val(&store.destroy(&key))),
+        ("rotate", size_of_val(&store.rotate(&key, &key, &patch, grace))),
+    ]
 }

@@ -165,8 +165,7 @@ fn bind_change(query: PgQuery, now: i64, current: &Record, patch: &Patch) -> PgQ
 
 #[cfg(test)]
 mod tests {
-    use std::mem::size_of_val;
-
+    use actix_typed_session_tests::stores::sizes_of_calls;
     use sqlx::postgres::PgPoolOptions;
 
     use super::*;
@@ -174,18 +173,7 @@ mod tests {
     #[tokio::test]
     async fn calls_are_small_because_each_is_moved_several_times() {
         let pool = PgPoolOptions::new().connect_lazy("postgres://localhost").expect("a URL");
-        let (store, now) = (PostgresStore::new(pool), Timestamp::default());
-        let (key, record) = (StoreKey::from_bytes([1; 32]), Record::new(now, now));
-        let (patch, options) = (Patch::default(), LoadOptions::default());
-        let grace = Grace::new(now, OldIdReads::Snapshot);
-        for (call, bytes) in [
-            ("create", size_of_val(&store.create(&key, &record))),
-            ("load", size_of_val(&store.load(&key, &options))),
-            ("update", size_of_val(&store.update(&key, &patch))),
-            ("touch", size_of_val(&store.touch(&key, now))),
-            ("destroy", size_of_val(&store.destroy(&key))),
-            ("rotate", size_of_val(&store.rotate(&key, &key, &patch, grace))),
-        ] {
+        for (call, bytes) in sizes_of_calls(&PostgresStore::new(pool)) {
             assert!(bytes <= 4_096, "{call}: {bytes} bytes");
         }
     }

@@ -736,3 +736,11 @@ async fn a_cluster_without_one_node_serves_the_sessions_of_the_others() {
     cluster.wait_until_whole();
     assert_works(&store).await;
 }
+
+#[test]
+fn calls_are_small_because_each_is_moved_several_times() {
+    let store = RedisStore::new("redis://127.0.0.1").expect("a good URL");
+    for (call, bytes) in stores::sizes_of_calls(&store) {
+        assert!(bytes <= 1_500, "{call}: {bytes} bytes");
+    }
+}

@@ -155,29 +155,3 @@ impl SessionStore for RedisStore {
         decode::parse_updated(rotated.reply)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::mem::size_of_val;
-
-    use super::*;
-    use crate::record::OldIdReads;
-
-    #[test]
-    fn calls_are_small_because_each_is_moved_several_times() {
-        let store = RedisStore::new("redis://127.0.0.1").expect("a good URL");
-        let (key, now) = (StoreKey::from_bytes([1; 32]), Timestamp::from_unix_ms(0));
-        let (record, patch) = (Record::new(now, now), Patch::default());
-        let (options, grace) = (LoadOptions::default(), Grace::new(now, OldIdReads::Nothing));
-        for (call, bytes) in [
-            ("create", size_of_val(&store.create(&key, &record))),
-            ("load", size_of_val(&store.load(&key, &options))),
-            ("update", size_of_val(&store.update(&key, &patch))),
-            ("touch", size_of_val(&store.touch(&key, now))),
-            ("destroy", size_of_val(&store.destroy(&key))),
-            ("rotate", size_of_val(&store.rotate(&key, &key, &patch, grace))),
-        ] {
-            assert!(bytes <= 1_500, "{call}: {bytes} bytes");
-        }
-    }
-}
