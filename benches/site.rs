@@ -63,8 +63,8 @@ pub fn bare(config: &mut web::ServiceConfig) {
 }
 
 /// The routes without sessions that only the comparison over HTTP has. They are apart, because more
-/// routes and structs change what a request in process costs. They go first, because Actix tries the
-/// routes in order, and compares one with a parameter by a regular expression.
+/// routes and structs change what a request in process costs. They go first, because Actix tries
+/// the routes in order, and compares one with a parameter by a regular expression.
 pub fn bare_more(config: &mut web::ServiceConfig) {
     config.route("/read_8", web::get().to(number)).route("/add", web::get().to(number));
 }
