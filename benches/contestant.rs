@@ -9,6 +9,7 @@ use std::{
 };
 
 use actix_typed_session_tests::{
+    folder::temporary_folder,
     postgres::PostgresServer,
     servers::{RedisServer, Server},
 };
@@ -134,7 +135,7 @@ impl Running {
 
     /// Starts a contestant under another program, such as Valgrind.
     pub fn start_under(wrapper: &[&str], contestant: Contestant, threads: usize) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = temporary_folder();
         let redis =
             contestant.store.starts_with("redis").then(|| RedisServer::start(Server::Redis));
         // With its default settings, so that what was answered is on the disk.
@@ -356,7 +357,7 @@ pub fn allocations(contestant: Contestant, route: &str, fields: usize) -> Option
     const FEW: usize = 20;
     const MANY: usize = 120;
     let of = |requests| {
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = temporary_folder();
         let log = folder.path().join("log");
         let to_log = format!("--log-file={}", log.display());
         let running = Running::start_under(&["valgrind", &to_log], contestant, 1);

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::servers::dying_with_us;
+use crate::{folder::temporary_folder, servers::dying_with_us};
 
 /// How long a page may take to show what a test expects. The machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ pub struct Profile {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { folder: Some(TempDir::new().expect("a temporary folder")) }
+        Self { folder: Some(temporary_folder()) }
     }
 }
 

@@ -13,7 +13,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::servers::{dying_with_us, spawn, state_and_parent, wait_until_stopped};
+use crate::{
+    folder::temporary_folder,
+    servers::{dying_with_us, spawn, state_and_parent, wait_until_stopped},
+};
 
 /// The user `nobody`: the servers refuse to run as root.
 const NOBODY: u32 = 65_534;
@@ -54,7 +57,7 @@ impl<P: Program> DatabaseServer<P> {
 
     /// Starts a server whose data a command makes in a folder.
     pub fn start_from(init: impl FnOnce(&Path) -> Command, settings: &[&'static str]) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = temporary_folder();
         let is_root = fs::metadata(folder.path()).expect("our own folder").uid() == 0;
         if is_root {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");

@@ -10,6 +10,7 @@
 //!   servers that are started for the tests
 //! - [`cached`]: a store with a local cache, as the middleware uses it
 //! - [`moving`]: a store whose sessions move to another one
+//! - [`folder`]: folders that are removed after the process, however it ends
 //! - [`node`]: programs in Node.js
 //! - [`wait`]: waits that end
 //! - [`values`]: a session with a field of each kind, and values that must read back exactly
@@ -22,6 +23,7 @@ pub mod concurrency;
 pub mod database;
 mod errors;
 pub mod examples;
+pub mod folder;
 mod gate;
 pub mod json;
 pub mod mariadb;

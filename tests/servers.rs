@@ -19,7 +19,7 @@ use std::{
 use redis::Value;
 use tempfile::TempDir;
 
-use crate::proxy::Proxy;
+use crate::{folder::temporary_folder, proxy::Proxy};
 
 /// How long a server may take to start, to stop, or to agree with others.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -181,7 +181,7 @@ impl RedisServer {
     }
 
     fn prepare(server: Server) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = temporary_folder();
         let arguments = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"];
         Self {
             server,

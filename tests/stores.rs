@@ -14,7 +14,10 @@ use actix_typed_session::{
 };
 use tempfile::TempDir;
 
-use crate::servers::{ClusterSetup, RedisServer, Server};
+use crate::{
+    folder::temporary_folder,
+    servers::{ClusterSetup, RedisServer, Server},
+};
 
 /// A prefix that no other test has.
 pub fn prefix() -> String {
@@ -41,7 +44,7 @@ pub fn files_and_clock() -> (FileStore, FakeClock) {
 
 fn file_store() -> FileStoreBuilder {
     static ROOT: OnceLock<TempDir> = OnceLock::new();
-    let root = ROOT.get_or_init(|| TempDir::new().expect("a temporary folder"));
+    let root = ROOT.get_or_init(temporary_folder);
     FileStore::builder(root.path().join(prefix()))
         // Tests do not cut the power.
         .durability(Durability::Process)

@@ -11,6 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    folder::temporary_folder,
     servers::{RedisServer, dying_with_us, free_port, spawn},
     wait::PATIENCE,
 };
@@ -30,7 +31,7 @@ impl Twemproxy {
     /// # Panics
     /// It is not installed.
     pub fn start(server: &RedisServer) -> Self {
-        let (folder, port) = (TempDir::new().expect("a temporary folder"), free_port());
+        let (folder, port) = (temporary_folder(), free_port());
         let file = folder.path().join("conf.yml");
         let settings = format!(
             "sessions:\n  listen: 127.0.0.1:{port}\n  redis: true\n  servers:\n   - {}:1\n",

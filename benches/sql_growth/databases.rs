@@ -11,7 +11,7 @@ use actix_typed_session::{
 };
 use actix_typed_session_benches::rules::POOL;
 use actix_typed_session_sqlx::{PostgresStore, SqliteStore};
-use actix_typed_session_tests::postgres::PostgresServer;
+use actix_typed_session_tests::{folder::temporary_folder, postgres::PostgresServer};
 use rusqlite::Connection;
 use sqlx::{
     PgPool, Row as _,
@@ -136,7 +136,7 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     pub(crate) fn open(clock: &FakeClock) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = temporary_folder();
         let path = folder.path().join("sessions.db");
         let store = SqliteStore::builder(&path).clock(clock.clone()).sweep_interval(None);
         Self { store: store.build().expect("a folder"), path, _folder: folder }

@@ -27,7 +27,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_typed_session_tests::servers::{RedisServer, Server, dying_with_us, spawn};
+use actix_typed_session_tests::{
+    folder::temporary_folder,
+    servers::{RedisServer, Server, dying_with_us, spawn},
+};
 use tempfile::TempDir;
 use tokio::{task::JoinSet, time::sleep};
 
@@ -122,7 +125,7 @@ impl Drop for Site {
 
 impl Site {
     fn start(store: &str) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = temporary_folder();
         let persistent = ["--appendonly", "yes", "--appendfsync", "always"];
         let redis = (store == "redis").then(|| RedisServer::start_with(Server::Redis, &persistent));
         let place = match &redis {

@@ -8,6 +8,7 @@ use std::{
 
 use actix_typed_session::{
     Clock as _, EncryptedStore, Key, RedisStore, SystemClock,
+    observe::{Operation, SessionStats},
     store::{
         CreateOutcome, Grace, LoadOptions, OldIdReads, Patch, Record, SessionStore as _, StoreKey,
         UpdateOutcome,
@@ -376,7 +377,9 @@ async fn the_memory_is_bounded_and_the_least_recently_used_go_first() {
 #[actix_web::test]
 async fn requests_are_answered_from_memory_and_changes_go_to_the_server() {
     let redis = RedisServer::start(Server::Redis);
-    let mut browser = concurrency::site(caching(&redis.url(), LONG)).start().client();
+    let stats = SessionStats::new();
+    let site = concurrency::site(caching(&redis.url(), LONG)).settings(|it| it.stats(&stats));
+    let mut browser = site.start().client();
     assert_eq!(browser.act("name=a").await.status, 200);
     assert_eq!(browser.act("read").await.status, 200);
     redis.command(&["CONFIG", "RESETSTAT"]);
@@ -384,6 +387,8 @@ async fn requests_are_answered_from_memory_and_changes_go_to_the_server() {
         assert_eq!(browser.act("read").await.status, 200);
     }
     assert_eq!(redis.calls("hgetall") + redis.calls("evalsha"), 0);
+    let loads = stats.totals().calls(Operation::Load).count();
+    assert_eq!(loads, 51, "a load from a copy is counted too");
     for n in 0..50 {
         assert_eq!(browser.act(&format!("name=n{n}")).await.status, 200);
     }
