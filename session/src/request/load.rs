@@ -2,7 +2,6 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use futures_util::future::Either;
 use tracing::{error, warn};
 
 use super::{loaded::Loaded, session::ActiveSession};
@@ -57,40 +56,32 @@ impl ActiveSession {
             }
             result => result?,
         }
-        if !self.is_immediate()
-            && let Some(whole) = self.state.borrow().loaded.record().filter(|it| it.is_whole)
-        {
-            self.config.learn(schema, whole);
-        }
-        self.is_loaded.set(true);
-        if let Some(events) = &self.config.events {
-            self.report_loaded(events);
-        }
+        self.finish_loading(schema);
         Ok(())
     }
 
-    /// As [`load`](Self::load), by the same steps, where none of them waits. Returns whether the
-    /// session is loaded.
+    /// As [`load`](Self::load), by the same steps, where none of them waits: the store is immediate,
+    /// or has a copy. Returns whether the session is loaded.
     ///
     /// [`close_at_once`](Self::close_at_once) says why.
     pub(crate) fn load_at_once(&self, schema: &'static Schema) -> bool {
         let may_wait = self.turn.is_taken() || self.presented.channel == IdChannel::Conflict;
-        if !self.is_immediate() || may_wait {
+        if may_wait {
             return false;
         }
         self.config.rules.privileges.learn(schema);
         if self.is_loaded.get() {
             return self.part_without(schema).is_none();
         }
-        let (options, touch) = self.load_options(None);
+        let (options, touch) = self.load_options(self.fields_to_load(schema));
         let mut best = None;
         for claim in self.presented.claims() {
             if claim.is_former && best.is_some() {
                 break;
             }
             let key = StoreKey::from(&claim.id);
-            let Either::Left(loaded) = self.store().load(key, options) else { return false };
-            match self.usable(loaded.into_inner(), touch) {
+            let Some(loaded) = self.store().load_at_once(&key, &options) else { return false };
+            match self.usable(loaded, touch) {
                 // Whether it may still be read takes another call.
                 Ok(Some(record)) if record.successor().is_some() => return false,
                 Ok(Some(record)) => {
@@ -107,11 +98,22 @@ impl ActiveSession {
         }
         self.first.set(Some(schema));
         self.set_loaded(best);
+        self.finish_loading(schema);
+        true
+    }
+
+    /// What follows when it is known what the client's ids name.
+    #[inline]
+    fn finish_loading(&self, schema: &'static Schema) {
+        if !self.is_immediate()
+            && let Some(whole) = self.state.borrow().loaded.record().filter(|it| it.is_whole)
+        {
+            self.config.learn(schema, whole);
+        }
         self.is_loaded.set(true);
         if let Some(events) = &self.config.events {
             self.report_loaded(events);
         }
-        true
     }
 
     /// The fields to load when a struct is extracted. `None`: all of them.

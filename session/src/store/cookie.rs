@@ -338,6 +338,14 @@ impl ErasedStore for CookieSessions {
         true
     }
 
+    fn load_at_once(
+        &self,
+        key: &StoreKey,
+        _: &LoadOptions<'static>,
+    ) -> Option<Result<Option<Record>, StoreError>> {
+        Some(Ok(self.load_record(key)))
+    }
+
     fn load(
         self: Arc<Self>,
         key: StoreKey,

@@ -31,6 +31,13 @@ pub(crate) trait ErasedStore: Send + Sync {
     /// Whether every call is ready when its future is first polled.
     fn is_immediate(&self) -> bool;
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<CreateOutcome>;
+    /// A load that does not wait: that of an immediate store, or from a copy that the store keeps.
+    /// `None`: this one would.
+    fn load_at_once(
+        &self,
+        key: &StoreKey,
+        options: &LoadOptions<'static>,
+    ) -> Option<Result<Option<Record>, StoreError>>;
     fn load(
         self: Arc<Self>,
         key: StoreKey,
@@ -109,18 +116,31 @@ impl<S: SessionStore> ErasedStore for S {
         erase::<S, _>(async move { SessionStore::create(&*self, &key, &record).await })
     }
 
+    #[inline]
+    fn load_at_once(
+        &self,
+        key: &StoreKey,
+        options: &LoadOptions<'static>,
+    ) -> Option<Result<Option<Record>, StoreError>> {
+        if S::IMMEDIATE {
+            return Some(poll_once(SessionStore::load(self, key, options)));
+        }
+        // A cached record is not extended, so a load that may extend must call the store.
+        if options.touch().is_some() {
+            return None;
+        }
+        self.load_cached(key).map(|record| Ok(Some(record)))
+    }
+
     fn load(
         self: Arc<Self>,
         key: StoreKey,
         options: LoadOptions<'static>,
     ) -> StoreFuture<Option<Record>> {
-        // A cached record is not extended, so a load that may extend must call the store.
-        if options.touch().is_none()
-            && let Some(record) = self.load_cached(&key)
-        {
-            return Either::Left(ready(Ok(Some(record))));
+        if let Some(result) = ErasedStore::load_at_once(&*self, &key, &options) {
+            return Either::Left(ready(result));
         }
-        erase::<S, _>(async move { SessionStore::load(&*self, &key, &options).await })
+        Either::Right(async move { SessionStore::load(&*self, &key, &options).await }.boxed())
     }
 
     fn update(self: Arc<Self>, key: StoreKey, patch: Patch) -> StoreFuture<UpdateOutcome> {
@@ -152,15 +172,17 @@ impl<S: SessionStore> ErasedStore for S {
 fn erase<S: SessionStore, T: Send + 'static>(
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> StoreFuture<T> {
-    if S::IMMEDIATE {
-        // Polled in place: `now_or_never` takes the future by value where it is not inlined.
-        let result = match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(not_immediate()),
-        };
-        return Either::Left(ready(result));
+    if S::IMMEDIATE { Either::Left(ready(poll_once(call))) } else { Either::Right(call.boxed()) }
+}
+
+/// The result of a call of an immediate store.
+#[inline]
+fn poll_once<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    // Polled in place: `now_or_never` takes the future by value where it is not inlined.
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(not_immediate()),
     }
-    Either::Right(call.boxed())
 }
 
 /// The error of a store that says that it is immediate, and is not.

@@ -40,26 +40,32 @@ impl<S: ErasedStore + ?Sized + 'static> ObservedStore<S> {
         operation: Operation,
         call: impl FnOnce(Arc<S>) -> StoreFuture<T>,
     ) -> StoreFuture<T> {
-        let began = self.is_timed.then(Instant::now);
-        let report = move |this: &Self, result: &Result<T, StoreError>| {
-            let time = began.map_or(Duration::ZERO, |began| began.elapsed());
-            this.events.report_call(operation, time, result.as_ref().err());
-        };
+        let began = self.begin();
         match call(Arc::clone(&self.store)) {
             Either::Left(answer) => {
-                let result = answer.into_inner();
-                report(&self, &result);
-                Either::Left(ready(result))
+                Either::Left(ready(self.reported(operation, began, answer.into_inner())))
             }
             Either::Right(future) => {
-                let future = async move {
-                    let result = future.await;
-                    report(&self, &result);
-                    result
-                };
+                let future = async move { self.reported(operation, began, future.await) };
                 Either::Right(future.boxed())
             }
         }
+    }
+
+    fn begin(&self) -> Option<Instant> {
+        self.is_timed.then(Instant::now)
+    }
+
+    /// Reports a call that began then, and returns its result.
+    fn reported<T>(
+        &self,
+        operation: Operation,
+        began: Option<Instant>,
+        result: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let time = began.map_or(Duration::ZERO, |began| began.elapsed());
+        self.events.report_call(operation, time, result.as_ref().err());
+        result
     }
 }
 
@@ -70,6 +76,16 @@ impl<S: ErasedStore + ?Sized + 'static> ErasedStore for ObservedStore<S> {
 
     fn create(self: Arc<Self>, key: StoreKey, record: Record) -> StoreFuture<CreateOutcome> {
         self.call(Operation::Create, |store| store.create(key, record))
+    }
+
+    fn load_at_once(
+        &self,
+        key: &StoreKey,
+        options: &LoadOptions<'static>,
+    ) -> Option<Result<Option<Record>, StoreError>> {
+        let began = self.begin();
+        let result = self.store.load_at_once(key, options)?;
+        Some(self.reported(Operation::Load, began, result))
     }
 
     fn load(
