@@ -77,7 +77,7 @@ pub async fn create_stores_a_retired_record_as_it_is<H: Harness>(harness: Arc<H>
     let whole = with(&record(&harness), &set_indexed(&harness, &[("user", "7")]));
     for old_id in [OldIdReads::Snapshot, OldIdReads::Nothing] {
         let (old, new) = (new_key(), new_key());
-        let grace = grace(&harness, 2, old_id);
+        let grace = grace(&harness, 100, old_id);
         let retired = whole.retire(grace, &new);
         create(&store, &old, &retired).await;
         create(&store, &new, &whole).await;

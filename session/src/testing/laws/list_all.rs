@@ -52,7 +52,7 @@ where
     let old = keys.first().copied().unwrap_or_else(new_key);
     let new = new_key();
     expect_applied(
-        &ok(store.rotate(&old, &new, &set(&[]), grace(&harness, 2, OldIdReads::Snapshot))).await,
+        &ok(store.rotate(&old, &new, &set(&[]), grace(&harness, 100, OldIdReads::Snapshot))).await,
     );
     keys.insert(new);
     let found = list(&store).await;

@@ -19,10 +19,10 @@ use crate::{
 pub async fn touch_only_extends<H: Harness>(harness: Arc<H>) {
     let store = harness.open().await;
     let key = new_key();
-    let before = with(&record_for(&harness, 4), &set(FIELDS));
+    let before = with(&record_for(&harness, 40), &set(FIELDS));
     create(&store, &key, &before).await;
     let version = load(&store, &key).await.version();
-    let later = ticks(&harness, 10);
+    let later = ticks(&harness, 100);
     let there = "law 8: `touch` reports that the session was there";
     expect_eq(there, ok(store.touch(&key, later)).await, true);
     let touched = load(&store, &key).await;
@@ -102,7 +102,7 @@ pub async fn load_and_touch_does_not_extend_a_retired_session<H: Harness>(harnes
     let store = harness.open().await;
     let (old, new) = (new_key(), new_key());
     create(&store, &old, &record(&harness)).await;
-    let grace = grace(&harness, 2, OldIdReads::Snapshot);
+    let grace = grace(&harness, 20, OldIdReads::Snapshot);
     ok(store.rotate(&old, &new, &Patch::default(), grace)).await;
     let loaded = load_and_touch(&store, &old, &always_worth_it(&harness)).await;
     let law = "law 4: a load that touches does not extend the grace of a retired session";
