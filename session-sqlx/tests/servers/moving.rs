@@ -10,24 +10,23 @@ use actix_typed_session::{
     testing::{Fault, FaultyStore, Harness, Operation},
 };
 use actix_typed_session_tests::{
+    folder::lasting_folder,
     json::{add, record},
     moving::{MovingHarness, Scene},
     stores,
 };
 use sqlx::{MySql, Postgres};
-use tempfile::TempDir;
 
 use crate::database::Tables;
 
 /// Empty file stores.
 struct Files<C> {
-    root: TempDir,
     clock: C,
 }
 
 impl<C: Clock + Clone> Files<C> {
     fn new(clock: C) -> Self {
-        Self { root: TempDir::new().expect("a temporary folder"), clock }
+        Self { clock }
     }
 }
 
@@ -35,8 +34,8 @@ impl<C: Clock + Clone> Harness for Files<C> {
     type Store = FileStore;
 
     async fn open(&self) -> FileStore {
-        let folder = TempDir::new_in(self.root.path()).expect("a temporary folder").keep();
-        let builder = FileStore::builder(folder.join("sessions")).clock(self.clock.clone());
+        let builder =
+            FileStore::builder(lasting_folder().join("sessions")).clock(self.clock.clone());
         builder.durability(Durability::Process).build().expect("a writable folder")
     }
 

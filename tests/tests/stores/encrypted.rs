@@ -12,6 +12,7 @@ use actix_typed_session::{
 };
 use actix_typed_session_tests::{
     concurrency::{self, field as shown},
+    folder::lasting_folder,
     json::{self, add, set},
     site::REQUESTS,
 };
@@ -19,10 +20,7 @@ use serde_json::value::RawValue;
 use tempfile::TempDir;
 
 mod laws {
-    use std::{
-        sync::atomic::{AtomicUsize, Ordering},
-        time::Duration,
-    };
+    use std::time::Duration;
 
     use actix_typed_session::{
         Timestamp,
@@ -65,14 +63,11 @@ mod laws {
 
         struct Files {
             clock: FakeClock,
-            root: TempDir,
-            stores: AtomicUsize,
         }
 
         impl Files {
             fn new() -> Self {
-                let root = TempDir::new().expect("a temporary folder");
-                Self { clock: FakeClock::default(), root, stores: AtomicUsize::new(0) }
+                Self { clock: FakeClock::default() }
             }
         }
 
@@ -80,8 +75,7 @@ mod laws {
             type Store = EncryptedStore<FileStore>;
 
             async fn open(&self) -> Self::Store {
-                let number = self.stores.fetch_add(1, Ordering::SeqCst);
-                encrypted(files(&self.root.path().join(number.to_string()), &self.clock))
+                encrypted(files(&lasting_folder(), &self.clock))
             }
 
             fn now(&self) -> Timestamp {

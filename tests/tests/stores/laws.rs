@@ -32,10 +32,7 @@ mod memory {
 }
 
 mod file {
-    use std::{
-        fs,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use std::fs;
 
     use actix_typed_session::{
         Durability, FileStore,
@@ -43,20 +40,17 @@ mod file {
         store_conformance,
         testing::{Damage, Reopen},
     };
-    use tempfile::TempDir;
+    use actix_typed_session_tests::folder::lasting_folder;
 
     use super::*;
 
     struct Files {
         clock: FakeClock,
-        root: TempDir,
-        stores: AtomicUsize,
     }
 
     impl Files {
         fn new() -> Self {
-            let root = TempDir::new().expect("a temporary folder");
-            Self { clock: FakeClock::default(), root, stores: AtomicUsize::new(0) }
+            Self { clock: FakeClock::default() }
         }
 
         fn at(&self, path: &std::path::Path) -> FileStore {
@@ -73,8 +67,7 @@ mod file {
         type Store = FileStore;
 
         async fn open(&self) -> FileStore {
-            let number = self.stores.fetch_add(1, Ordering::SeqCst);
-            self.at(&self.root.path().join(number.to_string()))
+            self.at(&lasting_folder())
         }
 
         fn now(&self) -> Timestamp {

@@ -13,10 +13,10 @@ use actix_typed_session::{
     testing::{Fault, FaultyStore, Harness, Operation},
 };
 use actix_typed_session_tests::{
+    folder::lasting_folder,
     json::{add, json, set},
     moving::{MovingHarness, Scene},
 };
-use tempfile::TempDir;
 
 /// Makes a test store of a clock.
 trait Open: Send + Sync + 'static {
@@ -35,20 +35,15 @@ impl Open for Memory {
     }
 }
 
-struct Files(TempDir);
+struct Files;
 
 impl Open for Files {
     type Store = FileStore;
 
     fn open(&self, clock: FakeClock) -> FileStore {
-        let folder = TempDir::new_in(self.0.path()).expect("a temporary folder").keep();
-        let builder = FileStore::builder(folder.join("sessions")).clock(clock);
+        let builder = FileStore::builder(lasting_folder().join("sessions")).clock(clock);
         builder.durability(Durability::Process).sweep_interval(None).build().expect("a folder")
     }
-}
-
-fn files() -> Files {
-    Files(TempDir::new().expect("a temporary folder"))
 }
 
 /// Stores with a key of their own.
@@ -113,18 +108,18 @@ laws_of_moves! {
     from_memory_to_memory_ready: Ready, Memory, Memory;
     from_memory_to_memory_all_in_old: AllInOld, Memory, Memory;
     from_memory_to_memory_in_both_phases: BothPhases, Memory, Memory;
-    from_files_to_memory_all_in_old: AllInOld, files(), Memory;
-    from_files_to_memory_in_both_phases: BothPhases, files(), Memory;
-    from_memory_to_files_all_in_old: AllInOld, Memory, files();
-    from_files_to_files_in_both_phases: BothPhases, files(), files();
+    from_files_to_memory_all_in_old: AllInOld, Files, Memory;
+    from_files_to_memory_in_both_phases: BothPhases, Files, Memory;
+    from_memory_to_files_all_in_old: AllInOld, Memory, Files;
+    from_files_to_files_in_both_phases: BothPhases, Files, Files;
 }
 
 // What is encrypted is found by nothing.
 laws_of_moves! {
     [DeleteExpired, ListAll]
     from_plain_to_encrypted_all_in_old: AllInOld, Memory, Encrypted(Memory, 1);
-    from_plain_to_encrypted_in_both_phases: BothPhases, files(), Encrypted(Memory, 1);
-    from_one_key_to_another_in_both_phases: BothPhases, Encrypted(Memory, 1), Encrypted(files(), 2);
+    from_plain_to_encrypted_in_both_phases: BothPhases, Files, Encrypted(Memory, 1);
+    from_one_key_to_another_in_both_phases: BothPhases, Encrypted(Memory, 1), Encrypted(Files, 2);
 }
 
 const KEY: StoreKey = StoreKey::from_bytes([7; 32]);
