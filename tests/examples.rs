@@ -39,8 +39,8 @@ pub fn build(name: &str) -> PathBuf {
 fn build_now(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    // Cargo tells a test which package it is of. `ring` is built again where such a variable differs
-    // from the last build, and with it most of the workspace, here and in the next build.
+    // Cargo describes a test's package in variables, which the build script of `ring` watches. With
+    // them, it and most of the workspace would be built again, here and in the next build.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| text.starts_with(prefix)) {

@@ -34,15 +34,15 @@ pub fn temporary_folder() -> TempDir {
     TempDir::new_in(root).expect("a temporary folder")
 }
 
-/// A [`temporary_folder`] that stays until this process has ended: for small files, of many tests. For
-/// five seconds, ext4 without a journal does not use the inode of a removed file again, and a new file
-/// looks at all such: a third of the time of the stores' tests.
+/// A [`temporary_folder`] that stays until this process has ended: for small files of many tests.
+/// For five seconds, ext4 without a journal does not use the inode of a removed file again, and
+/// looks at all such for each new file: a quarter of the time of the stores' tests.
 pub fn lasting_folder() -> PathBuf {
     temporary_folder().keep()
 }
 
-/// Removes a folder when the last copy of the returned input is closed, so also when this process
-/// is killed.
+/// Removes a folder when the input of the returned process is closed, so also when this process is
+/// killed.
 fn remover(folder: &Path) -> Child {
     let mut shell = Command::new("sh");
     shell.args(["-c", REMOVE, "sh"]).arg(folder).stdin(Stdio::piped());

@@ -12,10 +12,9 @@ use actix_typed_session::{
     Durability, FakeClock, FileStore, FileStoreBuilder, MemoryStore, RedisStore, Timestamp,
     store::{Grace, LoadOptions, OldIdReads, Patch, Record, SessionStore, StoreKey},
 };
-use tempfile::TempDir;
 
 use crate::{
-    folder::temporary_folder,
+    folder::lasting_folder,
     servers::{ClusterSetup, RedisServer, Server},
 };
 
@@ -43,9 +42,7 @@ pub fn files_and_clock() -> (FileStore, FakeClock) {
 }
 
 fn file_store() -> FileStoreBuilder {
-    static ROOT: OnceLock<TempDir> = OnceLock::new();
-    let root = ROOT.get_or_init(temporary_folder);
-    FileStore::builder(root.path().join(prefix()))
+    FileStore::builder(lasting_folder())
         // Tests do not cut the power.
         .durability(Durability::Process)
 }

@@ -20,27 +20,18 @@ use sqlx::{MySql, Postgres};
 use crate::database::Tables;
 
 /// Empty file stores.
-struct Files<C> {
-    clock: C,
-}
-
-impl<C: Clock + Clone> Files<C> {
-    fn new(clock: C) -> Self {
-        Self { clock }
-    }
-}
+struct Files<C>(C);
 
 impl<C: Clock + Clone> Harness for Files<C> {
     type Store = FileStore;
 
     async fn open(&self) -> FileStore {
-        let builder =
-            FileStore::builder(lasting_folder().join("sessions")).clock(self.clock.clone());
+        let builder = FileStore::builder(lasting_folder().join("sessions")).clock(self.0.clone());
         builder.durability(Durability::Process).build().expect("a writable folder")
     }
 
     fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.0.now()
     }
 
     async fn advance(&self, _: Duration) {
@@ -72,12 +63,12 @@ impl Harness for Redis {
 }
 
 fn to_redis(scene: Scene) -> MovingHarness<Files<SystemClock>, Redis> {
-    MovingHarness { scene, old: Files::new(SystemClock), new: Redis }
+    MovingHarness { scene, old: Files(SystemClock), new: Redis }
 }
 
 fn to_postgres(scene: Scene) -> MovingHarness<Files<FakeClock>, Tables<Postgres>> {
     let new = Tables::new("read committed");
-    MovingHarness { scene, old: Files::new(new.clock.clone()), new }
+    MovingHarness { scene, old: Files(new.clock.clone()), new }
 }
 
 fn from_postgres_to_mysql(scene: Scene) -> MovingHarness<Tables<Postgres>, Tables<MySql>> {
@@ -187,7 +178,7 @@ async fn measure(what: &str, old: FileStore, new: impl ListAll) {
 #[tokio::test]
 #[ignore = "a measurement: cargo test -- --ignored --nocapture sessions_per_second"]
 async fn sessions_per_second() {
-    let files = Files::new(SystemClock);
+    let files = Files(SystemClock);
     measure("files to Redis", files.open().await, stores::redis()).await;
     let tables = Tables::<Postgres>::new("read committed");
     tables.clock.advance(SystemClock.now().saturating_since(tables.now()));

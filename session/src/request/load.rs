@@ -60,8 +60,8 @@ impl ActiveSession {
         Ok(())
     }
 
-    /// As [`load`](Self::load), by the same steps, where none of them waits: the store is immediate,
-    /// or has a copy. Returns whether the session is loaded.
+    /// As [`load`](Self::load), by the same steps, where none of them waits: the store is
+    /// immediate, or has a copy. Returns whether the session is loaded.
     ///
     /// [`close_at_once`](Self::close_at_once) says why.
     pub(crate) fn load_at_once(&self, schema: &'static Schema) -> bool {

@@ -61,29 +61,22 @@ mod laws {
 
         use super::*;
 
-        struct Files {
-            clock: FakeClock,
-        }
-
-        impl Files {
-            fn new() -> Self {
-                Self { clock: FakeClock::default() }
-            }
-        }
+        #[derive(Default)]
+        struct Files(FakeClock);
 
         impl Harness for Files {
             type Store = EncryptedStore<FileStore>;
 
             async fn open(&self) -> Self::Store {
-                encrypted(files(&lasting_folder(), &self.clock))
+                encrypted(files(&lasting_folder(), &self.0))
             }
 
             fn now(&self) -> Timestamp {
-                self.clock.now()
+                self.0.now()
             }
 
             async fn advance(&self, by: Duration) {
-                self.clock.advance(by);
+                self.0.advance(by);
             }
         }
 
@@ -91,7 +84,7 @@ mod laws {
             async fn reopen(&self, store: Self::Store) -> Self::Store {
                 let path = store.inner().path().to_owned();
                 drop(store);
-                encrypted(files(&path, &self.clock))
+                encrypted(files(&path, &self.0))
             }
         }
 
@@ -101,7 +94,7 @@ mod laws {
             }
         }
 
-        store_conformance!(Files::new(), DeleteExpired, ListAll, Reopen, Damage);
+        store_conformance!(Files::default(), DeleteExpired, ListAll, Reopen, Damage);
     }
 }
 

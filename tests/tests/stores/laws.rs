@@ -44,18 +44,13 @@ mod file {
 
     use super::*;
 
-    struct Files {
-        clock: FakeClock,
-    }
+    #[derive(Default)]
+    struct Files(FakeClock);
 
     impl Files {
-        fn new() -> Self {
-            Self { clock: FakeClock::default() }
-        }
-
         fn at(&self, path: &std::path::Path) -> FileStore {
             FileStore::builder(path)
-                .clock(self.clock.clone())
+                .clock(self.0.clone())
                 // The laws are the same with each durability; this is the fastest.
                 .durability(Durability::Process)
                 .build()
@@ -71,11 +66,11 @@ mod file {
         }
 
         fn now(&self) -> Timestamp {
-            self.clock.now()
+            self.0.now()
         }
 
         async fn advance(&self, by: Duration) {
-            self.clock.advance(by);
+            self.0.advance(by);
         }
     }
 
@@ -96,5 +91,5 @@ mod file {
         }
     }
 
-    store_conformance!(Files::new(), DeleteExpired, FindByIndex, ListAll, Reopen, Damage);
+    store_conformance!(Files::default(), DeleteExpired, FindByIndex, ListAll, Reopen, Damage);
 }

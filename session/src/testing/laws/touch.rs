@@ -102,6 +102,7 @@ pub async fn load_and_touch_does_not_extend_a_retired_session<H: Harness>(harnes
     let store = harness.open().await;
     let (old, new) = (new_key(), new_key());
     create(&store, &old, &record(&harness)).await;
+    // Shorter than what the load extends other sessions to.
     let grace = grace(&harness, 20, OldIdReads::Snapshot);
     ok(store.rotate(&old, &new, &Patch::default(), grace)).await;
     let loaded = load_and_touch(&store, &old, &always_worth_it(&harness)).await;
